@@ -1,0 +1,118 @@
+"""Base classes of component configs, one per kind. Torch-free: `build()` imports the heavy module."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+Need = Literal["reference", "attention", "queries", "clean_image"]
+
+
+class Component(BaseModel):
+    """A frozen, strict config that knows its name and builds the object it configures.
+
+    The first line of a subclass's docstring is its summary in `spf plugins list`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    name: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+
+    def build(self) -> Any:
+        """Import what is heavy and return the object that satisfies the kind's protocol."""
+        raise NotImplementedError(f"{type(self).__name__} does not define build()")
+
+    @model_serializer(mode="wrap")
+    def _with_name(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"name": self.name, **handler(self)}
+
+
+class BackboneConfig(Component):
+    """A text-to-image model; builds an `interfaces.Backbone`."""
+
+    kind = "backbone"
+
+
+class AdapterConfig(Component):
+    """What is trainable; builds an `interfaces.Adapter`."""
+
+    kind = "adapter"
+
+
+class ReferenceConfig(Component):
+    """The frozen reference path; builds an `interfaces.Reference`."""
+
+    kind = "reference"
+
+
+class ControlMapConfig(Component):
+    """Where the target responds; builds an `interfaces.ControlMap`."""
+
+    kind = "control-map"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+
+class TermConfig(Component):
+    """A weighted, scheduled term of the training objective."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    weight: float = Field(1.0, ge=0, description="factor of the term in the objective")
+    start: float = Field(0.0, ge=0, le=1, description="fraction of training at which the term switches on")
+    stop: float = Field(1.0, ge=0, le=1, description="fraction of training at which the term switches off")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "TermConfig":
+        if self.start > self.stop:
+            raise ValueError(f"start={self.start} lies after stop={self.stop}")
+        return self
+
+    def active(self, progress: float) -> bool:
+        """Whether the term counts at `progress` in [0, 1) of the run."""
+        return self.weight > 0 and self.start <= progress < self.stop
+
+
+class LossConfig(TermConfig):
+    """A loss term; builds an `interfaces.Term`."""
+
+    kind = "loss"
+
+
+class ResponseConfig(TermConfig):
+    """A response enhancement; builds an `interfaces.Term`."""
+
+    kind = "response"
+
+
+class MetricConfig(Component):
+    """A distance or score over quadruples; builds an `interfaces.Metric`."""
+
+    kind = "metric"
+
+
+class SuiteConfig(Component):
+    """A world to train and evaluate in: data sets, prompts, judges; builds an `interfaces.Suite`."""
+
+    kind = "suite"
+
+
+class PresetConfig(Component):
+    """A named choice of components with weights and schedule: a baseline or an ablation."""
+
+    kind = "preset"
+    settings: ClassVar[dict[str, Any]] = {}
+
+
+KINDS: dict[str, type[Component]] = {
+    base.kind: base
+    for base in (
+        BackboneConfig,
+        AdapterConfig,
+        ReferenceConfig,
+        ControlMapConfig,
+        ResponseConfig,
+        LossConfig,
+        MetricConfig,
+        SuiteConfig,
+        PresetConfig,
+    )
+}

@@ -1,0 +1,41 @@
+"""Errors a user can cause. Each message is one line: the value, the place, the way out."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpfError(Exception):
+    """Base of every user-facing error; the command line prints it as one line and exits with code 2."""
+
+
+class ConfigError(SpfError):
+    """A name, key or value in the configuration is wrong."""
+
+
+class DataError(SpfError):
+    """A training folder or an image in it cannot be used."""
+
+
+class PluginError(SpfError):
+    """A plugin cannot be loaded, or failed while it ran."""
+
+
+class RunError(SpfError):
+    """A run folder, checkpoint or weights file cannot be used."""
+
+
+class NonFiniteError(RunError):
+    """A loss term became NaN or infinite; training stopped before the weights were touched."""
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """Return `" Did you mean 'x'?"` for the closest of `choices`, or an empty string."""
+    close = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> ConfigError:
+    """The error for a name that is not among `choices`."""
+    known = sorted(choices)
+    listing = ", ".join(known) if known else "none"
+    return ConfigError(f"no {kind} named '{name}'.{did_you_mean(name, known)} Installed: {listing}")

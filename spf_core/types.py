@@ -1,0 +1,80 @@
+"""What flows through a training step.
+
+Shape legend: B batch, C latent channels, H W latent height and width, L text tokens, D channels,
+P base phrases (padded), Q = HW positions of one cross-attention layer.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What a forward pass should record besides its prediction."""
+
+    attention: bool = False
+    queries: bool = False
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Encoded texts with the token positions of their phrases.
+
+    `phrase_BPL[b, p]` averages over the tokens of base phrase p (rows sum to 1; all-zero rows are padding);
+    `target_BL` does so for the target phrase (all zero under the base text), `pad_BL` marks EOT and PAD.
+    `phrase_embeds_BPD` and `target_embed_BD` are unit-norm sentence embeddings E_T of the phrases alone.
+    """
+
+    embeds_BLD: Tensor
+    phrase_BPL: Tensor
+    target_BL: Tensor
+    pad_BL: Tensor
+    phrase_embeds_BPD: Tensor
+    target_embed_BD: Tensor
+
+
+@dataclass(frozen=True)
+class PathOutput:
+    """One path's prediction with what was captured: head-averaged probabilities and `to_q` outputs per layer."""
+
+    pred_BCHW: Tensor
+    attention: dict[str, Tensor] = field(default_factory=dict)  # layer -> B Q L
+    queries: dict[str, Tensor] = field(default_factory=dict)  # layer -> B Q D
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training rows after caching: latents, both conditionings, and what the enhancement compares with."""
+
+    ids: tuple[str, ...]
+    latents_BCHW: Tensor
+    complete: Conditioning
+    base: Conditioning
+    image_embeds_BD: Tensor | None = None  # E_I(x_0), unit norm, only when a term needs "clean_image"
+
+
+@dataclass(frozen=True)
+class Noised:
+    """The shared noise draw: z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps."""
+
+    z_t_BCHW: Tensor
+    noise_BCHW: Tensor
+    timesteps_B: Tensor
+    abar_B: Tensor
+
+
+@dataclass(frozen=True)
+class LossReport:
+    """Every active term, raw and weighted, and the objective they sum to."""
+
+    raw: dict[str, Tensor]
+    weighted: dict[str, Tensor]
+    total: Tensor
+    map_mean: float | None
+
+
+def scatter_like(values_B: Tensor, like_BCHW: Tensor) -> Tensor:
+    """Reshape per-sample values so that they broadcast over `like_BCHW`."""
+    return values_B.view(-1, *[1] * (like_BCHW.ndim - 1)).to(dtype=torch.float32)
