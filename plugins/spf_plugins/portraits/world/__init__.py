@@ -1,0 +1,1 @@
+"""The procedural world: specifications, pictures, captions and tailored sets of embedded portraits."""
