@@ -35,16 +35,19 @@ TEMPLATES: tuple[tuple[tuple[str, str], ...], ...] = (
     (("person", ""), ("clothes", " wearing "), ("background", ", "), ("skin", ", "), ("eyes", ", "),
      ("hair", ", "), ("framing", ", "), ("facing", ", ")),
 )
-_FRAMING = {"close-up": "a close-up portrait", "half-length": "a half-length portrait", "far": "a distant portrait"}
+_FRAMING = {
+    "close-up": "a close-up portrait", "half-length": "a half-length portrait", "far": "a distant portrait",
+}
 _HAIR = {
     "short": "short {}hair", "mohawk": "{a} {}mohawk", "bun": "{}hair in a bun", "bob": "{a} {}bob",
-    "straight": "long straight {}hair", "afro": "{a} {}afro", "wavy": "long wavy {}hair", "bald": "a bald head",
+    "straight": "long straight {}hair", "afro": "{a} {}afro",
+    "wavy": "long wavy {}hair", "bald": "a bald head",
 }
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption. `base_phrases` occur in `base_text` in that order, one for each group of mentioned attributes."""
+    """A caption; `base_phrases` occur in `base_text` in that order, one a group of mentioned attributes."""
 
     base_text: str
     target_text: str | None

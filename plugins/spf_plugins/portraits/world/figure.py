@@ -37,8 +37,7 @@ MOUTHS = {
 _OPAQUE = (("0.599999964", "0.85"),)
 _DOTS = ((88, 130), (98, 136), (108, 131), (92, 142), (103, 145), (113, 140))
 FRECKLES = "".join(
-    f'<circle cx="{x}" cy="{y}" r="3.8" fill="currentColor"/><circle cx="{264 - x}" cy="{y}" r="3.8" fill="currentColor"/>'
-    for x, y in _DOTS
+    f'<circle cx="{x}" cy="{y}" r="3.8" fill="currentColor"/>' for left, y in _DOTS for x in (left, 264 - left)
 )
 BLUSH = "".join(
     f'<ellipse cx="{x}" cy="139" rx="15" ry="10" fill="currentColor" fill-opacity="0.8"/>' for x in (95, 169)
@@ -50,13 +49,16 @@ ACCESSORIES = {"sunglasses": "AccessoryType.WAYFARERS", "round-glasses": "Access
 FACIAL_HAIR = {"beard": "BEARD_MAGESTIC", "moustache": "MOUSTACHE_MAGNUM"}
 HEADWEAR = {"hat": ("HatType.HAT", "#33404a", 78.0), "turban": ("HatType.TURBAN", "#8a3f96", 84.0)}
 # How far a part follows the turn of the head, in units: what stands out of the face moves most.
-TURN = {"eyes": -9.0, "eyebrows": -9.0, "mouth": -9.0, "nose": -13.0, "cheeks": -8.0, "accessory": -8.0, "facial_hair": -3.0}
+TURN = {
+    "eyes": -9.0, "eyebrows": -9.0, "mouth": -9.0, "nose": -13.0, "cheeks": -8.0, "accessory": -8.0,
+    "facial_hair": -3.0,
+}
 
 
 def layers(portrait: Portrait) -> list[Layer]:
     """The layers of a portrait facing left, bottom to top; the style targets add none."""
-    found = [*_body(portrait), *_face(portrait), *_facial_hair(portrait), *_hair(portrait), *_accessory(portrait)]
-    return found + _headwear(portrait)
+    face = [*_facial_hair(portrait), *_face(portrait)]
+    return [*_body(portrait), *face, *_hair(portrait), *_accessory(portrait), *_headwear(portrait)]
 
 
 def _body(portrait: Portrait) -> list[Layer]:
@@ -68,12 +70,13 @@ def _body(portrait: Portrait) -> list[Layer]:
 
 
 def _clothes(portrait: Portrait) -> Layer:
-    """Clothes in their colour: of a blazer the jacket has it, not the shirt; a white garment gets a visible trim."""
+    """Clothes in their colour, on a blazer the jacket and not the shirt; white ones get a visible trim."""
     color = CLOTHES_COLORS[portrait.clothes_color]
     trim = "#6f7f94" if portrait.clothes_color == "white" else "#f5f5f3"
     kind = (("clothing", f"ClothingType.{CLOTHES[portrait.clothes]}"),)
     if portrait.clothes == "blazer":
-        return Layer("clothes", "Clothing", kind, trim, recolor=(("#3A4C5A", color), ("#2F4351", _darker(color))))
+        jacket = (("#3A4C5A", color), ("#2F4351", _darker(color)))
+        return Layer("clothes", "Clothing", kind, trim, recolor=jacket)
     return Layer("clothes", "Clothing", kind, color, recolor=(("#F2F2F2", trim),))
 
 
@@ -96,7 +99,7 @@ def _face(portrait: Portrait) -> list[Layer]:
         _mouth(portrait.expression),
         Layer("nose", "Nose", (("nose", f"NoseType.{portrait.nose.upper()}"),), scale=1.3),
         Layer("eyes", "Eyes", (("eyes", EYES[portrait.eyes]),), scale=1.35, recolor=_OPAQUE),
-        Layer("eyebrows", "Eyebrow", (("eyebrows", brows),), scale=1.15, recolor=_OPAQUE),
+        Layer("eyebrows", "Eyebrow", (("eyebrows", brows),), scale=1.0 if natural else 1.12, recolor=_OPAQUE),
     ]
 
 

@@ -1,6 +1,7 @@
 """Vector parts of a portrait, rasterised one by one and cached.
 
-Drawing units are those of python_avatars: the head is 112 wide and centred on x = 132, the body ends at y = 280.
+Drawing units are those of python_avatars: the head is 112 wide and centred on x = 132, the body ends
+at y = 280.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import python_avatars as pa
 import resvg_py
 from PIL import Image
 
-LEFT, TOP, EXTENT = -46.0, -66.0, 356.0
+LEFT, TOP, EXTENT = -66.0, -106.0, 396.0
 _SVG = "{http://www.w3.org/2000/svg}"
 _PIVOTS = {"Mouth": (56, 73), "Nose": (56, 48), "Eyes": (56, 30), "Eyebrow": (56, 26), "Top": (132, 112)}
 _TYPES = {
@@ -57,7 +58,7 @@ class Raster:
 
 @lru_cache(maxsize=4096)
 def rasterise(layer: Layer, resolution: int) -> Raster | None:
-    """The layer on a square canvas of `resolution` pixels that spans EXTENT units; None when nothing is drawn."""
+    """The layer on a canvas of `resolution` x `resolution` pixels, EXTENT units wide; None when empty."""
     svg = _fragment(layer, resolution) if layer.fragment else _figure(layer, resolution)
     data = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True)
     image = Image.open(io.BytesIO(data)).convert("RGBA")

@@ -15,14 +15,14 @@ from .styles import STYLES
 from .targets import TARGETS
 
 PARTS: tuple[str, ...] = (
-    "background", "skin", "clothes", "cheeks", "mouth", "eyes", "eyebrows", "facial_hair", "hair", "accessory",
-    "headwear",
+    "background", "skin", "clothes", "cheeks", "mouth", "eyes", "eyebrows", "facial_hair", "hair",
+    "accessory", "headwear",
 )
 BACKGROUNDS = {
     "teal": (32, 158, 150), "white": (244, 244, 242), "yellow": (248, 222, 96), "purple": (126, 82, 198),
     "navy": (34, 46, 92), "green": (122, 190, 92), "orange": (240, 140, 52), "gray": (142, 146, 152),
 }
-_VIEW = {"close-up": (210.0, 108.0), "half-length": (262.0, 135.0), "far": (330.0, 115.0)}
+_VIEW = {"close-up": (222.0, 119.0), "half-length": (270.0, 141.0), "far": (344.0, 115.0)}
 _SUPERSAMPLING = 4
 _FLOOR = 280.0
 
@@ -45,7 +45,7 @@ def counterfactual(portrait: Portrait) -> Portrait:
 
 
 def target_region(portrait: Portrait, size: int = 64) -> NDArray[np.bool_]:
-    """Where the target shows (size, size): the pixels that its absence would change; everything for a style."""
+    """Where the target shows (size, size): what its absence would change, everything for a style."""
     if portrait.target is None:
         return np.zeros((size, size), bool)
     if TARGETS[portrait.target].scope == "global":
@@ -67,7 +67,9 @@ def segment(portrait: Portrait, size: int = 64) -> NDArray[np.uint8]:
     return seen.argmax(axis=0).astype(np.uint8)
 
 
-def _cover(raster: Raster, x: int, y: int, resolution: int, portrait: Portrait, size: int) -> NDArray[np.float32]:
+def _cover(
+    raster: Raster, x: int, y: int, resolution: int, portrait: Portrait, size: int
+) -> NDArray[np.float32]:
     """How much of each pixel a layer covers; thin translucent strokes count as solid."""
     alpha = raster.image.getchannel("A")
     solid = alpha.point([255 if value > alpha.getextrema()[1] // 2 else 0 for value in range(256)])

@@ -12,7 +12,10 @@ from spf_core.errors import ConfigError, did_you_mean
 
 from .targets import TARGETS, Target
 
-__all__ = ["ATTRIBUTES", "SPLITS", "TARGETS", "Portrait", "Target", "check_bias", "sample_portrait", "split_of"]
+__all__ = [
+    "ATTRIBUTES", "SPLITS", "TARGETS", "Portrait", "Target", "check_bias", "check_target", "sample_portrait",
+    "split_of",
+]
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "hair_style": ("bald", "short", "mohawk", "bun", "bob", "straight", "afro", "wavy"),
@@ -34,10 +37,10 @@ _MAX_DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Portrait:
-    """One portrait: a value per attribute, fine traits of the person, the pose's continuous part, and a target.
+    """One portrait: a value per attribute, fine traits of person and pose, and a target or none.
 
-    `shift_x` and `shift_y` are fractions of the view, `scale_jitter` and `head_width` factors about 1, `face_y` an
-    offset of the features in drawing units (the head is 112 wide).
+    `shift_x` and `shift_y` are fractions of the view, `scale_jitter` and `head_width` factors about 1,
+    `face_y` an offset of the features in drawing units (the head is 112 wide).
     """
 
     hair_style: str
@@ -71,7 +74,7 @@ class Portrait:
 
 
 def split_of(values: Mapping[str, str]) -> str:
-    """The split a combination of attribute values belongs to: a stable hash gives 80 % train, 10 % dev, 10 % test."""
+    """The split of a combination of attribute values: a stable hash, 80 % train, 10 % dev, 10 % test."""
     key = "|".join(values[name] for name in ATTRIBUTES)
     bucket = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") % 10
     return {8: "dev", 9: "test"}.get(bucket, "train")
@@ -86,11 +89,12 @@ def sample_portrait(
 ) -> Portrait:
     """A portrait of `split`, uniform over every attribute value that `bias` does not fix.
 
-    Raises ConfigError when an attribute, a value, the target or the split is unknown, or the bias contradicts itself.
+    Raises ConfigError when an attribute, a value, the target or the split is unknown, or when the bias
+    contradicts itself.
     """
     fixed = check_bias(bias or {})
     if target is not None:
-        _check("target", target, TARGETS)
+        check_target(target)
     _check("split", split, SPLITS)
     for _ in range(_MAX_DRAWS):
         values = {name: fixed.get(name) or _draw(rng, choices) for name, choices in _choices(fixed).items()}
@@ -102,14 +106,21 @@ def sample_portrait(
 
 
 def check_bias(bias: Mapping[str, str]) -> dict[str, str]:
-    """`bias` as a plain dict, every attribute and value known and bald heads without a hair colour, or ConfigError."""
+    """`bias` as a plain dict; ConfigError for an unknown attribute or value, or for hair on a bald head."""
     for name, value in bias.items():
         _check("attribute", name, ATTRIBUTES)
         _check(f"value for '{name}'", value, ATTRIBUTES[name])
     style, color = bias.get("hair_style"), bias.get("hair_color")
     if style and color and (style == "bald") != (color == "none"):
-        raise ConfigError(f"bias hair_style={style} contradicts hair_color={color}: only bald heads have 'none'.")
+        pair = f"hair_style={style} contradicts hair_color={color}"
+        raise ConfigError(f"bias {pair}. Only bald heads have the colour 'none'.")
     return dict(bias)
+
+
+def check_target(name: str) -> Target:
+    """The target called `name`, or ConfigError."""
+    _check("target", name, TARGETS)
+    return TARGETS[name]
 
 
 def _choices(fixed: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

@@ -11,9 +11,10 @@ COLOURS = ("hair_color", "skin", "clothes_color", "background")
 class Target:
     """A fine-tuning target.
 
-    `group` says how the base model meets it: "weak" targets are rare in its training images, "novel" ones absent.
-    `allowed_parts` are the parts of the picture the target may change, `allowed_attributes` the attributes it may
-    legitimately hide or alter, `scope` whether it touches a region ("local") or every pixel ("global").
+    `group` says how the base model meets it: "weak" targets are rare in its training images, "novel" ones
+    absent. `allowed_parts` are the parts of the picture the target may change, `allowed_attributes` the
+    attributes it may legitimately hide or alter, `scope` whether it touches a region ("local") or every
+    pixel ("global").
     """
 
     name: str
