@@ -6,7 +6,7 @@ from .layers import Layer
 from .spec import Portrait
 
 HAIR_COLORS = {
-    "none": "#4a2712", "black": "#1d181b", "brown": "#935c28", "blonde": "#ecc24a", "red": "#c8401a",
+    "none": "#3d1f0d", "black": "#1d181b", "brown": "#935c28", "blonde": "#ecc24a", "red": "#c8401a",
     "gray": "#c3c7cd", "pink": "#f57fb6", "blue": "#3a63dd",
 }
 SKIN_COLORS = {"pale": "#f9d8c4", "tanned": "#e8b07a", "brown": "#b9744a", "dark": "#6a3f29"}
@@ -37,7 +37,7 @@ MOUTHS = {
 _OPAQUE = (("0.599999964", "0.85"),)
 _DOTS = ((88, 130), (98, 136), (108, 131), (92, 142), (103, 145), (113, 140))
 FRECKLES = "".join(
-    f'<circle cx="{x}" cy="{y}" r="3.8" fill="currentColor"/>' for left, y in _DOTS for x in (left, 264 - left)
+    f'<circle cx="{x}" cy="{y}" r="3.8" fill="currentColor"/>' for n, y in _DOTS for x in (n, 264 - n)
 )
 BLUSH = "".join(
     f'<ellipse cx="{x}" cy="139" rx="15" ry="10" fill="currentColor" fill-opacity="0.8"/>' for x in (95, 169)
@@ -114,7 +114,9 @@ def _facial_hair(portrait: Portrait) -> list[Layer]:
     if name is None:
         return []
     kind = ("facial_hair", f"FacialHairType.{name}")
-    return [Layer("facial_hair", "Top", (kind,), HAIR_COLORS[portrait.hair_color])]
+    color = HAIR_COLORS[portrait.hair_color]
+    hidden = portrait.skin == "brown" and portrait.hair_color == "brown"
+    return [Layer("facial_hair", "Top", (kind,), _darker(color) if hidden else color)]
 
 
 def _hair(portrait: Portrait) -> list[Layer]:

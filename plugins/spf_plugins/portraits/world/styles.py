@@ -27,10 +27,10 @@ def sepia(picture: Picture) -> Picture:
 
 
 def pixel_art(picture: Picture) -> Picture:
-    """Blocks of a twenty-first of the side, colours cut to eight levels a channel."""
+    """Blocks of a twenty-first of the side, colours cut to twelve levels a channel."""
     image, size = Image.fromarray(picture), picture.shape[0]
     small = np.asarray(image.resize((21, 21), Image.Resampling.BOX), np.float32)
-    levels = (np.round(small * 7 / 255) * 255 / 7).astype(np.uint8)
+    levels = (np.round(small * 11 / 255) * 255 / 11).astype(np.uint8)
     return np.asarray(Image.fromarray(levels).resize((size, size), Image.Resampling.NEAREST))
 
 
