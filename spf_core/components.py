@@ -4,7 +4,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-Need = Literal["reference", "attention", "queries", "clean_image"]
+# reference: theta_0's prediction; attention, queries: captured from both paths; map: the control map;
+# clean_image: E_I(x_0) of the training images
+Need = Literal["reference", "attention", "queries", "map", "clean_image"]
 
 
 class Component(BaseModel):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from spf_core.components import (
     AdapterConfig,
@@ -46,8 +46,12 @@ class TrainSection(Section):
     seed: int = Field(0, ge=0, description="seed of data order, noise and adapter initialisation")
     precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision, by Accelerate")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
-    target_dropout: float = Field(0.0, ge=0, lt=1, description="share of rows whose response path gets the base text alone; there M = 0")
-    caption_dropout: float = Field(0.0, ge=0, lt=1, description="share of rows trained on the empty text")
+    base_share: float = Field(
+        0.0, ge=0, lt=1, description="share of rows whose response path reads the base text alone; there M = 0"
+    )
+    empty_share: float = Field(
+        0.0, ge=0, lt=1, description="share of rows where both paths read the empty text; there M = 0"
+    )
     min_timestep: float = Field(0.0, ge=0, lt=1, description="lowest t as a fraction of the schedule")
     max_timestep: float = Field(1.0, gt=0, le=1, description="highest t as a fraction of the schedule")
 
@@ -112,11 +116,19 @@ class RunConfig(Section):
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the terms with a weight, and the control map, read."""
-        used: list[Any] = [term for term in self.terms.values() if term.weight > 0]
-        used += [self.control_map] if self.control_map else []
-        needs = frozenset(need for part in used for need in part.needs)
-        return needs | ({"reference"} if needs & {"attention", "queries"} or self.control_map else frozenset())
+        """What the terms with a weight read, and what the control map reads if one of them reads the map."""
+        needs = frozenset(need for term in self.terms.values() if term.weight > 0 for need in term.needs)
+        if "map" in needs and self.control_map:
+            needs |= self.control_map.needs | {"reference"}
+        return needs
+
+    @model_validator(mode="after")
+    def _complete(self) -> "RunConfig":
+        if "reference" in self.needs and self.reference is None:
+            raise ValueError("a term compares with the reference path, but `reference` is empty; set it to adapter-off")
+        if "map" in self.needs and self.control_map is None:
+            raise ValueError("a term reads the control map, but `control_map` is empty; set it to sfcm-v1 or uniform")
+        return self
 
     def dump(self) -> str:
         """The configuration as YAML; `load_run_config` of it gives an equal configuration."""

@@ -21,6 +21,10 @@ class Backbone(Protocol):
     image_size: int
     abar_T: Tensor  # cumulative alphas of the training schedule
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parts are."""
+
     def to(self, device: torch.device) -> None:
         """Move every part to `device`."""
 
@@ -99,7 +103,7 @@ class StepState:
     response: PathOutput
     reference: PathOutput | None
     map_B1HW: Tensor | None
-    has_target_B: Tensor  # bool; False where the response path was given the base text alone
+    has_target_B: Tensor  # bool; False where the response path read the base text or the empty text
     progress: float
 
     @property

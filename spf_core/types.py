@@ -52,6 +52,7 @@ class Batch:
     latents_BCHW: Tensor
     complete: Conditioning
     base: Conditioning
+    empty: Conditioning  # of the empty text, batch of one
     image_embeds_BD: Tensor | None = None  # E_I(x_0), unit norm, only when a term needs "clean_image"
 
 
@@ -72,9 +73,23 @@ class LossReport:
     raw: dict[str, Tensor]
     weighted: dict[str, Tensor]
     total: Tensor
-    map_mean: float | None
+    map_mean: Tensor | None
 
 
 def scatter_like(values_B: Tensor, like_BCHW: Tensor) -> Tensor:
     """Reshape per-sample values so that they broadcast over `like_BCHW`."""
-    return values_B.view(-1, *[1] * (like_BCHW.ndim - 1)).to(dtype=torch.float32)
+    return values_B.view(-1, *[1] * (like_BCHW.ndim - 1)).float()
+
+
+def index(cond: Conditioning, rows: Tensor) -> Conditioning:
+    """The conditioning of some rows; `rows` is a LongTensor of indices."""
+    return Conditioning(**{name: value[rows] for name, value in vars(cond).items()})
+
+
+def choose(mask_B: Tensor, yes: Conditioning, no: Conditioning) -> Conditioning:
+    """Row by row: `yes` where the mask is true, `no` elsewhere (`no` may have a batch of one)."""
+
+    def pick(name: str) -> Tensor:
+        return torch.where(scatter_like(mask_B, getattr(yes, name)).bool(), getattr(yes, name), getattr(no, name))
+
+    return Conditioning(**{name: pick(name) for name in vars(yes)})

@@ -1,0 +1,92 @@
+"""Encodes the rows of a training folder once: latents, texts and, if asked for, image embeddings."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spf_core.data import Row, load_image
+from spf_core.errors import DataError
+from spf_core.interfaces import Backbone
+from spf_core.progress import Progress, silent
+from spf_core.prompts import Prompt
+from spf_core.types import Batch, Conditioning, index
+
+CHUNK = 16
+
+
+@dataclass(frozen=True)
+class CachedRows:
+    """All rows of a training folder, encoded."""
+
+    ids: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
+    latents_NCHW: Tensor
+    complete: Conditioning
+    base: Conditioning
+    empty: Conditioning
+    image_embeds_ND: Tensor | None
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """Gather some rows."""
+        chosen = torch.as_tensor(rows, device=self.latents_NCHW.device)
+        return Batch(
+            ids=tuple(self.ids[row] for row in rows),
+            latents_BCHW=self.latents_NCHW[chosen],
+            complete=index(self.complete, chosen),
+            base=index(self.base, chosen),
+            empty=self.empty,
+            image_embeds_BD=None if self.image_embeds_ND is None else self.image_embeds_ND[chosen],
+        )
+
+
+def encode_rows(
+    backbone: Backbone, rows: Sequence[Row], *, clean_image: bool, progress: Progress = silent
+) -> CachedRows:
+    """Encode every image and text of `rows`; DataError names an image whose latents are not finite."""
+    latents, embeds = [], []
+    for start in range(0, len(rows), CHUNK):
+        chunk = rows[start : start + CHUNK]
+        pixels = to_pixels(load_image(row, backbone.image_size) for row in chunk).to(backbone.device)
+        latents.append(_finite(backbone.encode_images(pixels), chunk))
+        if clean_image:
+            with torch.no_grad():
+                embeds.append(backbone.embed_images(pixels))
+        progress("encoding images", min(start + CHUNK, len(rows)), len(rows))
+    prompts = tuple(Prompt(row.base_text, row.target_text, row.base_phrases) for row in rows)
+    empty = backbone.encode_prompts([Prompt("")], with_target=False)
+    complete = backbone.encode_prompts(prompts, with_target=True)
+    return CachedRows(
+        ids=tuple(row.image.name for row in rows),
+        prompts=prompts,
+        latents_NCHW=torch.cat(latents),
+        complete=complete,
+        base=backbone.encode_prompts(prompts, with_target=False),
+        empty=_widen(empty, complete.phrase_BPL.shape[1]),
+        image_embeds_ND=torch.cat(embeds) if embeds else None,
+    )
+
+
+def to_pixels(images: Iterable[np.ndarray]) -> Tensor:
+    """Stack uint8 H W 3 images into B 3 H W floats in [-1, 1]."""
+    stacked = torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2)
+    return stacked.float() / 127.5 - 1
+
+
+def _widen(cond: Conditioning, phrases: int) -> Conditioning:
+    """Give the empty text as many (all-zero) phrase rows as the others have."""
+
+    def zeros(tensor: Tensor) -> Tensor:
+        return tensor.new_zeros(tensor.shape[0], phrases, tensor.shape[2])
+
+    changed = {"phrase_BPL": zeros(cond.phrase_BPL), "phrase_embeds_BPD": zeros(cond.phrase_embeds_BPD)}
+    return Conditioning(**{**vars(cond), **changed})
+
+
+def _finite(latents: Tensor, rows: Sequence[Row]) -> Tensor:
+    for row, latent in zip(rows, latents, strict=True):
+        if not bool(torch.isfinite(latent).all()):
+            raise DataError(f"the latents of '{row.image}' are not finite; run the VAE in full precision")
+    return latents

@@ -1,0 +1,110 @@
+"""One dual-path training step, as a pure function of its parts, the batch and the generator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from spf_core.components import TermConfig
+from spf_core.config import RunConfig, TrainSection
+from spf_core.errors import PluginError, SpfError
+from spf_core.interfaces import Adapter, Backbone, ControlMap, Reference, StepState, Term
+from spf_core.noising import draw_timesteps, noise_latents
+from spf_core.types import Batch, Capture, LossReport, choose
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is built of; `terms` maps names to their schedule and their function."""
+
+    train: TrainSection
+    backbone: Backbone
+    adapter: Adapter
+    reference: Reference | None
+    control_map: ControlMap | None
+    map_needs: frozenset[str]
+    terms: Mapping[str, tuple[TermConfig, Term]]
+
+
+def build_parts(config: RunConfig, backbone: Backbone, adapter: Adapter) -> Parts:
+    """Build every slot of the run around a loaded backbone and its attached adapter."""
+    return Parts(
+        train=config.train,
+        backbone=backbone,
+        adapter=adapter,
+        reference=config.reference.build() if config.reference else None,
+        control_map=config.control_map.build() if config.control_map else None,
+        map_needs=config.control_map.needs if config.control_map else frozenset(),
+        terms={name: (term, term.build()) for name, term in config.terms.items() if term.weight > 0},
+    )
+
+
+def dual_path_step(
+    parts: Parts, batch: Batch, progress: float, *, generator: torch.Generator
+) -> tuple[StepState, LossReport]:
+    """Response path, reference path, control map, losses: both paths see the same z_t and t.
+
+    `progress` in [0, 1) decides which terms are active. Only what an active term or the control map
+    reads is computed: without one that reads the reference there is no reference forward.
+    """
+    active = {name: term for name, term in parts.terms.items() if term[0].active(progress)}
+    needs = frozenset(need for term, _ in active.values() for need in term.needs)
+    wants_map = parts.control_map is not None and "map" in needs
+    needs |= parts.map_needs | {"reference"} if wants_map else frozenset()
+    capture = Capture(attention="attention" in needs, queries="queries" in needs)
+    size = len(batch.ids)
+    with_target, with_text = _draw_texts(size, parts.train, "reference" in needs, generator)
+    timesteps = draw_timesteps(
+        size, len(parts.backbone.abar_T), parts.train.min_timestep, parts.train.max_timestep, generator=generator
+    )
+    noised = noise_latents(batch.latents_BCHW, timesteps, parts.backbone.abar_T, generator=generator)
+    with_target, with_text = (mask.to(batch.latents_BCHW.device) for mask in (with_target, with_text))
+    base = choose(with_text, batch.base, batch.empty)
+    response = parts.backbone.predict(
+        noised.z_t_BCHW, noised.timesteps_B, choose(with_target, batch.complete, base), capture
+    )
+    reference = None
+    if "reference" in needs:
+        assert parts.reference is not None, "the configuration guarantees a reference path"
+        reference = parts.reference.run(parts.backbone, parts.adapter, noised, base, capture)
+    state = StepState(
+        parts.backbone, batch, noised, response, reference, None, with_target, progress
+    )
+    if wants_map:
+        assert parts.control_map is not None
+        control_map = _call("control map", parts.control_map, state)
+        state = replace(state, map_B1HW=control_map * with_target.view(-1, 1, 1, 1))
+    return state, _weigh(active, state)
+
+
+def _draw_texts(
+    size: int, train: TrainSection, has_reference: bool, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Which rows read their target, and which read any text; the draw is made either way."""
+    u_B = torch.rand(size, generator=generator)
+    if not has_reference:
+        return torch.ones(size, dtype=torch.bool), torch.ones(size, dtype=torch.bool)
+    with_target = u_B >= train.base_share + train.empty_share
+    return with_target, u_B >= train.empty_share
+
+
+def _weigh(active: Mapping[str, tuple[TermConfig, Term]], state: StepState) -> LossReport:
+    raw = {name: _call(f"loss '{name}'", term, state) for name, (_, term) in active.items()}
+    weighted = {name: active[name][0].weight * value for name, value in raw.items()}
+    total = torch.stack(list(weighted.values())).sum() if weighted else torch.zeros(())
+    map_mean = None if state.map_B1HW is None else state.map_B1HW.mean()
+    return LossReport(raw, weighted, total, map_mean)
+
+
+def _call(what: str, part: ControlMap | Term, state: StepState) -> Tensor:
+    try:
+        return part(state)
+    except SpfError:
+        raise
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raise PluginError(
+            f"{what} failed in the step: {type(error).__name__}: {message}. "
+            "Leave it out, or report it to its provider (spf plugins show)"
+        ) from error
