@@ -79,8 +79,6 @@ def describe(
     text = _compose(template, phrases)
     spoken = [group for group, _ in template if phrases[group]]
     names = {name for group in spoken for name in GROUPS[group] if name in wanted}
-    if portrait.hair_style == "bald" and "hair" in spoken:
-        names |= {"hair_color"} & wanted
     return Caption(
         base_text=text,
         target_text=_target_text(portrait, choice // len(TEMPLATES) if phrasing is None else phrasing),

@@ -35,12 +35,12 @@ MOUTHS = {
     "surprised": '<ellipse cx="132" cy="158" rx="13" ry="16" fill="#220a08"/>',
 }
 _OPAQUE = (("0.599999964", "0.85"),)
-_DOTS = ((88, 130), (98, 136), (108, 131), (92, 142), (103, 145), (113, 140))
+_DOTS = ((91, 130), (101, 136), (111, 131), (95, 142), (106, 145), (115, 140))
 FRECKLES = "".join(
     f'<circle cx="{x}" cy="{y}" r="3.8" fill="currentColor"/>' for n, y in _DOTS for x in (n, 264 - n)
 )
 BLUSH = "".join(
-    f'<ellipse cx="{x}" cy="139" rx="15" ry="10" fill="currentColor" fill-opacity="0.8"/>' for x in (95, 169)
+    f'<ellipse cx="{x}" cy="139" rx="14" ry="10" fill="currentColor" fill-opacity="0.8"/>' for x in (102, 162)
 )
 FRECKLE_COLORS = {"pale": "#a8572a", "tanned": "#7d3a14", "brown": "#5a2a10", "dark": "#22100a"}
 BLUSH_COLORS = {"pale": "#ff6f86", "tanned": "#f2566b", "brown": "#e0465f", "dark": "#c23a55"}
@@ -57,8 +57,10 @@ TURN = {
 
 def layers(portrait: Portrait) -> list[Layer]:
     """The layers of a portrait facing left, bottom to top; the style targets add none."""
-    face = [*_facial_hair(portrait), *_face(portrait)]
-    return [*_body(portrait), *face, *_hair(portrait), *_accessory(portrait), *_headwear(portrait)]
+    face = [_face(portrait), _facial_hair(portrait)]
+    if portrait.target == "beard":  # it would hide the mouth, a moustache would hide behind it
+        face.reverse()
+    return [*_body(portrait), *face[0], *face[1], *_hair(portrait), *_accessory(portrait), *_headwear(portrait)]
 
 
 def _body(portrait: Portrait) -> list[Layer]:

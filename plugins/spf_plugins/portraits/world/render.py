@@ -12,12 +12,10 @@ from .figure import TURN, layers
 from .layers import EXTENT, LEFT, TOP, Raster, rasterise
 from .spec import Portrait
 from .styles import STYLES
-from .targets import TARGETS
+from .targets import PARTS, TARGETS
 
-PARTS: tuple[str, ...] = (
-    "background", "skin", "clothes", "cheeks", "mouth", "eyes", "eyebrows", "facial_hair", "hair",
-    "accessory", "headwear",
-)
+__all__ = ["BACKGROUNDS", "PARTS", "counterfactual", "render", "segment", "target_region"]
+
 BACKGROUNDS = {
     "teal": (32, 158, 150), "white": (244, 244, 242), "yellow": (248, 222, 96), "purple": (126, 82, 198),
     "navy": (34, 46, 92), "green": (122, 190, 92), "orange": (240, 140, 52), "gray": (142, 146, 152),
@@ -50,7 +48,8 @@ def target_region(portrait: Portrait, size: int = 64) -> NDArray[np.bool_]:
         return np.zeros((size, size), bool)
     if TARGETS[portrait.target].scope == "global":
         return np.ones((size, size), bool)
-    return (render(portrait, size) != render(counterfactual(portrait), size)).any(axis=-1)
+    changed = render(portrait, size) != render(counterfactual(portrait), size)
+    return np.asarray(changed.any(axis=-1), bool)
 
 
 def segment(portrait: Portrait, size: int = 64) -> NDArray[np.uint8]:
@@ -64,18 +63,18 @@ def segment(portrait: Portrait, size: int = 64) -> NDArray[np.uint8]:
         cover = _cover(raster, x, y, resolution, portrait, size)
         seen *= 1.0 - cover
         seen[PARTS.index(part)] += cover
-    return seen.argmax(axis=0).astype(np.uint8)
+    return np.asarray(seen.argmax(axis=0), np.uint8)
 
 
 def _cover(
     raster: Raster, x: int, y: int, resolution: int, portrait: Portrait, size: int
 ) -> NDArray[np.float32]:
     """How much of each pixel a layer covers; thin translucent strokes count as solid."""
-    alpha = raster.image.getchannel("A")
-    solid = alpha.point([255 if value > alpha.getextrema()[1] // 2 else 0 for value in range(256)])
+    alpha = np.asarray(raster.image.getchannel("A"))
+    solid = np.where(alpha > alpha.max() // 2, 255, 0).astype(np.uint8)
     canvas = Image.new("L", (resolution, resolution))
-    canvas.paste(solid, (x, y))
-    return np.asarray(_view(canvas, portrait, size), np.float32) / 255
+    canvas.paste(Image.fromarray(solid), (x, y))
+    return np.asarray(_view(canvas, portrait, size), np.float32) / np.float32(255)
 
 
 def _placed(portrait: Portrait, resolution: int) -> list[tuple[str, Raster, int, int]]:
