@@ -1,1 +1,87 @@
-"""Plugin group baselines."""
+"""Presets: the method, the baselines and the ablations, each a choice of components."""
+
+from typing import Any, ClassVar
+
+from spf_core.components import PresetConfig
+from spf_core.hookspecs import hookimpl
+
+_DENOISING_ONLY: dict[str, Any] = {
+    "backbone": "mini",
+    "adapter": "lora-adapter",
+    "losses": {"denoising": {}},
+    "optimizer": {"learning_rate": 5e-4},
+    "train": {"steps": 400},
+}
+
+STAGE_2 = 0.4
+
+_SPF: dict[str, Any] = {
+    **_DENOISING_ONLY,
+    "reference": "adapter-off",
+    "control_map": "sfcm-v1",
+    "response": {"name": "clip-direction", "weight": 0.1, "start": STAGE_2},
+    "losses": {
+        "denoising": {},
+        "text-consistency": {"weight": 10.0, "start": STAGE_2},
+        "fine-grained": {"weight": 1.0, "start": STAGE_2},
+    },
+}
+
+
+class Spf(PresetConfig):
+    """The method: standard fine-tuning, then dual-path alignment under the SFCM with response enhancement."""
+
+    name = "spf"
+    settings: ClassVar[dict[str, Any]] = _SPF
+
+
+class Lora(PresetConfig):
+    """Plain LoRA fine-tuning on the denoising loss."""
+
+    name = "lora"
+    settings: ClassVar[dict[str, Any]] = _DENOISING_ONLY
+
+
+class Naive(PresetConfig):
+    """Plain fine-tuning of the whole UNet on the denoising loss."""
+
+    name = "naive"
+    settings: ClassVar[dict[str, Any]] = {
+        **_DENOISING_ONLY,
+        "adapter": "full-unet",
+        "optimizer": {"learning_rate": 1e-4},
+    }
+
+
+class WithoutTextConsistency(PresetConfig):
+    """Ablation: the method without L_tc."""
+
+    name = "spf-no-text-consistency"
+    settings: ClassVar[dict[str, Any]] = {**_SPF, "losses": {**_SPF["losses"], "text-consistency": {"weight": 0.0}}}
+
+
+class WithoutFineGrained(PresetConfig):
+    """Ablation: the method without L_fg."""
+
+    name = "spf-no-fine-grained"
+    settings: ClassVar[dict[str, Any]] = {**_SPF, "losses": {**_SPF["losses"], "fine-grained": {"weight": 0.0}}}
+
+
+class WithoutEnhancement(PresetConfig):
+    """Ablation: the method without response enhancement."""
+
+    name = "spf-no-enhancement"
+    settings: ClassVar[dict[str, Any]] = {**_SPF, "response": None}
+
+
+class WithoutSfcm(PresetConfig):
+    """Ablation: the method with alignment everywhere (M = 0)."""
+
+    name = "spf-no-sfcm"
+    settings: ClassVar[dict[str, Any]] = {**_SPF, "control_map": "uniform"}
+
+
+@hookimpl
+def spf_register_presets() -> list[type[PresetConfig]]:
+    """Register the presets of this group."""
+    return [Spf, Lora, Naive, WithoutTextConsistency, WithoutFineGrained, WithoutEnhancement, WithoutSfcm]

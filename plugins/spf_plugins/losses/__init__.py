@@ -1,1 +1,85 @@
-"""Plugin group losses."""
+"""Loss terms of the method: denoising, text consistency, fine-grained and output alignment."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from spf_core.components import LossConfig
+from spf_core.hookspecs import hookimpl
+
+
+class Denoising(LossConfig):
+    """L_DM: the standard noise-prediction error on the training images."""
+
+    name = "denoising"
+    min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR weighting; none weighs every t alike")
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.losses.denoising import DenoisingLoss
+
+        return DenoisingLoss(self.min_snr_gamma)
+
+
+class RegionDenoising(LossConfig):
+    """L_DM weighed by the control map: the images teach only where the target responds."""
+
+    name = "region-denoising"
+    needs = frozenset({"map"})
+    floor: float = Field(0.0, ge=0, le=1, description="least weight of a position outside the map")
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.losses.denoising import RegionDenoisingLoss
+
+        return RegionDenoisingLoss(self.floor)
+
+
+class TextConsistency(LossConfig):
+    """L_tc: base phrases keep attending where they attended before, outside the control map."""
+
+    name = "text-consistency"
+    needs = frozenset({"reference", "attention", "map"})
+    renormalise: bool = Field(True, description="compare each token's share among the base phrases' tokens")
+    pad: bool = Field(True, description="align the mean of EOT and PAD too")
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.losses.alignment import TextConsistencyLoss
+
+        return TextConsistencyLoss(self.renormalise, self.pad)
+
+
+class FineGrained(LossConfig):
+    """L_fg: cross-attention queries stay as the reference's outside the control map."""
+
+    name = "fine-grained"
+    needs = frozenset({"reference", "queries", "map"})
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.losses.alignment import FineGrainedLoss
+
+        return FineGrainedLoss()
+
+
+class OutputAlignment(LossConfig):
+    """The predicted noise stays as the reference's outside the control map."""
+
+    name = "output-alignment"
+    needs = frozenset({"reference", "map"})
+    rows: Literal["all", "target", "preserved"] = Field(
+        "all", description="which rows count: all, those that read their target, or those that do not"
+    )
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.losses.alignment import OutputAlignmentLoss
+
+        return OutputAlignmentLoss(self.rows)
+
+
+@hookimpl
+def spf_register_loss_terms() -> list[type[LossConfig]]:
+    """Register the loss terms of this group."""
+    return [Denoising, RegionDenoising, TextConsistency, FineGrained, OutputAlignment]

@@ -1,0 +1,47 @@
+"""The denoising error, over the whole image or where the target responds."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spf_core.interfaces import StepState
+
+
+def row_mean(values_B: Tensor, rows_B: Tensor) -> Tensor:
+    """Mean over the rows that count; 0 (with gradient) when none does."""
+    return (values_B * rows_B).sum() / rows_B.sum().clamp(min=1)
+
+
+def min_snr_weight(abar_B: Tensor, gamma: float) -> Tensor:
+    """min(SNR, gamma) / SNR for eps-prediction (Hang et al. 2023, eq. 7)."""
+    snr_B = abar_B / (1 - abar_B)
+    return snr_B.clamp(max=gamma) / snr_B
+
+
+class DenoisingLoss:
+    """mean || eps - eps_theta(z_t, t, complete) ||^2 over the rows that read their target."""
+
+    def __init__(self, min_snr_gamma: float | None) -> None:
+        self.min_snr_gamma = min_snr_gamma
+
+    def __call__(self, state: StepState) -> Tensor:
+        """Return the scalar error."""
+        error = F.mse_loss(state.response.pred_BCHW, state.noised.noise_BCHW, reduction="none").mean((1, 2, 3))
+        if self.min_snr_gamma is not None:
+            error = error * min_snr_weight(state.noised.abar_B, self.min_snr_gamma)
+        return row_mean(error, state.has_target_B)
+
+
+class RegionDenoisingLoss:
+    """mean_HW w ||eps - eps_theta||^2 / mean_HW w with w = max(M, floor), per row."""
+
+    def __init__(self, floor: float) -> None:
+        self.floor = floor
+
+    def __call__(self, state: StepState) -> Tensor:
+        """Return the scalar error; the normaliser keeps small regions from shrinking the step size."""
+        assert state.map_B1HW is not None
+        weight = state.map_B1HW.clamp(min=self.floor)
+        error = (state.response.pred_BCHW - state.noised.noise_BCHW).pow(2).mean(1, keepdim=True)
+        normaliser = weight.mean((1, 2, 3)).clamp(min=torch.finfo(torch.float16).eps)
+        return row_mean((weight * error).mean((1, 2, 3)) / normaliser, state.has_target_B)

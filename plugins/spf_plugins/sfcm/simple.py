@@ -1,0 +1,30 @@
+"""Control maps without the SFCM: none at all, and the target's own attention."""
+
+import torch
+from torch import Tensor
+
+from spf_core.control import min_max
+from spf_core.interfaces import StepState
+from spf_plugins.sfcm.ops import middle_attention
+
+
+class UniformMap:
+    """M = 0."""
+
+    def __call__(self, state: StepState) -> Tensor:
+        """Return zeros, B 1 H W."""
+        return torch.zeros_like(state.noised.z_t_BCHW[:, :1])
+
+
+class TargetAttentionMap:
+    """M = norm(A[target]) of the response path, optionally thresholded."""
+
+    def __init__(self, threshold: float | None) -> None:
+        self.threshold = threshold
+
+    @torch.no_grad()
+    def __call__(self, state: StepState) -> Tensor:
+        """Return M, B 1 H W in [0, 1]."""
+        size = state.noised.z_t_BCHW.shape[-2:]
+        target = min_max(middle_attention(state.response.attention, state.cond.target_BL[:, None], size))
+        return target if self.threshold is None else (target >= self.threshold).to(target.dtype)

@@ -1,0 +1,31 @@
+"""Resizing of control maps and attention between latent and layer resolutions."""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def at_queries(map_B1HW: Tensor, positions: int) -> Tensor:
+    """Resize a map to a layer's resolution and flatten it: B Q 1 (same aspect ratio, area average)."""
+    height, width = map_B1HW.shape[-2:]
+    factor = math.sqrt(positions / (height * width))
+    size = (round(height * factor), round(width * factor))
+    assert size[0] * size[1] == positions, "a layer's positions keep the latent's aspect ratio"
+    return F.adaptive_avg_pool2d(map_B1HW, size).flatten(2).transpose(1, 2)
+
+
+def at_latents(values_BQP: Tensor, height: int, width: int) -> Tensor:
+    """Reshape a layer's values to images and resize them to the latent: B P H W."""
+    batch, positions, phrases = values_BQP.shape
+    factor = math.sqrt(positions / (height * width))
+    rows = round(height * factor)
+    image = values_BQP.transpose(1, 2).reshape(batch, phrases, rows, positions // rows)
+    return F.interpolate(image, (height, width), mode="bilinear", align_corners=False)
+
+
+def min_max(values_BPHW: Tensor) -> Tensor:
+    """Scale every image to [0, 1]; a constant image becomes 0."""
+    low = values_BPHW.amin((-2, -1), keepdim=True)
+    high = values_BPHW.amax((-2, -1), keepdim=True)
+    return (values_BPHW - low) / (high - low).clamp(min=1e-8)
