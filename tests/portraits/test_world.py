@@ -226,6 +226,11 @@ def test_the_omitted_attributes_can_be_chosen():
     assert "facing" not in caption.base_text
 
 
+def test_an_unknown_attribute_cannot_be_omitted():
+    with pytest.raises(ConfigError, match="'facing'"):
+        tailored_set("hat", 1, bias={}, seed=0, omit=["facng"])
+
+
 def test_evaluation_prompts_are_never_training_portraits():
     def specs(items):
         return {tuple(portrait.labels()[name] for name in ATTRIBUTES) for portrait, _ in items}

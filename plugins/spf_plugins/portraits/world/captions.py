@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spf_core.errors import ConfigError, did_you_mean
-
-from .spec import ATTRIBUTES, Portrait
+from .spec import ATTRIBUTES, Portrait, check_attribute
 from .targets import TARGETS
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -99,8 +97,7 @@ def phrase_spans(caption: Caption) -> list[tuple[int, int]]:
 
 def _wanted(mention: Collection[str] | None) -> set[str]:
     for name in mention or ():
-        if name not in ATTRIBUTES:
-            raise ConfigError(f"unknown attribute '{name}' to mention.{did_you_mean(name, ATTRIBUTES)}")
+        check_attribute(name)
     return set(ATTRIBUTES if mention is None else mention)
 
 

@@ -60,7 +60,8 @@ def layers(portrait: Portrait) -> list[Layer]:
     face = [_face(portrait), _facial_hair(portrait)]
     if portrait.target == "beard":  # it would hide the mouth, a moustache would hide behind it
         face.reverse()
-    return [*_body(portrait), *face[0], *face[1], *_hair(portrait), *_accessory(portrait), *_headwear(portrait)]
+    on_top = [*_hair(portrait), *_accessory(portrait), *_headwear(portrait)]
+    return [*_body(portrait), *face[0], *face[1], *on_top]
 
 
 def _body(portrait: Portrait) -> list[Layer]:

@@ -13,8 +13,8 @@ from spf_core.errors import ConfigError, did_you_mean
 from .targets import TARGETS, Target
 
 __all__ = [
-    "ATTRIBUTES", "SPLITS", "TARGETS", "Portrait", "Target", "check_bias", "check_target", "sample_portrait",
-    "split_of",
+    "ATTRIBUTES", "SPLITS", "TARGETS", "Portrait", "Target", "check_attribute", "check_bias", "check_target",
+    "sample_portrait", "split_of",
 ]
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
@@ -108,13 +108,18 @@ def sample_portrait(
 def check_bias(bias: Mapping[str, str]) -> dict[str, str]:
     """`bias` as a plain dict; ConfigError for an unknown attribute or value, or for hair on a bald head."""
     for name, value in bias.items():
-        _check("attribute", name, ATTRIBUTES)
+        check_attribute(name)
         _check(f"value for '{name}'", value, ATTRIBUTES[name])
     style, color = bias.get("hair_style"), bias.get("hair_color")
     if style and color and (style == "bald") != (color == "none"):
         pair = f"hair_style={style} contradicts hair_color={color}"
         raise ConfigError(f"bias {pair}. Only bald heads have the colour 'none'.")
     return dict(bias)
+
+
+def check_attribute(name: str) -> None:
+    """Raise ConfigError unless there is an attribute called `name`."""
+    _check("attribute", name, ATTRIBUTES)
 
 
 def check_target(name: str) -> Target:

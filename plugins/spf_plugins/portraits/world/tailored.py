@@ -17,7 +17,7 @@ from spf_core.errors import ConfigError, DataError
 
 from .captions import Caption, describe
 from .render import PARTS, render, segment, target_region
-from .spec import ATTRIBUTES, Portrait, check_bias, check_target, sample_portrait
+from .spec import ATTRIBUTES, Portrait, check_attribute, check_bias, check_target, sample_portrait
 
 WORLD_VERSION = 1
 Item = tuple[Portrait, Caption]
@@ -33,6 +33,8 @@ def tailored_set(
     """
     check_target(target)
     silent = set(check_bias(bias) if omit is None else omit)
+    for name in silent:
+        check_attribute(name)
     mention = [name for name in ATTRIBUTES if name not in silent]
     return _items(count, seed, mention=mention, target=target, bias=bias, split="train")
 
