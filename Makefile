@@ -1,0 +1,55 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both set up .venv first.
+PYTHON ?= python3
+JOBS ?= 2
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
+
+.PHONY: help venv demo test lint bench docs clean
+
+help:
+	@echo "make demo    learn 'sunglasses' from 60 biased portraits, report in demo/"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff, mypy, import-linter, codespell"
+	@echo "make bench   time and memory of a training step"
+	@echo "make docs    build the documentation in site/"
+	@echo "make venv    only create .venv with the pinned dependencies"
+
+venv: .venv/.installed
+
+demo: venv
+	$(BIN)/spf demo --out demo
+
+test: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+bench: venv
+	$(BIN)/python tests/bench/step_cost.py
+
+docs: .venv/.installed-docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "spf needs Python 3.11 or newer; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv .venv
+
+# torch comes first: the largest download, and the one whose build a user may have chosen beforehand.
+.venv/.installed: constraints.txt pyproject.toml | .venv/bin/python
+	@echo "Installing into .venv (a few minutes, once)"
+	$(PIP) torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+.venv/.installed-docs: .venv/.installed
+	$(PIP) -e '.[docs]'
+	@touch $@
