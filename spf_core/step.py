@@ -11,7 +11,7 @@ from spf_core.config import RunConfig, TrainSection
 from spf_core.errors import PluginError, SpfError
 from spf_core.interfaces import Adapter, Backbone, ControlMap, Reference, StepState, Term
 from spf_core.noising import draw_timesteps, noise_latents
-from spf_core.types import Batch, Capture, LossReport, choose
+from spf_core.types import Batch, Capture, LossReport, Noised, choose
 
 
 @dataclass(frozen=True)
@@ -50,32 +50,49 @@ def dual_path_step(
     """
     active = {name: term for name, term in parts.terms.items() if term[0].active(progress)}
     needs = frozenset(need for term, _ in active.values() for need in term.needs)
-    wants_map = parts.control_map is not None and "map" in needs
-    needs |= parts.map_needs | {"reference"} if wants_map else frozenset()
-    capture = Capture(attention="attention" in needs, queries="queries" in needs)
-    size = len(batch.ids)
-    with_target, with_text = _draw_texts(size, parts.train, "reference" in needs, generator)
+    mapped = "map" in needs
+    needs |= parts.map_needs | {"reference"} if mapped else frozenset()
+    train, backbone, size = parts.train, parts.backbone, len(batch.ids)
+    with_target, with_text = _draw_texts(size, train, "reference" in needs, generator)
     timesteps = draw_timesteps(
-        size, len(parts.backbone.abar_T), parts.train.min_timestep, parts.train.max_timestep, generator=generator
+        size, len(backbone.abar_T), train.min_timestep, train.max_timestep, generator=generator
     )
-    noised = noise_latents(batch.latents_BCHW, timesteps, parts.backbone.abar_T, generator=generator)
-    with_target, with_text = (mask.to(batch.latents_BCHW.device) for mask in (with_target, with_text))
-    base = choose(with_text, batch.base, batch.empty)
-    response = parts.backbone.predict(
-        noised.z_t_BCHW, noised.timesteps_B, choose(with_target, batch.complete, base), capture
+    noised = noise_latents(batch.latents_BCHW, timesteps, backbone.abar_T, generator=generator)
+    capture = Capture(attention="attention" in needs, queries="queries" in needs)
+    state = run_paths(
+        parts, batch, noised, with_target, with_text, capture, progress, reference="reference" in needs, mapped=mapped
     )
-    reference = None
-    if "reference" in needs:
-        assert parts.reference is not None, "the configuration guarantees a reference path"
-        reference = parts.reference.run(parts.backbone, parts.adapter, noised, base, capture)
-    state = StepState(
-        parts.backbone, batch, noised, response, reference, None, with_target, progress
-    )
-    if wants_map:
-        assert parts.control_map is not None
-        control_map = _call("control map", parts.control_map, state)
-        state = replace(state, map_B1HW=control_map * with_target.view(-1, 1, 1, 1))
     return state, _weigh(active, state)
+
+
+def run_paths(
+    parts: Parts,
+    batch: Batch,
+    noised: Noised,
+    with_target_B: Tensor,
+    with_text_B: Tensor,
+    capture: Capture,
+    progress: float,
+    *,
+    reference: bool,
+    mapped: bool,
+) -> StepState:
+    """Run the response path, the reference path if asked for, and the control map if asked for."""
+    device = batch.latents_BCHW.device
+    with_target_B = with_target_B.to(device)
+    base = choose(with_text_B.to(device), batch.base, batch.empty)
+    texts = choose(with_target_B, batch.complete, base)
+    response = parts.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, texts, capture)
+    frozen = None
+    if reference:
+        assert parts.reference is not None, "the configuration guarantees a reference path"
+        frozen = parts.reference.run(parts.backbone, parts.adapter, noised, base, capture)
+    state = StepState(parts.backbone, batch, noised, response, frozen, None, with_target_B, progress)
+    if not mapped:
+        return state
+    assert parts.control_map is not None, "the configuration guarantees a control map"
+    map_B1HW = _call("control map", parts.control_map, state).detach()
+    return replace(state, map_B1HW=map_B1HW * with_target_B.view(-1, 1, 1, 1))
 
 
 def _draw_texts(

@@ -1,0 +1,139 @@
+"""Atomic files and folders, safetensors in and out, and the state a run resumes from."""
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from spf_core.errors import RunError
+
+ADAPTER_FILE = "adapter.safetensors"
+_OPTIMIZER_FILE, _STATE_FILE = "optimizer.safetensors", "state.json"
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; it becomes `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        with _readable_disk_errors(path):
+            yield temporary
+            temporary.chmod(0o755)
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary file name beside `path`; it becomes `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        with _readable_disk_errors(path):
+            yield temporary
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write_text(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old or the new content, never a part."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors atomically."""
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_file(path) as temporary:
+        save_file(ready, temporary, dict(metadata))
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata; RunError when the file is missing or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError:
+        raise RunError(f"'{path}' does not exist") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(
+            f"'{path}' is damaged or not a safetensors file ({' '.join(str(error).split())}); "
+            "delete it and resume from an earlier checkpoint"
+        ) from None
+
+
+def save_checkpoint(
+    folder: Path, adapter: Mapping[str, Tensor], metadata: Mapping[str, str], optimizer: dict[str, Any], state: dict[str, Any]
+) -> None:
+    """Write a checkpoint folder atomically: the adapter, the optimizer's tensors, and the counters."""
+    tensors, groups = _flatten(optimizer)
+    with atomic_folder(folder) as temporary:
+        write_safetensors(temporary / ADAPTER_FILE, adapter, metadata)
+        write_safetensors(temporary / _OPTIMIZER_FILE, tensors, {})
+        atomic_write_text(temporary / _STATE_FILE, json.dumps({**state, "param_groups": groups}))
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
+    """Read a checkpoint folder: adapter tensors, the optimizer's state dict, and the counters."""
+    adapter, _ = read_safetensors(folder / ADAPTER_FILE)
+    tensors, _ = read_safetensors(folder / _OPTIMIZER_FILE)
+    try:
+        state = json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))
+        return adapter, _unflatten(tensors, state.pop("param_groups")), state
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"'{folder / _STATE_FILE}' is damaged ({error}); delete '{folder}' and resume again") from None
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The run's checkpoint folders, oldest first."""
+    return sorted((run / "checkpoints").glob("step-*"))
+
+
+def prune_checkpoints(run: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints."""
+    for folder in checkpoints(run)[:-keep]:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _readable_disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+            raise RunError(
+                f"no space left on the disk of '{path}'; what was saved before is intact. Free space and use --resume"
+            ) from error
+        raise
+
+
+def _flatten(optimizer: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    tensors = {
+        f"{parameter}.{name}": torch.as_tensor(value)
+        for parameter, values in optimizer["state"].items()
+        for name, value in values.items()
+    }
+    return tensors, optimizer["param_groups"]
+
+
+def _unflatten(tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]) -> dict[str, Any]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        parameter, name = key.split(".", 1)
+        state.setdefault(int(parameter), {})[name] = value
+    return {"state": state, "param_groups": groups}

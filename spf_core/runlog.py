@@ -1,0 +1,45 @@
+"""metrics.jsonl: one line a step, readable while the run goes on."""
+
+import json
+import os
+import resource
+from pathlib import Path
+from typing import Any
+
+import torch
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class RunLog:
+    """Appends one JSON line a step; opening it at a step drops the lines written after that step."""
+
+    def __init__(self, run: Path, *, first_step: int) -> None:
+        self.path = run / METRICS_FILE
+        kept = [line for line in read_metrics(run) if line["step"] <= first_step]
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def write(self, line: dict[str, Any]) -> None:
+        """Append one step."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """All complete lines of a run's metrics; a last line cut off by a kill is left out."""
+    path, lines = run / METRICS_FILE, []
+    if path.is_file():
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+    return lines
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Peak memory so far: of the CUDA allocator, or of the process (resident set) elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if os.uname().sysname == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,81 @@
+"""Opening what training left behind: a run folder with its configuration and weights."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
+from spf_core.components import BackboneConfig
+from spf_core.config import RunConfig, read_run_config
+from spf_core.errors import ConfigError, RunError
+from spf_core.interfaces import Adapter, Backbone
+from spf_core.plugins import Plugins
+
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A trained run: the backbone with the adapter attached and loaded, at strength 1."""
+
+    path: Path
+    config: RunConfig
+    backbone: Backbone
+    adapter: Adapter
+    adapter_hash: str
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the best there is; ConfigError when the named device is not available."""
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(device for device in ("cuda", "mps", "cpu") if available[device])
+    if not available[name]:
+        raise ConfigError(f"device '{name}' is not available here; use --set train.device=auto")
+    return torch.device(name)
+
+
+def open_backbone(config: BackboneConfig, device: str = "auto") -> Backbone:
+    """Load a backbone and move it to the device."""
+    backbone: Backbone = config.build()
+    backbone.to(pick_device(device))
+    return backbone
+
+
+def saved_config(run: Path, plugins: Plugins) -> RunConfig:
+    """The resolved configuration of a run folder; RunError when the folder is none."""
+    if not (run / CONFIG_FILE).is_file():
+        raise RunError(f"'{run}' is not a run folder: it has no {CONFIG_FILE}. Make one with spf train --out {run}")
+    return read_run_config(run / CONFIG_FILE, plugins)
+
+
+def open_run(run: Path, plugins: Plugins, *, device: str = "auto") -> OpenRun:
+    """Load a finished run; RunError when its weights are missing, damaged or of another backbone."""
+    config = saved_config(run, plugins)
+    file = run / ADAPTER_FILE
+    if not file.is_file():
+        raise RunError(f"'{run}' has no {ADAPTER_FILE}: the run did not finish. Finish it with spf train --resume --out {run}")
+    tensors, metadata = read_safetensors(file)
+    backbone = open_backbone(config.backbone, device)
+    refuse_other_backbone(file, metadata, backbone)
+    adapter: Adapter = config.adapter.build()
+    adapter.attach(backbone)
+    adapter.load_state_dict(tensors)
+    return OpenRun(run, config, backbone, adapter, file_hash(file))
+
+
+def refuse_other_backbone(file: Path, metadata: dict[str, str], backbone: Backbone) -> None:
+    """RunError when the weights were trained on other base weights than the ones that are loaded."""
+    trained_on, loaded = metadata.get("spf_backbone"), backbone.fingerprint()
+    if trained_on != loaded:
+        raise RunError(
+            f"'{file}' was trained on the backbone with hash {trained_on}, the loaded one has {loaded}; "
+            "set backbone.path to the weights it was trained on"
+        )
+
+
+def file_hash(file: Path) -> str:
+    """First 16 hex digits of the file's SHA-256."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]

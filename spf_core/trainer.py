@@ -1,0 +1,206 @@
+"""Training: a run folder in, steps, checkpoints, weights out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers.optimization import get_scheduler
+from torch import Tensor
+
+from spf_core import __version__
+from spf_core.cache import CachedRows, encode_rows
+from spf_core.checkpoint import (
+    ADAPTER_FILE,
+    atomic_write_text,
+    checkpoints,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+    write_safetensors,
+)
+from spf_core.config import RunConfig
+from spf_core.data import Row, read_folder
+from spf_core.errors import ConfigError, NonFiniteError, RunError
+from spf_core.interfaces import Adapter, Backbone, StepState
+from spf_core.order import generator_of_step, rows_of_step
+from spf_core.plugins import Plugins
+from spf_core.progress import Progress, silent
+from spf_core.runlog import RunLog, peak_memory_mib
+from spf_core.runs import CONFIG_FILE, open_backbone
+from spf_core.step import build_parts, dual_path_step
+from spf_core.types import LossReport
+from spf_core.visuals import save_samples
+
+
+def train(config: RunConfig, run: Path, plugins: Plugins, *, resume: bool = False, progress: Progress = silent) -> None:
+    """Train the run to its end; resuming continues bit-identically from the newest checkpoint.
+
+    Raises SpfError kinds. Ctrl-C saves a checkpoint and raises RunError that says how to resume.
+    """
+    rows = _rows(config)
+    _prepare_folder(config, run, resume)
+    trainer = Trainer(config, run, rows, progress)
+    if resume:
+        trainer.resume()
+    with _saved_on_interrupt(trainer):
+        trainer.fit()
+
+
+def _rows(config: RunConfig) -> list[Row]:
+    if config.data is None:
+        raise ConfigError("no training folder given; use --data DIR")
+    return read_folder(Path(config.data))
+
+
+def _prepare_folder(config: RunConfig, run: Path, resume: bool) -> None:
+    if not resume and run.exists() and any(run.iterdir()):
+        raise RunError(f"'{run}' is not empty; choose another --out, or continue the run in it with --resume")
+    run.mkdir(parents=True, exist_ok=True)
+    atomic_write_text(run / CONFIG_FILE, config.dump())
+
+
+class Trainer:
+    """Holds the parts of a run and moves them from step to step."""
+
+    def __init__(self, config: RunConfig, run: Path, rows: list[Row], progress: Progress) -> None:
+        self.config, self.run, self.progress = config, run, progress
+        self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
+        self.rows: CachedRows = encode_rows(
+            self.backbone, rows, clean_image="clean_image" in config.needs, progress=progress
+        )
+        torch.manual_seed(config.train.seed)
+        self.adapter: Adapter = config.adapter.build()
+        self.adapter.attach(self.backbone)
+        self.parts = build_parts(config, self.backbone, self.adapter)
+        self.accelerator = Accelerator(
+            cpu=self.backbone.device.type == "cpu",
+            mixed_precision=config.train.precision,
+            gradient_accumulation_steps=config.train.accumulation,
+        )
+        self._make_optimizer()
+        self.step = 0
+
+    def _make_optimizer(self) -> None:
+        options, steps = self.config.optimizer, self.config.train.steps
+        self.parameters = list(self.adapter.parameters())
+        optimizer = torch.optim.AdamW(
+            self.parameters, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay, fused=True
+        )
+        warmup = int(options.warmup * steps)
+        self.optimizer = self.accelerator.prepare(optimizer)
+        self.scheduler = get_scheduler(options.schedule, optimizer, warmup, steps)
+
+    def resume(self) -> None:
+        """Restore the newest checkpoint; a run that died before its first one starts from the beginning."""
+        found = checkpoints(self.run)
+        if found:
+            adapter, optimizer, state = load_checkpoint(found[-1])
+            self.adapter.load_state_dict(adapter)
+            self.optimizer.load_state_dict(optimizer)
+            self.scheduler.load_state_dict(state["scheduler"])
+            if self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
+            self.step = state["step"]
+
+    def fit(self) -> None:
+        """Run every remaining step, then write the adapter."""
+        log = RunLog(self.run, first_step=self.step)
+        steps, sample = self.config.train.steps, self.config.sample
+        while self.step < steps:
+            line = self.train_step()
+            log.write(line)
+            shown = {name: term["weighted"] for name, term in line["terms"].items()}
+            self.progress("training", self.step, steps, loss=line["loss"], **shown)
+            if self.step % self.config.checkpoint.every == 0 or self.step == steps:
+                self.save()
+            if sample.every and self.step % sample.every == 0:
+                save_samples(self.run / "samples", self.step, self.parts, self.rows, sample, self.config.train.seed)
+        write_safetensors(self.run / ADAPTER_FILE, self.adapter.state_dict(), self.metadata())
+
+    def train_step(self) -> dict[str, object]:
+        """One optimizer step: forward passes, backward, the finite check, clipping; returns its log line."""
+        started, train = time.perf_counter(), self.config.train
+        for micro in range(train.accumulation):
+            index = self.step * train.accumulation + micro
+            batch = self.rows.batch(rows_of_step(index, train.batch_size, len(self.rows.ids), train.seed))
+            generator = generator_of_step(index, train.seed)
+            with self.accelerator.autocast():
+                state, report = dual_path_step(self.parts, batch, self.step / train.steps, generator=generator)
+            values = _values(report)
+            self._refuse_non_finite(values, state)
+            self.accelerator.backward(report.total / train.accumulation)
+        norm = self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm)
+        self._refuse_non_finite({"gradient": norm} if self.accelerator.scaler is None else {}, state)
+        learning_rate = self.scheduler.get_last_lr()[0]
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        return self._line(report, values, float(norm), learning_rate, time.perf_counter() - started)
+
+    def save(self) -> None:
+        """Write a checkpoint of the current step and drop the oldest ones."""
+        scaler = self.accelerator.scaler
+        state = {
+            "step": self.step,
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": None if scaler is None else scaler.state_dict(),
+        }
+        folder = self.run / "checkpoints" / f"step-{self.step:06d}"
+        save_checkpoint(folder, self.adapter.state_dict(), self.metadata(), self.optimizer.state_dict(), state)
+        prune_checkpoints(self.run, self.config.checkpoint.keep)
+
+    def metadata(self) -> dict[str, str]:
+        """What the weights file says about itself."""
+        return {
+            "format": "pt",
+            "spf_version": __version__,
+            "spf_backbone": self.backbone.fingerprint(),
+            "spf_config": self.config.model_copy(update={"data": None}).dump(),
+            "spf_step": str(self.step),
+        }
+
+    def _refuse_non_finite(self, values: dict[str, float] | dict[str, Tensor], state: StepState) -> None:
+        for name, value in values.items():
+            if not bool(torch.isfinite(torch.as_tensor(value))):
+                times = ", ".join(str(int(t)) for t in state.noised.timesteps_B)
+                saved = checkpoints(self.run)
+                kept = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written yet"
+                raise NonFiniteError(
+                    f"'{name}' became {float(value)} in step {self.step + 1} on {', '.join(state.batch.ids)} at t = {times}; "
+                    f"{kept}. Lower optimizer.learning_rate or the term's weight"
+                )
+
+    def _line(
+        self, report: LossReport, values: dict[str, float], norm: float, learning_rate: float, seconds: float
+    ) -> dict[str, object]:
+        weights = {name: term.weight for name, (term, _) in self.parts.terms.items()}
+        return {
+            "step": self.step,
+            "loss": sum(weights[name] * value for name, value in values.items()),
+            "terms": {name: {"raw": value, "weighted": weights[name] * value} for name, value in values.items()},
+            "map_mean": None if report.map_mean is None else float(report.map_mean),
+            "learning_rate": learning_rate,
+            "gradient_norm": norm,
+            "seconds": seconds,
+            "peak_memory_mib": peak_memory_mib(self.backbone.device),
+        }
+
+
+def _values(report: LossReport) -> dict[str, float]:
+    """The raw terms as numbers, with a single transfer from the device."""
+    return dict(zip(report.raw, torch.stack([value.detach().float() for value in report.raw.values()]).tolist(), strict=True))
+
+
+@contextmanager
+def _saved_on_interrupt(trainer: Trainer) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        trainer.save()
+        raise RunError(
+            f"interrupted; step {trainer.step} is saved. Continue with: spf train --resume --out {trainer.run}"
+        ) from None

@@ -1,0 +1,75 @@
+"""Pictures of a run: same-seed grids and overlays of control map and target attention."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from spf_core.cache import CachedRows
+from spf_core.config import SampleSection
+from spf_core.control import at_latents, min_max
+from spf_core.noising import clean_estimate, noise_latents
+from spf_core.sampling import comparison_grid, sample_images, save_png
+from spf_core.step import Parts, run_paths
+from spf_core.types import Capture
+
+NOISE_LEVELS = (0.8, 0.5, 0.2)
+
+
+def save_samples(folder: Path, step: int, parts: Parts, rows: CachedRows, options: SampleSection, seed: int) -> None:
+    """Write `step-NNNNNN-grid.png` (original and tuned, same seeds) and `step-NNNNNN-maps.png`."""
+    count = min(options.prompts, len(rows.ids))
+    texts = [prompt.complete_text for prompt in rows.prompts[:count]]
+    seeds = [seed + row for row in range(count)]
+    with parts.adapter.disabled():
+        original = sample_images(parts.backbone, texts, seeds, options)
+    tuned = sample_images(parts.backbone, texts, seeds, options)
+    grid = comparison_grid({"original": original, "tuned": tuned}, texts)
+    metadata = {"step": str(step), "texts": "\n".join(texts), "seeds": ", ".join(map(str, seeds))}
+    save_png(grid, folder / f"step-{step:06d}-grid.png", metadata)
+    save_png(map_overlays(parts, rows, count, seed), folder / f"step-{step:06d}-maps.png", metadata)
+
+
+@torch.no_grad()
+def map_overlays(parts: Parts, rows: CachedRows, count: int, seed: int) -> Image.Image:
+    """Training images with the control map and the target's attention at three noise levels."""
+    batch = rows.batch(range(count))
+    generator = torch.Generator().manual_seed(seed)
+    images = {"image": _to_images(parts.backbone.decode(batch.latents_BCHW))}
+    for level in NOISE_LEVELS:
+        timesteps = torch.full((count,), int(level * len(parts.backbone.abar_T)))
+        noised = noise_latents(batch.latents_BCHW, timesteps, parts.backbone.abar_T, generator=generator)
+        everyone = torch.ones(count, dtype=torch.bool)
+        mapped = parts.control_map is not None
+        state = run_paths(
+            parts, batch, noised, everyone, everyone, Capture(attention=True), 1.0, reference=mapped, mapped=mapped
+        )
+        pixels = parts.backbone.decode(clean_estimate(noised.z_t_BCHW, state.response.pred_BCHW, noised.abar_B))
+        attention = _target_attention(state.response.attention, batch.complete.target_BL, noised.z_t_BCHW.shape[-2:])
+        images[f"attention, t={level:g}"] = _overlay(pixels, attention)
+        if state.map_B1HW is not None:
+            images[f"control map, t={level:g}"] = _overlay(pixels, state.map_B1HW)
+    return comparison_grid(images, [prompt.target_text or "" for prompt in rows.prompts[:count]])
+
+
+def _target_attention(attention: dict[str, Tensor], target_BL: Tensor, size: torch.Size) -> Tensor:
+    maps = [at_latents(values @ target_BL[:, :, None], size[0], size[1]) for values in attention.values()]
+    return min_max(torch.stack(maps).mean(0))
+
+
+def _overlay(pixels_B3HW: Tensor, heat_B1HW: Tensor) -> list[Image.Image]:
+    """Blend viridis over grey pixels: dark is 0, yellow is 1."""
+    from matplotlib import colormaps
+
+    heat = torch.nn.functional.interpolate(heat_B1HW.float(), pixels_B3HW.shape[-2:], mode="bilinear")
+    colours = colormaps["viridis"](heat[:, 0].cpu().numpy())[..., :3]
+    grey = ((pixels_B3HW.clamp(-1, 1) + 1) / 2).mean(1).cpu().numpy()[..., None]
+    blended = 0.35 * grey + 0.65 * colours
+    return [Image.fromarray((255 * image).astype(np.uint8)) for image in blended]
+
+
+def _to_images(pixels_B3HW: Tensor) -> list[Image.Image]:
+    array = ((pixels_B3HW.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(image) for image in array]
