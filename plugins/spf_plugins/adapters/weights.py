@@ -1,0 +1,82 @@
+"""Training weights of the UNet themselves, with the originals kept: W0 + strength * (W - W0)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from spf_core.errors import ConfigError
+from spf_core.interfaces import Backbone
+from spf_plugins.adapters.state import load_into
+
+
+class Weights:
+    """All parameters whose name contains `part`; satisfies `interfaces.Adapter`.
+
+    The original and the trained tensors take turns as a parameter's storage. Nothing is written in place,
+    so switching between the forward and the backward pass leaves the gradients right.
+    """
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+        self.strength = 1.0
+        self._parameters: dict[str, nn.Parameter] = {}
+        self._original: dict[str, Tensor] = {}
+        self._trained: dict[str, Tensor] = {}
+
+    def attach(self, backbone: Backbone) -> None:
+        """Make the parameters trainable, freeze the rest of the denoiser and keep copies of the originals."""
+        backbone.denoiser.requires_grad_(False)
+        for name, parameter in backbone.denoiser.named_parameters():
+            if self.part in name:
+                parameter.data = parameter.data.to(torch.float32)
+                self._parameters[name] = parameter.requires_grad_(True)
+                self._original[name] = parameter.detach().clone()
+        if not self._parameters:
+            raise ConfigError(f"the backbone has no parameter named '*{self.part}*'; choose another adapter")
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """The trainable weights."""
+        return self._parameters.values()
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """Within the context the backbone computes exactly the original model."""
+        current = {name: parameter.data for name, parameter in self._parameters.items()}
+        self._show(self._original)
+        try:
+            yield
+        finally:
+            self._show(current)
+
+    def scale(self, strength: float) -> None:
+        """Set the strength; training needs 1, where the parameters are the trained tensors themselves."""
+        trained = self._trained_tensors()
+        self._trained = {} if strength == 1 else trained
+        self._show(trained if strength == 1 else self._blend(trained, strength))
+        self.strength = strength
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of the trained weights, whatever the strength."""
+        return {name: tensor.clone() for name, tensor in self._trained_tensors().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore `state_dict()`; RunError names a missing, surplus or misshapen tensor."""
+        load_into(self._trained_tensors(), state)
+        self.scale(self.strength)
+
+    def _trained_tensors(self) -> dict[str, Tensor]:
+        return self._trained or {name: parameter.data for name, parameter in self._parameters.items()}
+
+    def _blend(self, trained: Mapping[str, Tensor], strength: float) -> dict[str, Tensor]:
+        if strength == 0:
+            return self._original
+        return {
+            name: original + strength * (trained[name] - original.to(trained[name].device))
+            for name, original in self._original.items()
+        }
+
+    def _show(self, tensors: Mapping[str, Tensor]) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.data = tensors[name].to(parameter.device)

@@ -1,0 +1,158 @@
+"""Stable Diffusion 1.5's architecture, at any size, as a backbone."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spf_core.capture import record
+from spf_core.prompts import Prompt
+from spf_core.types import Capture, Conditioning, PathOutput, scatter_like
+from spf_plugins.backbones import loading
+from spf_plugins.backbones.tokens import average_over_all, normalised, tokenize
+
+TEXTS_AT_ONCE = 64
+
+
+def unit_features(output: Any) -> Tensor:
+    """L2-normalised CLIP features, from a tensor or from the output object of transformers 5."""
+    features: Tensor = getattr(output, "pooler_output", output)
+    return F.normalize(features.float(), dim=-1)
+
+
+def eps_from_v(v_BCHW: Tensor, z_t_BCHW: Tensor, abar_B: Tensor) -> Tensor:
+    """eps = sqrt(abar) v + sqrt(1 - abar) z_t (Salimans and Ho 2022, arXiv 2202.00512, appendix D)."""
+    abar = scatter_like(abar_B, v_BCHW)
+    return abar.sqrt() * v_BCHW + (1 - abar).sqrt() * z_t_BCHW
+
+
+class StableDiffusion:
+    """A frozen, float32 `StableDiffusionPipeline` folder with a CLIP model; satisfies `interfaces.Backbone`."""
+
+    def __init__(self, folder: Path, clip_folder: Path | None = None) -> None:
+        """Load from local folders (`clip_folder` defaults to `folder / "clip"`); RunError when one is unusable."""
+        self._folders = folder, clip_folder or folder / "clip"
+        parts = loading.load_parts(*self._folders)
+        self.denoiser = self._unet = parts.unet
+        self.vae, self.text_encoder, self.tokenizer = parts.vae, parts.text_encoder, parts.tokenizer
+        self.scheduler, self.clip = parts.scheduler, parts.clip
+        self.device = torch.device("cpu")
+        self.abar_T: Tensor = parts.scheduler.alphas_cumprod.float()
+        self.max_tokens: int = parts.tokenizer.model_max_length
+        self.image_size: int = parts.unet.config.sample_size * 2 ** (
+            len(parts.vae.config.block_out_channels) - 1
+        )
+        self._mean_311 = torch.tensor(parts.image_mean).view(3, 1, 1)
+        self._std_311 = torch.tensor(parts.image_std).view(3, 1, 1)
+
+    def to(self, device: torch.device) -> None:
+        """Move every part to `device`."""
+        for module in (self.denoiser, self.vae, self.text_encoder, self.clip):
+            module.to(device)
+        self.abar_T = self.abar_T.to(device)
+        self._mean_311, self._std_311 = self._mean_311.to(device), self._std_311.to(device)
+        self.device = device
+
+    @torch.no_grad()
+    def encode_prompts(self, prompts: Sequence[Prompt], *, with_target: bool) -> Conditioning:
+        """Encode the complete texts (`with_target`) or the base texts alone.
+
+        Where there is no target, under the base text or in a prompt without one, its rows are zero.
+        """
+        texts = [prompt.complete_text if with_target else prompt.base_text for prompt in prompts]
+        tokens = tokenize(self.tokenizer, texts, self.max_tokens)
+        spans = [prompt.phrase_spans() for prompt in prompts]
+        phrases = [[text[a:b] for a, b in row] for text, row in zip(texts, spans, strict=True)]
+        target_spans = [[span] if with_target and (span := p.target_span()) else [] for p in prompts]
+        targets = [[text[a:b] for a, b in row] for text, row in zip(texts, target_spans, strict=True)]
+        return Conditioning(
+            embeds_BLD=self._encode_ids(tokens.ids_BL),
+            phrase_BPL=average_over_all(tokens.offsets_BL2, spans).to(self.device),
+            target_BL=average_over_all(tokens.offsets_BL2, target_spans)[:, 0].to(self.device),
+            pad_BL=normalised(tokens.ended_BL).to(self.device),
+            phrase_embeds_BPD=self._embed_rows(phrases),
+            target_embed_BD=self._embed_rows(targets)[:, 0],
+        )
+
+    @torch.no_grad()
+    def encode_images(self, images_B3HW: Tensor) -> Tensor:
+        """Map pixels in [-1, 1] to scaled latents (posterior mean)."""
+        latents: Tensor = self.vae.encode(images_B3HW).latent_dist.mode()
+        return latents * self.vae.config.scaling_factor
+
+    def decode(self, latents_BCHW: Tensor) -> Tensor:
+        """Map scaled latents to pixels, about [-1, 1] and not clipped; differentiable."""
+        pixels: Tensor = self.vae.decode(latents_BCHW / self.vae.config.scaling_factor).sample
+        return pixels
+
+    def embed_images(self, images_B3HW: Tensor) -> Tensor:
+        """E_I: unit-norm embeddings (B, D) of pixels in [-1, 1]; differentiable."""
+        size = self.clip.config.vision_config.image_size
+        pixels = F.interpolate(images_B3HW.float(), size=(size, size), mode="bilinear", antialias=True)
+        normed = ((pixels + 1) / 2 - self._mean_311) / self._std_311
+        return unit_features(self.clip.get_image_features(pixel_values=normed))
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """E_T: unit-norm embeddings (N, D) of texts."""
+        if not texts:
+            return torch.zeros(0, self.clip.config.projection_dim, device=self.device)
+        ids_NL = tokenize(self.tokenizer, texts, self.max_tokens).ids_BL.to(self.device)
+        parts = ids_NL.split(TEXTS_AT_ONCE)
+        return torch.cat([unit_features(self.clip.get_text_features(input_ids=part)) for part in parts])
+
+    def predict(
+        self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = Capture()
+    ) -> PathOutput:
+        """Predict the noise eps in float32, recording what `capture` asks for."""
+        with record(self.denoiser, capture) as captured:
+            output = self.denoiser(z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD)
+        pred_BCHW: Tensor = output.sample.float()
+        if self.scheduler.config.prediction_type == "v_prediction":
+            pred_BCHW = eps_from_v(pred_BCHW, z_t_BCHW, self.abar_T[timesteps_B])
+        return PathOutput(pred_BCHW, captured.attention, captured.queries)
+
+    def token_count(self, text: str) -> int:
+        """Tokens of `text` including begin and end marks, before truncation."""
+        return len(self.tokenizer(text, verbose=False)["input_ids"])
+
+    def pipeline(self) -> Any:
+        """A `StableDiffusionPipeline` with DDIM over the very same modules."""
+        return self._pipeline
+
+    @cached_property
+    def _pipeline(self) -> Any:
+        return loading.make_pipeline(
+            unet=self._unet,
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            scheduler=self.scheduler,
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 (first 16 hex digits) over the frozen weights, tokenizer and noise schedule."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return loading.fingerprint(*self._folders)
+
+    def _encode_ids(self, ids_BL: Tensor) -> Tensor:
+        parts = ids_BL.to(self.device).split(TEXTS_AT_ONCE)
+        return torch.cat([self.text_encoder(part).last_hidden_state for part in parts])
+
+    def _embed_rows(self, rows: Sequence[Sequence[str]]) -> Tensor:
+        """Sentence embeddings of each row's texts: (B, P, D), padded with zeros; P is at least 1."""
+        index = {
+            text: place for place, text in enumerate(dict.fromkeys(t for row in rows for t in row), start=1)
+        }
+        embeds_ND = self.embed_texts(list(index))
+        table = F.pad(embeds_ND, (0, 0, 1, 0))
+        width = max([1, *map(len, rows)])
+        places = [[*(index[text] for text in row), *[0] * (width - len(row))] for row in rows]
+        return table[torch.tensor(places, device=self.device)]

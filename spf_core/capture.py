@@ -1,0 +1,95 @@
+"""Recording cross-attention: probabilities and queries of every `attn2` layer during a forward pass."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spf_core.types import Capture
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What was recorded, by layer name: head-averaged probabilities (B Q L) and `to_q` outputs (B Q D)."""
+
+    attention: dict[str, Tensor] = field(default_factory=dict)
+    queries: dict[str, Tensor] = field(default_factory=dict)
+
+
+def cross_attention_layers(denoiser: nn.Module) -> dict[str, Any]:
+    """Diffusers' cross-attention modules by name, such as `mid_block.attentions.0.transformer_blocks.0.attn2`."""
+    return {
+        name: module
+        for name, module in denoiser.named_modules()
+        if name.endswith("attn2") and hasattr(module, "set_processor")
+    }
+
+
+@contextmanager
+def record(denoiser: nn.Module, capture: Capture) -> Iterator[Captured]:
+    """Record what `capture` asks for while the context is open; the layers are as before when it closes.
+
+    Explicit probabilities are computed only where they are recorded; self-attention is never touched.
+    """
+    captured = Captured()
+    with ExitStack() as stack:
+        for name, layer in cross_attention_layers(denoiser).items():
+            if capture.attention:
+                stack.enter_context(_swapped(layer, RecordingProcessor(name, captured)))
+            if capture.queries:
+                stack.enter_context(_watched(layer, name, captured))
+        yield captured
+
+
+@contextmanager
+def _swapped(layer: Any, processor: "RecordingProcessor") -> Iterator[None]:
+    stock = layer.processor
+    layer.set_processor(processor)
+    try:
+        yield
+    finally:
+        layer.set_processor(stock)
+
+
+@contextmanager
+def _watched(layer: Any, name: str, captured: Captured) -> Iterator[None]:
+    def keep(_module: nn.Module, _inputs: Any, query_BQD: Tensor) -> None:
+        captured.queries[name] = query_BQD
+
+    handle = layer.to_q.register_forward_hook(keep)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+class RecordingProcessor:
+    """Computes what diffusers' stock cross-attention processor does, with the probabilities in the open."""
+
+    def __init__(self, name: str, captured: Captured) -> None:
+        self.name = name
+        self.captured = captured
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        """Return the layer's output (B Q D) and record softmax(QK^T / sqrt(d)), averaged over heads."""
+        batch, tokens, _ = encoder_hidden_states.shape
+        mask = attn.prepare_attention_mask(attention_mask, tokens, batch)
+        query = attn.head_to_batch_dim(attn.to_q(hidden_states))
+        key = attn.head_to_batch_dim(attn.to_k(encoder_hidden_states))
+        value = attn.head_to_batch_dim(attn.to_v(encoder_hidden_states))
+        probabilities = attn.get_attention_scores(query, key, mask)
+        per_head_BNQL = probabilities.unflatten(0, (batch, attn.heads))
+        self.captured.attention[self.name] = per_head_BNQL.float().mean(dim=1)
+        mixed = attn.batch_to_head_dim(torch.bmm(probabilities.to(value.dtype), value))
+        output: Tensor = attn.to_out[1](attn.to_out[0](mixed))
+        return output

@@ -1,0 +1,113 @@
+"""A tiny random model of Stable Diffusion 1.5's classes, on disk as a pipeline folder with clip/ inside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from spf_plugins.backbones.stable_diffusion import StableDiffusion
+
+WORDS = "a portrait of an old young man woman with red hair in the park wearing round glasses hat watercolor style"
+MARKS = ("<|startoftext|>", "<|endoftext|>")
+
+
+def tiny_tokenizer() -> Any:
+    """Byte-level BPE that knows most of `WORDS` whole; every other text still tokenises."""
+    from tokenizers import pre_tokenizers
+    from transformers import CLIPTokenizer
+
+    merges: dict[tuple[str, str], None] = {}
+    for word in WORDS.split():
+        *letters, last = word
+        pieces = [*letters, f"{last}</w>"]
+        while len(pieces) > 1:
+            merges[pieces[0], pieces[1]] = None
+            pieces[:2] = [pieces[0] + pieces[1]]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*alphabet, *(letter + "</w>" for letter in alphabet), *(a + b for a, b in merges), *MARKS]
+    vocab = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
+    return CLIPTokenizer(vocab=vocab, merges=list(merges), model_max_length=77, pad_token=MARKS[1])
+
+
+def tiny_clip(tokenizer: Any) -> Any:
+    from transformers import CLIPConfig, CLIPModel
+
+    tower = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "projection_dim": 16,
+    }
+    marks = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    text = tower | marks | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    return CLIPModel(
+        CLIPConfig(
+            text_config=text, vision_config=tower | {"image_size": 24, "patch_size": 8}, projection_dim=16
+        )
+    )
+
+
+def tiny_pipeline(tokenizer: Any, text_config: Any) -> Any:
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=32,
+        attention_head_dim=2,
+        norm_num_groups=8,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        norm_num_groups=4,
+        sample_size=32,
+        scaling_factor=0.5,
+    )
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+    return StableDiffusionPipeline(
+        vae, CLIPTextModel(text_config), tokenizer, unet, scheduler, None, None, requires_safety_checker=False
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random pipeline folder: 32 x 32 pixels, 8 x 8 latents, cross-attention at 8 x 8 and 4 x 4."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("backbone") / "tiny"
+    tokenizer = tiny_tokenizer()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        clip = tiny_clip(tokenizer)
+        tiny_pipeline(tokenizer, clip.config.text_config).save_pretrained(folder)
+    clip.save_pretrained(folder / "clip")
+    statistics = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    (folder / "clip" / "preprocessor_config.json").write_text(json.dumps(statistics), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture()
+def tiny_backbone(tiny_folder: Path) -> StableDiffusion:
+    """The folder loaded afresh, so that a test may attach adapters."""
+    from spf_plugins.backbones.stable_diffusion import StableDiffusion
+
+    return StableDiffusion(tiny_folder)
