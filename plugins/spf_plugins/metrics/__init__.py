@@ -1,1 +1,72 @@
-"""Plugin group metrics."""
+"""Distances between the original's and the tuned model's images, one per part of pollution."""
+
+from typing import Any
+
+from spf_core.components import MetricConfig
+from spf_core.hookspecs import hookimpl
+
+
+class AppearanceConfig(MetricConfig):
+    """Colours and edges outside the target's region: mean absolute pixel and image-gradient difference."""
+
+    name = "appearance"
+
+    def build(self) -> Any:
+        """Return the metric."""
+        from spf_plugins.metrics.distances import Appearance
+
+        return Appearance()
+
+
+class StructureConfig(MetricConfig):
+    """Patch features outside the target's region: 1 - mean cosine."""
+
+    name = "structure"
+
+    def build(self) -> Any:
+        """Return the metric."""
+        from spf_plugins.metrics.distances import Structure
+
+        return Structure()
+
+
+class LayoutConfig(MetricConfig):
+    """Parts outside the target's region: 1 - mean intersection over union."""
+
+    name = "layout"
+
+    def build(self) -> Any:
+        """Return the metric."""
+        from spf_plugins.metrics.distances import Layout
+
+        return Layout()
+
+
+class IdentityConfig(MetricConfig):
+    """The person: 1 - cosine of identity embeddings."""
+
+    name = "identity"
+
+    def build(self) -> Any:
+        """Return the metric."""
+        from spf_plugins.metrics.distances import Identity
+
+        return Identity()
+
+
+class AttributesConfig(MetricConfig):
+    """Attributes that the target may not change: mean total variation of their probabilities."""
+
+    name = "attributes"
+
+    def build(self) -> Any:
+        """Return the metric."""
+        from spf_plugins.metrics.distances import Attributes
+
+        return Attributes()
+
+
+@hookimpl
+def spf_register_metrics() -> list[type[MetricConfig]]:
+    """Return the five built-in metrics."""
+    return [AppearanceConfig, StructureConfig, LayoutConfig, IdentityConfig, AttributesConfig]

@@ -1,1 +1,28 @@
-"""Plugin group portraits."""
+"""The embedded portraits: a procedural world, its judges, and the suite that evaluates in it."""
+
+from typing import Any
+
+from pydantic import Field
+
+from spf_core.components import SuiteConfig
+from spf_core.hookspecs import hookimpl
+
+
+class PortraitsConfig(SuiteConfig):
+    """Procedural portraits with ground truth: training sets, unseen prompts and trained judges."""
+
+    name = "portraits"
+
+    judges: str | None = Field(None, description="folder of the judges' weights; the built-in ones when absent")
+
+    def build(self) -> Any:
+        """Return the suite."""
+        from spf_plugins.portraits.suite import PortraitsSuite
+
+        return PortraitsSuite(self.judges)
+
+
+@hookimpl
+def spf_register_suites() -> list[type[SuiteConfig]]:
+    """Return the suite `portraits`."""
+    return [PortraitsConfig]
