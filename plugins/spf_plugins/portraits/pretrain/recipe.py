@@ -29,8 +29,8 @@ class SetPlan:
 
 
 SETS = (
-    SetPlan("clip", 10_000, 11, 0.5, ("weak", "novel")),
-    SetPlan("unet", 16_000, 12, 0.03, ("weak",)),
+    SetPlan("clip", 20_000, 11, 0.5, ("weak", "novel")),
+    SetPlan("unet", 20_000, 12, 0.03, ("weak",)),
     SetPlan("judge", 4_000, 13, 0.5, ("weak", "novel"), views=2, parts=True),
     SetPlan("heldout", 1_000, 14, 0.5, ("weak", "novel"), split="test", views=2, parts=True),
 )
@@ -52,7 +52,7 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("clip", 1_800, 128, 1e-3, decay=0.05),
+        Stage("clip", 1_500, 96, 1e-3, decay=0.05),
         Stage("vae", 1_800, 16, 1e-3, decay=0.0),
         Stage("unet", 3_000, 32, 6e-4, warmup=150),
         Stage("probe", 900, 64, 2e-3, warmup=50),
@@ -65,7 +65,6 @@ KL_WEIGHT = 1e-3
 MIN_SNR_GAMMA = 5.0
 EMA_DECAY = 0.999
 CAPTION_DROPOUT = 0.1
-CAPTIONS_PER_PORTRAIT = 4
 COMPLETE_CAPTIONS = 0.4
 MENTION_RATE = 0.75
 GUIDANCE = 3.0

@@ -1,0 +1,91 @@
+"""Stage `export`: the pipeline folder that diffusers loads, with the full CLIP beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import CLIPModel, CLIPTextModel
+
+from spf_plugins.portraits.pretrain.clip import load_clip
+from spf_plugins.portraits.pretrain.loop import load_trained
+from spf_plugins.portraits.pretrain.networks import build_scheduler, build_unet
+from spf_plugins.portraits.pretrain.recipe import RESOLUTION, Options
+from spf_plugins.portraits.pretrain.tokenizer import save_tokenizer
+from spf_plugins.portraits.pretrain.vae import load_vae
+
+PREPROCESSOR = {
+    "image_processor_type": "CLIPImageProcessor",
+    "do_resize": True,
+    "size": {"shortest_edge": RESOLUTION},
+    "do_center_crop": True,
+    "crop_size": {"height": RESOLUTION, "width": RESOLUTION},
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+}
+
+
+def export_all(options: Options) -> None:
+    """Export the averaged UNet of the finished run to `weights/mini`."""
+    unet = build_unet()
+    load_trained(unet, options.cache, "unet", kind="ema")
+    export_pipeline(options, unet, options.weights / "mini")
+
+
+def export_pipeline(options: Options, unet: UNet2DConditionModel, folder: Path) -> None:
+    """Write a `StableDiffusionPipeline` folder in half precision, and `clip/` with both towers."""
+    clip, tokenizer = load_clip(options)
+    text_encoder = CLIPTextModel(clip.config.text_config)
+    text_encoder.load_state_dict(clip.text_model.state_dict())
+    pipeline = StableDiffusionPipeline(
+        vae=load_vae(options),
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet.eval(),
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder / "tokenizer")
+    save_clip(clip, folder / "clip")
+    for path in folder.glob("*/*.safetensors"):
+        halve(path)
+
+
+def save_clip(clip: CLIPModel, folder: Path) -> None:
+    """Save both towers and how images enter the vision tower."""
+    clip.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n", encoding="utf-8")
+
+
+def halve(path: Path) -> None:
+    """Rewrite a safetensors file in float16; the configs still say float32, which is what loaders build."""
+    from spf_plugins.portraits.pretrain.loop import load_tensors
+
+    tensors, metadata = load_tensors(path)
+    save_file(half(tensors), path, metadata)
+
+
+def half(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Floating-point tensors as contiguous float16, the others unchanged."""
+    return {
+        key: (value.half() if value.is_floating_point() else value).contiguous()
+        for key, value in tensors.items()
+    }
+
+
+def save_half(network: nn.Module, path: Path) -> None:
+    """Save a network's weights in float16."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad():
+        save_file(half(network.state_dict()), path)

@@ -1,0 +1,100 @@
+"""Stage `unet`: noise prediction on cached latents with the frozen text encoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from torch import Tensor
+from transformers import CLIPModel, CLIPTokenizer
+
+from spf_plugins.portraits.pretrain.clip import load_clip
+from spf_plugins.portraits.pretrain.data import load_set
+from spf_plugins.portraits.pretrain.loop import Ema, Trainer, batches
+from spf_plugins.portraits.pretrain.networks import build_scheduler, build_unet
+from spf_plugins.portraits.pretrain.recipe import (
+    CAPTION_DROPOUT,
+    EMA_DECAY,
+    MIN_SNR_GAMMA,
+    TEXT_LENGTH,
+    Options,
+)
+
+
+@torch.no_grad()
+def encode_texts(clip: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str], batch: int = 200) -> Tensor:
+    """Last hidden states with padding, as `StableDiffusionPipeline` computes them: float16 (N, 77, 192)."""
+    hidden = []
+    for part in batches(len(texts), batch):
+        ids = tokenizer(
+            texts[part], padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
+        )["input_ids"]
+        hidden.append(clip.text_model(input_ids=ids).last_hidden_state.half())
+    return torch.cat(hidden)
+
+
+def min_snr_weight(alphas_cumprod_B: Tensor, gamma: float = MIN_SNR_GAMMA) -> Tensor:
+    """min(SNR, gamma) / SNR, the weight for noise prediction (Hang et al. 2023, arXiv 2303.09556)."""
+    snr = alphas_cumprod_B / (1 - alphas_cumprod_B)
+    return snr.clamp(max=gamma) / snr
+
+
+class TextLatents:
+    """Cached pairs of latent and caption embedding, drawn with caption dropout."""
+
+    def __init__(self, options: Options) -> None:
+        clip, tokenizer = load_clip(options)
+        data = load_set(options.cache, "unet")
+        self.latents = torch.from_numpy(np.load(options.cache / "unet_latents.npy"))
+        self.variants = data.variants
+        texts = [caption.text for captions in data.captions for caption in captions]
+        self.hidden = encode_texts(clip, tokenizer, [*texts, ""])
+        print(f"unet: {len(texts)} captions encoded", flush=True)
+
+    def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Latents (B, 4, 16, 16) and text states (B, 77, 192)."""
+        index = torch.randint(len(self.latents), (batch,), generator=generator)
+        caption = index * self.variants + torch.randint(self.variants, (batch,), generator=generator)
+        dropped = torch.rand(batch, generator=generator) < CAPTION_DROPOUT
+        caption[dropped] = len(self.hidden) - 1
+        return self.latents[index], self.hidden[caption].float()
+
+
+def train_unet(options: Options) -> None:
+    """Train with an EMA; every `--snapshot-every` steps the average is exported as a pipeline."""
+    stage = options.stage("unet")
+    pairs = TextLatents(options)
+    torch.manual_seed(stage.seed)
+    unet = build_unet()
+    unet.set_attn_processor(AttnProcessor())
+    alphas_cumprod = build_scheduler().alphas_cumprod
+
+    def loss_of(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        latents, hidden = pairs.draw(stage.batch, generator)
+        timesteps = torch.randint(1000, (stage.batch,), generator=generator)
+        noise = torch.randn(latents.shape, generator=generator)
+        alpha = alphas_cumprod[timesteps]
+        noisy = alpha.sqrt()[:, None, None, None] * latents + (1 - alpha).sqrt()[:, None, None, None] * noise
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            inputs = noisy.contiguous(memory_format=torch.channels_last)
+            prediction = unet(inputs, timesteps, hidden).sample.float()
+        error = (prediction - noise).square().mean(dim=(1, 2, 3))
+        return {"eps": (min_snr_weight(alpha) * error).mean()}
+
+    trainer = Trainer(unet, stage, options, Ema(unet, EMA_DECAY))
+    trainer.run(loss_of, lambda step: snapshot(trainer, step))
+
+
+def snapshot(trainer: Trainer, step: int) -> None:
+    """Export the averaged UNet every `--snapshot-every` steps, so that experiments can start early."""
+    options = trainer.options
+    if options.snapshots is None or not options.snapshot_every or step % options.snapshot_every:
+        return
+    from spf_plugins.portraits.pretrain.export import export_pipeline
+
+    averaged: UNet2DConditionModel = build_unet()
+    assert trainer.ema is not None
+    averaged.load_state_dict(trainer.ema.state())
+    export_pipeline(options, averaged, options.snapshots / f"step-{step}")
+    print(f"unet: snapshot at step {step}", flush=True)
