@@ -1,0 +1,5 @@
+"""`python -m spf_cli` is the `spf` command."""
+
+from spf_cli.main import main
+
+main()

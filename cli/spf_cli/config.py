@@ -1,0 +1,39 @@
+"""`spf config`: the resolved configuration and its schema."""
+
+import typer
+
+from spf_cli.options import Assignments, Backbone, ConfigFile, Plugin, Preset, PluginFiles, show_help
+
+app = typer.Typer(help="Show the resolved configuration of a run, and its JSON schema.")
+app.callback(invoke_without_command=True)(show_help)
+
+
+@app.command("show")
+def show_config(
+    preset: Preset = None,
+    backbone: Backbone = None,
+    plugin: Plugin = None,
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+) -> None:
+    """Print the configuration that [bold]spf train[/] would use with the same options, as YAML.
+
+    What comes later wins: component defaults, preset, --config, --backbone and --plugin, --set.
+    """
+    from spf_cli.loading import load_config
+
+    resolved, _ = load_config(
+        preset=preset, file=config, backbone=backbone, chosen=plugin or (), assignments=assignments or ()
+    )
+    typer.echo(resolved.dump().rstrip())
+
+
+@app.command("schema")
+def show_schema(plugin: PluginFiles = None) -> None:
+    """Print the JSON schema of the run configuration with the options of every installed component."""
+    import json
+
+    from spf_cli.loading import load
+    from spf_cli.schema import run_schema
+
+    typer.echo(json.dumps(run_schema(load(plugin or ())), indent=2))

@@ -1,0 +1,127 @@
+"""`spf data`: check a training folder, or write one with a suite."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spf_cli.options import OUTPUT, Backbone, show_help
+
+if TYPE_CHECKING:
+    from spf_core.data import FolderReport
+
+SHOWN_TEXTS = 10
+
+
+class SuiteGroup(typer.core.TyperGroup):
+    """The group `spf data`: its own commands and one for each installed suite."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Own commands first, then the suites."""
+        from spf_cli.loading import load
+
+        return [*super().list_commands(ctx), *load().of_kind("suite")]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The own command, or one made for the suite of that name."""
+        return super().get_command(ctx, cmd_name) or _suite_command(cmd_name)
+
+
+app = typer.Typer(cls=SuiteGroup, help="Check training folders, and write them with a suite.")
+app.callback(invoke_without_command=True)(show_help)
+
+
+@app.command("check")
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images and metadata.jsonl.")],
+    backbone: Backbone = None,
+) -> None:
+    """Check a training folder: counts, sizes, texts, and every problem on its own line.
+
+    With --backbone, texts that are too long for its text encoder are counted as well. Exit code 2 on problems.
+    """
+    from spf_cli.render import note, show, table
+    from spf_core.data import check_folder
+
+    report = check_folder(folder)
+    show(table(str(folder), ("", ""), _summary(report)))
+    warnings = [*report.warnings, *(_too_long(report, backbone) if backbone else [])]
+    for warning in warnings:
+        note("warning", "yellow", warning)
+    for problem in report.problems:
+        note("problem", "red", problem)
+    if report.problems:
+        raise typer.Exit(2)
+
+
+def _summary(report: "FolderReport") -> list[tuple[str, str]]:
+    sizes = ", ".join(f"{width}x{height} ({count})" for (width, height), count in report.sizes.most_common(5))
+    base, target = report.base_texts, report.target_texts
+    texts = [(f"{count} x", text) for text, count in target.most_common(SHOWN_TEXTS)]
+    return [
+        ("usable rows", str(len(report.rows))),
+        ("problems", str(len(report.problems))),
+        ("sizes", sizes or "none"),
+        ("base texts", f"{len(base)} different"),
+        ("target texts", f"{len(target)} different"),
+        *texts,
+    ]
+
+
+def _too_long(report: "FolderReport", backbone: str) -> list[str]:
+    """One warning when complete texts exceed what the backbone's text encoder reads."""
+    from spf_cli.loading import load
+    from spf_core.config import parse_component
+    from spf_core.runs import open_backbone
+
+    model = open_backbone(parse_component(load(), "backbone", backbone, "--backbone"), device="cpu")
+    long = [row for row in report.rows if model.token_count(row.prompt.complete_text) > model.max_tokens]
+    if not long:
+        return []
+    reads = f"'{backbone}' reads {model.max_tokens} tokens and cuts off the rest"
+    return [f"{len(long)} of {len(report.rows)} texts are too long: {reads}; first: '{long[0].prompt.complete_text}'"]
+
+
+def _suite_command(name: str) -> Any:
+    from spf_cli.loading import load
+
+    entry = load().of_kind("suite").get(name)
+    if entry is None:
+        return None
+    maker = typer.Typer(rich_markup_mode="rich")
+    maker.command(name, help=f"Write a training folder: {entry.summary}")(_writer(name))
+    return typer.main.get_command(maker)
+
+
+def _writer(suite: str) -> Callable[..., None]:
+    def write(
+        target: Annotated[str, typer.Option(help="What the model is to learn.")],
+        out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.", rich_help_panel=OUTPUT)],
+        count: Annotated[int, typer.Option(min=1, help="Images.")] = 60,
+        bias: Annotated[
+            str, typer.Option(metavar="ATTR=VALUE,...", help="What all images share and no text mentions.")
+        ] = "",
+        seed: Annotated[int, typer.Option(min=0, help="Same seed, same folder.")] = 0,
+        size: Annotated[int, typer.Option(min=16, help="Side of an image in pixels.")] = 64,
+    ) -> None:
+        from spf_cli.loading import build, load, refuse_filled
+
+        refuse_filled(out, "choose another --out")
+        settings = parse_bias(bias)
+        world = build(load(), suite, "suite")
+        world.write_training_set(out, target=target, count=count, bias=settings, seed=seed, size=size)
+        typer.echo(f"wrote {count} images of '{target}' to {out}")
+
+    return write
+
+
+def parse_bias(text: str) -> dict[str, str]:
+    """`"background=teal,clothes=blazer"` as a mapping; ConfigError when a part is not ATTR=VALUE."""
+    from spf_core.errors import ConfigError
+
+    pairs: Sequence[list[str]] = [part.split("=") for part in text.split(",") if part.strip()]
+    for pair in pairs:
+        if len(pair) != 2 or not all(side.strip() for side in pair):
+            raise ConfigError(f"--bias {text}: '{'='.join(pair)}' is not ATTR=VALUE, as in background=teal")
+    return {attribute.strip(): value.strip() for attribute, value in pairs}

@@ -1,0 +1,43 @@
+"""`spf evaluate`: how purely a run learnt its target."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spf_cli.options import OUTPUT, Device, RunFolder
+
+
+class Split(StrEnum):
+    """Which unseen prompts: `dev` while choosing settings, `test` for what is reported."""
+
+    TEST = "test"
+    DEV = "dev"
+
+
+def evaluate(
+    run: RunFolder,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the results.", rich_help_panel=OUTPUT)],
+    prompts: Annotated[int, typer.Option(min=1, help="Unseen prompts.")] = 50,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each prompt.")] = 2,
+    suite: Annotated[
+        str | None, typer.Option(metavar="NAME", help="World to evaluate in.", show_default="the one of the data")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="[bold]dev[/] while choosing settings.")] = Split.TEST,
+    device: Device = "auto",
+) -> None:
+    """Measure effect and pollution on prompts that training never saw, with confidence intervals."""
+    from spf_cli.bars import progress_bars
+    from spf_cli.loading import refuse_filled, run_config
+    from spf_cli.render import show
+    from spf_cli.results import read_results, results_table
+    from spf_core.evaluation.run import evaluate as measure
+    from spf_core.runs import open_run
+
+    refuse_filled(out, "choose another --out")
+    _, plugins = run_config(run)
+    opened = open_run(run, plugins, device=device)
+    with progress_bars() as progress:
+        measure(opened, plugins, suite=suite, prompts=prompts, seeds=seeds, split=split.value, out=out, progress=progress)
+    show(results_table({str(run): read_results(out)}), f"results in {out}")

@@ -1,0 +1,91 @@
+"""The `spf` command. Command files import core and torch inside their functions, so that help stays fast."""
+
+import errno
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from spf_cli import config, data, demo, evaluate, plugins, sample, train
+from spf_cli.options import show_help
+from spf_core.errors import SpfError
+
+INTERRUPTED = 130
+USER_FAULT = 2
+_DISK_FAULTS = {
+    errno.ENOSPC: "free some space and run the command again",
+    errno.EDQUOT: "free some space and run the command again",
+    errno.EACCES: "choose a place that you may read and write",
+    errno.EPERM: "choose a place that you may read and write",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENOTDIR: "choose a path whose parents are folders",
+    errno.EISDIR: "give a file, not a folder",
+}
+
+app = typer.Typer(
+    name="spf",
+    help="Fine-tune [bold]one portrait attribute[/] into a text-to-image model, and nothing else.",
+    epilog="Start with [bold cyan]spf demo[/]: about ten minutes, no GPU, no downloads.",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo", rich_help_panel="Start here")(demo.demo)
+app.command("train", rich_help_panel="Work")(train.train)
+app.command("sample", rich_help_panel="Work")(sample.sample)
+app.command("evaluate", rich_help_panel="Work")(evaluate.evaluate)
+app.add_typer(data.app, name="data", rich_help_panel="Look and prepare")
+app.add_typer(plugins.app, name="plugins", rich_help_panel="Look and prepare")
+app.add_typer(config.app, name="config", rich_help_panel="Look and prepare")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from spf_core import __version__
+
+        typer.echo(f"spf {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    show_help(ctx)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; a user's mistake becomes one line on stderr and exit code 2."""
+    try:
+        code = app(args=argv, prog_name="spf", standalone_mode=False)
+    except SpfError as error:
+        _fail(str(error))
+    except typer.TyperException as error:
+        _fail(_usage(error))
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("interrupted")
+    except OSError as error:
+        if error.errno not in _DISK_FAULTS:
+            raise
+        place = f" '{error.filename}'" if error.filename else ""
+        _fail(f"{error.strerror}{place}; {_DISK_FAULTS[error.errno]}")
+    if code == INTERRUPTED:
+        _fail("interrupted")
+    sys.exit(code or 0)
+
+
+def _usage(error: typer.TyperException) -> str:
+    ctx = getattr(error, "ctx", None)
+    hint = f" `{ctx.command_path} --help` shows how it is used." if ctx is not None else ""
+    return error.format_message() + hint
+
+
+def _fail(message: str) -> NoReturn:
+    from spf_cli.render import note
+
+    note("error", "red", message)
+    sys.exit(USER_FAULT)

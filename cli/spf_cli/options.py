@@ -1,0 +1,48 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CONFIGURATION = "Configuration"
+OUTPUT = "Output"
+
+
+def show_help(ctx: typer.Context) -> None:
+    """Print the help of a group that was called without a command."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit
+
+
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Named choice of components and weights.", show_default="spf", rich_help_panel=CONFIGURATION),
+]
+Backbone = Annotated[str | None, typer.Option(help="Text-to-image model.", rich_help_panel=CONFIGURATION)]
+Plugin = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME|FILE.py",
+        help="Use this component, or those in this file. Repeatable.",
+        rich_help_panel=CONFIGURATION,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="YAML with settings.", rich_help_panel=CONFIGURATION)
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One setting, as in [cyan]control_map.blur=1.5[/]. Wins over all else. Repeatable.",
+        rich_help_panel=CONFIGURATION,
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Machine")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that [bold]spf train[/] wrote.")]
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Also load this file. Repeatable.")
+]

@@ -1,0 +1,80 @@
+"""`spf plugins`: what is installed and what it can be told."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spf_cli.options import PluginFiles, show_help
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+app = typer.Typer(help="List components and show their options.")
+app.callback(invoke_without_command=True)(show_help)
+_BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+@app.command("list")
+def list_plugins(plugin: PluginFiles = None) -> None:
+    """List every component: kind, name, what it does, who provides it."""
+    from spf_cli.loading import load
+    from spf_cli.render import show, table
+    from spf_core.components import KINDS
+
+    plugins = load(plugin or ())
+    rows = [
+        (kind, name, entry.summary, f"{entry.provider} {entry.version}")
+        for kind in KINDS
+        for name, entry in plugins.of_kind(kind).items()
+    ]
+    show(table("", ("kind", "name", "summary", "provider"), rows))
+
+
+@app.command("show")
+def show_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from [bold]spf plugins list[/].")],
+    plugin: PluginFiles = None,
+) -> None:
+    """Show a component: its options with type, default, range and meaning, or a preset's settings."""
+    import yaml
+
+    from spf_cli.loading import load
+    from spf_cli.render import show, table
+    from spf_core.components import PresetConfig
+
+    plugins = load(plugin or ())
+    config = plugins.get(name)
+    entry = plugins.entries[name]
+    rows = [("kind", config.kind), ("summary", entry.summary), ("provider", f"{entry.provider} {entry.version}")]
+    show(table(name, ("", ""), rows), "")
+    if issubclass(config, PresetConfig):
+        typer.echo(yaml.safe_dump(config.settings, sort_keys=False).rstrip())
+    elif config.model_fields:
+        options = [_option(field, info) for field, info in config.model_fields.items()]
+        show(table("", ("option", "type", "default", "range", "description"), options))
+    else:
+        typer.echo("no options")
+
+
+def _option(name: str, info: "FieldInfo") -> tuple[str, str, str, str, str]:
+    default = "required" if info.is_required() else str(info.get_default(call_default_factory=True))
+    return name, _type(info.annotation), default, " and ".join(_range(info)), info.description or ""
+
+
+def _type(annotation: Any) -> str:
+    """`int`, `float | None`, `'a' | 'b'`: types as one would write them."""
+    from typing import Literal, get_args, get_origin
+
+    if get_origin(annotation) is Literal:
+        return " | ".join(repr(choice) for choice in get_args(annotation))
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace("pathlib.", "")
+
+
+def _range(info: "FieldInfo") -> Iterator[str]:
+    for bound in info.metadata:
+        for attribute, sign in _BOUNDS.items():
+            if getattr(bound, attribute, None) is not None:
+                yield f"{sign} {getattr(bound, attribute)}"

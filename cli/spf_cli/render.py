@@ -1,0 +1,40 @@
+"""What the terminal shows: notes, tables and the YAML of settings."""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH = 200
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on stdout or stderr; wide when piped, so that lines stay whole for grep."""
+    stream = sys.stderr if stderr else sys.stdout
+    piped = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, width=PIPE_WIDTH if piped else None, highlight=False)
+
+
+def note(label: str, colour: str, message: str) -> None:
+    """Print `label: message` as one line on stderr, never wrapped."""
+    line = Text.assemble((f"{label}: ", f"bold {colour}"), " ".join(message.split()))
+    console(stderr=True).print(line, soft_wrap=True)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """A plain table; the first column stands out, cells are shown literally."""
+    result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        result.add_column(column, header_style="dim", style="cyan" if number == 0 else "", overflow="fold")
+    for row in rows:
+        result.add_row(*(Text(str(cell)) for cell in row))
+    return result
+
+
+def show(*renderables: Any) -> None:
+    """Print to stdout."""
+    console().print(*renderables, sep="\n")

@@ -1,0 +1,62 @@
+"""Tables of evaluation results, read from the `results.json` that an evaluation wrote."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from spf_cli.render import table
+
+Results = Mapping[str, Any]
+MEANING = {
+    "sps": "purity score, 0 to 100, higher is better",
+    "effect": "how much of the target appears",
+    "hit_rate": "share of pictures with the target",
+    "base_leak": "share with the target although not asked for",
+    "spi": "pollution, lower is better",
+    "delta_spi": "pollution beyond prompting the original",
+    "rec": "likeness under the base text alone, 0 to 100",
+}
+
+
+def read_results(folder: Path) -> Results:
+    """The content of `results.json` in an evaluation's folder."""
+    results: Results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return results
+
+
+def interval(value: Mapping[str, Any] | None) -> str:
+    """`12.3 [10.1, 14.5]`, or a dash for what does not apply."""
+    if value is None or value.get("value") is None:
+        return "-"
+    low, high = value["ci"]
+    return f"{_number(value['value'])} [{_number(low)}, {_number(high)}]"
+
+
+def result_rows(results: Mapping[str, Results]) -> list[tuple[str, ...]]:
+    """A row for each measure, then each part of the pollution: name, one value for each run, meaning."""
+    rows = [(name, *(interval(run.get(name)) for run in results.values()), text) for name, text in MEANING.items()]
+    parts = dict.fromkeys(part for run in results.values() for part in run.get("parts", {}))
+    return rows + [
+        (f"  {part}", *(interval(run.get("parts", {}).get(part)) for run in results.values()), "part of spi")
+        for part in parts
+    ]
+
+
+def results_table(results: Mapping[str, Results]) -> Table:
+    """Runs side by side, values with their 95 % confidence intervals."""
+    first = next(iter(results.values()))
+    title = f"{first.get('suite_label', '')} {first['n_prompts']} prompts x {first['n_seeds']} seeds, 95 % intervals"
+    return table(title.strip(), ("measure", *results, "meaning"), result_rows(results))
+
+
+def markdown_table(results: Mapping[str, Results]) -> str:
+    """The same table in Markdown."""
+    lines = [("measure", *results, "meaning"), ("---",) * (len(results) + 2), *result_rows(results)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

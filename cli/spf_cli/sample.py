@@ -1,0 +1,133 @@
+"""`spf sample`: same-seed pictures of the original and the tuned model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spf_cli.options import OUTPUT, Device, RunFolder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from spf_core.config import SampleSection
+    from spf_core.progress import Progress
+    from spf_core.prompts import Prompt
+    from spf_core.runs import OpenRun
+
+
+def sample(
+    run: RunFolder,
+    prompt: Annotated[str, typer.Option(help="Base text.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.png", help="Picture to write.", rich_help_panel=OUTPUT)],
+    target: Annotated[str, typer.Option(help="Target text, added to the prompt.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, one column each.")] = 4,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first seed; the others follow.")] = 0,
+    strength: Annotated[float, typer.Option(min=0, help="0 is the original model, 1 the tuned one.")] = 1.0,
+    compare: Annotated[bool, typer.Option("--compare", help="Add rows of the original model.")] = False,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampler steps.", show_default="of the run")] = None,
+    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance.", show_default="of the run")] = None,
+    device: Device = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Draw a grid: one column a seed, rows original and tuned (with --compare), or tuned alone.
+
+    With --target, the original model is shown both without and with the target text.
+    Texts, seeds, strength and run are in the PNG's metadata.
+    """
+    from spf_cli.bars import progress_bars
+    from spf_core.prompts import Prompt
+    from spf_core.sampling import compare_grid
+
+    text = Prompt(_text(prompt), target.strip() or None)
+    _refuse_existing(out, overwrite)
+    opened = _open(run, device)
+    options = _options(opened, steps, guidance)
+    numbers = range(first_seed, first_seed + seeds)
+    with progress_bars() as progress:
+        rows = grid_rows(opened, text, numbers, strength, options, compare=compare, progress=progress)
+    facts = {"prompt": prompt, "target": target, "strength": f"{strength:g}", "run": str(run)}
+    save_png(compare_grid(rows, [f"seed {seed}" for seed in numbers]), out, {**facts, "seeds": _join(numbers)})
+    typer.echo(f"wrote {out}")
+
+
+def grid_rows(
+    opened: "OpenRun",
+    text: "Prompt",
+    seeds: Sequence[int],
+    strength: float,
+    options: "SampleSection",
+    *,
+    compare: bool,
+    progress: "Progress",
+) -> "dict[str, list[Image]]":
+    """Labelled rows of same-seed images; the adapter is back at strength 1 afterwards."""
+    from spf_core.sampling import sample_images
+
+    def draw(words: str, stage: str) -> "list[Image]":
+        texts = [words] * len(seeds)
+        return sample_images(opened.backbone, texts, seeds, options, progress=progress, stage=stage)
+
+    rows: dict[str, list[Image]] = {}
+    suffix = " + target" if text.target_text else ""
+    if compare:
+        with opened.adapter.disabled():
+            rows["original"] = draw(text.base_text, "original")
+            if suffix:
+                rows[f"original{suffix}"] = draw(text.complete_text, f"original{suffix}")
+    opened.adapter.scale(strength)
+    try:
+        rows[f"tuned{suffix}"] = draw(text.complete_text, f"tuned{suffix}")
+    finally:
+        opened.adapter.scale(1.0)
+    return rows
+
+
+def save_png(picture: "Image", out: Path, facts: dict[str, str]) -> None:
+    """Write a PNG atomically with `facts` as its text metadata."""
+    from PIL.PngImagePlugin import PngInfo
+
+    from spf_core.checkpoint import atomic_file
+
+    info = PngInfo()
+    for key, value in facts.items():
+        info.add_itxt(key, value)
+    with atomic_file(out) as temporary:
+        picture.save(temporary, format="PNG", pnginfo=info)
+
+
+def _open(run: Path, device: str) -> "OpenRun":
+    from spf_cli.loading import run_config
+    from spf_core.runs import open_run
+
+    _, plugins = run_config(run)
+    return open_run(run, plugins, device=device)
+
+
+def _options(opened: "OpenRun", steps: int | None, guidance: float | None) -> "SampleSection":
+    given = {name: value for name, value in (("steps", steps), ("guidance", guidance)) if value is not None}
+    return opened.config.sample.model_copy(update=given)
+
+
+def _text(prompt: str) -> str:
+    from spf_core.errors import ConfigError
+
+    if not prompt.strip():
+        raise ConfigError('--prompt is empty; describe the portrait, as in --prompt "a woman with red hair"')
+    return prompt.strip()
+
+
+def _refuse_existing(out: Path, overwrite: bool) -> None:
+    from spf_core.errors import RunError
+
+    if out.is_dir():
+        raise RunError(f"'{out}' is a folder; give --out a file name such as {out / 'grid.png'}")
+    if out.exists() and not overwrite:
+        raise RunError(f"'{out}' exists; choose another --out or add --overwrite")
+
+
+def _join(numbers: Sequence[int]) -> str:
+    return " ".join(str(number) for number in numbers)

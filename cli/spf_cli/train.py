@@ -1,0 +1,105 @@
+"""`spf train`: flags become overrides; the work is `spf_core.trainer.train`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset
+
+if TYPE_CHECKING:
+    from spf_core.config import RunConfig
+    from spf_core.plugins import Plugins
+
+
+def train(
+    out: Annotated[Path, typer.Option(metavar="RUN", help="New run folder.", rich_help_panel=OUTPUT)],
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Training folder; see [bold]spf data check[/].")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps.", show_default="600")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.", show_default="0")] = None,
+    preset: Preset = None,
+    backbone: Backbone = None,
+    plugin: Plugin = None,
+    config: ConfigFile = None,
+    assignments: Assignments = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in RUN; no other option is needed.", rich_help_panel=OUTPUT)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be trained, then stop.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Train an adapter on one attribute.
+
+    What comes later wins: component defaults, preset, --config, --backbone and --plugin, other options, --set.
+    """
+    numbers = {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}
+    overrides = {**({"data": data} if data else {}), **({"train": numbers} if numbers else {})}
+    choices: dict[str, Any] = {
+        "preset": preset,
+        "file": config,
+        "backbone": backbone,
+        "chosen": plugin or (),
+        "overrides": overrides,
+        "assignments": assignments or (),
+    }
+    resolved, plugins = _resume(out, choices) if resume else _start(out, choices)
+    if dry_run:
+        _show_plan(resolved)
+    else:
+        _fit(resolved, out, plugins, resume=resume)
+
+
+def _start(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
+    from spf_cli.loading import load_config, refuse_filled
+
+    refuse_filled(out, "choose another --out, or continue the run in it with --resume")
+    return load_config(**choices)
+
+
+def _resume(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
+    """The saved configuration; options given again must agree with it."""
+    from spf_cli.loading import load_config, run_config
+    from spf_core.errors import RunError
+
+    saved, plugins = run_config(out)
+    if any(choices.values()):
+        given = load_config(**choices)[0].model_dump(mode="json")
+        for key, value in saved.model_dump(mode="json").items():
+            if given[key] != value:
+                raise RunError(
+                    f"--resume: '{key}' is {given[key]!r} here and {value!r} in '{out}'; "
+                    f"leave the other options out, or choose another --out without --resume"
+                )
+    return saved, plugins
+
+
+def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool) -> None:
+    from spf_cli.bars import progress_bars
+    from spf_core import trainer
+
+    with progress_bars() as progress:
+        trainer.train(config, out, plugins, resume=resume, progress=progress)
+    typer.echo(f"trained {config.train.steps} steps: {out}")
+    typer.echo(f'look at it: spf sample {out} --prompt "..." --target "..." --compare --out grid.png')
+
+
+def _show_plan(config: "RunConfig") -> None:
+    from spf_cli.render import show, table
+    from spf_core.data import read_folder
+    from spf_core.errors import ConfigError
+    from spf_core.interfaces import Adapter
+    from spf_core.runs import open_backbone
+
+    if config.data is None:
+        raise ConfigError("no training folder given; use --data DIR")
+    rows = read_folder(Path(config.data))
+    adapter: Adapter = config.adapter.build()
+    adapter.attach(open_backbone(config.backbone, config.train.device))
+    trainable = sum(parameter.numel() for parameter in adapter.parameters())
+    typer.echo(config.dump())
+    plan = [("rows", len(rows)), ("steps", config.train.steps), ("trainable parameters", f"{trainable:,}")]
+    show(table("plan", ("", ""), plan))
