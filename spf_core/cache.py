@@ -64,7 +64,7 @@ def encode_rows(
         latents_NCHW=torch.cat(latents),
         complete=complete,
         base=backbone.encode_prompts(prompts, with_target=False),
-        empty=_widen(empty, complete.phrase_BPL.shape[1]),
+        empty=widen(empty, complete.phrase_BPL.shape[1]),
         image_embeds_ND=torch.cat(embeds) if embeds else None,
     )
 
@@ -75,7 +75,7 @@ def to_pixels(images: Iterable[np.ndarray]) -> Tensor:
     return stacked.float() / 127.5 - 1
 
 
-def _widen(cond: Conditioning, phrases: int) -> Conditioning:
+def widen(cond: Conditioning, phrases: int) -> Conditioning:
     """Give the empty text as many (all-zero) phrase rows as the others have."""
 
     def zeros(tensor: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class Captured:
 
 
 def cross_attention_layers(denoiser: nn.Module) -> dict[str, Any]:
-    """Diffusers' cross-attention modules by name, such as `mid_block.attentions.0.transformer_blocks.0.attn2`."""
+    """Cross-attention modules by name, such as `mid_block.attentions.0.transformer_blocks.0.attn2`."""
     return {
         name: module
         for name, module in denoiser.named_modules()

@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from spf_core.components import (
     AdapterConfig,
@@ -18,16 +26,11 @@ from spf_core.components import (
     TermConfig,
 )
 from spf_core.errors import ConfigError, did_you_mean
+from spf_core.merging import SLOTS as SLOTS
+from spf_core.merging import merge, parse_assignment, read_yaml
 from spf_core.plugins import Plugins
 
 DEFAULT_PRESET = "spf"
-SLOTS: dict[str, str] = {
-    "backbone": "backbone",
-    "adapter": "adapter",
-    "reference": "reference",
-    "control_map": "control-map",
-    "response": "response",
-}
 _SLOT_OF_KIND = {kind: slot for slot, kind in SLOTS.items()}
 
 
@@ -47,13 +50,28 @@ class TrainSection(Section):
     precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision, by Accelerate")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     base_share: float = Field(
-        0.0, ge=0, lt=1, description="share of rows whose response path reads the base text alone; there M = 0"
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of rows whose response path reads the base text alone; there M = 0",
     )
     empty_share: float = Field(
         0.0, ge=0, lt=1, description="share of rows where both paths read the empty text; there M = 0"
     )
     min_timestep: float = Field(0.0, ge=0, lt=1, description="lowest t as a fraction of the schedule")
     max_timestep: float = Field(1.0, gt=0, le=1, description="highest t as a fraction of the schedule")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TrainSection":
+        if self.min_timestep >= self.max_timestep:
+            raise ValueError(
+                f"min_timestep={self.min_timestep} must lie below max_timestep={self.max_timestep}"
+            )
+        if self.base_share + self.empty_share >= 1:
+            raise ValueError(
+                f"base_share={self.base_share} and empty_share={self.empty_share} leave no row its target"
+            )
+        return self
 
 
 class OptimizerSection(Section):
@@ -104,8 +122,8 @@ class RunConfig(Section):
     @field_validator("losses")
     @classmethod
     def _some_loss(cls, losses: dict[str, LossConfig]) -> dict[str, LossConfig]:
-        if not losses:
-            raise ValueError("at least one loss term is needed")
+        if not any(loss.weight > 0 for loss in losses.values()):
+            raise ValueError("at least one loss term with a weight above 0 is needed")
         return losses
 
     @property
@@ -125,9 +143,13 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _complete(self) -> "RunConfig":
         if "reference" in self.needs and self.reference is None:
-            raise ValueError("a term compares with the reference path, but `reference` is empty; set it to adapter-off")
+            raise ValueError(
+                "a term compares with the reference path, but `reference` is empty; set it to adapter-off"
+            )
         if "map" in self.needs and self.control_map is None:
-            raise ValueError("a term reads the control map, but `control_map` is empty; set it to sfcm-v1 or uniform")
+            raise ValueError(
+                "a term reads the control map, but `control_map` is empty; set it to sfcm-v1 or uniform"
+            )
         return self
 
     def dump(self) -> str:
@@ -150,26 +172,26 @@ def load_run_config(
     `overrides` are the command's own flags as a nested mapping; `assignments` are `a.b=c` strings.
     Every user error ends here as a ConfigError of one line.
     """
-    from_file = _read_yaml(file) if file else {}
+    from_file = read_yaml(file) if file else {}
     in_file = from_file.pop("preset", None)
-    name = preset or in_file or DEFAULT_PRESET
-    raw: dict[str, Any] = {"preset": name}
-    _merge(raw, _preset_settings(plugins, name), plugins)
-    _merge(raw, from_file, plugins)
+    presets = [name for name in chosen if plugins.get(name).kind == "preset"]
+    name = _one_preset([preset, *presets]) or in_file or DEFAULT_PRESET
+    raw = merge({"preset": name}, _preset_settings(plugins, name))
+    raw = merge(raw, from_file)
     if backbone:
         plugins.get(backbone, "backbone")
-        _merge(raw, {"backbone": backbone}, plugins)
+        raw = merge(raw, {"backbone": backbone})
     for plugin in chosen:
-        _choose(raw, plugin, plugins)
-    _merge(raw, overrides or {}, plugins)
+        raw = merge(raw, _slot_of(plugin, plugins))
+    raw = merge(raw, overrides or {})
     for assignment in assignments:
-        _merge(raw, _parse_assignment(assignment), plugins)
+        raw = merge(raw, parse_assignment(assignment))
     return resolve(raw, plugins)
 
 
 def read_run_config(file: Path, plugins: Plugins) -> RunConfig:
     """Read a resolved configuration, as `RunConfig.dump` wrote it."""
-    return resolve(_read_yaml(file), plugins)
+    return resolve(read_yaml(file), plugins)
 
 
 def resolve(raw: Mapping[str, Any], plugins: Plugins) -> RunConfig:
@@ -182,11 +204,7 @@ def resolve(raw: Mapping[str, Any], plugins: Plugins) -> RunConfig:
     losses = ready.get("losses") or {}
     if not isinstance(losses, Mapping):
         raise ConfigError(f"losses: expected a mapping from loss names to options, got {losses!r}")
-    ready["losses"] = {
-        name: parse_component(plugins, "loss", {"name": name, **(options or {})}, f"losses.{name}")
-        for name, options in losses.items()
-        if options is not False
-    }
+    ready["losses"] = {name: _parse_loss(plugins, name, options) for name, options in losses.items()}
     try:
         return RunConfig.model_validate(ready)
     except ValidationError as error:
@@ -195,8 +213,6 @@ def resolve(raw: Mapping[str, Any], plugins: Plugins) -> RunConfig:
 
 def parse_component(plugins: Plugins, kind: str, value: Any, place: str) -> Component:
     """Turn `"name"` or `{"name": ..., option: ...}` into a config of `kind`."""
-    if isinstance(value, Component):
-        return value
     options = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
     name = options.pop("name", None)
     if not isinstance(name, str):
@@ -208,93 +224,61 @@ def parse_component(plugins: Plugins, kind: str, value: Any, place: str) -> Comp
         raise ConfigError(_explain(error, place, config)) from None
 
 
-def _preset_settings(plugins: Plugins, name: str) -> dict[str, Any]:
-    config = plugins.get(name, "preset")
-    settings: dict[str, Any] = getattr(config, "settings", {})
+def _parse_loss(plugins: Plugins, name: str, options: Any) -> Component:
+    """`losses.NAME` is a mapping of options, `true` for the defaults, or `false` for weight 0."""
+    place = f"losses.{name}"
+    if options is None or isinstance(options, bool):
+        options = {"weight": 0.0} if options is False else {}
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"{place}: expected options, true or false, got {options!r}; see {place}.weight")
+    return parse_component(plugins, "loss", {**options, "name": name}, place)
+
+
+def _one_preset(names: Sequence[str | None]) -> str | None:
+    chosen = sorted({name for name in names if name})
+    if len(chosen) > 1:
+        raise ConfigError(f"presets '{chosen[0]}' and '{chosen[1]}' are both chosen; a run has one")
+    return chosen[0] if chosen else None
+
+
+def _preset_settings(plugins: Plugins, name: Any) -> dict[str, Any]:
+    if not isinstance(name, str):
+        raise ConfigError(f"preset: expected the name of a preset, got {name!r}")
+    settings: dict[str, Any] = getattr(plugins.get(name, "preset"), "settings", {})
     return settings
 
 
-def _choose(raw: dict[str, Any], name: str, plugins: Plugins) -> None:
+def _slot_of(name: str, plugins: Plugins) -> dict[str, Any]:
     kind = plugins.get(name).kind
     if kind == "preset":
-        raw["preset"] = name
-        _merge(raw, _preset_settings(plugins, name), plugins)
-    elif kind == "loss":
-        _merge(raw, {"losses": {name: {}}}, plugins)
-    elif kind in _SLOT_OF_KIND:
-        _merge(raw, {_SLOT_OF_KIND[kind]: name}, plugins)
-    else:
-        raise ConfigError(f"'{name}' is a {kind}; --plugin fills {', '.join(_SLOT_OF_KIND)}, loss or preset")
-
-
-def _merge(raw: dict[str, Any], update: Mapping[str, Any], plugins: Plugins) -> None:
-    for key, value in update.items():
-        if key in SLOTS:
-            raw[key] = _merge_slot(raw.get(key), value)
-        elif isinstance(value, Mapping) and isinstance(raw.get(key), Mapping):
-            merged = dict(raw[key])
-            _merge(merged, value, plugins)
-            raw[key] = merged
-        else:
-            raw[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _merge_slot(old: Any, new: Any) -> Any:
-    """Options stay when the component stays; another component keeps only weight and schedule."""
-    if new is None:
-        return None
-    old_options = {"name": old} if isinstance(old, str) else dict(old or {})
-    new_options = {"name": new} if isinstance(new, str) else dict(new) if isinstance(new, Mapping) else {"name": new}
-    if "name" in new_options and new_options["name"] != old_options.get("name"):
-        old_options = {key: old_options[key] for key in TermConfig.model_fields if key in old_options}
-    return {**old_options, **new_options}
-
-
-def _parse_assignment(assignment: str) -> dict[str, Any]:
-    path, sign, text = assignment.partition("=")
-    if not sign or not path.strip():
-        raise ConfigError(f"--set {assignment}: expected KEY=VALUE, for example --set train.steps=200")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {assignment}: '{text}' is not a YAML value") from None
-    nested: Any = value
-    for key in reversed(path.strip().split(".")):
-        nested = {key: nested}
-    result: dict[str, Any] = nested
-    return result
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"config file '{file}' does not exist") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"config file '{file}' cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"config file '{file}' must hold a mapping of keys to values")
-    return content
+        return {}
+    if kind == "loss":
+        return {"losses": {name: {}}}
+    if kind in _SLOT_OF_KIND:
+        return {_SLOT_OF_KIND[kind]: name}
+    raise ConfigError(f"'{name}' is a {kind}; --plugin fills {', '.join(_SLOT_OF_KIND)}, loss or preset")
 
 
 def _refuse_unknown_keys(raw: Mapping[str, Any]) -> None:
     for key in raw:
         if key not in RunConfig.model_fields:
-            raise ConfigError(
-                f"unknown key '{key}'.{did_you_mean(key, RunConfig.model_fields)} Keys: {', '.join(RunConfig.model_fields)}"
-            )
+            keys = ", ".join(RunConfig.model_fields)
+            raise ConfigError(f"unknown key '{key}'.{did_you_mean(key, RunConfig.model_fields)} Keys: {keys}")
 
 
 def _explain(error: ValidationError, place: str, model: type[BaseModel]) -> str:
     """The first finding as `path: message`, with a suggestion for a misspelt key."""
     first = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in ([place] if place else []) + list(first["loc"]))
+    where = f"{path}: " if path else ""
     if first["type"] == "extra_forbidden":
         key, fields = str(first["loc"][-1]), _fields_at(model, first["loc"][:-1])
-        return f"{path}: unknown option '{key}'.{did_you_mean(key, fields)} Options: {', '.join(fields)}"
+        return f"{where}unknown option '{key}'.{did_you_mean(key, fields)} Options: {', '.join(fields)}"
     if first["type"] == "missing":
-        return f"{path}: is required"
-    return f"{path}: {first['msg']} (got {first['input']!r})"
+        return f"{where}is required"
+    if first["type"] == "value_error":
+        return f"{where}{first['ctx']['error']}"
+    return f"{where}{first['msg']} (got {first['input']!r})"
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:

@@ -100,16 +100,13 @@ class StepState:
     backbone: Backbone
     batch: Batch
     noised: Noised
+    response_text: Conditioning  # what each row of the response path read
+    reference_text: Conditioning  # what each row of the reference path read
     response: PathOutput
     reference: PathOutput | None
     map_B1HW: Tensor | None
     has_target_B: Tensor  # bool; False where the response path read the base text or the empty text
     progress: float
-
-    @property
-    def cond(self) -> Conditioning:
-        """The conditioning of complete texts."""
-        return self.batch.complete
 
 
 class ControlMap(Protocol):
@@ -147,7 +144,8 @@ class Quadruples:
     """Same-seed images of one target, prompt-major; lists run over N = prompts x seeds.
 
     A original/base, B original/complete, C tuned/complete, D tuned/base, A2 original/base with another seed.
-    `noise` and `noise2` are the N seeds of the initial noise of A, B, C, D and of A2.
+    `noise` and `noise2` are the N seeds of the initial noise of A, B, C, D and of A2; `rerun` is A drawn again
+    for the first pairs, which shows how far sampling is deterministic.
     """
 
     target: str
@@ -160,6 +158,7 @@ class Quadruples:
     c: list[Image]
     d: list[Image]
     a2: list[Image]
+    rerun: list[Image]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pluggy
 
 from spf_core import hookspecs
 from spf_core.components import KINDS, Component
-from spf_core.errors import PluginError, unknown
+from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, unknown
 
 GROUP = "spf"
 
@@ -62,8 +62,11 @@ class Plugins:
     def get(self, name: str, kind: str | None = None) -> type[Component]:
         """The config class called `name`; ConfigError with a suggestion when there is none (of that kind)."""
         entry = self.entries.get(name)
-        if entry is None or (kind is not None and entry.config.kind != kind):
+        if entry is None:
             raise unknown(kind or "plugin", name, self.of_kind(kind) if kind else self.entries)
+        if kind is not None and entry.config.kind != kind:
+            choices = ", ".join(self.of_kind(kind)) or "none"
+            raise ConfigError(f"'{name}' is a {entry.config.kind}, not a {kind}. Installed: {choices}")
         return entry.config
 
     def add(self, config: type[Component], provider: str, version: str) -> None:
@@ -85,31 +88,32 @@ def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
             continue
         try:
             _register(plugins, entry_point.load(), name, version)
-        except Exception as error:
-            plugins.broken.append(Broken(name, f"{type(error).__name__}: {_one_line(error)}"))
+        except (Exception, SystemExit) as error:
+            plugins.broken.append(Broken(name, _describe(error)))
     for file in files:
-        path = Path(file)
-        _register(plugins, _import_file(path), str(path), "file")
+        try:
+            _register(plugins, _import_file(Path(file)), str(file), "file")
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"plugin file '{file}' cannot be used: {_describe(error)}") from None
     return plugins
 
 
 def _entry_points() -> Iterator[tuple[str, str, Any]]:
-    found: dict[str, tuple[Distribution, Any]] = {}
+    found: dict[tuple[str, str], tuple[Distribution, Any]] = {}
     for distribution in distributions():
         for entry_point in distribution.entry_points:
             if entry_point.group == GROUP:
-                found.setdefault(entry_point.name, (distribution, entry_point))
-    for name in sorted(found):
-        distribution, entry_point = found[name]
+                found.setdefault((entry_point.name, entry_point.value), (distribution, entry_point))
+    for (name, _), (distribution, entry_point) in sorted(found.items(), key=lambda item: item[0]):
         yield name, distribution.version, entry_point
 
 
 def _register(plugins: Plugins, module: Any, provider: str, version: str) -> None:
+    _check_hooks(module)
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(module, name=provider)
     manager.check_pending()
-    _refuse_unknown_hooks(module)
     staged = [
         config
         for kind, hook in hookspecs.REGISTRATION_HOOKS.items()
@@ -125,34 +129,42 @@ def _register(plugins: Plugins, module: Any, provider: str, version: str) -> Non
         raise
 
 
-def _refuse_unknown_hooks(module: Any) -> None:
-    known = set(hookspecs.REGISTRATION_HOOKS.values())
-    for name in vars(module):
-        if name.startswith("spf_register_") and name not in known:
-            raise PluginError(f"it defines the unknown hook '{name}'. Known: {', '.join(sorted(known))}")
+def _check_hooks(module: Any) -> None:
+    """Refuse hooks that would never be called: misspelt ones, and those without their decorator."""
+    known = hookspecs.REGISTRATION_HOOKS.values()
+    for name, value in vars(module).items():
+        marked = hasattr(value, f"{GROUP}_impl")
+        if name not in known and (marked or name.startswith("spf_register_")):
+            listing = ", ".join(sorted(known))
+            raise PluginError(
+                f"it defines the unknown hook '{name}'.{did_you_mean(name, known)} Known: {listing}"
+            )
+        if name in known and not marked:
+            raise PluginError(f"its '{name}' lacks the decorator @spf_core.hookspecs.hookimpl")
 
 
 def _checked(configs: Iterable[type[Component]], kind: str, provider: str) -> Iterator[type[Component]]:
     for config in configs:
         if not (inspect.isclass(config) and issubclass(config, KINDS[kind])):
-            raise PluginError(f"'{provider}' registers {config!r}, which is not a subclass of {KINDS[kind].__name__}")
+            raise PluginError(
+                f"'{provider}' registers {config!r}, which is not a subclass of {KINDS[kind].__name__}"
+            )
         yield config
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise PluginError(f"plugin file '{path}' does not exist")
+        raise PluginError("it does not exist")
     spec = importlib.util.spec_from_file_location(f"spf_file_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise PluginError(f"plugin file '{path}' is not a Python file")
+        raise PluginError("it is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise PluginError(f"plugin file '{path}' cannot be imported: {type(error).__name__}: {_one_line(error)}") from None
+    spec.loader.exec_module(module)
     return module
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def _describe(error: BaseException) -> str:
+    """One line; the kind of the error too, unless it is ours."""
+    message = " ".join(str(error).split()) or "no message"
+    return message if isinstance(error, SpfError) else f"{type(error).__name__}: {message}"

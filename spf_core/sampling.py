@@ -1,18 +1,24 @@
-"""Sampling with a backbone's pipeline: the seed alone decides the initial noise."""
+"""Sampling with a backbone's pipeline, where the seed alone decides the initial noise; grids, PNG files."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import PngImagePlugin
-from PIL.Image import Image
+from PIL import ImageDraw, ImageFont, PngImagePlugin
+from PIL.Image import Image, Resampling
+from PIL.Image import new as new_image
 from torch import Tensor
 
 from spf_core.config import SampleSection
+from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
+
+_INK, _PAPER, _FAINT = "#111111", "#ffffff", "#555555"
+_GAP = 6
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def initial_noise(seeds: Sequence[int], shape_CHW: tuple[int, int, int]) -> Tensor:
@@ -63,11 +69,63 @@ def _sample_batch(
 
 
 def save_png(image: Image, path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a PNG atomically, with `metadata` as text chunks."""
+    """Write a PNG atomically, with `metadata` as text chunks; RunError when the place cannot be written."""
     chunks = PngImagePlugin.PngInfo()
     for key, value in metadata.items():
         chunks.add_itxt(key, value)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    image.save(temporary, format="PNG", pnginfo=chunks)
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(temporary, format="PNG", pnginfo=chunks)
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(f"'{path}' cannot be written ({error.strerror}); choose another place") from None
+
+
+def comparison_grid(
+    rows: Mapping[str, Sequence[Image]], captions: Sequence[str], scale: int | None = None
+) -> Image:
+    """Draw one row of images per label under wrapped captions; small images are enlarged to about 192 pixels.
+
+    All images have one size, and each row has as many as there are captions. `scale` fixes the enlargement.
+    """
+    first = next(iter(rows.values()))[0]
+    factor = scale or max(1, 192 // first.width)
+    width, height = first.width * factor, first.height * factor
+    font = ImageFont.load_default(size=max(12, min(28, width // 12)))
+    headings = [_wrap(caption, font, width) for caption in captions]
+    left = max(_size(label, font)[0] for label in rows) + 2 * _GAP
+    top = max(_size(heading, font)[1] for heading in headings) + 2 * _GAP
+    page = left + len(captions) * (width + _GAP), top + len(rows) * (height + _GAP)
+    canvas = new_image("RGB", page, _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for column, heading in enumerate(headings):
+        draw.multiline_text((left + column * (width + _GAP), _GAP), heading, fill=_FAINT, font=font)
+    for row, (label, images) in enumerate(rows.items()):
+        y = top + row * (height + _GAP)
+        draw.text((_GAP, y + height // 2), label, fill=_INK, font=font, anchor="lm")
+        for column, (image, _caption) in enumerate(zip(images, captions, strict=True)):
+            canvas.paste(_resized(image, width, height), (left + column * (width + _GAP), y))
+    return canvas
+
+
+def _resized(image: Image, width: int, height: int) -> Image:
+    return image.convert("RGB").resize((width, height), Resampling.LANCZOS)
+
+
+def _wrap(text: str, font: Font, width: int) -> str:
+    """Break `text` between words into lines no wider than `width` pixels, where the words allow it."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
+def _size(text: str, font: Font) -> tuple[int, int]:
+    """Width and height in pixels of a text of one or more lines."""
+    box = ImageDraw.Draw(new_image("RGB", (1, 1))).multiline_textbbox((0, 0), text, font=font)
+    return round(box[2]), round(box[3])

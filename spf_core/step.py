@@ -87,7 +87,9 @@ def run_paths(
     if reference:
         assert parts.reference is not None, "the configuration guarantees a reference path"
         frozen = parts.reference.run(parts.backbone, parts.adapter, noised, base, capture)
-    state = StepState(parts.backbone, batch, noised, response, frozen, None, with_target_B, progress)
+    state = StepState(
+        parts.backbone, batch, noised, texts, base, response, frozen, None, with_target_B, progress
+    )
     if not mapped:
         return state
     assert parts.control_map is not None, "the configuration guarantees a control map"

@@ -89,9 +89,10 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             self.parameters, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay, fused=True
         )
+        name = "constant_with_warmup" if options.schedule == "constant" else options.schedule
         warmup = int(options.warmup * steps)
         self.optimizer = self.accelerator.prepare(optimizer)
-        self.scheduler = get_scheduler(options.schedule, optimizer, warmup, steps)
+        self.scheduler = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
 
     def resume(self) -> None:
         """Restore the newest checkpoint; a run that died before its first one starts from the beginning."""

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
-WORDS = "a portrait of an old young man woman with red hair in the park wearing round glasses hat watercolor style"
+WORDS = "a portrait of an old young man woman with red hair in the park wearing round glasses hat style"
 MARKS = ("<|startoftext|>", "<|endoftext|>")
 
 
@@ -105,7 +105,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny_backbone(tiny_folder: Path) -> StableDiffusion:
     """The folder loaded afresh, so that a test may attach adapters."""
     from spf_plugins.backbones.stable_diffusion import StableDiffusion

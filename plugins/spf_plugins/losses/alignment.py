@@ -25,7 +25,7 @@ class TextConsistencyLoss:
         """Return the scalar; layers are averaged so that the weight means the same on every backbone."""
         assert state.reference is not None
         outside = 1 - _map(state)
-        complete, base = state.batch.complete, state.batch.base
+        complete, base = state.response_text, state.reference_text
         losses = [
             (at_queries(outside, res.shape[1]) * self._differences(res, ref, complete, base)).mean(1).sum(1)
             for res, ref in _pairs(state.response, state.reference, "attention")

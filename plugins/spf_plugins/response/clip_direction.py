@@ -26,6 +26,6 @@ class ClipDirectionEnhancement:
         noised, embeds = state.noised, state.batch.image_embeds_BD
         assert embeds is not None, "the engine embeds clean images for terms that need them"
         z0_hat = clean_estimate(noised.z_t_BCHW[rows], state.response.pred_BCHW[rows], noised.abar_B[rows])
-        target_BD = state.cond.target_embed_BD[rows]
+        target_BD = state.batch.complete.target_embed_BD[rows]
         moved = state.backbone.embed_images(state.backbone.decode(z0_hat)) - target_BD
         return (1 - F.cosine_similarity(moved, embeds[rows] - target_BD)).mean()

@@ -1,0 +1,74 @@
+"""Images of the original model, kept on disk: every preset is compared with the same ones."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import diffusers
+import torch
+from PIL import Image
+
+from spf_core.checkpoint import atomic_folder
+from spf_core.config import SampleSection
+from spf_core.interfaces import Backbone
+from spf_core.progress import Progress, silent
+from spf_core.sampling import sample_images
+
+
+def cache_folder() -> Path:
+    """$SPF_CACHE, or ~/.cache/spf."""
+    chosen = os.environ.get("SPF_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "spf"
+
+
+def original_images(
+    backbone: Backbone,
+    texts: Sequence[str],
+    noise: Sequence[int],
+    options: SampleSection,
+    *,
+    progress: Progress = silent,
+    stage: str = "sampling",
+) -> list[Image.Image]:
+    """One image per text and noise seed, from the cache when the very same draw is there (lossless PNG).
+
+    The adapter must be off. The key covers the backbone's weights, texts, seeds, sampling options, kind of
+    device and library versions; a damaged entry is drawn again.
+    """
+    folder = cache_folder() / "originals" / _key(backbone, texts, noise, options)
+    kept = _read(folder, len(texts))
+    if kept is not None:
+        progress(stage, len(kept), len(kept))
+        return kept
+    images = sample_images(backbone, texts, noise, options, progress=progress, stage=stage)
+    with atomic_folder(folder) as draft:
+        for index, image in enumerate(images):
+            image.save(draft / f"{index:05d}.png")
+    return images
+
+
+def _key(backbone: Backbone, texts: Sequence[str], noise: Sequence[int], options: SampleSection) -> str:
+    drawn = {
+        "backbone": backbone.fingerprint(),
+        "image_size": backbone.image_size,
+        "device": next(backbone.denoiser.parameters()).device.type,
+        "versions": [torch.__version__, diffusers.__version__],
+        "texts": list(texts),
+        "noise": list(noise),
+        "options": [options.steps, options.guidance, options.batch_size],
+    }
+    return hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _read(folder: Path, count: int) -> list[Image.Image] | None:
+    try:
+        return [_load(folder / f"{index:05d}.png") for index in range(count)]
+    except (OSError, SyntaxError):
+        return None
+
+
+def _load(path: Path) -> Image.Image:
+    with Image.open(path) as opened:
+        return opened.convert("RGB")

@@ -1,0 +1,61 @@
+"""Same-seed images of the original and the tuned model, and a re-seeded original to measure against."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spf_core.config import SampleSection
+from spf_core.evaluation.originals import original_images
+from spf_core.interfaces import Adapter, Backbone, Quadruples, UnseenPrompt
+from spf_core.progress import Progress, silent
+from spf_core.sampling import sample_images
+
+RERUN = 4
+
+
+def noise_seeds(prompts: int, seeds: int, *, seed: int, draw: int) -> tuple[int, ...]:
+    """N = prompts x seeds distinct noise seeds, prompt-major; `draw` 0 is for A to D, 1 for the re-seed A'.
+
+    A pair's seed depends neither on how many prompts nor on how many seeds there are.
+    """
+    return tuple(
+        int(np.random.SeedSequence([seed, draw, prompt, nested]).generate_state(1)[0])
+        for prompt in range(prompts)
+        for nested in range(seeds)
+    )
+
+
+def generate(
+    backbone: Backbone,
+    adapter: Adapter,
+    prompts: Sequence[UnseenPrompt],
+    seeds: int,
+    options: SampleSection,
+    *,
+    target: str,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Quadruples:
+    """Sample A, B, C, D and A' for every prompt and seed; A, B and A' come from the cache when they can.
+
+    The adapter is at strength 0 for A, B and A', at 1 for C and D, and stays at 1.
+    """
+    base = [item.prompt.base_text for item in prompts for _ in range(seeds)]
+    complete = [item.prompt.complete_text for item in prompts for _ in range(seeds)]
+    noise, noise2 = (noise_seeds(len(prompts), seeds, seed=seed, draw=draw) for draw in (0, 1))
+    adapter.scale(0.0)
+    try:
+        a, b, a2 = (
+            original_images(backbone, texts, drawn, options, progress=progress, stage=f"original, {stage}")
+            for texts, drawn, stage in (
+                (base, noise, "base text"),
+                (complete, noise, "complete text"),
+                (base, noise2, "another seed"),
+            )
+        )
+        rerun = sample_images(backbone, base[:RERUN], noise[:RERUN], options)
+    finally:
+        adapter.scale(1.0)
+    c = sample_images(backbone, complete, noise, options, progress=progress, stage="tuned, complete text")
+    d = sample_images(backbone, base, noise, options, progress=progress, stage="tuned, base text")
+    return Quadruples(target, tuple(prompts), seeds, noise, noise2, a, b, c, d, a2, rerun)

@@ -1,0 +1,71 @@
+"""Headline scores with confidence intervals, from per-pair measurements."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from spf_core.evaluation.measure import Comparison, Measurements
+from spf_core.evaluation.purity import PARTS, Floats, calibrated, delta_spi, effect, rec, spi, sps
+from spf_core.evaluation.statistics import Bootstrap, Estimate, estimate
+
+SEEN = 0.5
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Estimates by name, and the calibrated pollution of each part."""
+
+    headline: Mapping[str, Estimate]
+    parts: Mapping[str, Estimate]
+
+
+def score(found: Measurements, draws: Bootstrap) -> Scores:
+    """SPS, effect, SPI and the rest; every ratio is recomputed inside each bootstrap replicate."""
+    tuned, prompted, base = (
+        pollution(comparison, found, draws) for comparison in (found.tuned, found.prompted, found.base)
+    )
+    pollution_c, pollution_b = _index(tuned), _index(prompted)
+    gain = effect(draws.mean(found.tau["c"]), draws.mean(found.tau["a"]), found.tau_ref)
+    seen = {role: draws.mean(tau > SEEN) for role, tau in found.tau.items()}
+    values = {
+        "sps": sps(gain, pollution_c),
+        "effect": gain,
+        "spi": pollution_c,
+        "delta_spi": delta_spi(pollution_c, pollution_b),
+        "rec": rec([base[part] for part in PARTS if part in base]),
+        "hit_rate": seen["c"],
+        "hit_rate_original": seen["b"],
+        "base_leak": seen["d"],
+        "base_leak_original": seen["a"],
+        "spi_original": pollution_b,
+        "region_share": draws.mean(found.region_share),
+    }
+    return Scores(
+        headline={name: estimate(replicates) for name, replicates in values.items()},
+        parts={part: estimate(replicates) for part, replicates in tuned.items()},
+    )
+
+
+def pollution(comparison: Comparison, found: Measurements, draws: Bootstrap) -> dict[str, Floats]:
+    """Replicates of p_k for each part; several metrics of one part are averaged."""
+    by_part: dict[str, list[Floats]] = {}
+    for name, distances in comparison.distances.items():
+        p = calibrated(draws.mean(distances), draws.mean(comparison.reseed[name]), found.floor[name])
+        by_part.setdefault(found.parts[name], []).append(p)
+    return {part: spi(several) for part, several in by_part.items()}
+
+
+def pair_pollution(found: Measurements) -> Floats:
+    """SPI of each pair alone: its distances over the mean re-seed distance of all pairs."""
+    one = Bootstrap(found.prompts, resamples=0)
+    by_part: dict[str, list[Floats]] = {}
+    for name, distances in found.tuned.distances.items():
+        reseed = one.mean(found.tuned.reseed[name])[0]
+        by_part.setdefault(found.parts[name], []).append(calibrated(distances, reseed, found.floor[name]))
+    return spi([spi(several) for part, several in by_part.items() if part in PARTS])
+
+
+def _index(parts: Mapping[str, Floats]) -> Floats:
+    """SPI counts the five published parts; a metric of another part is reported without counting."""
+    return spi(np.stack([parts[part] for part in PARTS if part in parts]))
