@@ -13,15 +13,11 @@ class LoraAdapter(AdapterConfig):
 
     name = "lora-adapter"
     rank: int = Field(8, ge=1, description="rank of each update")
-    alpha: float | None = Field(
-        None, gt=0, description="updates are scaled by alpha / rank; the rank by default"
-    )
+    alpha: float | None = Field(None, gt=0, description="scales updates by alpha / rank; default: the rank")
     targets: tuple[str, ...] = Field(
         ("to_q", "to_k", "to_v", "to_out.0"), min_length=1, description="endings of the adapted layers' names"
     )
-    attention: Literal["both", "cross", "self"] = Field(
-        "both", description="which attention layers are adapted"
-    )
+    attention: Literal["both", "cross", "self"] = Field("both", description="which layers are adapted")
 
     def build(self) -> Any:
         """Return the adapter, not attached yet."""

@@ -19,7 +19,7 @@ _BLOCKS = {"both": ("",), "cross": (".attn2.",), "self": (".attn1.",)}
 
 
 def find_targets(unet: nn.Module, config: LoraAdapter) -> list[str]:
-    """Names of the linear and convolution layers that `config` adapts; ConfigError for a target without any."""
+    """Names of the layers that `config` adapts; ConfigError for a target that no layer has."""
     layers = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     found: list[str] = []
     for target in config.targets:
@@ -40,7 +40,7 @@ def find_targets(unet: nn.Module, config: LoraAdapter) -> list[str]:
 
 
 class Lora:
-    """PEFT's LoRA layers; satisfies `interfaces.Adapter`. A starts random from torch's global seed, B at zero."""
+    """PEFT's LoRA layers; satisfies `interfaces.Adapter`. A starts from torch's global seed, B at zero."""
 
     def __init__(self, config: LoraAdapter) -> None:
         self.config = config
@@ -75,7 +75,7 @@ class Lora:
             self._enable(self.strength != 0)
 
     def scale(self, strength: float) -> None:
-        """Multiply the update by `strength`; at 0 the layers are bypassed, so the original is met bit for bit."""
+        """Multiply the update by `strength`; at 0 the layers are bypassed and the original is exact."""
         self.strength = strength
         for layer in self._layers:
             layer.set_scale(ADAPTER, strength)

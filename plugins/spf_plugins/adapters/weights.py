@@ -31,7 +31,8 @@ class Weights:
         for name, parameter in backbone.denoiser.named_parameters():
             if self.part in name:
                 parameter.data = parameter.data.to(torch.float32)
-                self._parameters[name] = parameter.requires_grad_(True)
+                parameter.requires_grad_(True)
+                self._parameters[name] = parameter
                 self._original[name] = parameter.detach().clone()
         if not self._parameters:
             raise ConfigError(f"the backbone has no parameter named '*{self.part}*'; choose another adapter")

@@ -11,7 +11,7 @@ from spf_core.hookspecs import hookimpl
 
 
 class Mini(BackboneConfig):
-    """The small latent diffusion model of the embedded portraits: Stable Diffusion 1.5's classes, 64 x 64 pixels."""
+    """The small model of the embedded portraits: Stable Diffusion 1.5's classes at 64 x 64 pixels."""
 
     name = "mini"
     path: str | None = Field(

@@ -103,9 +103,7 @@ def _load(cls: Any, folder: Path, **options: Any) -> Any:
 
 def _damaged(place: Path, error: BaseException) -> RunError:
     reason = " ".join(str(error).split())[:160]
-    return RunError(
-        f"'{place}' cannot be loaded ({type(error).__name__}: {reason}); restore the original folder"
-    )
+    return RunError(f"'{place}' cannot be loaded ({type(error).__name__}: {reason}); restore the original")
 
 
 def _scheduler(folder: Path) -> Any:

@@ -16,6 +16,7 @@ from spf_plugins.backbones import loading
 from spf_plugins.backbones.tokens import average_over_all, normalised, tokenize
 
 TEXTS_AT_ONCE = 64
+NO_CAPTURE = Capture()
 
 
 def unit_features(output: Any) -> Tensor:
@@ -25,16 +26,16 @@ def unit_features(output: Any) -> Tensor:
 
 
 def eps_from_v(v_BCHW: Tensor, z_t_BCHW: Tensor, abar_B: Tensor) -> Tensor:
-    """eps = sqrt(abar) v + sqrt(1 - abar) z_t (Salimans and Ho 2022, arXiv 2202.00512, appendix D)."""
+    """Convert: eps = sqrt(abar) v + sqrt(1 - abar) z_t (Salimans and Ho 2022, arXiv 2202.00512)."""
     abar = scatter_like(abar_B, v_BCHW)
     return abar.sqrt() * v_BCHW + (1 - abar).sqrt() * z_t_BCHW
 
 
 class StableDiffusion:
-    """A frozen, float32 `StableDiffusionPipeline` folder with a CLIP model; satisfies `interfaces.Backbone`."""
+    """A frozen `StableDiffusionPipeline` with a CLIP model, in float32; satisfies `interfaces.Backbone`."""
 
     def __init__(self, folder: Path, clip_folder: Path | None = None) -> None:
-        """Load from local folders (`clip_folder` defaults to `folder / "clip"`); RunError when one is unusable."""
+        """Load local folders (`clip_folder`: by default `folder / "clip"`); RunError when one is unusable."""
         self._folders = folder, clip_folder or folder / "clip"
         parts = loading.load_parts(*self._folders)
         self.denoiser = self._unet = parts.unet
@@ -81,8 +82,8 @@ class StableDiffusion:
     @torch.no_grad()
     def encode_images(self, images_B3HW: Tensor) -> Tensor:
         """Map pixels in [-1, 1] to scaled latents (posterior mean)."""
-        latents: Tensor = self.vae.encode(images_B3HW).latent_dist.mode()
-        return latents * self.vae.config.scaling_factor
+        latents: Tensor = self.vae.encode(images_B3HW).latent_dist.mode() * self.vae.config.scaling_factor
+        return latents
 
     def decode(self, latents_BCHW: Tensor) -> Tensor:
         """Map scaled latents to pixels, about [-1, 1] and not clipped; differentiable."""
@@ -102,11 +103,11 @@ class StableDiffusion:
         if not texts:
             return torch.zeros(0, self.clip.config.projection_dim, device=self.device)
         ids_NL = tokenize(self.tokenizer, texts, self.max_tokens).ids_BL.to(self.device)
-        parts = ids_NL.split(TEXTS_AT_ONCE)
+        parts = torch.split(ids_NL, TEXTS_AT_ONCE)
         return torch.cat([unit_features(self.clip.get_text_features(input_ids=part)) for part in parts])
 
     def predict(
-        self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = Capture()
+        self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = NO_CAPTURE
     ) -> PathOutput:
         """Predict the noise eps in float32, recording what `capture` asks for."""
         with record(self.denoiser, capture) as captured:
@@ -143,7 +144,7 @@ class StableDiffusion:
         return loading.fingerprint(*self._folders)
 
     def _encode_ids(self, ids_BL: Tensor) -> Tensor:
-        parts = ids_BL.to(self.device).split(TEXTS_AT_ONCE)
+        parts = torch.split(ids_BL.to(self.device), TEXTS_AT_ONCE)
         return torch.cat([self.text_encoder(part).last_hidden_state for part in parts])
 
     def _embed_rows(self, rows: Sequence[Sequence[str]]) -> Tensor:
