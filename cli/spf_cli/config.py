@@ -2,7 +2,7 @@
 
 import typer
 
-from spf_cli.options import Assignments, Backbone, ConfigFile, Plugin, Preset, PluginFiles, show_help
+from spf_cli.options import Assignments, Backbone, ConfigFile, Plugin, PluginFiles, Preset, show_help
 
 app = typer.Typer(help="Show the resolved configuration of a run, and its JSON schema.")
 app.callback(invoke_without_command=True)(show_help)
@@ -18,7 +18,7 @@ def show_config(
 ) -> None:
     """Print the configuration that [bold]spf train[/] would use with the same options, as YAML.
 
-    What comes later wins: component defaults, preset, --config, --backbone and --plugin, --set.
+    What comes later wins: defaults, preset, --config, --backbone and --plugin, --set.
     """
     from spf_cli.loading import load_config
 

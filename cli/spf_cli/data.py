@@ -39,7 +39,7 @@ def check(
 ) -> None:
     """Check a training folder: counts, sizes, texts, and every problem on its own line.
 
-    With --backbone, texts that are too long for its text encoder are counted as well. Exit code 2 on problems.
+    With --backbone, texts too long for its text encoder are counted too. Exit code 2 on problems.
     """
     from spf_cli.render import note, show, table
     from spf_core.data import check_folder
@@ -71,16 +71,16 @@ def _summary(report: "FolderReport") -> list[tuple[str, str]]:
 
 def _too_long(report: "FolderReport", backbone: str) -> list[str]:
     """One warning when complete texts exceed what the backbone's text encoder reads."""
-    from spf_cli.loading import load
-    from spf_core.config import parse_component
-    from spf_core.runs import open_backbone
+    from spf_cli.loading import build, load
+    from spf_core.interfaces import Backbone as Model
 
-    model = open_backbone(parse_component(load(), "backbone", backbone, "--backbone"), device="cpu")
+    model: Model = build(load(), backbone, "backbone")
     long = [row for row in report.rows if model.token_count(row.prompt.complete_text) > model.max_tokens]
     if not long:
         return []
     reads = f"'{backbone}' reads {model.max_tokens} tokens and cuts off the rest"
-    return [f"{len(long)} of {len(report.rows)} texts are too long: {reads}; first: '{long[0].prompt.complete_text}'"]
+    first = long[0].prompt.complete_text
+    return [f"{len(long)} of {len(report.rows)} texts are too long: {reads}; first: '{first}'"]
 
 
 def _suite_command(name: str) -> Any:

@@ -1,9 +1,167 @@
-"""`spf demo`: from nothing to a learnt attribute, with pictures and numbers."""
+"""`spf demo`: from nothing to a learnt attribute, with pictures and numbers. Finished parts are kept."""
+
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spf_cli.options import OUTPUT, Device
 
-def demo(out: Annotated[Path, typer.Option(help="x")] = Path("demo")) -> None:
-    """x."""
+if TYPE_CHECKING:
+    from spf_core.plugins import Plugins
+    from spf_core.progress import Progress
+    from spf_core.runs import OpenRun
+
+SUITE, BACKBONE = "portraits", "mini"
+PRESETS = ("naive", "spf")
+BIAS = {"background": "teal", "clothes": "blazer", "expression": "laughing"}
+ROWS, PAIRS, SIZE = 60, 6, 64
+RESULTS_FILE, PAIRS_FILE = "results.json", "pairs.png"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a demo folder was made with."""
+
+    target: str
+    steps: int | None
+    prompts: int
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for everything.", rich_help_panel=OUTPUT)
+    ] = Path("demo"),
+    target: Annotated[str, typer.Option(help="What the model is to learn.")] = "sunglasses",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimizer steps of each run.", show_default="of the presets")
+    ] = None,
+    prompts: Annotated[int, typer.Option(min=1, help="Unseen prompts of the evaluation.")] = 25,
+    device: Device = "auto",
+) -> None:
+    """Teach the small model one attribute and see what else changed.
+
+    Renders 60 biased portraits, trains [bold]spf[/] and [bold]naive[/] fine-tuning on them, draws same-seed
+    pictures, measures both and writes a report. Run it again to continue where it stopped.
+    """
+    from spf_cli.bars import progress_bars
+    from spf_cli.loading import load
+    from spf_cli.render import show
+    from spf_cli.report import write_report
+    from spf_cli.results import read_results, results_table
+
+    settings = Settings(target, steps, prompts)
+    plugins = load()
+    _write_data(out, settings, plugins)
+    with progress_bars() as progress:
+        for preset in PRESETS:
+            _train(out, preset, settings, device, plugins, progress)
+        opened = {preset: _open(out, preset, device, plugins) for preset in PRESETS}
+        _draw_pairs(out, settings, opened, plugins, progress)
+        for preset in PRESETS:
+            _evaluate(out, preset, settings, opened[preset], plugins, progress)
+    results = {preset: read_results(out / "evaluation" / preset) for preset in PRESETS}
+    report = write_report(out, target, BIAS, results)
+    show(
+        results_table(results),
+        "",
+        f"report:   {report}",
+        f"pictures: {out / PAIRS_FILE}",
+        f"runs:     {out / 'runs'}",
+    )
+
+
+def _write_data(out: Path, settings: Settings, plugins: "Plugins") -> None:
+    """Render the tailored set, once; a folder made with other settings is refused."""
+    from spf_cli.loading import build, refuse_filled
+    from spf_core.checkpoint import atomic_write_text
+    from spf_core.errors import RunError
+
+    record = out / "demo.json"
+    wanted = asdict(settings)
+    if not record.is_file():
+        refuse_filled(out, "choose another --out")
+    elif json.loads(record.read_text(encoding="utf-8")) != wanted:
+        raise RunError(f"'{out}' was made with other options ({record}); choose another --out")
+    if not (out / "data").exists():
+        suite = build(plugins, SUITE, "suite")
+        suite.write_training_set(
+            out / "data", target=settings.target, count=ROWS, bias=BIAS, seed=0, size=SIZE
+        )
+        atomic_write_text(record, json.dumps(wanted, indent=2))
+
+
+def _train(
+    out: Path, preset: str, settings: Settings, device: str, plugins: "Plugins", progress: "Progress"
+) -> None:
+    from spf_cli.bars import prefixed
+    from spf_core import trainer
+    from spf_core.checkpoint import ADAPTER_FILE
+    from spf_core.config import load_run_config
+
+    run = out / "runs" / preset
+    if (run / ADAPTER_FILE).is_file():
+        return
+    length: dict[str, Any] = {} if settings.steps is None else {"steps": settings.steps}
+    overrides = {"data": str(out / "data"), "train": {"device": device, **length}}
+    config = load_run_config(plugins, preset=preset, backbone=BACKBONE, overrides=overrides)
+    resume = (run / "config.yaml").is_file()
+    trainer.train(config, run, plugins, resume=resume, progress=prefixed(progress, preset))
+
+
+def _open(out: Path, preset: str, device: str, plugins: "Plugins") -> "OpenRun":
+    from spf_core.runs import open_run
+
+    return open_run(out / "runs" / preset, plugins, device=device)
+
+
+def _draw_pairs(
+    out: Path, settings: Settings, opened: "dict[str, OpenRun]", plugins: "Plugins", progress: "Progress"
+) -> None:
+    """Rows original, naive and spf from the same noise: the same people, ideally but for the target."""
+    from spf_cli.loading import build
+    from spf_core.sampling import comparison_grid, sample_images, save_png
+
+    if (out / PAIRS_FILE).is_file():
+        return
+    unseen = build(plugins, SUITE, "suite").prompts(settings.target, PAIRS, seed=1, split="dev")
+    prompts = [item.prompt for item in unseen]
+    seeds, first = range(PAIRS), opened[PRESETS[0]]
+    base, complete = [prompt.base_text for prompt in prompts], [prompt.complete_text for prompt in prompts]
+    with first.adapter.disabled():
+        rows = {
+            "original": sample_images(first.backbone, base, seeds, first.config.sample, progress=progress)
+        }
+    for preset, run in opened.items():
+        rows[preset] = sample_images(
+            run.backbone, complete, seeds, run.config.sample, progress=progress, stage=f"{preset}: sampling"
+        )
+    facts = {
+        "prompt": "\n".join(base),
+        "target": prompts[0].target_text or "",
+        "seeds": " ".join(map(str, seeds)),
+    }
+    save_png(
+        comparison_grid(rows, base), out / PAIRS_FILE, {**facts, "strength": "1", "run": str(out / "runs")}
+    )
+
+
+def _evaluate(
+    out: Path, preset: str, settings: Settings, opened: "OpenRun", plugins: "Plugins", progress: "Progress"
+) -> None:
+    from spf_cli.bars import prefixed
+    from spf_core.evaluation import evaluate
+
+    folder = out / "evaluation" / preset
+    if not (folder / RESULTS_FILE).is_file():
+        evaluate(
+            opened,
+            plugins,
+            suite=SUITE,
+            prompts=settings.prompts,
+            seeds=1,
+            out=folder,
+            progress=prefixed(progress, preset),
+        )

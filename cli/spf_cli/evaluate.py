@@ -18,11 +18,14 @@ class Split(StrEnum):
 
 def evaluate(
     run: RunFolder,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the results.", rich_help_panel=OUTPUT)],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="New folder for the results.", rich_help_panel=OUTPUT)
+    ],
     prompts: Annotated[int, typer.Option(min=1, help="Unseen prompts.")] = 50,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds for each prompt.")] = 2,
     suite: Annotated[
-        str | None, typer.Option(metavar="NAME", help="World to evaluate in.", show_default="the one of the data")
+        str | None,
+        typer.Option(metavar="NAME", help="World to evaluate in.", show_default="the one of the data"),
     ] = None,
     split: Annotated[Split, typer.Option(help="[bold]dev[/] while choosing settings.")] = Split.TEST,
     device: Device = "auto",
@@ -32,12 +35,21 @@ def evaluate(
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show
     from spf_cli.results import read_results, results_table
-    from spf_core.evaluation.run import evaluate as measure
+    from spf_core.evaluation import evaluate as measure
     from spf_core.runs import open_run
 
     refuse_filled(out, "choose another --out")
     _, plugins = run_config(run)
     opened = open_run(run, plugins, device=device)
     with progress_bars() as progress:
-        measure(opened, plugins, suite=suite, prompts=prompts, seeds=seeds, split=split.value, out=out, progress=progress)
+        measure(
+            opened,
+            plugins,
+            suite=suite,
+            prompts=prompts,
+            seeds=seeds,
+            split=split.value,
+            out=out,
+            progress=progress,
+        )
     show(results_table({str(run): read_results(out)}), f"results in {out}")

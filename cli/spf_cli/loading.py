@@ -51,7 +51,9 @@ def run_config(run: Path) -> tuple[RunConfig, Plugins]:
     """The saved configuration of a run folder, with the plugins it names; RunError when there is none."""
     file = run / "config.yaml"
     if not file.is_file():
-        raise RunError(f"'{run}' is not a run folder: it has no config.yaml; `spf train --out {run}` makes one")
+        raise RunError(
+            f"'{run}' is not a run folder: it has no config.yaml; `spf train --out {run}` makes one"
+        )
     plugins = load(plugin_files(file))
     return read_run_config(file, plugins), plugins
 
@@ -68,7 +70,7 @@ def is_file(item: str) -> bool:
 
 
 def plugin_files(file: Path | None) -> list[str]:
-    """The plugin files that a configuration lists; none when it cannot be read, which `load_run_config` reports."""
+    """The plugin files that a configuration lists; none when it is unreadable: reading it again says why."""
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

@@ -18,7 +18,9 @@ def show_help(ctx: typer.Context) -> None:
 
 Preset = Annotated[
     str | None,
-    typer.Option(help="Named choice of components and weights.", show_default="spf", rich_help_panel=CONFIGURATION),
+    typer.Option(
+        help="Named choice of components and weights.", show_default="spf", rich_help_panel=CONFIGURATION
+    ),
 ]
 Backbone = Annotated[str | None, typer.Option(help="Text-to-image model.", rich_help_panel=CONFIGURATION)]
 Plugin = Annotated[
@@ -30,7 +32,8 @@ Plugin = Annotated[
     ),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="YAML with settings.", rich_help_panel=CONFIGURATION)
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="YAML with settings.", rich_help_panel=CONFIGURATION),
 ]
 Assignments = Annotated[
     list[str] | None,

@@ -46,7 +46,11 @@ def show_plugin(
     plugins = load(plugin or ())
     config = plugins.get(name)
     entry = plugins.entries[name]
-    rows = [("kind", config.kind), ("summary", entry.summary), ("provider", f"{entry.provider} {entry.version}")]
+    rows = [
+        ("kind", config.kind),
+        ("summary", entry.summary),
+        ("provider", f"{entry.provider} {entry.version}"),
+    ]
     show(table(name, ("", ""), rows), "")
     if issubclass(config, PresetConfig):
         typer.echo(yaml.safe_dump(config.settings, sort_keys=False).rstrip())

@@ -37,7 +37,9 @@ def interval(value: Mapping[str, Any] | None) -> str:
 
 def result_rows(results: Mapping[str, Results]) -> list[tuple[str, ...]]:
     """A row for each measure, then each part of the pollution: name, one value for each run, meaning."""
-    rows = [(name, *(interval(run.get(name)) for run in results.values()), text) for name, text in MEANING.items()]
+    rows = [
+        (name, *(interval(run.get(name)) for run in results.values()), text) for name, text in MEANING.items()
+    ]
     parts = dict.fromkeys(part for run in results.values() for part in run.get("parts", {}))
     return rows + [
         (f"  {part}", *(interval(run.get("parts", {}).get(part)) for run in results.values()), "part of spi")
@@ -48,8 +50,8 @@ def result_rows(results: Mapping[str, Results]) -> list[tuple[str, ...]]:
 def results_table(results: Mapping[str, Results]) -> Table:
     """Runs side by side, values with their 95 % confidence intervals."""
     first = next(iter(results.values()))
-    title = f"{first.get('suite_label', '')} {first['n_prompts']} prompts x {first['n_seeds']} seeds, 95 % intervals"
-    return table(title.strip(), ("measure", *results, "meaning"), result_rows(results))
+    title = f"{first['n_prompts']} prompts x {first['n_seeds']} seeds, 95 % intervals"
+    return table(title, ("measure", *results, "meaning"), result_rows(results))
 
 
 def markdown_table(results: Mapping[str, Results]) -> str:

@@ -26,8 +26,12 @@ def sample(
     first_seed: Annotated[int, typer.Option(min=0, help="The first seed; the others follow.")] = 0,
     strength: Annotated[float, typer.Option(min=0, help="0 is the original model, 1 the tuned one.")] = 1.0,
     compare: Annotated[bool, typer.Option("--compare", help="Add rows of the original model.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="Sampler steps.", show_default="of the run")] = None,
-    guidance: Annotated[float | None, typer.Option(min=0, help="Guidance.", show_default="of the run")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Sampler steps.", show_default="of the run")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(min=0, help="Guidance.", show_default="of the run")
+    ] = None,
     device: Device = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)
@@ -40,7 +44,7 @@ def sample(
     """
     from spf_cli.bars import progress_bars
     from spf_core.prompts import Prompt
-    from spf_core.sampling import compare_grid
+    from spf_core.sampling import comparison_grid, save_png
 
     text = Prompt(_text(prompt), target.strip() or None)
     _refuse_existing(out, overwrite)
@@ -50,7 +54,8 @@ def sample(
     with progress_bars() as progress:
         rows = grid_rows(opened, text, numbers, strength, options, compare=compare, progress=progress)
     facts = {"prompt": prompt, "target": target, "strength": f"{strength:g}", "run": str(run)}
-    save_png(compare_grid(rows, [f"seed {seed}" for seed in numbers]), out, {**facts, "seeds": _join(numbers)})
+    facts["seeds"] = " ".join(str(seed) for seed in numbers)
+    save_png(comparison_grid(rows, [f"seed {seed}" for seed in numbers]), out, facts)
     typer.echo(f"wrote {out}")
 
 
@@ -86,19 +91,6 @@ def grid_rows(
     return rows
 
 
-def save_png(picture: "Image", out: Path, facts: dict[str, str]) -> None:
-    """Write a PNG atomically with `facts` as its text metadata."""
-    from PIL.PngImagePlugin import PngInfo
-
-    from spf_core.checkpoint import atomic_file
-
-    info = PngInfo()
-    for key, value in facts.items():
-        info.add_itxt(key, value)
-    with atomic_file(out) as temporary:
-        picture.save(temporary, format="PNG", pnginfo=info)
-
-
 def _open(run: Path, device: str) -> "OpenRun":
     from spf_cli.loading import run_config
     from spf_core.runs import open_run
@@ -127,7 +119,3 @@ def _refuse_existing(out: Path, overwrite: bool) -> None:
         raise RunError(f"'{out}' is a folder; give --out a file name such as {out / 'grid.png'}")
     if out.exists() and not overwrite:
         raise RunError(f"'{out}' exists; choose another --out or add --overwrite")
-
-
-def _join(numbers: Sequence[int]) -> str:
-    return " ".join(str(number) for number in numbers)

@@ -32,7 +32,9 @@ def _slot(plugins: Plugins, kind: str, definitions: Schema, *, nullable: bool) -
 
 def _losses(plugins: Plugins, definitions: Schema) -> Schema:
     properties = {
-        name: {"anyOf": [_with_name(_options(name, entry.config, definitions), required=False), {"const": False}]}
+        name: {
+            "anyOf": [_with_name(_options(name, entry.config, definitions), required=False), {"const": False}]
+        }
         for name, entry in plugins.of_kind("loss").items()
     }
     return {"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1}

@@ -18,15 +18,22 @@ def train(
     data: Annotated[
         str | None, typer.Option(metavar="DIR", help="Training folder; see [bold]spf data check[/].")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Optimizer steps.", show_default="600")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.", show_default="0")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Optimizer steps.", show_default="of the preset")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of everything random.", show_default="of the preset")
+    ] = None,
     preset: Preset = None,
     backbone: Backbone = None,
     plugin: Plugin = None,
     config: ConfigFile = None,
     assignments: Assignments = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in RUN; no other option is needed.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option(
+            "--resume", help="Continue the run in RUN; no other option is needed.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be trained, then stop.", rich_help_panel=OUTPUT)
@@ -34,7 +41,7 @@ def train(
 ) -> None:
     """Train an adapter on one attribute.
 
-    What comes later wins: component defaults, preset, --config, --backbone and --plugin, other options, --set.
+    What comes later wins: defaults, preset, --config, --backbone and --plugin, other options, --set.
     """
     numbers = {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}
     overrides = {**({"data": data} if data else {}), **({"train": numbers} if numbers else {})}
