@@ -54,6 +54,12 @@ class Judges:
         return segmented
 
     @torch.no_grad()
+    def features(self, images_B3HW: Tensor) -> Tensor:
+        """Activations (B, 96, 8, 8) of the attribute probe: one vector for each patch of 8 x 8 pixels."""
+        activations: Tensor = self._probe.features(images_B3HW.to(self.device))
+        return activations
+
+    @torch.no_grad()
     def identity(self, images_B3HW: Tensor) -> Tensor:
         """Unit-norm embeddings (B, 64): the cosine of two tells how alike the persons are."""
         embedding: Tensor = self._identity(images_B3HW.to(self.device))
@@ -69,7 +75,7 @@ def load_judges(folder: Path | None = None, device: torch.device | str = "cpu") 
     folder = folder or DEFAULT_FOLDER
     path = folder / "config.json"
     if not path.exists():
-        raise RunError(f"no judges in '{folder}': it has no config.json; leave the folder out to use the built-in ones")
+        raise RunError(f"no judges in '{folder}' (no config.json). Leave the folder out for the built-in ones")
     config = json.loads(path.read_text(encoding="utf-8"))
     classes = {name: tuple(values) for name, values in config["classes"].items()}
     parts = tuple(config["parts"])

@@ -55,6 +55,11 @@ class Probe(nn.Module):
         features = self.trunk(resize(images_B3HW))
         return {name: head(features) for name, head in self.heads.items()}
 
+    def features(self, images_B3HW: Tensor) -> Tensor:
+        """Activations (B, 96, 8, 8) after the trunk's last block but one."""
+        activations: Tensor = self.trunk[:5](resize(images_B3HW))
+        return activations
+
 
 class Segmenter(nn.Module):
     """A U-Net with three scales."""
