@@ -35,6 +35,7 @@ class CachedRows:
         return Batch(
             ids=tuple(self.ids[row] for row in rows),
             latents_BCHW=self.latents_NCHW[chosen],
+            rows=chosen,
             complete=index(self.complete, chosen),
             base=index(self.base, chosen),
             empty=self.empty,

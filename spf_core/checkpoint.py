@@ -78,7 +78,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def save_checkpoint(
-    folder: Path, adapter: Mapping[str, Tensor], metadata: Mapping[str, str], optimizer: dict[str, Any], state: dict[str, Any]
+    folder: Path,
+    adapter: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    optimizer: dict[str, Any],
+    state: dict[str, Any],
 ) -> None:
     """Write a checkpoint folder atomically: the adapter, the optimizer's tensors, and the counters."""
     tensors, groups = _flatten(optimizer)
@@ -96,7 +100,9 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], di
         state = json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))
         return adapter, _unflatten(tensors, state.pop("param_groups")), state
     except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"'{folder / _STATE_FILE}' is damaged ({error}); delete '{folder}' and resume again") from None
+        raise RunError(
+            f"'{folder / _STATE_FILE}' is damaged ({error}); delete '{folder}' and resume again"
+        ) from None
 
 
 def checkpoints(run: Path) -> list[Path]:

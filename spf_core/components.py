@@ -2,7 +2,14 @@
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 # reference: theta_0's prediction; attention, queries: captured from both paths; map: the control map;
 # clean_image: E_I(x_0) of the training images

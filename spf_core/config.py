@@ -58,6 +58,9 @@ class TrainSection(Section):
     empty_share: float = Field(
         0.0, ge=0, lt=1, description="share of rows where both paths read the empty text; there M = 0"
     )
+    noise_share: float = Field(
+        0.0, ge=0, lt=1, description="share of rows whose z_t is a state of the original model's own sampling"
+    )
     min_timestep: float = Field(0.0, ge=0, lt=1, description="lowest t as a fraction of the schedule")
     max_timestep: float = Field(1.0, gt=0, le=1, description="highest t as a fraction of the schedule")
 

@@ -108,6 +108,11 @@ class StepState:
     has_target_B: Tensor  # bool; False where the response path read the base text or the empty text
     progress: float
 
+    @property
+    def teaches_B(self) -> Tensor:
+        """Rows whose prediction may be compared with their training image: they read the target, from its data."""
+        return self.has_target_B & self.noised.from_data_B
+
 
 class ControlMap(Protocol):
     """Builds M, the map of where the target responds."""

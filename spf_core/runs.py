@@ -47,7 +47,9 @@ def open_backbone(config: BackboneConfig, device: str = "auto") -> Backbone:
 def saved_config(run: Path, plugins: Plugins) -> RunConfig:
     """The resolved configuration of a run folder; RunError when the folder is none."""
     if not (run / CONFIG_FILE).is_file():
-        raise RunError(f"'{run}' is not a run folder: it has no {CONFIG_FILE}. Make one with spf train --out {run}")
+        raise RunError(
+            f"'{run}' is not a run folder: it has no {CONFIG_FILE}. Make one with spf train --out {run}"
+        )
     return read_run_config(run / CONFIG_FILE, plugins)
 
 
@@ -56,7 +58,9 @@ def open_run(run: Path, plugins: Plugins, *, device: str = "auto") -> OpenRun:
     config = saved_config(run, plugins)
     file = run / ADAPTER_FILE
     if not file.is_file():
-        raise RunError(f"'{run}' has no {ADAPTER_FILE}: the run did not finish. Finish it with spf train --resume --out {run}")
+        raise RunError(
+            f"'{run}' has no {ADAPTER_FILE}: the run did not finish. Finish it with spf train --resume --out {run}"
+        )
     tensors, metadata = read_safetensors(file)
     backbone = open_backbone(config.backbone, device)
     refuse_other_backbone(file, metadata, backbone)

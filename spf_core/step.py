@@ -10,7 +10,8 @@ from spf_core.components import TermConfig
 from spf_core.config import RunConfig, TrainSection
 from spf_core.errors import PluginError, SpfError
 from spf_core.interfaces import Adapter, Backbone, ControlMap, Reference, StepState, Term
-from spf_core.noising import draw_timesteps, noise_latents
+from spf_core.noising import draw_timesteps, noise_latents, replace_states
+from spf_core.trajectories import Trajectories
 from spf_core.types import Batch, Capture, LossReport, Noised, choose
 
 
@@ -25,9 +26,12 @@ class Parts:
     control_map: ControlMap | None
     map_needs: frozenset[str]
     terms: Mapping[str, tuple[TermConfig, Term]]
+    trajectories: Trajectories | None = None
 
 
-def build_parts(config: RunConfig, backbone: Backbone, adapter: Adapter) -> Parts:
+def build_parts(
+    config: RunConfig, backbone: Backbone, adapter: Adapter, trajectories: Trajectories | None = None
+) -> Parts:
     """Build every slot of the run around a loaded backbone and its attached adapter."""
     return Parts(
         train=config.train,
@@ -37,6 +41,7 @@ def build_parts(config: RunConfig, backbone: Backbone, adapter: Adapter) -> Part
         control_map=config.control_map.build() if config.control_map else None,
         map_needs=config.control_map.needs if config.control_map else frozenset(),
         terms={name: (term, term.build()) for name, term in config.terms.items() if term.weight > 0},
+        trajectories=trajectories,
     )
 
 
@@ -52,15 +57,19 @@ def dual_path_step(
     needs = frozenset(need for term, _ in active.values() for need in term.needs)
     mapped = "map" in needs
     needs |= parts.map_needs | {"reference"} if mapped else frozenset()
-    train, backbone, size = parts.train, parts.backbone, len(batch.ids)
-    with_target, with_text = _draw_texts(size, train, "reference" in needs, generator)
-    timesteps = draw_timesteps(
-        size, len(backbone.abar_T), train.min_timestep, train.max_timestep, generator=generator
-    )
-    noised = noise_latents(batch.latents_BCHW, timesteps, backbone.abar_T, generator=generator)
+    with_target, with_text = _draw_texts(len(batch.ids), parts.train, "reference" in needs, generator)
+    noised = _draw_states(parts, batch, "reference" in needs, generator)
     capture = Capture(attention="attention" in needs, queries="queries" in needs)
     state = run_paths(
-        parts, batch, noised, with_target, with_text, capture, progress, reference="reference" in needs, mapped=mapped
+        parts,
+        batch,
+        noised,
+        with_target,
+        with_text,
+        capture,
+        progress,
+        reference="reference" in needs,
+        mapped=mapped,
     )
     return state, _weigh(active, state)
 
@@ -95,6 +104,18 @@ def run_paths(
     assert parts.control_map is not None, "the configuration guarantees a control map"
     map_B1HW = _call("control map", parts.control_map, state).detach()
     return replace(state, map_B1HW=map_B1HW * with_target_B.view(-1, 1, 1, 1))
+
+
+def _draw_states(parts: Parts, batch: Batch, has_reference: bool, generator: torch.Generator) -> Noised:
+    """Noise the training images; under alignment, a share of rows continues the original model's own sampling."""
+    train, abar_T, size = parts.train, parts.backbone.abar_T, len(batch.ids)
+    timesteps = draw_timesteps(size, len(abar_T), train.min_timestep, train.max_timestep, generator=generator)
+    noised = noise_latents(batch.latents_BCHW, timesteps, abar_T, generator=generator)
+    if parts.trajectories is None or not has_reference:
+        return noised
+    from_noise = (torch.rand(size, generator=generator) < train.noise_share).to(noised.timesteps_B.device)
+    states, times = parts.trajectories.draw(batch.rows, generator=generator)
+    return replace_states(noised, from_noise, states, times, abar_T)
 
 
 def _draw_texts(

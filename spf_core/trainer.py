@@ -31,11 +31,14 @@ from spf_core.progress import Progress, silent
 from spf_core.runlog import RunLog, peak_memory_mib
 from spf_core.runs import CONFIG_FILE, open_backbone
 from spf_core.step import build_parts, dual_path_step
+from spf_core.trajectories import Trajectories, record_trajectories
 from spf_core.types import LossReport
 from spf_core.visuals import save_samples
 
 
-def train(config: RunConfig, run: Path, plugins: Plugins, *, resume: bool = False, progress: Progress = silent) -> None:
+def train(
+    config: RunConfig, run: Path, plugins: Plugins, *, resume: bool = False, progress: Progress = silent
+) -> None:
     """Train the run to its end; resuming continues bit-identically from the newest checkpoint.
 
     Raises SpfError kinds. Ctrl-C saves a checkpoint and raises RunError that says how to resume.
@@ -71,10 +74,11 @@ class Trainer:
         self.rows: CachedRows = encode_rows(
             self.backbone, rows, clean_image="clean_image" in config.needs, progress=progress
         )
+        trajectories = self._trajectories()
         torch.manual_seed(config.train.seed)
         self.adapter: Adapter = config.adapter.build()
         self.adapter.attach(self.backbone)
-        self.parts = build_parts(config, self.backbone, self.adapter)
+        self.parts = build_parts(config, self.backbone, self.adapter, trajectories)
         self.accelerator = Accelerator(
             cpu=self.backbone.device.type == "cpu",
             mixed_precision=config.train.precision,
@@ -83,11 +87,29 @@ class Trainer:
         self._make_optimizer()
         self.step = 0
 
+    def _trajectories(self) -> Trajectories | None:
+        if self.config.train.noise_share == 0 or "reference" not in self.config.needs:
+            return None
+        shape, seed = self.rows.latents_NCHW.shape[1:], self.config.train.seed
+        return record_trajectories(
+            self.backbone,
+            self.rows.base,
+            self.rows.empty,
+            shape,
+            self.config.sample,
+            generator=torch.Generator().manual_seed(seed),
+            progress=self.progress,
+        )
+
     def _make_optimizer(self) -> None:
         options, steps = self.config.optimizer, self.config.train.steps
         self.parameters = list(self.adapter.parameters())
         optimizer = torch.optim.AdamW(
-            self.parameters, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay, fused=True
+            self.parameters,
+            lr=options.learning_rate,
+            betas=options.betas,
+            weight_decay=options.weight_decay,
+            fused=True,
         )
         name = "constant_with_warmup" if options.schedule == "constant" else options.schedule
         warmup = int(options.warmup * steps)
@@ -118,7 +140,9 @@ class Trainer:
             if self.step % self.config.checkpoint.every == 0 or self.step == steps:
                 self.save()
             if sample.every and self.step % sample.every == 0:
-                save_samples(self.run / "samples", self.step, self.parts, self.rows, sample, self.config.train.seed)
+                save_samples(
+                    self.run / "samples", self.step, self.parts, self.rows, sample, self.config.train.seed
+                )
         write_safetensors(self.run / ADAPTER_FILE, self.adapter.state_dict(), self.metadata())
 
     def train_step(self) -> dict[str, object]:
@@ -129,7 +153,9 @@ class Trainer:
             batch = self.rows.batch(rows_of_step(index, train.batch_size, len(self.rows.ids), train.seed))
             generator = generator_of_step(index, train.seed)
             with self.accelerator.autocast():
-                state, report = dual_path_step(self.parts, batch, self.step / train.steps, generator=generator)
+                state, report = dual_path_step(
+                    self.parts, batch, self.step / train.steps, generator=generator
+                )
             values = _values(report)
             self._refuse_non_finite(values, state)
             self.accelerator.backward(report.total / train.accumulation)
@@ -151,7 +177,9 @@ class Trainer:
             "scaler": None if scaler is None else scaler.state_dict(),
         }
         folder = self.run / "checkpoints" / f"step-{self.step:06d}"
-        save_checkpoint(folder, self.adapter.state_dict(), self.metadata(), self.optimizer.state_dict(), state)
+        save_checkpoint(
+            folder, self.adapter.state_dict(), self.metadata(), self.optimizer.state_dict(), state
+        )
         prune_checkpoints(self.run, self.config.checkpoint.keep)
 
     def metadata(self) -> dict[str, str]:
@@ -169,7 +197,9 @@ class Trainer:
             if not bool(torch.isfinite(torch.as_tensor(value))):
                 times = ", ".join(str(int(t)) for t in state.noised.timesteps_B)
                 saved = checkpoints(self.run)
-                kept = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written yet"
+                kept = (
+                    f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written yet"
+                )
                 raise NonFiniteError(
                     f"'{name}' became {float(value)} in step {self.step + 1} on {', '.join(state.batch.ids)} at t = {times}; "
                     f"{kept}. Lower optimizer.learning_rate or the term's weight"
@@ -182,7 +212,9 @@ class Trainer:
         return {
             "step": self.step,
             "loss": sum(weights[name] * value for name, value in values.items()),
-            "terms": {name: {"raw": value, "weighted": weights[name] * value} for name, value in values.items()},
+            "terms": {
+                name: {"raw": value, "weighted": weights[name] * value} for name, value in values.items()
+            },
             "map_mean": None if report.map_mean is None else float(report.map_mean),
             "learning_rate": learning_rate,
             "gradient_norm": norm,
@@ -193,7 +225,13 @@ class Trainer:
 
 def _values(report: LossReport) -> dict[str, float]:
     """The raw terms as numbers, with a single transfer from the device."""
-    return dict(zip(report.raw, torch.stack([value.detach().float() for value in report.raw.values()]).tolist(), strict=True))
+    return dict(
+        zip(
+            report.raw,
+            torch.stack([value.detach().float() for value in report.raw.values()]).tolist(),
+            strict=True,
+        )
+    )
 
 
 @contextmanager

@@ -50,6 +50,7 @@ class Batch:
 
     ids: tuple[str, ...]
     latents_BCHW: Tensor
+    rows: Tensor  # their numbers in the training folder
     complete: Conditioning
     base: Conditioning
     empty: Conditioning  # of the empty text, batch of one
@@ -58,12 +59,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class Noised:
-    """The shared noise draw: z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps."""
+    """The shared noise draw: z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps of the training images.
+
+    Where `from_data_B` is false, z_t is a state of the original model's own sampling and `noise_BCHW` is 0:
+    such rows can be aligned but teach nothing about the images.
+    """
 
     z_t_BCHW: Tensor
     noise_BCHW: Tensor
     timesteps_B: Tensor
     abar_B: Tensor
+    from_data_B: Tensor
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,8 @@ def choose(mask_B: Tensor, yes: Conditioning, no: Conditioning) -> Conditioning:
     """Row by row: `yes` where the mask is true, `no` elsewhere (`no` may have a batch of one)."""
 
     def pick(name: str) -> Tensor:
-        return torch.where(scatter_like(mask_B, getattr(yes, name)).bool(), getattr(yes, name), getattr(no, name))
+        return torch.where(
+            scatter_like(mask_B, getattr(yes, name)).bool(), getattr(yes, name), getattr(no, name)
+        )
 
     return Conditioning(**{name: pick(name) for name in vars(yes)})

@@ -18,7 +18,9 @@ from spf_core.types import Capture
 NOISE_LEVELS = (0.8, 0.5, 0.2)
 
 
-def save_samples(folder: Path, step: int, parts: Parts, rows: CachedRows, options: SampleSection, seed: int) -> None:
+def save_samples(
+    folder: Path, step: int, parts: Parts, rows: CachedRows, options: SampleSection, seed: int
+) -> None:
     """Write `step-NNNNNN-grid.png` (original and tuned, same seeds) and `step-NNNNNN-maps.png`."""
     count = min(options.prompts, len(rows.ids))
     texts = [prompt.complete_text for prompt in rows.prompts[:count]]
@@ -44,10 +46,22 @@ def map_overlays(parts: Parts, rows: CachedRows, count: int, seed: int) -> Image
         everyone = torch.ones(count, dtype=torch.bool)
         mapped = parts.control_map is not None
         state = run_paths(
-            parts, batch, noised, everyone, everyone, Capture(attention=True), 1.0, reference=mapped, mapped=mapped
+            parts,
+            batch,
+            noised,
+            everyone,
+            everyone,
+            Capture(attention=True),
+            1.0,
+            reference=mapped,
+            mapped=mapped,
         )
-        pixels = parts.backbone.decode(clean_estimate(noised.z_t_BCHW, state.response.pred_BCHW, noised.abar_B))
-        attention = _target_attention(state.response.attention, batch.complete.target_BL, noised.z_t_BCHW.shape[-2:])
+        pixels = parts.backbone.decode(
+            clean_estimate(noised.z_t_BCHW, state.response.pred_BCHW, noised.abar_B)
+        )
+        attention = _target_attention(
+            state.response.attention, batch.complete.target_BL, noised.z_t_BCHW.shape[-2:]
+        )
         images[f"attention, t={level:g}"] = _overlay(pixels, attention)
         if state.map_B1HW is not None:
             images[f"control map, t={level:g}"] = _overlay(pixels, state.map_B1HW)

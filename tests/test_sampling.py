@@ -50,7 +50,7 @@ def test_the_seed_decides_the_image_wherever_it_stands_in_the_batch(tiny_backbon
 def test_grid_holds_the_images_in_labelled_rows() -> None:
     red, blue = Image.new("RGB", (64, 64), "#ff0000"), Image.new("RGB", (64, 64), "#0000ff")
     grid = comparison_grid({"original": [red, red], "tuned": [blue, blue]}, ["an old man", "red hair"])
-    colours = dict((colour, count) for count, colour in grid.getcolors(maxcolors=1 << 24) or [])
+    colours = {colour: count for count, colour in grid.getcolors(maxcolors=1 << 24) or []}
     assert colours[255, 0, 0] == colours[0, 0, 255] == 2 * 192 * 192
     assert grid.height > grid.width / 2 > 192
 

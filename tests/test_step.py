@@ -1,15 +1,17 @@
 """The dual-path step: what it computes, what it leaves out, and what the maps and terms mean."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from spf_core.config import RunConfig, load_run_config
+from spf_core.config import RunConfig, SampleSection, load_run_config
 from spf_core.errors import ConfigError, PluginError
 from spf_core.plugins import load_plugins
 from spf_core.prompts import Prompt
 from spf_core.step import Parts, build_parts, dual_path_step
+from spf_core.trajectories import record_trajectories
 from spf_core.types import Batch
 
 PROMPTS = [
@@ -21,7 +23,9 @@ PROMPTS = [
 
 
 def config_of(folder: Path, *assignments: str, preset: str = "spf") -> RunConfig:
-    return load_run_config(load_plugins(), preset=preset, assignments=[f"backbone.path={folder}", *assignments])
+    return load_run_config(
+        load_plugins(), preset=preset, assignments=[f"backbone.path={folder}", *assignments]
+    )
 
 
 def parts_of(config: RunConfig, trained: bool = True) -> Parts:
@@ -44,6 +48,7 @@ def batch_of(parts: Parts) -> Batch:
     return Batch(
         ids=tuple("abcd"),
         latents_BCHW=backbone.encode_images(pixels),
+        rows=torch.arange(len(PROMPTS)),
         complete=complete,
         base=backbone.encode_prompts(PROMPTS, with_target=False),
         empty=_like(backbone.encode_prompts(padding[:1], with_target=False), complete),
@@ -68,7 +73,9 @@ def test_same_seed_gives_the_same_losses_and_another_seed_others(tiny_folder: Pa
     assert not torch.equal(first.total, other.total)
 
 
-def test_both_paths_see_the_same_noise_so_an_untrained_adapter_has_no_alignment_loss(tiny_folder: Path) -> None:
+def test_both_paths_see_the_same_noise_so_an_untrained_adapter_has_no_alignment_loss(
+    tiny_folder: Path,
+) -> None:
     config = config_of(tiny_folder, "control_map=uniform", "train.base_share=0.999")
     _, report = run(parts_of(config, trained=False))
     assert report.raw["fine-grained"] == 0
@@ -97,7 +104,9 @@ def test_plain_lora_needs_no_reference_at_any_time(tiny_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["sfcm-v1", "uniform", "target-attention"])
-def test_every_control_map_lies_between_zero_and_one_and_carries_no_gradient(tiny_folder: Path, name: str) -> None:
+def test_every_control_map_lies_between_zero_and_one_and_carries_no_gradient(
+    tiny_folder: Path, name: str
+) -> None:
     state, _ = run(parts_of(config_of(tiny_folder, f"control_map={name}")))
     assert state.map_B1HW is not None
     assert state.map_B1HW.shape == (4, 1, 8, 8)
@@ -108,7 +117,7 @@ def test_every_control_map_lies_between_zero_and_one_and_carries_no_gradient(tin
 
 def test_rows_without_their_target_have_an_empty_map_and_do_not_teach(tiny_folder: Path) -> None:
     assignments = ("train.base_share=0.3", "train.empty_share=0.2")
-    state, report = run(parts_of(config_of(tiny_folder, *assignments)), seed=3)
+    state, report = run(parts_of(config_of(tiny_folder, *assignments)), seed=0)
     assert state.map_B1HW is not None
     kept = state.has_target_B
     assert 0 < int(kept.sum()) < 4, "the seed is chosen so that the batch is mixed"
@@ -193,3 +202,50 @@ class BadLoss(LossConfig):
 def spf_register_loss_terms():
     return [BadLoss]
 '''
+
+
+def test_rows_from_the_models_own_sampling_are_aligned_but_teach_nothing(tiny_folder: Path) -> None:
+    parts = parts_of(config_of(tiny_folder, "train.noise_share=0.5", "control_map=uniform"))
+    batch = batch_of(parts)
+    generator = torch.Generator().manual_seed(5)
+    bank = record_trajectories(
+        parts.backbone,
+        batch.base,
+        batch.empty,
+        batch.latents_BCHW.shape[1:],
+        SampleSection(steps=3),
+        generator=generator,
+    )
+    state, report = dual_path_step(replace(parts, trajectories=bank), batch, 0.9, generator=generator)
+    own = ~state.noised.from_data_B
+    assert 0 < int(own.sum()) < 4, "the seed is chosen so that the batch is mixed"
+    for row in own.nonzero().flatten():
+        step = bank.timesteps_S.tolist().index(int(state.noised.timesteps_B[row]))
+        assert torch.equal(state.noised.z_t_BCHW[row], bank.states_NSCHW[row, step])
+    errors = (state.response.pred_BCHW - state.noised.noise_BCHW).pow(2).mean((1, 2, 3))
+    torch.testing.assert_close(report.raw["denoising"], errors[~own].mean())
+
+
+def test_a_recorded_trajectory_ends_where_the_pipeline_ends(tiny_folder: Path) -> None:
+    parts = parts_of(config_of(tiny_folder), trained=False)
+    batch, options = batch_of(parts), SampleSection(steps=4, guidance=3.0)
+    shape = batch.latents_BCHW.shape[1:]
+    bank = record_trajectories(
+        parts.backbone, batch.base, batch.empty, shape, options, generator=torch.Generator().manual_seed(0)
+    )
+    noise = torch.randn(len(PROMPTS), *shape, generator=torch.Generator().manual_seed(0))
+    seen = []
+
+    def keep(_pipeline, _step, _timestep, values):
+        seen.append(values["latents"])
+        return values
+
+    parts.backbone.pipeline()(
+        [prompt.base_text for prompt in PROMPTS],
+        latents=noise,
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        output_type="latent",
+        callback_on_step_end=keep,
+    )
+    torch.testing.assert_close(bank.states_NSCHW[:, 1:], torch.stack(seen[:-1], dim=1), atol=1e-4, rtol=1e-4)

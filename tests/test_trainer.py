@@ -35,13 +35,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(5):
         Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(path / f"{number}.png")
         rows.append(
-            {"file_name": f"{number}.png", "base_text": "a portrait of an old man, red hair", "target_text": "wearing a hat"}
+            {
+                "file_name": f"{number}.png",
+                "base_text": "a portrait of an old man, red hair",
+                "target_text": "wearing a hat",
+            }
         )
     (path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return path
 
 
-def config_of(plugins: Plugins, tiny: Path, data: Path, *assignments: str, preset: str = "spf", steps: int = 6) -> RunConfig:
+def config_of(
+    plugins: Plugins, tiny: Path, data: Path, *assignments: str, preset: str = "spf", steps: int = 6
+) -> RunConfig:
     return load_run_config(
         plugins,
         preset=preset,
@@ -66,7 +72,10 @@ def test_a_run_folder_holds_config_metrics_checkpoints_samples_and_weights(
     run = tmp_path / "run"
     assert read_run_config(run / "config.yaml", plugins) == config
     assert [path.name for path in checkpoints(run)] == ["step-000003", "step-000006"]
-    assert {path.name for path in (run / "samples").iterdir()} == {"step-000006-grid.png", "step-000006-maps.png"}
+    assert {path.name for path in (run / "samples").iterdir()} == {
+        "step-000006-grid.png",
+        "step-000006-maps.png",
+    }
     lines = read_metrics(run)
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert set(lines[0]["terms"]) == {"denoising"}
@@ -83,7 +92,9 @@ def test_a_run_folder_holds_config_metrics_checkpoints_samples_and_weights(
 def test_resuming_after_a_kill_gives_bit_identical_weights(
     plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path, preset: str
 ) -> None:
-    config = config_of(plugins, tiny_folder, folder, "optimizer.schedule=cosine", "train.accumulation=2", preset=preset)
+    config = config_of(
+        plugins, tiny_folder, folder, "optimizer.schedule=cosine", "train.accumulation=2", preset=preset
+    )
     train(config, tmp_path / "whole", plugins)
     train(config, tmp_path / "killed", plugins)
     shutil.rmtree(tmp_path / "killed" / "checkpoints" / "step-000006")
@@ -102,10 +113,14 @@ def test_training_moves_the_weights_and_the_seed_decides_where(
     plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path
 ) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(config_of(plugins, tiny_folder, folder, f"train.seed={seed}", steps=2), tmp_path / name, plugins)
+        train(
+            config_of(plugins, tiny_folder, folder, f"train.seed={seed}", steps=2), tmp_path / name, plugins
+        )
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
-    assert any("lora_B" in name and tensor.abs().max() > 0 for name, tensor in weights(tmp_path / "a").items())
+    assert any(
+        "lora_B" in name and tensor.abs().max() > 0 for name, tensor in weights(tmp_path / "a").items()
+    )
 
 
 def test_nan_in_a_loss_stops_names_it_and_keeps_the_last_checkpoint(
@@ -128,7 +143,10 @@ def test_nan_in_a_loss_stops_names_it_and_keeps_the_last_checkpoint(
     assert "at t = " in message
     assert "step-000003" in message
     assert "\n" not in message
-    assert all(bool(torch.isfinite(t).all()) for t in read_safetensors(checkpoints(tmp_path / "run")[-1] / "adapter.safetensors")[0].values())
+    assert all(
+        bool(torch.isfinite(t).all())
+        for t in read_safetensors(checkpoints(tmp_path / "run")[-1] / "adapter.safetensors")[0].values()
+    )
 
 
 NAN_LOSS = '''
@@ -151,7 +169,9 @@ def spf_register_loss_terms():
 '''
 
 
-def test_ctrl_c_saves_and_says_how_to_resume(plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_says_how_to_resume(
+    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path
+) -> None:
     def press(stage: str, done: int, total: int, **values: float) -> None:
         if stage == "training" and done == 4:
             raise KeyboardInterrupt
@@ -182,14 +202,18 @@ def test_no_space_left_keeps_the_old_checkpoint(
     run = tmp_path / "run"
     with pytest.raises(RunError, match="no space left on the disk"):
         train(config_of(plugins, tiny_folder, folder), run, plugins)
-    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-000003"], "nothing half-written stays"
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-000003"], (
+        "nothing half-written stays"
+    )
     monkeypatch.undo()
     train(config_of(plugins, tiny_folder, folder), run, plugins, resume=True)
     train(config_of(plugins, tiny_folder, folder), tmp_path / "whole", plugins)
     assert same(weights(run), weights(tmp_path / "whole"))
 
 
-def test_a_folder_that_is_not_empty_is_refused(plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_refused(
+    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "keep.txt").write_text("mine")
     with pytest.raises(RunError, match="is not empty"):
         train(config_of(plugins, tiny_folder, folder), tmp_path, plugins)
@@ -203,7 +227,9 @@ def test_weights_of_another_backbone_and_damaged_weights_are_refused(
     train(config_of(plugins, tiny_folder, folder, steps=1), run, plugins)
     assert open_run(run, plugins).adapter_hash
     tensors, metadata = read_safetensors(run / "adapter.safetensors")
-    checkpoint.write_safetensors(run / "adapter.safetensors", tensors, {**metadata, "spf_backbone": "another"})
+    checkpoint.write_safetensors(
+        run / "adapter.safetensors", tensors, {**metadata, "spf_backbone": "another"}
+    )
     with pytest.raises(RunError, match="trained on the backbone with hash another"):
         open_run(run, plugins)
     (run / "adapter.safetensors").write_bytes(b"\x10garbage")

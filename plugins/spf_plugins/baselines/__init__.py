@@ -57,14 +57,20 @@ class WithoutTextConsistency(PresetConfig):
     """Ablation: the method without L_tc."""
 
     name = "spf-no-text-consistency"
-    settings: ClassVar[dict[str, Any]] = {**_SPF, "losses": {**_SPF["losses"], "text-consistency": {"weight": 0.0}}}
+    settings: ClassVar[dict[str, Any]] = {
+        **_SPF,
+        "losses": {**_SPF["losses"], "text-consistency": {"weight": 0.0}},
+    }
 
 
 class WithoutFineGrained(PresetConfig):
     """Ablation: the method without L_fg."""
 
     name = "spf-no-fine-grained"
-    settings: ClassVar[dict[str, Any]] = {**_SPF, "losses": {**_SPF["losses"], "fine-grained": {"weight": 0.0}}}
+    settings: ClassVar[dict[str, Any]] = {
+        **_SPF,
+        "losses": {**_SPF["losses"], "fine-grained": {"weight": 0.0}},
+    }
 
 
 class WithoutEnhancement(PresetConfig):

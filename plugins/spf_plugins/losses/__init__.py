@@ -12,7 +12,9 @@ class Denoising(LossConfig):
     """L_DM: the standard noise-prediction error on the training images."""
 
     name = "denoising"
-    min_snr_gamma: float | None = Field(None, gt=0, description="min-SNR weighting; none weighs every t alike")
+    min_snr_gamma: float | None = Field(
+        None, gt=0, description="min-SNR weighting; none weighs every t alike"
+    )
 
     def build(self) -> Any:
         """Build the term."""

@@ -32,7 +32,9 @@ class TextConsistencyLoss:
         ]
         return torch.stack(losses).mean()
 
-    def _differences(self, res_BQL: Tensor, ref_BQL: Tensor, complete: Conditioning, base: Conditioning) -> Tensor:
+    def _differences(
+        self, res_BQL: Tensor, ref_BQL: Tensor, complete: Conditioning, base: Conditioning
+    ) -> Tensor:
         phrases = (phrase_attention(a, base.phrase_BPL, self.renormalise) for a in (res_BQL, ref_BQL))
         difference = next(phrases) - next(phrases)
         if self.pad:
@@ -70,7 +72,9 @@ class OutputAlignmentLoss:
 
     def _weights(self, state: StepState) -> Tensor:
         with_target = state.has_target_B.to(state.response.pred_BCHW.dtype)
-        return {"all": torch.ones_like(with_target), "target": with_target, "preserved": 1 - with_target}[self.rows]
+        return {"all": torch.ones_like(with_target), "target": with_target, "preserved": 1 - with_target}[
+            self.rows
+        ]
 
 
 def phrase_attention(attention_BQL: Tensor, phrase_BPL: Tensor, renormalise: bool) -> Tensor:

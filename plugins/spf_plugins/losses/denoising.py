@@ -19,17 +19,19 @@ def min_snr_weight(abar_B: Tensor, gamma: float) -> Tensor:
 
 
 class DenoisingLoss:
-    """mean || eps - eps_theta(z_t, t, complete) ||^2 over the rows that read their target."""
+    """mean || eps - eps_theta(z_t, t, complete) ||^2 over the rows of training images that read their target."""
 
     def __init__(self, min_snr_gamma: float | None) -> None:
         self.min_snr_gamma = min_snr_gamma
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar error."""
-        error = F.mse_loss(state.response.pred_BCHW, state.noised.noise_BCHW, reduction="none").mean((1, 2, 3))
+        error = F.mse_loss(state.response.pred_BCHW, state.noised.noise_BCHW, reduction="none").mean(
+            (1, 2, 3)
+        )
         if self.min_snr_gamma is not None:
             error = error * min_snr_weight(state.noised.abar_B, self.min_snr_gamma)
-        return row_mean(error, state.has_target_B)
+        return row_mean(error, state.teaches_B)
 
 
 class RegionDenoisingLoss:
@@ -44,4 +46,4 @@ class RegionDenoisingLoss:
         weight = state.map_B1HW.clamp(min=self.floor)
         error = (state.response.pred_BCHW - state.noised.noise_BCHW).pow(2).mean(1, keepdim=True)
         normaliser = weight.mean((1, 2, 3)).clamp(min=torch.finfo(torch.float16).eps)
-        return row_mean((weight * error).mean((1, 2, 3)) / normaliser, state.has_target_B)
+        return row_mean((weight * error).mean((1, 2, 3)) / normaliser, state.teaches_B)

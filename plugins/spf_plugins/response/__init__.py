@@ -13,7 +13,9 @@ class ClipDirection(ResponseConfig):
 
     name = "clip-direction"
     needs = frozenset({"clean_image"})
-    max_timestep: float = Field(0.6, gt=0, le=1, description="only rows with t below this fraction of the schedule")
+    max_timestep: float = Field(
+        0.6, gt=0, le=1, description="only rows with t below this fraction of the schedule"
+    )
 
     def build(self) -> Any:
         """Build the term."""

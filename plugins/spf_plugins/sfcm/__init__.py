@@ -13,7 +13,9 @@ class SfcmV1(ControlMapConfig):
 
     name = "sfcm-v1"
     needs = frozenset({"reference", "attention"})
-    path: Literal["reference", "response"] = Field("reference", description="path whose phrase attention is subtracted")
+    path: Literal["reference", "response"] = Field(
+        "reference", description="path whose phrase attention is subtracted"
+    )
 
     def build(self) -> Any:
         """Build the map."""
@@ -39,7 +41,9 @@ class TargetAttention(ControlMapConfig):
 
     name = "target-attention"
     needs = frozenset({"attention"})
-    threshold: float | None = Field(None, ge=0, le=1, description="make the map binary at this value; none keeps it soft")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="make the map binary at this value; none keeps it soft"
+    )
 
     def build(self) -> Any:
         """Build the map."""

@@ -32,6 +32,8 @@ class SfcmV1Map:
         assert state.reference is not None
         difference = noise_difference(state.response.pred_BCHW, state.reference.pred_BCHW)
         source = state.reference if self.path == "reference" else state.response
-        attention = min_max(middle_attention(source.attention, state.batch.complete.phrase_BPL, difference.shape[-2:]))
+        attention = min_max(
+            middle_attention(source.attention, state.batch.complete.phrase_BPL, difference.shape[-2:])
+        )
         unrelated_B1HW = torch.einsum("bp,bphw->bhw", unrelatedness(state.batch.complete), attention)[:, None]
         return min_max((difference - unrelated_B1HW).clamp(min=0))

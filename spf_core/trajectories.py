@@ -1,0 +1,70 @@
+"""States z_t of the original model's own sampling: where the tuned model is used, not where its data lies."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spf_core.config import SampleSection
+from spf_core.interfaces import Backbone
+from spf_core.progress import Progress, silent
+from spf_core.types import Conditioning, index
+
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """`states_NSCHW[n, s]` is z_t of training row n's base text at sampler step s, where t = `timesteps_S[s]`."""
+
+    states_NSCHW: Tensor
+    timesteps_S: Tensor
+
+    def draw(self, rows: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """One state per row with its timestep."""
+        steps = torch.randint(len(self.timesteps_S), rows.shape, generator=generator)
+        return self.states_NSCHW[rows, steps], self.timesteps_S[steps]
+
+
+@torch.no_grad()
+def record_trajectories(
+    backbone: Backbone,
+    base: Conditioning,
+    empty: Conditioning,
+    latent_CHW: torch.Size,
+    options: SampleSection,
+    *,
+    generator: torch.Generator,
+    progress: Progress = silent,
+) -> Trajectories:
+    """Sample every row's base text from pure noise with theta_0 (call it before an adapter moved) and keep all z_t."""
+    scheduler: Any = backbone.pipeline().scheduler
+    scheduler.set_timesteps(options.steps)
+    timesteps = scheduler.timesteps.to(backbone.device)
+    count, states = len(base.embeds_BLD), []
+    for start in range(0, count, CHUNK):
+        rows = torch.arange(start, min(start + CHUNK, count), device=backbone.device)
+        z_t = torch.randn(len(rows), *latent_CHW, generator=generator).to(backbone.device)
+        visited = []
+        for t in timesteps:
+            visited.append(z_t)
+            pred = _guided(backbone, z_t, t.expand(len(rows)), index(base, rows), empty, options.guidance)
+            z_t = scheduler.step(pred, t, z_t).prev_sample
+        states.append(torch.stack(visited, dim=1))
+        progress("reference trajectories", int(rows[-1]) + 1, count)
+    return Trajectories(torch.cat(states), timesteps)
+
+
+def _guided(
+    backbone: Backbone,
+    z_t: Tensor,
+    timesteps: Tensor,
+    base: Conditioning,
+    empty: Conditioning,
+    guidance: float,
+) -> Tensor:
+    """Classifier-free guidance: eps(empty) + g (eps(base) - eps(empty))."""
+    nothing = index(empty, torch.zeros(len(z_t), dtype=torch.long, device=z_t.device))
+    free = backbone.predict(z_t, timesteps, nothing).pred_BCHW
+    return free + guidance * (backbone.predict(z_t, timesteps, base).pred_BCHW - free)
