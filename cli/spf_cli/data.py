@@ -10,6 +10,7 @@ from spf_cli.options import OUTPUT, Backbone, show_help
 
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
+    from spf_core.plugins import Plugins
 
 SHOWN_TEXTS = 10
 
@@ -19,13 +20,11 @@ class SuiteGroup(typer.core.TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Own commands first, then the suites."""
-        from spf_cli.loading import load
-
-        return [*super().list_commands(ctx), *load().of_kind("suite")]
+        return [*super().list_commands(ctx), *_plugins(ctx).of_kind("suite")]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The own command, or one made for the suite of that name."""
-        return super().get_command(ctx, cmd_name) or _suite_command(cmd_name)
+        return super().get_command(ctx, cmd_name) or _suite_command(cmd_name, _plugins(ctx))
 
 
 app = typer.Typer(cls=SuiteGroup, help="Check training folders, and write them with a suite.")
@@ -34,6 +33,7 @@ app.callback(invoke_without_command=True)(show_help)
 
 @app.command("check")
 def check(
+    ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images and metadata.jsonl.")],
     backbone: Backbone = None,
 ) -> None:
@@ -46,7 +46,7 @@ def check(
 
     report = check_folder(folder)
     show(table(str(folder), ("", ""), _summary(report)))
-    warnings = [*report.warnings, *(_too_long(report, backbone) if backbone else [])]
+    warnings = [*report.warnings, *(_too_long(report, backbone, _plugins(ctx)) if backbone else [])]
     for warning in warnings:
         note("warning", "yellow", warning)
     for problem in report.problems:
@@ -69,12 +69,12 @@ def _summary(report: "FolderReport") -> list[tuple[str, str]]:
     ]
 
 
-def _too_long(report: "FolderReport", backbone: str) -> list[str]:
+def _too_long(report: "FolderReport", backbone: str, plugins: "Plugins") -> list[str]:
     """One warning when complete texts exceed what the backbone's text encoder reads."""
-    from spf_cli.loading import build, load
+    from spf_cli.loading import build
     from spf_core.interfaces import Backbone as Model
 
-    model: Model = build(load(), backbone, "backbone")
+    model: Model = build(plugins, backbone, "backbone")
     long = [row for row in report.rows if model.token_count(row.prompt.complete_text) > model.max_tokens]
     if not long:
         return []
@@ -83,18 +83,26 @@ def _too_long(report: "FolderReport", backbone: str) -> list[str]:
     return [f"{len(long)} of {len(report.rows)} texts are too long: {reads}; first: '{first}'"]
 
 
-def _suite_command(name: str) -> Any:
+def _plugins(ctx: Any) -> "Plugins":
+    """The installed plugins, loaded once for an invocation."""
     from spf_cli.loading import load
 
-    entry = load().of_kind("suite").get(name)
+    if ctx.obj is None:
+        ctx.obj = load()
+    plugins: Plugins = ctx.obj
+    return plugins
+
+
+def _suite_command(name: str, plugins: "Plugins") -> Any:
+    entry = plugins.of_kind("suite").get(name)
     if entry is None:
         return None
-    maker = typer.Typer(rich_markup_mode="rich")
-    maker.command(name, help=f"Write a training folder: {entry.summary}")(_writer(name))
+    maker = typer.Typer(rich_markup_mode="rich", add_completion=False)
+    maker.command(name, help=f"Write a training folder: {entry.summary}")(_writer(name, plugins))
     return typer.main.get_command(maker)
 
 
-def _writer(suite: str) -> Callable[..., None]:
+def _writer(suite: str, plugins: "Plugins") -> Callable[..., None]:
     def write(
         target: Annotated[str, typer.Option(help="What the model is to learn.")],
         out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.", rich_help_panel=OUTPUT)],
@@ -105,11 +113,11 @@ def _writer(suite: str) -> Callable[..., None]:
         seed: Annotated[int, typer.Option(min=0, help="Same seed, same folder.")] = 0,
         size: Annotated[int, typer.Option(min=16, help="Side of an image in pixels.")] = 64,
     ) -> None:
-        from spf_cli.loading import build, load, refuse_filled
+        from spf_cli.loading import build, refuse_filled
 
         refuse_filled(out, "choose another --out")
         settings = parse_bias(bias)
-        world = build(load(), suite, "suite")
+        world = build(plugins, suite, "suite")
         world.write_training_set(out, target=target, count=count, bias=settings, seed=seed, size=size)
         typer.echo(f"wrote {count} images of '{target}' to {out}")
 

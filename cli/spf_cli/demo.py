@@ -151,8 +151,9 @@ def _draw_pairs(
 def _evaluate(
     out: Path, preset: str, settings: Settings, opened: "OpenRun", plugins: "Plugins", progress: "Progress"
 ) -> None:
+    from spf_core.evaluation.evaluate import evaluate
+
     from spf_cli.bars import prefixed
-    from spf_core.evaluation import evaluate
 
     folder = out / "evaluation" / preset
     if not (folder / RESULTS_FILE).is_file():

@@ -83,8 +83,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _usage(error: typer.TyperException) -> str:
     ctx = getattr(error, "ctx", None)
-    hint = f" `{ctx.command_path} --help` shows how it is used." if ctx is not None else ""
-    return error.format_message() + hint
+    hint = f"; `{ctx.command_path} --help` shows how it is used" if ctx is not None else ""
+    return error.format_message().rstrip(".") + hint
 
 
 def _fail(message: str) -> NoReturn:

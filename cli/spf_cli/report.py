@@ -13,7 +13,8 @@ _PAGE = """\
 ![the same people: original, naive, spf]({pairs})
 
 Each column is one unseen prompt and one seed. **original** is the base model without the target,
-**naive** and **spf** are asked for the target. Whatever differs from the original besides the target is pollution.
+**naive** and **spf** are asked for the target. Whatever else differs from
+the original is pollution.
 
 ## Numbers
 

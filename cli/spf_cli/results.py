@@ -10,14 +10,20 @@ from rich.table import Table
 from spf_cli.render import table
 
 Results = Mapping[str, Any]
-MEANING = {
+MEASURES = {
     "sps": "purity score, 0 to 100, higher is better",
     "effect": "how much of the target appears",
-    "hit_rate": "share of pictures with the target",
-    "base_leak": "share with the target although not asked for",
+    "hit_rate": "share of pictures that show the target",
+    "hit_rate_original": "the same before training",
+    "base_leak": "share that shows the target unasked",
     "spi": "pollution, lower is better",
-    "delta_spi": "pollution beyond prompting the original",
+    "spi_original": "the same before training",
+    "delta_spi": "pollution added by training",
     "rec": "likeness under the base text alone, 0 to 100",
+}
+GROUPS = {
+    "parts": "part of spi",
+    "bias_rise": "percentage points that this unmentioned bias rose",
 }
 
 
@@ -36,21 +42,20 @@ def interval(value: Mapping[str, Any] | None) -> str:
 
 
 def result_rows(results: Mapping[str, Results]) -> list[tuple[str, ...]]:
-    """A row for each measure, then each part of the pollution: name, one value for each run, meaning."""
-    rows = [
-        (name, *(interval(run.get(name)) for run in results.values()), text) for name, text in MEANING.items()
-    ]
-    parts = dict.fromkeys(part for run in results.values() for part in run.get("parts", {}))
-    return rows + [
-        (f"  {part}", *(interval(run.get("parts", {}).get(part)) for run in results.values()), "part of spi")
-        for part in parts
-    ]
+    """A row for each measure, part and bias: its name, one value for each run, its meaning."""
+    runs = results.values()
+    rows = [(name, *(interval(run.get(name)) for run in runs), meaning) for name, meaning in MEASURES.items()]
+    for group, meaning in GROUPS.items():
+        for name in dict.fromkeys(name for run in runs for name in run.get(group, {})):
+            rows.append((f"  {name}", *(interval(run.get(group, {}).get(name)) for run in runs), meaning))
+    return rows
 
 
 def results_table(results: Mapping[str, Results]) -> Table:
     """Runs side by side, values with their 95 % confidence intervals."""
     first = next(iter(results.values()))
-    title = f"{first['n_prompts']} prompts x {first['n_seeds']} seeds, 95 % intervals"
+    size = f"{first['n_prompts']} prompts x {first['n_seeds']} seeds"
+    title = f"{first['label']}, {first['target']}: {size}, 95 % intervals"
     return table(title, ("measure", *results, "meaning"), result_rows(results))
 
 
@@ -60,5 +65,7 @@ def markdown_table(results: Mapping[str, Results]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _number(value: float) -> str:
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

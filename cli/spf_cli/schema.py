@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from spf_core.components import Component
+from spf_core.components import KINDS, Component
 from spf_core.config import SLOTS, RunConfig
 from spf_core.plugins import Plugins
 
@@ -17,7 +17,9 @@ def run_schema(plugins: Plugins) -> Schema:
     definitions: Schema = schema.setdefault("$defs", {})
     for slot, kind in SLOTS.items():
         schema["properties"][slot] = _slot(plugins, kind, definitions, nullable=slot in _NULLABLE)
+        definitions.pop(KINDS[kind].__name__)
     schema["properties"]["losses"] = _losses(plugins, definitions)
+    definitions.pop(KINDS["loss"].__name__)
     schema["properties"]["preset"]["enum"] = list(plugins.of_kind("preset"))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
