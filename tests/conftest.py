@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,9 +106,16 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def tiny_backbone(tiny_folder: Path) -> StableDiffusion:
-    """The folder loaded afresh, so that a test may attach adapters."""
+@pytest.fixture(scope="session")
+def loaded_backbone(tiny_folder: Path) -> StableDiffusion:
+    """The folder loaded once; not to be changed."""
     from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
     return StableDiffusion(tiny_folder)
+
+
+@pytest.fixture
+def tiny_backbone(loaded_backbone: StableDiffusion) -> StableDiffusion:
+    """A copy of the loaded model, so that a test may attach adapters."""
+    shared = loaded_backbone.tokenizer
+    return copy.deepcopy(loaded_backbone, {id(shared): shared})

@@ -17,6 +17,7 @@ from spf_plugins.backbones.stable_diffusion import StableDiffusion, eps_from_v
 
 GLASSES = Prompt("A portrait of an old man,  with RED hair", "round glasses")
 UNET = Path("unet") / "diffusion_pytorch_model.safetensors"
+TEXT_ENCODER = Path("text_encoder") / "model.safetensors"
 
 
 def decoded(backbone: StableDiffusion, text: str, weights_L: Tensor) -> str:
@@ -64,13 +65,13 @@ def test_weights_average_and_padding_rows_are_zero(tiny_backbone: StableDiffusio
 
 
 def test_padding_starts_where_the_text_ends(tiny_backbone: StableDiffusion) -> None:
-    pad_BL = tiny_backbone.encode_prompts([Prompt("old man")], with_target=False).pad_BL
+    pad_BL = tiny_backbone.encode_prompts([Prompt("old red")], with_target=False).pad_BL
     ended = [0.0, 0.0, 0.0] + [1 / 74] * 74  # begin mark, two words, then end mark and padding
     assert pad_BL[0].tolist() == pytest.approx(ended)
 
 
 def test_truncated_tokens_are_dropped(tiny_backbone: StableDiffusion) -> None:
-    long = Prompt("hat " * 74 + "old man", "glasses", ("hat", "old man"))
+    long = Prompt("hat " * 74 + "old red", "glasses", ("hat", "old red"))
     cond = tiny_backbone.encode_prompts([long], with_target=True)
     assert decoded(tiny_backbone, long.complete_text, cond.phrase_BPL[0, 1]) == "old"
     assert cond.target_BL.sum() == 0
@@ -103,12 +104,8 @@ def test_decoding_is_differentiable_and_inverts_the_latent_scale(tiny_backbone: 
 
 
 def test_every_network_is_frozen_float32(tiny_backbone: StableDiffusion) -> None:
-    for network in (
-        tiny_backbone.denoiser,
-        tiny_backbone.vae,
-        tiny_backbone.text_encoder,
-        tiny_backbone.clip,
-    ):
+    backbone = tiny_backbone
+    for network in (backbone.denoiser, backbone.vae, backbone.text_encoder, backbone.clip):
         assert not network.training
         assert {(p.dtype, p.requires_grad) for p in network.parameters()} == {(torch.float32, False)}
 
@@ -166,9 +163,7 @@ def test_missing_component_is_named(copied_folder: Path, part: str) -> None:
     assert f"{part}' is missing" in error_of(copied_folder)
 
 
-@pytest.mark.parametrize(
-    "file", [UNET, Path("text_encoder") / "model.safetensors", Path("clip") / "config.json"]
-)
+@pytest.mark.parametrize("file", [UNET, TEXT_ENCODER, Path("clip") / "config.json"])
 def test_damaged_file_is_named(copied_folder: Path, file: Path) -> None:
     content = (copied_folder / file).read_bytes()
     (copied_folder / file).write_bytes(content[: len(content) // 2])
