@@ -32,7 +32,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             temporary.chmod(0o755)
             if path.exists():
                 shutil.rmtree(path)
-            os.replace(temporary, path)
+            temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -45,7 +45,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         with _readable_disk_errors(path):
             yield temporary
-            os.replace(temporary, path)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -123,7 +123,8 @@ def _readable_disk_errors(path: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
             raise RunError(
-                f"no space left on the disk of '{path}'; what was saved before is intact. Free space and use --resume"
+                f"no space left on the disk of '{path}'; what was saved before is intact. "
+                "Free space and use --resume"
             ) from error
         raise
 

@@ -11,7 +11,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from spf_core.prompts import Prompt
-from spf_core.types import Batch, Capture, Conditioning, Noised, PathOutput
+from spf_core.types import NOTHING, Batch, Capture, Conditioning, Noised, PathOutput
 
 
 class Backbone(Protocol):
@@ -44,7 +44,7 @@ class Backbone(Protocol):
         """E_T: unit-norm embeddings of texts."""
 
     def predict(
-        self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = Capture()
+        self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = NOTHING
     ) -> PathOutput:
         """Predict the noise eps, recording what `capture` asks for."""
 
@@ -110,7 +110,7 @@ class StepState:
 
     @property
     def teaches_B(self) -> Tensor:
-        """Rows whose prediction may be compared with their training image: they read the target, from its data."""
+        """Rows that may be compared with their training image: its noised latents, read with the target."""
         return self.has_target_B & self.noised.from_data_B
 
 
@@ -149,8 +149,8 @@ class Quadruples:
     """Same-seed images of one target, prompt-major; lists run over N = prompts x seeds.
 
     A original/base, B original/complete, C tuned/complete, D tuned/base, A2 original/base with another seed.
-    `noise` and `noise2` are the N seeds of the initial noise of A, B, C, D and of A2; `rerun` is A drawn again
-    for the first pairs, which shows how far sampling is deterministic.
+    `noise` and `noise2` are the N seeds of the initial noise of A, B, C, D and of A2; `rerun` is A drawn
+    again for the first pairs, which shows how far sampling is deterministic.
     """
 
     target: str

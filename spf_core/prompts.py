@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-_CONNECTIVES = re.compile(r"\s*(?:,|;|\bwith\b|\bin front of\b|\bin\b|\bon\b|\band\b|\bagainst\b)\s*", re.IGNORECASE)
+_WORDS = ("with", "in front of", "in", "on", "and", "against")
+_CONNECTIVES = re.compile(rf"\s*(?:,|;|\b(?:{'|'.join(_WORDS)})\b)\s*", re.IGNORECASE)
 
 
 def split_phrases(text: str) -> tuple[str, ...]:

@@ -59,7 +59,8 @@ def open_run(run: Path, plugins: Plugins, *, device: str = "auto") -> OpenRun:
     file = run / ADAPTER_FILE
     if not file.is_file():
         raise RunError(
-            f"'{run}' has no {ADAPTER_FILE}: the run did not finish. Finish it with spf train --resume --out {run}"
+            f"'{run}' has no {ADAPTER_FILE}: the run did not finish. "
+            f"Finish it with spf train --resume --out {run}"
         )
     tensors, metadata = read_safetensors(file)
     backbone = open_backbone(config.backbone, device)

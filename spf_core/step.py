@@ -56,7 +56,8 @@ def dual_path_step(
     active = {name: term for name, term in parts.terms.items() if term[0].active(progress)}
     needs = frozenset(need for term, _ in active.values() for need in term.needs)
     mapped = "map" in needs
-    needs |= parts.map_needs | {"reference"} if mapped else frozenset()
+    if mapped:
+        needs |= parts.map_needs | {"reference"}
     with_target, with_text = _draw_texts(len(batch.ids), parts.train, "reference" in needs, generator)
     noised = _draw_states(parts, batch, "reference" in needs, generator)
     capture = Capture(attention="attention" in needs, queries="queries" in needs)
@@ -107,7 +108,7 @@ def run_paths(
 
 
 def _draw_states(parts: Parts, batch: Batch, has_reference: bool, generator: torch.Generator) -> Noised:
-    """Noise the training images; under alignment, a share of rows continues the original model's own sampling."""
+    """Noise the training images; under alignment, some rows continue the original model's sampling."""
     train, abar_T, size = parts.train, parts.backbone.abar_T, len(batch.ids)
     timesteps = draw_timesteps(size, len(abar_T), train.min_timestep, train.max_timestep, generator=generator)
     noised = noise_latents(batch.latents_BCHW, timesteps, abar_T, generator=generator)

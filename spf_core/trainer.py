@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -145,7 +146,7 @@ class Trainer:
                 )
         write_safetensors(self.run / ADAPTER_FILE, self.adapter.state_dict(), self.metadata())
 
-    def train_step(self) -> dict[str, object]:
+    def train_step(self) -> dict[str, Any]:
         """One optimizer step: forward passes, backward, the finite check, clipping; returns its log line."""
         started, train = time.perf_counter(), self.config.train
         for micro in range(train.accumulation):
@@ -201,13 +202,14 @@ class Trainer:
                     f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written yet"
                 )
                 raise NonFiniteError(
-                    f"'{name}' became {float(value)} in step {self.step + 1} on {', '.join(state.batch.ids)} at t = {times}; "
+                    f"'{name}' became {float(value)} in step {self.step + 1} on "
+                    f"{', '.join(state.batch.ids)} at t = {times}; "
                     f"{kept}. Lower optimizer.learning_rate or the term's weight"
                 )
 
     def _line(
         self, report: LossReport, values: dict[str, float], norm: float, learning_rate: float, seconds: float
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         weights = {name: term.weight for name, (term, _) in self.parts.terms.items()}
         return {
             "step": self.step,
@@ -241,5 +243,6 @@ def _saved_on_interrupt(trainer: Trainer) -> Iterator[None]:
     except KeyboardInterrupt:
         trainer.save()
         raise RunError(
-            f"interrupted; step {trainer.step} is saved. Continue with: spf train --resume --out {trainer.run}"
+            f"interrupted; step {trainer.step} is saved. "
+            f"Continue with: spf train --resume --out {trainer.run}"
         ) from None

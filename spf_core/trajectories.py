@@ -16,7 +16,7 @@ CHUNK = 32
 
 @dataclass(frozen=True)
 class Trajectories:
-    """`states_NSCHW[n, s]` is z_t of training row n's base text at sampler step s, where t = `timesteps_S[s]`."""
+    """`states_NSCHW[n, s]` is z_t of row n's base text at sampler step s, where t = `timesteps_S[s]`."""
 
     states_NSCHW: Tensor
     timesteps_S: Tensor
@@ -38,7 +38,7 @@ def record_trajectories(
     generator: torch.Generator,
     progress: Progress = silent,
 ) -> Trajectories:
-    """Sample every row's base text from pure noise with theta_0 (call it before an adapter moved) and keep all z_t."""
+    """Sample every row's base text from pure noise with theta_0 (before any training) and keep all z_t."""
     scheduler: Any = backbone.pipeline().scheduler
     scheduler.set_timesteps(options.steps)
     timesteps = scheduler.timesteps.to(backbone.device)

@@ -18,6 +18,9 @@ class Capture:
     queries: bool = False
 
 
+NOTHING = Capture()
+
+
 @dataclass(frozen=True)
 class Conditioning:
     """Encoded texts with the token positions of their phrases.
@@ -37,7 +40,7 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class PathOutput:
-    """One path's prediction with what was captured: head-averaged probabilities and `to_q` outputs per layer."""
+    """One path's prediction, and per layer the head-averaged probabilities and `to_q` outputs captured."""
 
     pred_BCHW: Tensor
     attention: dict[str, Tensor] = field(default_factory=dict)  # layer -> B Q L

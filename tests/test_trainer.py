@@ -1,7 +1,6 @@
 """Training through its public function: what a run leaves behind, resuming, and what stops it."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -178,7 +177,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(
 
     config = config_of(plugins, tiny_folder, folder)
     run = tmp_path / "run"
-    with pytest.raises(RunError, match="step 4 is saved.*spf train --resume --out"):
+    with pytest.raises(RunError, match=r"step 4 is saved.*spf train --resume --out"):
         train(config, run, plugins, progress=press)
     assert checkpoints(run)[-1].name == "step-000004"
     train(config, run, plugins, resume=True)
@@ -217,7 +216,7 @@ def test_a_folder_that_is_not_empty_is_refused(
     (tmp_path / "keep.txt").write_text("mine")
     with pytest.raises(RunError, match="is not empty"):
         train(config_of(plugins, tiny_folder, folder), tmp_path, plugins)
-    assert os.listdir(tmp_path) == ["keep.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["keep.txt"]
 
 
 def test_weights_of_another_backbone_and_damaged_weights_are_refused(

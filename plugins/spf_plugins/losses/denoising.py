@@ -19,7 +19,7 @@ def min_snr_weight(abar_B: Tensor, gamma: float) -> Tensor:
 
 
 class DenoisingLoss:
-    """mean || eps - eps_theta(z_t, t, complete) ||^2 over the rows of training images that read their target."""
+    """mean || eps - eps_theta(z_t, t, complete) ||^2 over the rows that teach."""
 
     def __init__(self, min_snr_gamma: float | None) -> None:
         self.min_snr_gamma = min_snr_gamma
