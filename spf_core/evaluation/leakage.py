@@ -61,7 +61,7 @@ def leakage_matrix(found: Measurements, draws: Bootstrap) -> dict[str, dict[str,
 
 
 def flips(found: Measurements, other: str) -> Floats:
-    """N shares of the captioned, non-allowed attributes that read differently in A and in `other` (c or a2)."""
+    """N shares of the captioned, non-allowed attributes that read differently in A and `other` (c or a2)."""
     a, changed = found.probabilities["a"], found.probabilities[other]
     kept = [name for name in found.attributes if name not in found.allowed]
     flipped_N, captioned_N = np.zeros(len(found.region_share)), np.zeros(len(found.region_share))
@@ -90,13 +90,11 @@ def bias_rises(found: Measurements, bias: Mapping[str, str], draws: Bootstrap) -
         silent = found.captioned[name] < 0
         before, after = (_shown(found, role, name, column, silent) for role in ("a", "c"))
         count = int(silent.reshape(found.prompts, -1)[:, 0].sum())
-        estimates = [estimate(draws.mean(series)) for series in (after - before, before, after)]
-        rises[f"{name}={value}"] = Rise(*estimates, prompts=count)
+        rise, original, tuned = (estimate(draws.mean(each)) for each in (after - before, before, after))
+        rises[f"{name}={value}"] = Rise(rise, original, tuned, count)
     return rises
 
 
-def _shown(
-    found: Measurements, role: str, name: str, column: int, silent: NDArray[np.bool_]
-) -> Floats:
+def _shown(found: Measurements, role: str, name: str, column: int, silent: NDArray[np.bool_]) -> Floats:
     seen = found.probabilities[role][name].argmax(axis=1) == column
     return np.where(silent, 100.0 * seen, np.nan)

@@ -99,7 +99,7 @@ class _Comparer:
         """Per metric the mean distance of A to the same draw repeated; 0 where sampling is deterministic."""
         rerun = self.quads.rerun
         found = self._distances(self.quads.a[: len(rerun)], rerun, None)
-        return {name: float(np.nan_to_num(values).mean()) if len(values) else 0.0 for name, values in found.items()}
+        return {name: float(np.nan_to_num(values).mean()) for name, values in found.items()}
 
     def _distances(
         self, first: Sequence[Image], second: Sequence[Image], region: Region | None

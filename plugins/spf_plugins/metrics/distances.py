@@ -10,12 +10,14 @@ from torch import Tensor
 
 from spf_core.interfaces import Region, Suite
 from spf_plugins.metrics.formulas import (
-    appearance_map,
-    masked_mean,
+    appearance_distance,
+    cosine_distance,
     part_agreement,
     patch_distance,
     total_variation,
 )
+
+Images = Sequence[Image]
 
 
 class Appearance:
@@ -27,12 +29,12 @@ class Appearance:
     part = "appearance"
 
     def __call__(
-        self, suite: Suite, first: Sequence[Image], second: Sequence[Image], region: Region | None, target: str
+        self, suite: Suite, first: Images, second: Images, region: Region | None, target: str
     ) -> Tensor:
         """Return N mean differences of colours and image gradients."""
-        map_NHW = appearance_map(_pixels(first), _pixels(second))
-        outside = torch.ones_like(map_NHW, dtype=torch.bool) if region is None else region.outside_NHW
-        return masked_mean(map_NHW, _fitted(outside, map_NHW))
+        one, other = _pixels(first), _pixels(second)
+        outside = torch.ones_like(one[:, 0], dtype=torch.bool) if region is None else region.outside_NHW
+        return appearance_distance(one, other, _fitted(outside, one[:, 0]))
 
 
 class Structure:
@@ -41,7 +43,7 @@ class Structure:
     part = "structure"
 
     def __call__(
-        self, suite: Suite, first: Sequence[Image], second: Sequence[Image], region: Region | None, target: str
+        self, suite: Suite, first: Images, second: Images, region: Region | None, target: str
     ) -> Tensor:
         """Return N distances of patch features."""
         one, other = suite.patch_features(first), suite.patch_features(second)
@@ -55,7 +57,7 @@ class Layout:
     part = "layout"
 
     def __call__(
-        self, suite: Suite, first: Sequence[Image], second: Sequence[Image], region: Region | None, target: str
+        self, suite: Suite, first: Images, second: Images, region: Region | None, target: str
     ) -> Tensor:
         """Return N shares of disagreement between the two part maps."""
         one, other = suite.segment(first), suite.segment(second)
@@ -70,21 +72,21 @@ class Identity:
     part = "identity"
 
     def __call__(
-        self, suite: Suite, first: Sequence[Image], second: Sequence[Image], region: Region | None, target: str
+        self, suite: Suite, first: Images, second: Images, region: Region | None, target: str
     ) -> Tensor:
         """Return N identity distances."""
         if region is not None and suite.changes_identity(target):
             return torch.full((len(first),), torch.nan)
-        return 1 - F.cosine_similarity(suite.identity(first), suite.identity(second), dim=-1)
+        return cosine_distance(suite.identity(first), suite.identity(second), dim=-1)
 
 
 class Attributes:
-    """d_att: mean total variation of attribute probabilities over the attributes the target may not change."""
+    """d_att: mean total variation of attribute probabilities, attributes the target may change left out."""
 
     part = "attributes"
 
     def __call__(
-        self, suite: Suite, first: Sequence[Image], second: Sequence[Image], region: Region | None, target: str
+        self, suite: Suite, first: Images, second: Images, region: Region | None, target: str
     ) -> Tensor:
         """Return N mean total variations, in [0, 1]."""
         allowed = frozenset() if region is None else suite.allowed_attributes(target)
@@ -93,7 +95,7 @@ class Attributes:
         return torch.stack(kept).mean(dim=0) if kept else torch.full((len(first),), torch.nan)
 
 
-def _pixels(images: Sequence[Image]) -> Tensor:
+def _pixels(images: Images) -> Tensor:
     arrays = [np.asarray(image.convert("RGB"), np.float32) / 255 for image in images]
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
 

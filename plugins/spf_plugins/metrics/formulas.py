@@ -14,20 +14,36 @@ def masked_mean(values_NHW: Tensor, mask_NHW: Tensor) -> Tensor:
     return torch.where(count_N > 0, total_N / count_N.clamp(min=1), torch.nan)
 
 
-def appearance_map(first_N3HW: Tensor, second_N3HW: Tensor) -> Tensor:
-    """Per pixel: mean |colour difference| plus half the mean |difference of image gradients| in x and y."""
+def appearance_distance(first_N3HW: Tensor, second_N3HW: Tensor, outside_NHW: Tensor) -> Tensor:
+    """Mean |colour difference| plus half the mean |difference of image gradients| in x and in y.
+
+    Only pixels of the mask count, and only gradients between two of them.
+    """
     difference_N3HW = first_N3HW - second_N3HW
-    along_x = F.pad(difference_N3HW, (0, 1, 0, 0), mode="replicate").diff(dim=3)
-    along_y = F.pad(difference_N3HW, (0, 0, 0, 1), mode="replicate").diff(dim=2)
-    gradients = (along_x.abs() + along_y.abs()) / 2
-    return (difference_N3HW.abs() + gradients).mean(dim=1)
+    colour_N = masked_mean(difference_N3HW.abs().mean(dim=1), outside_NHW)
+    edges_N = torch.zeros_like(colour_N)
+    for dim in (2, 1):
+        length = outside_NHW.shape[dim] - 1
+        both = outside_NHW.narrow(dim, 0, length) & outside_NHW.narrow(dim, 1, length)
+        steps = difference_N3HW.diff(dim=dim + 1).abs().mean(dim=1)
+        edges_N += masked_mean(steps, both).nan_to_num(0.0) / 2
+    return colour_N + edges_N
 
 
-def patch_distance(first_NDhw: Tensor, second_NDhw: Tensor, outside_NHW: Tensor, share: float = 0.9) -> Tensor:
+def cosine_distance(first: Tensor, second: Tensor, dim: int) -> Tensor:
+    """1 - cosine, as half the squared distance of unit vectors: exactly 0 for equal ones."""
+    difference = F.normalize(first, dim=dim) - F.normalize(second, dim=dim)
+    return difference.square().sum(dim=dim) / 2
+
+
+def patch_distance(
+    first_NDhw: Tensor, second_NDhw: Tensor, outside_NHW: Tensor, share: float = 0.9
+) -> Tensor:
     """1 - mean cosine of the patches of which at least `share` lies outside the region."""
-    cosine_Nhw = F.cosine_similarity(first_NDhw, second_NDhw, dim=1)
-    cover_Nhw = F.adaptive_avg_pool2d(outside_NHW[:, None].float(), cosine_Nhw.shape[-2:])[:, 0]
-    return masked_mean(1 - cosine_Nhw, cover_Nhw >= share)
+    distance_Nhw = cosine_distance(first_NDhw, second_NDhw, dim=1)
+    grid = (distance_Nhw.shape[1], distance_Nhw.shape[2])
+    cover_Nhw = F.adaptive_avg_pool2d(outside_NHW[:, None].float(), grid)[:, 0]
+    return masked_mean(distance_Nhw, cover_Nhw >= share)
 
 
 def part_agreement(
@@ -39,7 +55,8 @@ def part_agreement(
     """
     scores, counts = torch.zeros(len(first_NHW)), torch.zeros(len(first_NHW))
     smallest = SMALLEST_PART * first_NHW[0].numel()
-    for part in sorted({*first_NHW.unique().tolist(), *second_NHW.unique().tolist()} - ignored):
+    last = int(torch.maximum(first_NHW.max(), second_NHW.max()))
+    for part in (number for number in range(last + 1) if number not in ignored):
         one, other = (first_NHW == part) & where_NHW, (second_NHW == part) & where_NHW
         counted = torch.maximum(one.sum(dim=(1, 2)), other.sum(dim=(1, 2))) >= smallest
         union = (one | other).sum(dim=(1, 2)).clamp(min=1)

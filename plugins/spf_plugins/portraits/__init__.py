@@ -13,7 +13,7 @@ class PortraitsConfig(SuiteConfig):
 
     name = "portraits"
 
-    judges: str | None = Field(None, description="folder of the judges' weights; the built-in ones when absent")
+    judges: str | None = Field(None, description="folder of the judges' weights; built-in when absent")
 
     def build(self) -> Any:
         """Return the suite."""

@@ -11,11 +11,13 @@ from spf_core.interfaces import Region
 MARGIN = 0.02
 
 
-def local_region(parts_a_NHW: Tensor, parts_other_NHW: Tensor, allowed: frozenset[int], limit: float) -> Region:
+def local_region(
+    parts_a_NHW: Tensor, parts_other_NHW: Tensor, allowed: frozenset[int], limit: float
+) -> Region:
     """O: what lies away from the allowed parts of both images, by twice a margin of 2 % of the side.
 
-    R holds at most the larger of `limit` (a share of the image) and what `a` alone shows; of what the other image
-    adds, pixels near those of `a` come first and the surplus counts as outside.
+    R holds at most the larger of `limit` (a share of the image) and what `a` alone shows; of what the other
+    image adds, pixels near those of `a` come first and the surplus counts as outside.
     """
     in_a, in_other = _is_among(parts_a_NHW, allowed), _is_among(parts_other_NHW, allowed)
     kept = [_limited(a, other, limit) for a, other in zip(in_a.numpy(), in_other.numpy(), strict=True)]

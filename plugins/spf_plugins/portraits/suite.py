@@ -16,7 +16,7 @@ from spf_core.prompts import Prompt
 from spf_plugins.portraits.judges.load import Judges, load_judges
 from spf_plugins.portraits.region import allowed_share, global_region, local_region
 from spf_plugins.portraits.world.render import render
-from spf_plugins.portraits.world.spec import ATTRIBUTES, TARGETS, Target, sample_portrait
+from spf_plugins.portraits.world.spec import ATTRIBUTES, TARGETS, Target, check_bias, sample_portrait
 from spf_plugins.portraits.world.tailored import (
     evaluation_prompts,
     tailored_set,
@@ -32,13 +32,13 @@ REFERENCE_COUNT = 64
 class PortraitsSuite:
     """Training folders, unseen prompts and judges of the embedded portraits.
 
-    Styles ("global" targets) may change the look of every pixel, so that appearance and structure do not apply to
-    them; where parts lie, and attributes that a style does not touch, still count.
+    Styles ("global" targets) may change the look of every pixel, so that appearance and structure do not
+    apply to them; where parts lie, and attributes that a style does not touch, still count.
     """
 
     label = "embedded portraits"
     targets = tuple(TARGETS)
-    attributes = dict(ATTRIBUTES)
+    attributes: Mapping[str, tuple[str, ...]] = ATTRIBUTES
 
     def __init__(self, judges: str | None = None) -> None:
         self._folder = Path(judges) if judges else None
@@ -52,7 +52,7 @@ class PortraitsSuite:
     def write_training_set(
         self, out: Path, *, target: str, count: int, bias: Mapping[str, str], seed: int, size: int
     ) -> None:
-        """Write a tailored set whose captions are silent on the biased attributes; deterministic for a seed."""
+        """Write a tailored set whose captions are silent on the biased attributes."""
         items = tailored_set(target, count, bias=bias, seed=seed)
         write_portraits(out, items, size=size, extra={"target": target, "bias": dict(bias), "seed": seed})
 
@@ -63,7 +63,7 @@ class PortraitsSuite:
             return None
         try:
             facts = json.loads(record.read_text(encoding="utf-8"))
-            target, bias = facts.get("target"), dict(facts.get("bias") or {})
+            target, bias = facts.get("target"), check_bias(facts.get("bias") or {})
         except (OSError, ValueError, AttributeError, TypeError):
             raise DataError(f"'{record}' is damaged: write the training set again") from None
         return TrainingFacts(target, bias) if target in TARGETS else None
@@ -97,7 +97,7 @@ class PortraitsSuite:
         return [Image.fromarray(render(portrait, size)) for portrait in portraits]
 
     def target_probability(self, images: Sequence[Image.Image], target: str) -> Tensor:
-        """tau by the attribute probe: N probabilities."""
+        """Tau by the attribute probe: N probabilities."""
         self._target(target)
         column = self.judges.classes["target"].index(target)
         return self._probe(images)["target"][:, column]
@@ -166,4 +166,4 @@ def _mention(seed: int, draw: int) -> list[str]:
 def _batches(images: Sequence[Image.Image]) -> list[Tensor]:
     pixels = [np.asarray(image.convert("RGB"), np.float32) / 255 for image in images]
     stacked_B3HW = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
-    return list(stacked_B3HW.split(BATCH))
+    return [stacked_B3HW[start : start + BATCH] for start in range(0, len(images), BATCH)]

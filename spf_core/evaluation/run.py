@@ -1,0 +1,125 @@
+"""`spf evaluate`: sample quadruples of a run, judge them, and write scores, rows and figures."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spf_core.config import SampleSection
+from spf_core.errors import ConfigError, RunError
+from spf_core.evaluation.figures import write_figures
+from spf_core.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
+from spf_core.evaluation.measure import Measurements, measure
+from spf_core.evaluation.quadruples import generate
+from spf_core.evaluation.results import Results, environment, pair_rows, write_results
+from spf_core.evaluation.scores import score
+from spf_core.evaluation.statistics import RESAMPLES, Bootstrap, estimate
+from spf_core.evaluation.subject import Subject, build_metrics, find_subject
+from spf_core.interfaces import Quadruples, UnseenPrompt
+from spf_core.plugins import Plugins
+from spf_core.progress import Progress, silent
+from spf_core.runs import OpenRun
+
+
+def evaluate(
+    run: OpenRun,
+    plugins: Plugins,
+    *,
+    suite: str | None = None,
+    target: str | None = None,
+    prompts: int = 50,
+    seeds: int = 2,
+    split: str = "test",
+    seed: int = 0,
+    sample: SampleSection | None = None,
+    out: Path,
+    progress: Progress = silent,
+) -> Results:
+    """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl and figures.
+
+    `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
+    options. Raises ConfigError for an unknown target or a count below 1, RunError when `out` is not empty.
+    """
+    _check(prompts, seeds, out)
+    subject = find_subject(run.config.data, plugins, suite=suite, target=target)
+    metrics = build_metrics(plugins)
+    options = sample or run.config.sample
+    texts = unseen_prompts(subject, prompts, seed=seed, split=split)
+    quads = generate(
+        run.backbone,
+        run.adapter,
+        texts,
+        seeds,
+        options,
+        target=subject.target,
+        seed=seed,
+        progress=progress,
+    )
+    progress("judging", 0, 1)
+    found = measure(subject.suite, metrics, quads)
+    provenance = _provenance(run, subject, sorted(metrics), options, seed)
+    results = summarise(subject, quads, found, split=split, provenance=provenance)
+    out.mkdir(parents=True, exist_ok=True)
+    write_figures(out, results, quads, found, subject.suite)
+    write_results(out, results, pair_rows(quads, found))
+    progress("judging", 1, 1)
+    return results
+
+
+def unseen_prompts(subject: Subject, count: int, *, seed: int, split: str) -> list[UnseenPrompt]:
+    """The suite's prompts without any base text of the training folder, with the target text it trained."""
+    found = subject.suite.prompts(subject.target, count, seed=seed, split=split, avoid=subject.seen_texts)
+    if subject.target_text is None:
+        return found
+    return [replace(item, prompt=replace(item.prompt, target_text=subject.target_text)) for item in found]
+
+
+def summarise(
+    subject: Subject, quads: Quadruples, found: Measurements, *, split: str, provenance: dict[str, Any]
+) -> Results:
+    """All scores of measured quadruples; one set of bootstrap draws serves them all."""
+    draws = Bootstrap(found.prompts)
+    scores = score(found, draws)
+    changed = {"tuned": flips(found, "c"), "reseed": flips(found, "a2")}
+    followed = {"original": caption_accuracy(found, "a"), "tuned": caption_accuracy(found, "c")}
+    return Results(
+        label=subject.suite.label,
+        suite=subject.suite_name,
+        target=subject.target,
+        target_text=quads.prompts[0].prompt.target_text or "",
+        split=split,
+        n_prompts=found.prompts,
+        n_seeds=quads.seeds,
+        headline=scores.headline,
+        parts=scores.parts,
+        leakage=leakage_matrix(found, draws),
+        flips={name: estimate(draws.mean(values)) for name, values in changed.items()},
+        bias_rise=bias_rises(found, subject.bias, draws),
+        caption_accuracy={name: estimate(draws.mean(values)) for name, values in followed.items()},
+        provenance=provenance,
+    )
+
+
+def _check(prompts: int, seeds: int, out: Path) -> None:
+    for name, count in (("prompts", prompts), ("seeds", seeds)):
+        if count < 1:
+            raise ConfigError(f"--{name} {count}: at least 1 is needed")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"output folder '{out}' is not empty; choose another with --out or delete it")
+
+
+def _provenance(
+    run: OpenRun, subject: Subject, metrics: list[str], options: SampleSection, seed: int
+) -> dict[str, Any]:
+    device = next(run.backbone.denoiser.parameters()).device.type
+    sampling = {"steps": options.steps, "guidance": options.guidance, "batch_size": options.batch_size}
+    return {
+        "preset": run.config.preset,
+        "backbone": run.config.backbone.name,
+        "model_hash": run.backbone.fingerprint(),
+        "adapter_hash": run.adapter_hash,
+        "training_bias": dict(subject.bias),
+        "metrics": metrics,
+        "sampling": sampling,
+        "seeds": {"evaluation": seed, "training": run.config.train.seed, "resamples": RESAMPLES},
+        "environment": environment(device),
+    }

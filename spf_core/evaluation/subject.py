@@ -1,0 +1,88 @@
+"""What a run is judged on: the suite and the target it was trained towards, and texts it has seen."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spf_core.data import METADATA
+from spf_core.errors import ConfigError, unknown
+from spf_core.interfaces import Metric, Suite
+from spf_core.plugins import Plugins
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A suite with the target to judge, and what is known of the training folder."""
+
+    suite_name: str
+    suite: Suite
+    target: str
+    target_text: str | None = None  # the text trained most often, when the folder is still there
+    bias: Mapping[str, str] = field(default_factory=dict)
+    seen_texts: frozenset[str] = frozenset()
+
+
+def find_subject(
+    data: str | None, plugins: Plugins, *, suite: str | None = None, target: str | None = None
+) -> Subject:
+    """Find who knows the training folder `data`; `suite` and `target` override what the folder says.
+
+    ConfigError when no suite recognises the folder and no target is given, or no suite has the target.
+    """
+    suites = _suites(plugins, suite)
+    folder = Path(data) if data else None
+    texts = _texts(folder)
+    usual = Counter(complement for _, complement in texts).most_common(1)
+    trained, seen = (usual[0][0] if usual else None), frozenset(base for base, _ in texts)
+    for name, known in suites.items():
+        facts = known.recognise(folder) if folder else None
+        if facts and target in (None, facts.target):
+            return Subject(name, known, facts.target, trained, facts.bias, seen)
+    if target is None:
+        raise ConfigError(_unrecognised(folder, suites))
+    for name, known in suites.items():
+        if target in known.targets:
+            return Subject(name, known, target, trained, {}, seen)
+    raise unknown("target", target, {each for known in suites.values() for each in known.targets})
+
+
+def build_metrics(plugins: Plugins) -> dict[str, Metric]:
+    """Every installed metric by name, with default options."""
+    metrics: dict[str, Metric] = {
+        name: entry.config().build() for name, entry in plugins.of_kind("metric").items()
+    }
+    if not metrics:
+        raise ConfigError("no metric is installed; install spf's own plugins or one that registers metrics")
+    return metrics
+
+
+def _suites(plugins: Plugins, name: str | None) -> dict[str, Suite]:
+    if name is not None:
+        return {name: plugins.get(name, "suite")().build()}
+    return {name: entry.config().build() for name, entry in plugins.of_kind("suite").items()}
+
+
+def _unrecognised(folder: Path | None, suites: Mapping[str, Suite]) -> str:
+    known = sorted({target for suite in suites.values() for target in suite.targets})
+    reason = "the run records no training folder"
+    if folder is not None:
+        missing = "" if folder.is_dir() else " (it is not there any more)"
+        reason = f"no suite knows what training folder '{folder}' teaches{missing}"
+    return f"{reason}; name the target to judge with --target, one of: {', '.join(known) or 'none'}"
+
+
+def _texts(folder: Path | None) -> list[tuple[str, str]]:
+    """Base and target texts of the folder's rows; none when it is gone, as weights outlive their data."""
+    file = folder / METADATA if folder else None
+    if file is None or not file.is_file():
+        return []
+    rows = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+            rows.append((str(row["base_text"]), str(row["target_text"])))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return rows
