@@ -30,14 +30,15 @@ def pictures(portraits: list[Portrait]) -> torch.Tensor:
     return torch.from_numpy(np.stack([render(p) for p in portraits])).permute(0, 3, 1, 2).float() / 255
 
 
-def test_probe_reads_every_attribute_about_as_well_as_published(judges: Judges, portraits: list[Portrait]) -> None:
+def test_probe_reads_every_attribute_as_well_as_published(judges: Judges, portraits: list[Portrait]) -> None:
     read = judges.labels(pictures(portraits))
     for name in ATTRIBUTES:
-        hits = sum(labels[name] == getattr(p, name) for labels, p in zip(read, portraits, strict=True)) / COUNT
+        truths = [getattr(portrait, name) for portrait in portraits]
+        hits = sum(labels[name] == truth for labels, truth in zip(read, truths, strict=True)) / COUNT
         assert hits >= judges.accuracy["probe"]["renders"][name] - 0.1, name
 
 
-def test_probabilities_cover_the_published_classes_and_sum_to_one(judges: Judges, portraits: list[Portrait]) -> None:
+def test_probabilities_cover_the_classes_and_sum_to_one(judges: Judges, portraits: list[Portrait]) -> None:
     probabilities = judges.probe(pictures(portraits[:4]))
     assert list(probabilities) == list(judges.classes) == [*ATTRIBUTES, "target"]
     for name, values in probabilities.items():
@@ -61,7 +62,7 @@ def test_segmenter_finds_the_rendered_parts(judges: Judges, portraits: list[Port
     assert (found == truth).float().mean() >= judges.accuracy["segmenter"]["renders"]["pixel_accuracy"] - 0.03
 
 
-def test_a_person_in_another_situation_is_closer_than_a_stranger(judges: Judges, portraits: list[Portrait]) -> None:
+def test_a_person_elsewhere_is_closer_than_a_stranger(judges: Judges, portraits: list[Portrait]) -> None:
     moved = [replace(p, expression="laughing", background="teal", framing="half-length") for p in portraits]
     here, there = judges.identity(pictures(portraits)), judges.identity(pictures(moved))
     torch.testing.assert_close(here.norm(dim=-1), torch.ones(COUNT))

@@ -75,7 +75,7 @@ def load_judges(folder: Path | None = None, device: torch.device | str = "cpu") 
     folder = folder or DEFAULT_FOLDER
     path = folder / "config.json"
     if not path.exists():
-        raise RunError(f"no judges in '{folder}' (no config.json). Leave the folder out for the built-in ones")
+        raise RunError(f"no judges in '{folder}' (no config.json). Leave it out for the built-in ones")
     config = json.loads(path.read_text(encoding="utf-8"))
     classes = {name: tuple(values) for name, values in config["classes"].items()}
     parts = tuple(config["parts"])

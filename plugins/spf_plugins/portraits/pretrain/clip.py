@@ -29,7 +29,7 @@ def positives(labels_BA: Tensor, mentioned_BA: Tensor) -> Tensor:
 
 
 def contrastive_loss(logits_BB: Tensor, positive_BB: Tensor) -> Tensor:
-    """CLIP's symmetric cross-entropy, with the probability shared among all true matches of a short caption."""
+    """CLIP's symmetric cross-entropy, the probability shared among all true matches of a short caption."""
     share = positive_BB.float()
     rows = F.cross_entropy(logits_BB, share / share.sum(dim=1, keepdim=True))
     columns = F.cross_entropy(logits_BB.T, share.T / share.T.sum(dim=1, keepdim=True))

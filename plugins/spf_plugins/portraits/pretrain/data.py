@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
@@ -70,7 +69,7 @@ def save_array(path: Path, array: np.ndarray) -> None:
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def render_sets(options: Options) -> None:
@@ -100,7 +99,7 @@ def render_set(plan: SetPlan, options: Options) -> None:
     lines = "".join(json.dumps(record) + "\n" for record in records)
     temporary = folder / "records.tmp"
     temporary.write_text(lines, encoding="utf-8")
-    os.replace(temporary, folder / "records.jsonl")
+    temporary.replace(folder / "records.jsonl")
     print(f"data {plan.name}: {len(records)} portraits at {RESOLUTION} px", flush=True)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTextModel
 
 from spf_plugins.portraits.pretrain.clip import load_clip
-from spf_plugins.portraits.pretrain.loop import load_trained
+from spf_plugins.portraits.pretrain.loop import load_tensors, load_trained
 from spf_plugins.portraits.pretrain.networks import build_scheduler, build_unet
 from spf_plugins.portraits.pretrain.recipe import RESOLUTION, Options
 from spf_plugins.portraits.pretrain.tokenizer import save_tokenizer
@@ -65,13 +65,12 @@ def export_pipeline(options: Options, unet: UNet2DConditionModel, folder: Path) 
 def save_clip(clip: CLIPModel, folder: Path) -> None:
     """Save both towers and how images enter the vision tower."""
     clip.save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(PREPROCESSOR, indent=2) + "\n"
+    (folder / "preprocessor_config.json").write_text(text, encoding="utf-8")
 
 
 def halve(path: Path) -> None:
     """Rewrite a safetensors file in float16; the configs still say float32, which is what loaders build."""
-    from spf_plugins.portraits.pretrain.loop import load_tensors
-
     tensors, metadata = load_tensors(path)
     save_file(half(tensors), path, metadata)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -36,14 +35,16 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
     """Write a safetensors file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
-    save_file({key: value.detach().contiguous() for key, value in tensors.items()}, temporary, dict(metadata))
-    os.replace(temporary, path)
+    contiguous = {key: value.detach().contiguous() for key, value in tensors.items()}
+    save_file(contiguous, temporary, dict(metadata))
+    temporary.replace(path)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file."""
-    with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
-        return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        return {key: file.get_tensor(key) for key in names}, dict(file.metadata() or {})
 
 
 class Ema:
@@ -76,7 +77,7 @@ class Trainer:
         self.start = self._resume() if options.resume and self.path.exists() else 0
 
     def run(self, loss_of: LossFunction, after_step: Callable[[int], None] | None = None) -> dict[str, float]:
-        """Minimise the sum of the losses `loss_of(step, generator)` returns; the last running means come back."""
+        """Minimise the sum of the losses that `loss_of(step, generator)` returns; returns running means."""
         means: dict[str, float] = {}
         started = saved = time.monotonic()
         self.network.train()

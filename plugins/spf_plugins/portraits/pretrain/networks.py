@@ -17,8 +17,8 @@ from spf_plugins.portraits.pretrain.recipe import (
 
 def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
     """Text 4 layers, vision 4 layers over 8x8 patches, both 192 wide; 128 shared dimensions."""
-    tower = {"hidden_size": TEXT_WIDTH, "intermediate_size": 4 * TEXT_WIDTH, "num_hidden_layers": 4, "hidden_act": "gelu"}
-    heads = {"num_attention_heads": 3, "projection_dim": 128}
+    tower = {"hidden_size": TEXT_WIDTH, "intermediate_size": 4 * TEXT_WIDTH, "num_hidden_layers": 4}
+    heads = {"num_attention_heads": 3, "projection_dim": 128, "hidden_act": "gelu"}
     text = tower | heads | {"vocab_size": len(tokenizer), "max_position_embeddings": TEXT_LENGTH}
     special = {
         "bos_token_id": tokenizer.bos_token_id,

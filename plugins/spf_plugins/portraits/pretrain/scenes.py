@@ -30,7 +30,7 @@ def render_chunk(job: tuple[SetPlan, int, int]) -> Chunk:
                 {
                     "labels": portrait.labels(),
                     "identity": portrait.identity(),
-                    "captions": [{"text": text, "mentioned": names} for text, names in write(plan, portrait, rng)],
+                    "captions": [{"text": t, "mentioned": names} for t, names in write(plan, portrait, rng)],
                 }
             )
     masks = np.stack(parts) if parts else np.empty((0, RESOLUTION, RESOLUTION), np.uint8)
@@ -60,7 +60,10 @@ def write(plan: SetPlan, portrait: Portrait, rng: np.random.Generator) -> list[t
     """The captions of one portrait, each with the names of what it states."""
     if plan.name == "clip":
         return [complete(portrait, rng), partial(portrait, rng), brief(portrait, rng), phrase(portrait, rng)]
-    return [complete(portrait, rng) if rng.random() < COMPLETE_CAPTIONS else partial(portrait, rng) for _ in range(2)]
+    return [
+        complete(portrait, rng) if rng.random() < COMPLETE_CAPTIONS else partial(portrait, rng)
+        for _ in range(2)
+    ]
 
 
 def complete(portrait: Portrait, rng: np.random.Generator) -> tuple[str, list[str]]:
@@ -70,7 +73,8 @@ def complete(portrait: Portrait, rng: np.random.Generator) -> tuple[str, list[st
 
 def partial(portrait: Portrait, rng: np.random.Generator) -> tuple[str, list[str]]:
     """Each attribute with probability 3/4, and the target."""
-    return stated(describe(portrait, rng, mention=[name for name in ATTRIBUTES if rng.random() < MENTION_RATE]))
+    mention = [name for name in ATTRIBUTES if rng.random() < MENTION_RATE]
+    return stated(describe(portrait, rng, mention=mention))
 
 
 def brief(portrait: Portrait, rng: np.random.Generator) -> tuple[str, list[str]]:

@@ -1,4 +1,4 @@
-"""A CLIP tokenizer of its own: byte-level BPE with `</w>`, learnt on the world's captions and common English."""
+"""A CLIP tokenizer: byte-level BPE with `</w>`, learnt on the world's captions and common English."""
 
 from __future__ import annotations
 
