@@ -14,6 +14,7 @@ from spf_core.config import SampleSection
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
+from spf_core.prompts import Prompt
 
 _INK, _PAPER, _FAINT = "#111111", "#ffffff", "#555555"
 _GAP = 6
@@ -55,9 +56,12 @@ def _sample_batch(
     backbone: Backbone, texts: list[str], seeds: list[int], options: SampleSection
 ) -> list[Image]:
     pipeline = backbone.pipeline()
+    prompts = [Prompt(text) for text in (*texts, "")]
+    *embeds, empty_LD = backbone.encode_prompts(prompts, with_target=False).embeds_BLD
     latent_size = backbone.image_size // pipeline.vae_scale_factor
     output: Any = pipeline(
-        prompt=texts,
+        prompt_embeds=torch.stack(embeds),
+        negative_prompt_embeds=empty_LD.expand(len(texts), -1, -1),
         height=backbone.image_size,
         width=backbone.image_size,
         num_inference_steps=options.steps,

@@ -54,7 +54,7 @@ def dual_path_step(
     reads is computed: without one that reads the reference there is no reference forward.
     """
     active = {name: term for name, term in parts.terms.items() if term[0].active(progress)}
-    needs = frozenset(need for term, _ in active.values() for need in term.needs)
+    needs: frozenset[str] = frozenset(need for term, _ in active.values() for need in term.needs)
     mapped = "map" in needs
     if mapped:
         needs |= parts.map_needs | {"reference"}

@@ -8,7 +8,7 @@ from PIL import Image
 
 from spf_core.config import SampleSection
 from spf_core.errors import RunError
-from spf_core.sampling import comparison_grid, sample_images, save_png
+from spf_core.sampling import comparison_grid, initial_noise, sample_images, save_png
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 OPTIONS = SampleSection(steps=3, batch_size=2)
@@ -30,6 +30,17 @@ def test_each_pair_of_text_and_seed_gives_an_image(tiny_backbone: StableDiffusio
     )
     assert [image.size for image in images] == [(32, 32)] * 3
     assert heard == [("sampling", 2, 3), ("sampling", 3, 3)]
+
+
+def test_images_are_those_of_the_diffusers_pipeline(tiny_backbone: StableDiffusion) -> None:
+    ours = sample_images(tiny_backbone, [TEXT, "red hair"], [5, 6], OPTIONS)
+    theirs = tiny_backbone.pipeline()(
+        [TEXT, "red hair"],
+        latents=initial_noise([5, 6], (4, 8, 8)),
+        num_inference_steps=OPTIONS.steps,
+        guidance_scale=OPTIONS.guidance,
+    ).images
+    assert max(largest_difference(a, b) for a, b in zip(ours, theirs, strict=True)) <= 1
 
 
 def test_same_seeds_give_the_same_images(tiny_backbone: StableDiffusion) -> None:

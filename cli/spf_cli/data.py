@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import OUTPUT, Backbone, show_help
+from spf_cli.options import OUTPUT, Backbone, PluginFiles, show_help
 
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
@@ -36,6 +36,7 @@ def check(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images and metadata.jsonl.")],
     backbone: Backbone = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Check a training folder: counts, sizes, texts, and every problem on its own line.
 
@@ -46,7 +47,10 @@ def check(
 
     report = check_folder(folder)
     show(table(str(folder), ("", ""), _summary(report)))
-    warnings = [*report.warnings, *(_too_long(report, backbone, _plugins(ctx)) if backbone else [])]
+    warnings = [
+        *report.warnings,
+        *(_too_long(report, backbone, _plugins(ctx, plugin or ())) if backbone else []),
+    ]
     for warning in warnings:
         note("warning", "yellow", warning)
     for problem in report.problems:
@@ -83,12 +87,12 @@ def _too_long(report: "FolderReport", backbone: str, plugins: "Plugins") -> list
     return [f"{len(long)} of {len(report.rows)} texts are too long: {reads}; first: '{first}'"]
 
 
-def _plugins(ctx: Any) -> "Plugins":
-    """The installed plugins, loaded once for an invocation."""
+def _plugins(ctx: Any, files: Sequence[Path] = ()) -> "Plugins":
+    """The installed plugins and those in `files`, loaded once for an invocation."""
     from spf_cli.loading import load
 
     if ctx.obj is None:
-        ctx.obj = load()
+        ctx.obj = load(files)
     plugins: Plugins = ctx.obj
     return plugins
 

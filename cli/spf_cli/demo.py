@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import OUTPUT, Device
+from spf_cli.options import OUTPUT, Assignments, Device
 
 if TYPE_CHECKING:
     from spf_core.plugins import Plugins
@@ -28,6 +28,7 @@ class Settings:
     target: str
     steps: int | None
     prompts: int
+    assignments: tuple[str, ...]
 
 
 def demo(
@@ -40,6 +41,7 @@ def demo(
     ] = None,
     prompts: Annotated[int, typer.Option(min=1, help="Unseen prompts of the evaluation.")] = 25,
     device: Device = "auto",
+    assignments: Assignments = None,
 ) -> None:
     """Teach the small model one attribute and see what else changed.
 
@@ -52,7 +54,7 @@ def demo(
     from spf_cli.report import write_report
     from spf_cli.results import read_results, results_table
 
-    settings = Settings(target, steps, prompts)
+    settings = Settings(target, steps, prompts, tuple(assignments or ()))
     plugins = load()
     _write_data(out, settings, plugins)
     with progress_bars() as progress:
@@ -80,7 +82,7 @@ def _write_data(out: Path, settings: Settings, plugins: "Plugins") -> None:
     from spf_core.errors import RunError
 
     record = out / "demo.json"
-    wanted = asdict(settings)
+    wanted = json.loads(json.dumps(asdict(settings)))
     if not record.is_file():
         refuse_filled(out, "choose another --out")
     elif json.loads(record.read_text(encoding="utf-8")) != wanted:
@@ -106,7 +108,9 @@ def _train(
         return
     length: dict[str, Any] = {} if settings.steps is None else {"steps": settings.steps}
     overrides = {"data": str(out / "data"), "train": {"device": device, **length}}
-    config = load_run_config(plugins, preset=preset, backbone=BACKBONE, overrides=overrides)
+    config = load_run_config(
+        plugins, preset=preset, backbone=BACKBONE, overrides=overrides, assignments=settings.assignments
+    )
     resume = (run / "config.yaml").is_file()
     trainer.train(config, run, plugins, resume=resume, progress=prefixed(progress, preset))
 
@@ -151,9 +155,8 @@ def _draw_pairs(
 def _evaluate(
     out: Path, preset: str, settings: Settings, opened: "OpenRun", plugins: "Plugins", progress: "Progress"
 ) -> None:
-    from spf_core.evaluation.evaluate import evaluate
-
     from spf_cli.bars import prefixed
+    from spf_core.evaluation.run import evaluate
 
     folder = out / "evaluation" / preset
     if not (folder / RESULTS_FILE).is_file():

@@ -31,12 +31,11 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure effect and pollution on prompts that training never saw, with confidence intervals."""
-    from spf_core.evaluation.evaluate import evaluate as measure
-
     from spf_cli.bars import progress_bars
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show
     from spf_cli.results import read_results, results_table
+    from spf_core.evaluation.run import evaluate as measure
     from spf_core.runs import open_run
 
     refuse_filled(out, "choose another --out")

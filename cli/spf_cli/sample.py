@@ -84,8 +84,9 @@ def grid_rows(
             if suffix:
                 rows[f"original{suffix}"] = draw(text.complete_text, f"original{suffix}")
     opened.adapter.scale(strength)
+    at = "" if strength == 1 else f" x {strength:g}"
     try:
-        rows[f"tuned{suffix}"] = draw(text.complete_text, f"tuned{suffix}")
+        rows[f"tuned{at}{suffix}"] = draw(text.complete_text, f"tuned{suffix}")
     finally:
         opened.adapter.scale(1.0)
     return rows

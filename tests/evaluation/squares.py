@@ -1,8 +1,9 @@
-"""A world small enough to judge exactly: a coloured field, a shirt below, a face, and a yellow dot as target."""
+"""A world small enough to judge exactly: a field, a shirt below, a face, and a yellow dot as target."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -49,7 +50,7 @@ class Scene:
 class Squares:
     label = "squares"
     targets = ("dot", "nothing-else")
-    attributes = {"background": ("red", "green", "blue"), "shirt": ("black", "white")}
+    attributes = MappingProxyType({"background": ("red", "green", "blue"), "shirt": ("black", "white")})
 
     def write_training_set(self, out, *, target, count, bias, seed, size):
         raise NotImplementedError
@@ -123,7 +124,7 @@ def scenes(count: int, *, seed: int) -> list[Scene]:
 
 
 def quadruples(originals, tuned, *, tuned_base=None, prompted=None, seeds=1) -> Quadruples:
-    """Quadruples of drawn scenes; the re-seed is other scenes, the original answers the target with nothing."""
+    """Quadruples of drawn scenes, with other scenes as the re-seed; the original knows no target."""
     a = [scene.draw() for scene in originals]
     prompts = Squares().prompts("dot", len(a) // seeds, seed=0, split="test")
     noise = tuple(range(len(a)))
