@@ -128,7 +128,7 @@ def _image_statistics(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back transformers' bars and reports (what matters is raised here) and keep torch's random state."""
+    """Hold back transformers' bars and reports (what matters is raised), and keep torch's random state."""
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
