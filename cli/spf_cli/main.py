@@ -19,6 +19,7 @@ _DISK_FAULTS = {
     errno.EACCES: "choose a place that you may read and write",
     errno.EPERM: "choose a place that you may read and write",
     errno.EROFS: "choose a place that can be written",
+    errno.EEXIST: "choose a path whose parents are folders",
     errno.ENOTDIR: "choose a path whose parents are folders",
     errno.EISDIR: "give a file, not a folder",
 }

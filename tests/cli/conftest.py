@@ -1,0 +1,114 @@
+"""The command line run in-process, a small data folder and a plugin file to play with."""
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from spf_cli.main import main
+
+PLUGIN = '''
+"""A loss and a control map from one file."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from spf_core.components import ControlMapConfig, LossConfig
+from spf_core.hookspecs import hookimpl
+
+
+class Pull(LossConfig):
+    """Pulls the prediction towards zero."""
+
+    name = "pull"
+    strength: float = Field(0.5, gt=0, le=2, description="how hard")
+    mode: Literal["soft", "hard"] = "soft"
+
+    def build(self) -> Any:
+        return lambda state: self.strength * state.response.pred_BCHW.square().mean()
+
+
+class Everywhere(ControlMapConfig):
+    """A map of zeros."""
+
+    name = "everywhere"
+
+    def build(self) -> Any:
+        return lambda state: state.response.pred_BCHW[:, :1] * 0
+
+
+@hookimpl
+def spf_register_loss_terms():
+    return [Pull]
+
+
+@hookimpl
+def spf_register_control_maps():
+    return [Everywhere]
+'''
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def fails_with(self, *words: str) -> bool:
+        """Exit code 2 and a single line on stderr that holds every word."""
+        assert self.code == 2, self
+        assert self.err.count("\n") == 1, self.err
+        assert self.err.startswith("error: "), self.err
+        missing = [word for word in words if word not in self.err]
+        assert not missing, (missing, self.err)
+        return True
+
+
+Spf = Callable[..., Outcome]
+
+
+def run_spf(*args: object) -> Outcome:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stopped:
+        main([str(arg) for arg in args])
+    return Outcome(int(stopped.value.code or 0), out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def spf() -> Spf:
+    return run_spf
+
+
+@pytest.fixture
+def plugin_file(tmp_path: Path) -> Path:
+    file = tmp_path / "pull.py"
+    file.write_text(PLUGIN, encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four rows, all on the target "wearing a hat"."""
+    folder = tmp_path_factory.mktemp("data")
+    texts = ["an old man", "a young woman with red hair", "a man in the park", "a young man"]
+    rows = []
+    for number, text in enumerate(texts):
+        Image.new("RGB", (40, 32), (60 * number, 90, 120)).save(folder / f"{number}.png")
+        rows.append({"file_name": f"{number}.png", "base_text": text, "target_text": "wearing a hat"})
+    (folder / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path) -> list[str]:
+    """Options that put the tiny random model in the place of `mini` and keep everything short."""
+    settings = (f"backbone.path={tiny_folder}", "train.batch_size=2", "train.device=cpu", "sample.steps=2")
+    return [part for setting in settings for part in ("--set", setting)]

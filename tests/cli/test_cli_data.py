@@ -1,0 +1,122 @@
+"""`spf data`: checking folders, and writing them with a suite."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from spf_core.data import check_folder
+
+BIASED = ("--bias", "background=teal,clothes=blazer,expression=laughing")
+BACKBONE = '''
+from pathlib import Path
+
+from spf_core.components import BackboneConfig
+from spf_core.hookspecs import hookimpl
+
+
+class Tiny(BackboneConfig):
+    """A random model."""
+
+    name = "tiny"
+
+    def build(self):
+        from spf_plugins.backbones.stable_diffusion import StableDiffusion
+
+        return StableDiffusion(Path({folder!r}))
+
+
+@hookimpl
+def spf_register_backbones():
+    return [Tiny]
+'''
+
+
+def test_check_shows_counts_sizes_and_texts(spf, data: Path) -> None:
+    shown = spf("data", "check", data)
+    assert shown.code == 0
+    assert shown.err == ""
+    for words in ("usable rows   4", "40x32 (4)", "base texts    4 different", "4 x", "wearing a hat"):
+        assert words in shown.out
+
+
+def test_check_lists_every_problem_on_its_own_line_and_ends_with_two(spf, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(data, folder)
+    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:60])
+    with (folder / "metadata.jsonl").open("a") as metadata:
+        metadata.write("\nnonsense\n" + json.dumps({"file_name": "0.png", "base_text": "a", "target_text": " "}))
+    checked = spf("data", "check", folder)
+    assert checked.code == 2
+    lines = checked.err.splitlines()
+    assert [line.split(": ")[1].rpartition(":")[2] for line in lines] == ["2", "5", "6"]
+    assert all(line.startswith("problem: ") for line in lines)
+    assert "usable rows   3" in checked.out
+
+
+@pytest.mark.parametrize("present", [True, False], ids=["empty", "missing"])
+def test_check_of_an_empty_or_missing_folder_is_one_line(spf, tmp_path: Path, present: bool) -> None:
+    folder = tmp_path / "set"
+    if present:
+        folder.mkdir()
+    checked = spf("data", "check", folder)
+    assert checked.code == 2
+    assert checked.err.count("\n") == 1
+    assert str(folder) in checked.err
+
+
+def test_texts_too_long_for_the_backbone_are_counted_and_warned(
+    spf, data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(data, folder)
+    row = {"file_name": "0.png", "base_text": "an old man " * 40, "target_text": "wearing a hat"}
+    with (folder / "metadata.jsonl").open("a") as metadata:
+        metadata.write("\n" + json.dumps(row))
+    plugin = tmp_path / "tiny.py"
+    plugin.write_text(BACKBONE.format(folder=str(tiny_folder)))
+    checked = spf("data", "check", folder, "--backbone", "tiny", "--plugin", plugin)
+    assert checked.code == 0
+    assert "warning: 1 of 5 texts are too long: 'tiny' reads 77 tokens" in checked.err
+
+
+def test_check_refuses_an_unknown_backbone(spf, data: Path) -> None:
+    assert spf("data", "check", data, "--backbone", "minni").fails_with("'minni'", "Did you mean 'mini'?")
+
+
+def test_a_suite_writes_the_same_biased_folder_for_the_same_seed(spf, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        args = ("--target", "sunglasses", "--count", 3, "--seed", 5, "--out", tmp_path / name)
+        assert spf("data", "portraits", *args, *BIASED).code == 0
+    files = [file.relative_to(tmp_path / "one") for file in (tmp_path / "one").rglob("*") if file.is_file()]
+    assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files)
+    report = check_folder(tmp_path / "one")
+    assert (len(report.rows), report.problems, report.warnings) == (3, [], [])
+    assert all("teal" not in row.base_text for row in report.rows)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--target", "sunglases"), ("'sunglases'", "Did you mean 'sunglasses'?")),
+        (("--target", "hat", "--bias", "background=plaid"), ("plaid", "teal")),
+        (("--target", "hat", "--bias", "backgruond=teal"), ("backgruond",)),
+        (("--target", "hat", "--bias", "teal"), ("--bias teal", "ATTR=VALUE")),
+        (("--target", "hat", "--count", "0"), ("--count",)),
+        (("--target", "hat", "--seed", "-1"), ("--seed",)),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_a_suite_refuses_impossible_wishes_and_writes_nothing(
+    spf, tmp_path: Path, args: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    assert spf("data", "portraits", *args, "--out", tmp_path / "set").fails_with(*words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_suite_leaves_a_filled_folder_alone(spf, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    args = ("--target", "hat", "--count", 1, "--out", tmp_path)
+    assert spf("data", "portraits", *args).fails_with(str(tmp_path), "not empty")
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]

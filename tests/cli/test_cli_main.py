@@ -1,0 +1,116 @@
+"""The command as a whole: help, speed, and one line for every fault."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "diffusers", "transformers", "matplotlib")
+COMMANDS = ("demo", "train", "sample", "evaluate", "data", "plugins", "config")
+
+
+def imported_by(*args: str) -> set[str]:
+    code = (
+        "import sys\nfrom spf_cli.main import main\n"
+        f"try:\n    main({list(args)!r})\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        f"print('imported:', *(name for name in {HEAVY!r} if name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("imported:")[2].split())
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("--help",), ("train", "--help"), ("data", "--help"), ("plugins", "list"), ("config", "show")],
+    ids=" ".join,
+)
+def test_looking_around_never_imports_torch(args: tuple[str, ...]) -> None:
+    assert imported_by(*args) == set()
+
+
+def test_help_appears_within_four_tenths_of_a_second() -> None:
+    def seconds() -> float:
+        before = os.times()
+        subprocess.run([sys.executable, "-m", "spf_cli", "--help"], capture_output=True, check=True)
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    # processor time: waiting for other work on the machine is not the command's fault
+    assert min(seconds() for _ in range(3)) <= 0.4
+
+
+def test_help_names_every_command(spf) -> None:
+    shown = spf("--help")
+    assert shown.code == 0
+    assert [name for name in COMMANDS if name not in shown.out] == []
+
+
+@pytest.mark.parametrize("group", ["", "data", "plugins", "config"])
+def test_a_group_without_a_command_shows_its_help(spf, group: str) -> None:
+    shown = spf(*group.split())
+    assert shown.code == 0
+    assert "Usage: spf" in shown.out
+
+
+def test_version(spf) -> None:
+    from spf_core import __version__
+
+    assert spf("--version").out == f"spf {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("trian",), ("'trian'", "Did you mean 'train'?")),
+        (("train", "--stepz", "3"), ("--stepz",)),
+        (("train",), ("--out", "`spf train --help`")),
+        (("train", "--out", "x", "--steps", "0"), ("--steps",)),
+        (("sample", "run", "--prompt", "a", "--out", "x.png", "--strength", "-1"), ("--strength",)),
+        (("evaluate", "run", "--out", "x", "--split", "train"), ("--split",)),
+        (("data", "landscapes"), ("'landscapes'",)),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_wrong_usage_is_one_line(spf, args: tuple[str, ...], words: tuple[str, ...]) -> None:
+    assert spf(*args).fails_with(*words)
+
+
+def test_interrupting_a_command_leaves_one_line(spf, tmp_path: Path) -> None:
+    file = tmp_path / "slow.py"
+    file.write_text("raise KeyboardInterrupt")
+    assert spf("plugins", "list", "--plugin", file).fails_with("interrupted")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_no_space_left_is_one_line() -> None:
+    command = [sys.executable, "-m", "spf_cli", "config", "schema"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: No space left on device; free some space and run the command again\n"
+
+
+def test_an_output_below_a_file_is_one_line(spf, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    out = tmp_path / "file" / "set"
+    assert spf("data", "portraits", "--target", "sunglasses", "--count", 1, "--out", out).fails_with("file")
+
+
+def test_a_broken_plugin_is_named_and_the_rest_works(tmp_path: Path) -> None:
+    (tmp_path / "broken_spf.py").write_text("raise RuntimeError('no such\\nlibrary')")
+    info = tmp_path / "broken_spf-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-spf\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[spf]\nbroken = broken_spf\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "spf_cli", "plugins", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0
+    assert "text-consistency" in done.stdout
+    assert done.stderr.startswith("warning: plugin 'broken' is skipped: RuntimeError: no such library.")
+    assert done.stderr.count("\n") == 1
+    silenced = {**environment, "SPF_DISABLED_PLUGINS": "broken"}
+    assert subprocess.run(command, capture_output=True, text=True, env=silenced, check=True).stderr == ""

@@ -1,0 +1,61 @@
+"""`spf plugins`: what is installed, and the options of each component."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spf_core.components import KINDS
+from spf_core.plugins import load_plugins
+
+
+def test_list_names_every_component_with_kind_and_provider(spf) -> None:
+    shown = spf("plugins", "list").out
+    for name, entry in load_plugins().entries.items():
+        line = rf"(?m)^{entry.config.kind} +{name} +.*{entry.provider} {re.escape(entry.version)} *$"
+        assert re.search(line, shown), name
+    assert all(kind in shown for kind in KINDS)
+
+
+@pytest.mark.parametrize("name", sorted(load_plugins().entries))
+def test_show_explains_every_option(spf, name: str) -> None:
+    shown = spf("plugins", "show", name)
+    assert shown.code == 0
+    config = load_plugins().entries[name].config
+    assert [option for option in config.model_fields if option not in shown.out] == []
+
+
+def test_show_prints_type_default_range_and_description(spf, plugin_file: Path) -> None:
+    shown = spf("plugins", "show", "pull", "--plugin", plugin_file).out
+    assert re.search(r"strength +float +0\.5 +> 0 and ≤ 2 +how hard", shown)
+    assert re.search(r"mode +'soft' \| 'hard' +soft", shown)
+    assert "Pulls the prediction towards zero." in shown
+    assert str(plugin_file) in shown
+
+
+def test_show_of_a_preset_prints_its_settings(spf) -> None:
+    shown = spf("plugins", "show", "naive").out
+    settings = yaml.safe_load(shown[shown.index("backbone:") :])
+    assert settings["adapter"] == "full-unet"
+
+
+def test_an_unknown_name_is_answered_with_a_suggestion(spf) -> None:
+    assert spf("plugins", "show", "sfcm-v9").fails_with("'sfcm-v9'", "Did you mean 'sfcm-v1'?", "Installed: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("1 / 0", ("ZeroDivisionError",)),
+        ("def broken(:", ("SyntaxError",)),
+        (None, ("does not exist",)),
+    ],
+)
+def test_a_plugin_file_that_cannot_be_imported_is_one_line(
+    spf, tmp_path: Path, content: str | None, words: tuple[str, ...]
+) -> None:
+    file = tmp_path / "mine.py"
+    if content is not None:
+        file.write_text(content)
+    assert spf("plugins", "list", "--plugin", file).fails_with(str(file), *words)

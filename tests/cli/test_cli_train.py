@@ -1,0 +1,178 @@
+"""`spf train` and what works on its runs: `spf sample` and `spf evaluate`."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
+
+
+@pytest.fixture(scope="module")
+def run(spf, data: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    trained = spf("train", "--data", data, "--preset", "lora", "--out", out, "--steps", 2, *tiny)
+    assert trained.code == 0, trained.err
+    return out
+
+
+def test_flags_end_up_in_the_saved_configuration(run: Path, data: Path, tiny_folder: Path) -> None:
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert saved["preset"] == "lora"
+    assert saved["data"] == str(data)
+    assert (saved["train"]["steps"], saved["train"]["batch_size"]) == (2, 2)
+    assert saved["backbone"] == {"name": "mini", "path": str(tiny_folder)}
+
+
+def test_progress_is_told_in_lines_where_there_is_no_terminal(
+    spf, data: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    args = ("--data", data, "--preset", "lora", "--out", tmp_path / "run", "--steps", 3)
+    told = spf("train", *args, *tiny).err.splitlines()
+    training = [line for line in told if line.startswith("training ")]
+    assert [line.split()[1] for line in training] == ["1/3", "2/3", "3/3"]
+    assert all(" denoising " in line for line in training)
+    assert training[1].endswith(" left")
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(
+    spf, data: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shown = spf("train", "--data", data, "--out", out, "--steps", 7, "--preset", "naive", "--dry-run", *tiny)
+    assert shown.code == 0, shown.err
+    for words in ("adapter:\n  name: full-unet", "rows", "4", "steps", "7", "trainable parameters"):
+        assert words in shown.out
+    assert not out.exists()
+
+
+def test_a_loss_from_a_file_trains_and_its_run_can_be_opened(
+    spf, data: Path, tiny: list[str], plugin_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    args = ("--data", data, "--preset", "lora", "--out", out, "--steps", 1, "--plugin", plugin_file)
+    trained = spf("train", *args, *tiny)
+    assert trained.code == 0, trained.err
+    assert " pull " in trained.err
+    sampled = spf("sample", out, "--prompt", "an old man", "--seeds", 1, "--out", tmp_path / "g.png")
+    assert sampled.code == 0, sampled.err
+
+
+def test_resume_needs_only_the_run_and_keeps_a_finished_one(spf, run: Path) -> None:
+    before = read_safetensors(run / ADAPTER_FILE)[0]
+    resumed = spf("train", "--out", run, "--resume")
+    assert resumed.code == 0, resumed.err
+    after = read_safetensors(run / ADAPTER_FILE)[0]
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_resume_accepts_the_same_options_and_refuses_others(
+    spf, run: Path, data: Path, tiny: list[str]
+) -> None:
+    again = ("train", "--data", data, "--preset", "lora", "--out", run, "--resume", *tiny)
+    assert spf(*again, "--steps", 2).code == 0
+    assert spf(*again, "--steps", 5).fails_with("--resume", "'train'", str(run))
+
+
+def test_resume_without_a_run_is_one_line(spf, tmp_path: Path) -> None:
+    assert spf("train", "--out", tmp_path / "run", "--resume").fails_with("is not a run folder")
+
+
+def test_a_filled_output_folder_is_left_alone(spf, run: Path, data: Path) -> None:
+    before = sorted(file.name for file in run.iterdir())
+    assert spf("train", "--data", data, "--out", run).fails_with("not empty", "--resume")
+    assert sorted(file.name for file in run.iterdir()) == before
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["train", "dry run"])
+def test_bad_data_stops_before_anything_is_written(
+    spf, tiny: list[str], tmp_path: Path, dry: tuple[str, ...]
+) -> None:
+    out = tmp_path / "run"
+    assert spf("train", "--out", out, *tiny, *dry).fails_with("--data DIR")
+    missing = tmp_path / "none"
+    assert spf("train", "--data", missing, "--out", out, *tiny, *dry).fails_with(str(missing), "does not exist")
+    assert not out.exists()
+
+
+def test_sampled_rows_are_labelled_and_texts_and_seeds_are_in_the_picture(
+    spf, run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "grid.png"
+    args = ("--prompt", "an old man", "--target", "wearing a hat", "--seeds", 2, "--first-seed", 3)
+    sampled = spf("sample", run, *args, "--compare", "--out", out)
+    assert sampled.code == 0, sampled.err
+    with Image.open(out) as picture:
+        assert picture.text == {
+            "prompt": "an old man",
+            "target": "wearing a hat",
+            "seeds": "3 4",
+            "strength": "1",
+            "run": str(run),
+        }
+    assert [line.split(" 2/2")[0] for line in sampled.err.splitlines()] == [
+        "original",
+        "original + target",
+        "tuned + target",
+    ]
+
+
+def test_strength_zero_draws_the_original_exactly(spf, run: Path, tmp_path: Path) -> None:
+    from spf_cli.loading import run_config
+    from spf_cli.sample import grid_rows
+    from spf_core.progress import silent
+    from spf_core.prompts import Prompt
+    from spf_core.runs import open_run
+
+    opened = open_run(run, run_config(run)[1], device="cpu")
+    for parameter in opened.adapter.parameters():
+        parameter.data += 0.1
+    text, options = Prompt("an old man"), opened.config.sample
+
+    def draw(strength: float) -> list[np.ndarray]:
+        rows = grid_rows(opened, text, [0, 1], strength, options, compare=True, progress=silent)
+        return [np.stack([np.asarray(image) for image in images]) for images in rows.values()]
+
+    original, same = draw(0.0)
+    assert (original == same).all()
+    original, tuned = draw(1.0)
+    assert (original != tuned).any()
+
+
+def test_an_existing_picture_is_replaced_only_on_request(spf, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grid.png"
+    out.write_text("mine")
+    args = ("sample", run, "--prompt", "an old man", "--seeds", 1, "--out", out)
+    assert spf(*args).fails_with(str(out), "--overwrite")
+    assert out.read_text() == "mine"
+    assert spf(*args, "--overwrite").code == 0
+    with Image.open(out) as picture:
+        picture.verify()
+
+
+def test_sampling_refuses_what_it_cannot_draw(spf, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grid.png"
+    assert spf("sample", run, "--prompt", " ", "--out", out).fails_with("--prompt is empty")
+    assert spf("sample", run, "--prompt", "a", "--out", tmp_path).fails_with("is a folder")
+    assert spf("sample", tmp_path, "--prompt", "a", "--out", out).fails_with("is not a run folder")
+    assert spf("sample", run, "--prompt", "a", "--out", out, "--device", "tpu").fails_with("'tpu'")
+    assert not out.exists()
+
+
+def test_a_damaged_weights_file_is_one_line(spf, run: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "run"
+    shutil.copytree(run, broken)
+    (broken / ADAPTER_FILE).write_bytes((broken / ADAPTER_FILE).read_bytes()[:100])
+    out = tmp_path / "grid.png"
+    assert spf("sample", broken, "--prompt", "a", "--out", out).fails_with(ADAPTER_FILE, "damaged")
+    assert spf("evaluate", broken, "--out", tmp_path / "results").fails_with(ADAPTER_FILE, "damaged")
+
+
+def test_evaluation_refuses_a_filled_folder_and_an_unknown_suite(spf, run: Path, tmp_path: Path) -> None:
+    assert spf("evaluate", run, "--out", run).fails_with("not empty")
+    out = tmp_path / "results"
+    assert spf("evaluate", run, "--out", out, "--suite", "portrait").fails_with("Did you mean 'portraits'?")
+    assert not out.exists()
