@@ -1,0 +1,122 @@
+"""The rules the code keeps: small files, imports that point down, a fast start, everything described."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spf_core.components import Component
+from spf_core.config import RunConfig, Section
+from spf_core.plugins import load_plugins
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(
+    file
+    for root in ("spf_core", "plugins", "cli", "tests", "docs/examples")
+    for file in (ROOT / root).rglob("*.py")
+)
+PACKAGES = [file for file in SOURCES if not file.is_relative_to(ROOT / "tests")]
+HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "matplotlib", "scipy", "PIL", "numpy")
+CONFIGS = {name: entry.config for name, entry in load_plugins().entries.items()}
+
+
+def relative(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=relative)
+def test_a_file_has_at_most_300_lines(file: Path) -> None:
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("file", PACKAGES, ids=relative)
+def test_a_function_has_at_most_60_lines(file: Path) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    long = [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 60]
+    assert long == []
+
+
+@pytest.mark.parametrize("file", PACKAGES, ids=relative)
+def test_nothing_that_is_read_can_run_code(file: Path) -> None:
+    text = file.read_text(encoding="utf-8").replace("allow_pickle=False", "")
+    assert not re.search(r"torch\.load\(|pickle|yaml\.(unsafe_|full_)?load\(", text)
+
+
+def test_imports_point_down_only() -> None:
+    script = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    done = run(sys.executable, "-c", script)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "import spf_core.config",
+        "import spf_cli.main",
+        "from spf_core.plugins import load_plugins; assert not load_plugins().broken",
+        "from spf_cli.main import app; app(['--help'], standalone_mode=False)",
+        "from spf_cli.main import app; app(['plugins', 'list'], standalone_mode=False)",
+        "from spf_cli.main import app; app(['plugins', 'show', 'sfcm-v1'], standalone_mode=False)",
+        "from spf_cli.main import app; app(['config', 'show'], standalone_mode=False)",
+        "from spf_cli.main import app; app(['config', 'schema'], standalone_mode=False)",
+    ],
+)
+def test_what_a_user_waits_for_imports_nothing_heavy(start: str) -> None:
+    report = f"import sys; print('LOADED', *(name for name in {HEAVY} if name in sys.modules))"
+    done = run(sys.executable, "-c", f"{start}\n{report}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].split() == ["LOADED"]
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_a_component_says_in_one_line_what_it_is(name: str) -> None:
+    summary = (vars(CONFIGS[name]).get("__doc__") or "").partition("\n")[0]
+    assert re.fullmatch(r"[A-Z].{10,110}\.", summary), summary
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGS))
+def test_a_component_has_a_kebab_case_name(name: str) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name)
+
+
+def options() -> Iterator[tuple[str, type[Component] | type[Section], str]]:
+    for name, config in CONFIGS.items():
+        yield from ((name, config, option) for option in config.model_fields)
+    for name, field in RunConfig.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from ((name, field.annotation, option) for option in field.annotation.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("config", "option"),
+    [pytest.param(config, option, id=f"{name}.{option}") for name, config, option in options()],
+)
+def test_an_option_is_described(config: type[Component] | type[Section], option: str) -> None:
+    description = config.model_fields[option].description or ""
+    assert len(description.split()) >= 2, f"{config.__name__}.{option}: '{description}'"
+
+
+def requirements() -> Iterator[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for group in (project["dependencies"], *project["optional-dependencies"].values()):
+        yield from (re.split(r"[><=~!\[; ]", requirement)[0] for requirement in group)
+
+
+@pytest.mark.parametrize("name", sorted(requirements()))
+def test_a_dependency_is_pinned_and_its_licence_recorded(name: str) -> None:
+    licences = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    (row,) = [line for line in licences.splitlines() if line.startswith(f"| {name} |")]
+    assert all(cell.strip() for cell in row.strip("|").split("|"))
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower().replace("_", "-")
+    assert re.search(rf"^{re.escape(name.lower())}==\d", pins, re.MULTILINE)

@@ -1,0 +1,98 @@
+"""What the documentation says exists, and what exists is documented."""
+
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from spf_cli.main import app
+from spf_core.components import KINDS
+from spf_core.config import load_run_config
+from spf_core.hookspecs import REGISTRATION_HOOKS
+from spf_core.merging import read_yaml
+from spf_core.plugins import load_plugins
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+REFERENCE = (ROOT / "docs" / "reference" / "plugins.md").read_text(encoding="utf-8")
+EXAMPLE_FILE = ROOT / "docs" / "examples" / "my_loss.py"
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(rf"^```{language}[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            yield str(page.relative_to(ROOT)), block
+
+
+def console_lines(program: str) -> list[Any]:
+    return [
+        pytest.param(line, id=f"{page}: {line}")
+        for page, block in blocks("console")
+        for line in re.findall(rf"^\$ ({program} .*)$", block, re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize("line", console_lines("spf"))
+def test_a_command_in_the_docs_is_understood(line: str) -> None:
+    arguments, command, context = shlex.split(line, comments=True)[1:], typer.main.get_command(app), None
+    while hasattr(command, "get_command"):
+        context = typer.Context(command, info_name=command.name, parent=context)
+        command = command.get_command(context, arguments.pop(0))
+    assert command.make_context(command.name, arguments, parent=context).params
+
+
+@pytest.mark.parametrize("line", console_lines("make"))
+def test_a_make_target_in_the_docs_exists(line: str) -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert shlex.split(line, comments=True)[1] in targets
+
+
+def contains(whole: Any, part: Any) -> bool:
+    if isinstance(part, dict):
+        return all(contains(whole[key], value) for key, value in part.items())
+    return bool(whole == part)
+
+
+@pytest.mark.parametrize("block", [pytest.param(block, id=page) for page, block in blocks("yaml")])
+def test_a_configuration_in_the_docs_resolves(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(block, encoding="utf-8")
+    resolved = load_run_config(load_plugins(), file=file).model_dump(mode="json")
+    assert contains(resolved, read_yaml(file))
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_kind_its_hook_and_its_built_in_components_are_in_the_reference(kind: str) -> None:
+    assert f"| {kind} |" in REFERENCE
+    assert f"`{REGISTRATION_HOOKS[kind]}`" in REFERENCE
+    (row,) = [
+        line
+        for line in REFERENCE.splitlines()
+        if re.match(rf"\| {kind} \| `[a-z0-9-]+`(, `[a-z0-9-]+`)* \|$", line)
+    ]
+    assert sorted(re.findall(r"`([^`]+)`", row)) == sorted(load_plugins().of_kind(kind))
+
+
+def test_every_hook_says_when_it_is_called() -> None:
+    from spf_core import hookspecs
+
+    for hook in REGISTRATION_HOOKS.values():
+        assert "Called once" in (inspect.getdoc(getattr(hookspecs, hook)) or "")
+
+
+def test_the_single_file_plugin_of_the_docs_loads() -> None:
+    entry = load_plugins([EXAMPLE_FILE]).entries["colour-alignment"]
+    assert entry.version == "file"
+    assert callable(entry.config().build())
+
+
+def test_a_link_within_the_repository_leads_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
