@@ -1,0 +1,122 @@
+"""An evaluation from end to end with a tiny random model: files, numbers, and clear refusals."""
+
+import json
+from itertools import chain
+
+import pytest
+from PIL import Image
+
+from spf_core.errors import ConfigError, RunError
+from spf_core.evaluation.run import evaluate, unseen_prompts
+from spf_core.evaluation.subject import find_subject
+
+ESTIMATES = (
+    "sps", "effect", "spi", "delta_spi", "rec", "hit_rate", "hit_rate_original", "base_leak",
+)  # fmt: skip
+
+
+@pytest.fixture
+def results(open_run, plugins, tmp_path):
+    heard = []
+    out = tmp_path / "out"
+    evaluate(
+        open_run, plugins, prompts=4, seeds=2, out=out, progress=lambda stage, *_, **__: heard.append(stage)
+    )
+    content = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    rows = [json.loads(line) for line in (out / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+    return content, rows, out, heard
+
+
+def test_results_hold_scores_with_intervals_parts_and_provenance(results, open_run):
+    content, *_ = results
+    for name in ESTIMATES:
+        assert set(content[name]) == {"value", "ci"}, name
+        assert len(content[name]["ci"]) == 2
+    assert set(content["parts"]) == {"appearance", "structure", "layout", "identity", "attributes"}
+    assert (content["suite_label"], content["target"]) == ("squares", "dot")
+    assert (content["n_prompts"], content["n_seeds"]) == (4, 2)
+    assert content["model_hash"] == open_run.backbone.fingerprint()
+    assert content["adapter_hash"] == "0123456789abcdef"
+    assert content["training_bias"] == {"background": "blue"}
+    assert set(content["bias_rise"]) == {"background=blue"}
+    assert set(content["leakage"]["background"]) == {"red", "green", "blue"}
+    assert set(content["flips"]) == {"tuned", "reseed"}
+
+
+def test_there_is_a_row_for_every_pair_with_its_texts_and_numbers(results):
+    content, rows, *_ = results
+    assert len(rows) == 8
+    assert {(row["prompt"], row["seed"]) for row in rows} == {(p, s) for p in range(4) for s in range(2)}
+    assert all(row["complete_text"].endswith(", with a dot") for row in rows)
+    mean = sum(row["tau"]["c"] > 0.5 for row in rows) / 8
+    assert content["hit_rate"]["value"] == pytest.approx(mean)
+    for row in rows:
+        assert set(row["distances"]["tuned"]) == set(content["metrics"])
+
+
+def test_figures_are_pictures(results):
+    _, _, out, _ = results
+    for name in ("grid.png", "leakage.png", "worst.png"):
+        with Image.open(out / name) as picture:
+            assert min(picture.size) > 300, name
+
+
+def test_progress_names_every_stage(results):
+    *_, heard = results
+    stages = set(heard)
+    assert {"original, base text", "tuned, complete text", "tuned, base text", "judging"} <= stages
+
+
+def test_an_adapter_that_changes_nothing_reconstructs_fully_and_pollutes_nothing(open_run, plugins, tmp_path):
+    for parameter in open_run.adapter.parameters():
+        parameter.data.zero_()
+    found = evaluate(open_run, plugins, prompts=2, seeds=1, out=tmp_path / "out").headline
+    assert found["rec"].value == 100
+    assert found["delta_spi"].value == 0
+    assert found["hit_rate"].value == found["hit_rate_original"].value
+
+
+def test_no_prompt_of_the_evaluation_occurs_in_the_training_folder(data, plugins):
+    fresh = unseen_prompts(find_subject(str(data), plugins), 3, seed=0, split="test")
+    seen = fresh[1].prompt.base_text
+    row = {"file_name": "a.png", "base_text": seen, "target_text": "with one dot"}
+    (data / "metadata.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    prompts = unseen_prompts(find_subject(str(data), plugins), 3, seed=0, split="test")
+    assert len(prompts) == 3
+    assert seen not in [item.prompt.base_text for item in prompts]
+    assert {item.prompt.target_text for item in prompts} == {"with one dot"}, (
+        "the text the run was trained on"
+    )
+
+
+def test_the_target_can_be_named_when_the_training_folder_is_gone(open_run, plugins, data, tmp_path):
+    (data / "squares.txt").unlink()
+    with pytest.raises(ConfigError, match=r"no suite knows.*--target.*dot"):
+        evaluate(open_run, plugins, prompts=1, seeds=1, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert find_subject(str(data), plugins, target="dot").suite_name == "squares"
+
+
+def test_an_unknown_target_is_refused_with_a_suggestion(plugins, data):
+    with pytest.raises(ConfigError, match=r"dott.*Did you mean 'dot'"):
+        find_subject(str(data), plugins, target="dott")
+
+
+def test_an_unknown_suite_is_refused(plugins, data):
+    with pytest.raises(ConfigError, match=r"no suite named 'square'.*Did you mean 'squares'"):
+        find_subject(str(data), plugins, suite="square")
+
+
+def test_a_filled_output_folder_is_refused_before_anything_is_sampled(open_run, plugins, tmp_path, cache):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunError, match="not empty"):
+        evaluate(open_run, plugins, prompts=1, seeds=1, out=out)
+    assert list(chain(out.iterdir(), cache.rglob("*.png"))) == [out / "notes.txt"]
+
+
+@pytest.mark.parametrize("counts", [{"prompts": 0}, {"seeds": 0}])
+def test_counts_below_one_are_refused(open_run, plugins, tmp_path, counts):
+    with pytest.raises(ConfigError, match="at least 1"):
+        evaluate(open_run, plugins, out=tmp_path / "out", **counts)
