@@ -1,5 +1,6 @@
 """Encodes the rows of a training folder once: latents, texts and, if asked for, image embeddings."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from spf_core.prompts import Prompt
 from spf_core.types import Batch, Conditioning, index
 
 CHUNK = 16
+_log = logging.getLogger("spf")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def encode_rows(
                 embeds.append(backbone.embed_images(pixels))
         progress("encoding images", min(start + CHUNK, len(rows)), len(rows))
     prompts = tuple(Prompt(row.base_text, row.target_text, row.base_phrases) for row in rows)
+    _warn_of_truncation(backbone, prompts)
     empty = backbone.encode_prompts([Prompt("")], with_target=False)
     complete = backbone.encode_prompts(prompts, with_target=True)
     return CachedRows(
@@ -84,6 +87,15 @@ def widen(cond: Conditioning, phrases: int) -> Conditioning:
 
     changed = {"phrase_BPL": zeros(cond.phrase_BPL), "phrase_embeds_BPD": zeros(cond.phrase_embeds_BPD)}
     return Conditioning(**{**vars(cond), **changed})
+
+
+def _warn_of_truncation(backbone: Backbone, prompts: Sequence[Prompt]) -> None:
+    long = [prompt for prompt in prompts if backbone.token_count(prompt.complete_text) > backbone.max_tokens]
+    if long:
+        _log.warning(
+            "%d of %d captions are longer than %d tokens; what lies beyond is not read, first: '%s'",
+            *(len(long), len(prompts), backbone.max_tokens, long[0].complete_text),
+        )
 
 
 def _finite(latents: Tensor, rows: Sequence[Row]) -> Tensor:

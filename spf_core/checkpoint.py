@@ -94,11 +94,11 @@ def save_checkpoint(
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
     """Read a checkpoint folder: adapter tensors, the optimizer's state dict, and the counters."""
-    adapter, _ = read_safetensors(folder / ADAPTER_FILE)
+    adapter, metadata = read_safetensors(folder / ADAPTER_FILE)
     tensors, _ = read_safetensors(folder / _OPTIMIZER_FILE)
     try:
         state = json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))
-        return adapter, _unflatten(tensors, state.pop("param_groups")), state
+        return adapter, _unflatten(tensors, state.pop("param_groups")), {**state, "metadata": metadata}
     except (OSError, ValueError, KeyError) as error:
         raise RunError(
             f"'{folder / _STATE_FILE}' is damaged ({error}); delete '{folder}' and resume again"

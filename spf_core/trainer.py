@@ -30,7 +30,7 @@ from spf_core.order import generator_of_step, rows_of_step
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
 from spf_core.runlog import RunLog, peak_memory_mib
-from spf_core.runs import CONFIG_FILE, open_backbone
+from spf_core.runs import CONFIG_FILE, open_backbone, refuse_other_backbone
 from spf_core.step import build_parts, dual_path_step
 from spf_core.trajectories import Trajectories, record_trajectories
 from spf_core.types import LossReport
@@ -122,6 +122,7 @@ class Trainer:
         found = checkpoints(self.run)
         if found:
             adapter, optimizer, state = load_checkpoint(found[-1])
+            refuse_other_backbone(found[-1] / ADAPTER_FILE, state["metadata"], self.backbone)
             self.adapter.load_state_dict(adapter)
             self.optimizer.load_state_dict(optimizer)
             self.scheduler.load_state_dict(state["scheduler"])

@@ -237,3 +237,28 @@ def test_weights_of_another_backbone_and_damaged_weights_are_refused(
     (run / "adapter.safetensors").unlink()
     with pytest.raises(RunError, match="the run did not finish"):
         open_run(run, plugins)
+
+
+def test_a_checkpoint_of_another_backbone_is_not_resumed(
+    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    train(config_of(plugins, tiny_folder, folder, steps=3), run, plugins)
+    shutil.copytree(tiny_folder, other)
+    file = other / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors, metadata = read_safetensors(file)
+    checkpoint.write_safetensors(file, {name: tensor * 1.01 for name, tensor in tensors.items()}, metadata)
+    with pytest.raises(RunError, match="was trained on the backbone with hash"):
+        train(config_of(plugins, other, folder, steps=6), run, plugins, resume=True)
+
+
+def test_captions_beyond_the_encoders_length_are_counted_and_warned_of(
+    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(folder, data)
+    rows = [json.loads(line) for line in (data / "metadata.jsonl").read_text().splitlines()]
+    rows[2]["base_text"] = "a portrait of a man, " * 40
+    (data / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    train(config_of(plugins, tiny_folder, data, steps=1), tmp_path / "run", plugins)
+    assert "1 of 5 captions are longer than 77 tokens" in caplog.text
