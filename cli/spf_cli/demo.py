@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import OUTPUT, Assignments, Device
+from spf_cli.options import OUTPUT, Assignments, Device, DeviceName
 
 if TYPE_CHECKING:
     from spf_core.plugins import Plugins
@@ -40,7 +40,7 @@ def demo(
         int | None, typer.Option(min=1, help="Optimizer steps of each run.", show_default="of the presets")
     ] = None,
     prompts: Annotated[int, typer.Option(min=1, help="Unseen prompts of the evaluation.")] = 25,
-    device: Device = "auto",
+    device: Device = DeviceName.AUTO,
     assignments: Assignments = None,
 ) -> None:
     """Teach the small model one attribute and see what else changed.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, RunFolder
+from spf_cli.options import OUTPUT, Device, DeviceName, RunFolder
 
 
 class Split(StrEnum):
@@ -28,7 +28,7 @@ def evaluate(
         typer.Option(metavar="NAME", help="World to evaluate in.", show_default="the one of the data"),
     ] = None,
     split: Annotated[Split, typer.Option(help="[bold]dev[/] while choosing settings.")] = Split.TEST,
-    device: Device = "auto",
+    device: Device = DeviceName.AUTO,
 ) -> None:
     """Measure effect and pollution on prompts that training never saw, with confidence intervals."""
     from spf_cli.bars import progress_bars

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,15 @@ import typer
 
 CONFIGURATION = "Configuration"
 OUTPUT = "Output"
+
+
+class DeviceName(StrEnum):
+    """Where to compute; `auto` is the best there is."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
 
 
 def show_help(ctx: typer.Context) -> None:
@@ -44,7 +54,7 @@ Assignments = Annotated[
         rich_help_panel=CONFIGURATION,
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", rich_help_panel="Machine")]
+Device = Annotated[DeviceName, typer.Option(help="Where to compute.", rich_help_panel="Machine")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that [bold]spf train[/] wrote.")]
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Also load this file. Repeatable.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, RunFolder
+from spf_cli.options import OUTPUT, Device, DeviceName, RunFolder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,7 +32,7 @@ def sample(
     guidance: Annotated[
         float | None, typer.Option(min=0, help="Guidance.", show_default="of the run")
     ] = None,
-    device: Device = "auto",
+    device: Device = DeviceName.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)
     ] = False,

@@ -16,7 +16,9 @@ def settings(outcome) -> dict[str, Any]:
 
 def test_later_sources_win(spf, tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
-    file.write_text("preset: lora\nadapter: {name: lora-adapter, rank: 3}\ntrain: {steps: 7, batch_size: 3}\n")
+    file.write_text(
+        "preset: lora\nadapter: {name: lora-adapter, rank: 3}\ntrain: {steps: 7, batch_size: 3}\n"
+    )
     shown = settings(spf("config", "show", "--config", file, "--set", "train.steps=9"))
     assert shown["preset"] == "lora"
     assert (shown["adapter"]["rank"], shown["train"]["steps"], shown["train"]["batch_size"]) == (3, 9, 3)

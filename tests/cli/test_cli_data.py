@@ -46,7 +46,9 @@ def test_check_lists_every_problem_on_its_own_line_and_ends_with_two(spf, data: 
     shutil.copytree(data, folder)
     (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:60])
     with (folder / "metadata.jsonl").open("a") as metadata:
-        metadata.write("\nnonsense\n" + json.dumps({"file_name": "0.png", "base_text": "a", "target_text": " "}))
+        metadata.write(
+            "\nnonsense\n" + json.dumps({"file_name": "0.png", "base_text": "a", "target_text": " "})
+        )
     checked = spf("data", "check", folder)
     assert checked.code == 2
     lines = checked.err.splitlines()
@@ -90,7 +92,9 @@ def test_a_suite_writes_the_same_biased_folder_for_the_same_seed(spf, tmp_path: 
         args = ("--target", "sunglasses", "--count", 3, "--seed", 5, "--out", tmp_path / name)
         assert spf("data", "portraits", *args, *BIASED).code == 0
     files = [file.relative_to(tmp_path / "one") for file in (tmp_path / "one").rglob("*") if file.is_file()]
-    assert all((tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files)
+    assert all(
+        (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes() for file in files
+    )
     report = check_folder(tmp_path / "one")
     assert (len(report.rows), report.problems, report.warnings) == (3, [], [])
     assert all("teal" not in row.base_text for row in report.rows)

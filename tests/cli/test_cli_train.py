@@ -94,7 +94,9 @@ def test_bad_data_stops_before_anything_is_written(
     out = tmp_path / "run"
     assert spf("train", "--out", out, *tiny, *dry).fails_with("--data DIR")
     missing = tmp_path / "none"
-    assert spf("train", "--data", missing, "--out", out, *tiny, *dry).fails_with(str(missing), "does not exist")
+    assert spf("train", "--data", missing, "--out", out, *tiny, *dry).fails_with(
+        str(missing), "does not exist"
+    )
     assert not out.exists()
 
 
