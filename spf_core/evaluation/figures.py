@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ROWS = 8
 COLUMNS = ("original\nbase text", "original\ncomplete text", "tuned\ncomplete text", "tuned\nbase text")
 SIGNIFICANT = 0.05
+_PITCH = 1.05  # from one tile to the next; a tile is 1 x 1
 _DPI = 150
 
 
@@ -40,26 +41,30 @@ def grid_figure(
     """A row per pair: A, B, C, D, and |A - C| with the target's region outlined; one scale for all maps."""
     from matplotlib.figure import Figure
 
+    width, height = 5 * _PITCH + 1.4, len(rows) * _PITCH + 0.75
+    figure = Figure(figsize=(1.55 * (width + 0.5), 1.55 * height))
+    axis = figure.add_axes((0.0, 0.0, width / (width + 0.5), 1.0))
+    axis.set(xlim=(-1.4, 5 * _PITCH), ylim=(len(rows) * _PITCH, -0.75))
+    axis.set_axis_off()
     pollution = pair_pollution(found)
     a, c = [quads.a[i] for i in rows], [quads.c[i] for i in rows]
     outside = suite.region(a, c, quads.target).outside_NHW.numpy()
     changes = [_change(one, other) for one, other in zip(a, c, strict=True)]
     top = max(0.1, *(float(change.max()) for change in changes))
-    figure = Figure(figsize=(9.6, 1.75 * len(rows) + 0.9), layout="constrained")
-    axes = figure.subplots(len(rows), 5, squeeze=False)
     for place, i in enumerate(rows):
-        pictures = (quads.a[i], quads.b[i], quads.c[i], quads.d[i])
-        for axis, picture in zip(axes[place], pictures, strict=False):
-            axis.imshow(np.asarray(picture), interpolation="nearest")
-        image = _draw_change(axes[place, 4], changes[place], outside[place], top)
-        axes[place, 0].set_ylabel(_row_label(quads, int(i)), fontsize=6, rotation=0, ha="right", va="center")
-        axes[place, 4].set_xlabel(f"SPI {pollution[i]:.2f}  target {found.tau['c'][i]:.2f}", fontsize=7)
-    for axis, head in zip(axes[0], (*COLUMNS, "change |A - C|\nregion outlined"), strict=True):
-        axis.set_title(head, fontsize=9)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-    figure.colorbar(image, ax=axes[:, 4].tolist(), shrink=min(1.0, 3 / len(rows)), label="mean |difference|")
-    figure.suptitle(title, fontsize=11)
+        y = place * _PITCH
+        for column, picture in enumerate((quads.a[i], quads.b[i], quads.c[i], quads.d[i])):
+            _tile(axis, np.asarray(picture), column * _PITCH, y)
+        image = _tile(axis, changes[place], 4 * _PITCH, y, cmap="viridis", vmin=0, vmax=top)
+        _outline(axis, outside[place], 4 * _PITCH, y)
+        label = f"{_row_label(quads, int(i))}\nSPI {pollution[i]:.2f}  target {found.tau['c'][i]:.2f}"
+        axis.text(-0.06, y + 0.5, label, fontsize=6, ha="right", va="center")
+    for column, head in enumerate((*COLUMNS, "change |A - C|\nregion outlined")):
+        axis.text(column * _PITCH + 0.5, -0.06, head, fontsize=9, ha="center", va="bottom")
+    axis.text(2.5 * _PITCH, -0.68, title, fontsize=11, ha="center", va="top")
+    bar = figure.add_axes((width / (width + 0.5), 1 - (_PITCH + 0.7) / height, 0.014, 1 / height))
+    figure.colorbar(image, cax=bar).ax.tick_params(labelsize=7)
+    axis.set_aspect("auto")
     return figure
 
 
@@ -72,9 +77,9 @@ def leakage_figure(results: Results) -> "Figure":
     for j, row in enumerate(results.leakage.values()):
         grid[j, : len(row)] = [leak.leakage.value for leak in row.values()]
     limit = max(1.0, float(np.nanmax(np.abs(grid))))
-    figure = Figure(figsize=(1.15 * widest + 2.6, 0.62 * len(grid) + 1.4), layout="constrained")
-    axis = figure.subplots()
-    image = axis.imshow(grid, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    figure = Figure(figsize=(1.0 * widest + 2.6, 0.55 * len(grid) + 0.9))
+    axis = figure.add_axes((0.14, 0.03, 0.76, 1 - 0.75 / figure.get_figheight()))
+    image = axis.imshow(np.ma.masked_invalid(grid), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     for j, row in enumerate(results.leakage.values()):
         for k, (value, leak) in enumerate(row.items()):
             mark = " ●" if leak.q < SIGNIFICANT else ""
@@ -84,7 +89,8 @@ def leakage_figure(results: Results) -> "Figure":
     axis.set_yticks(range(len(grid)), list(results.leakage))
     axis.set(xticks=[])
     axis.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axis, label="shift / re-seed s.d.")
+    bar = figure.add_axes((0.92, 0.1, 0.015, 0.7))
+    figure.colorbar(image, cax=bar, label="shift / re-seed s.d.")
     axis.set_title(_leakage_title(results), fontsize=10)
     return figure
 
@@ -97,14 +103,15 @@ def _leakage_title(results: Results) -> str:
     )
 
 
-def _draw_change(axis: "Axes", change: Floats, outside: np.ndarray, top: float) -> Any:
-    image = axis.imshow(change, cmap="viridis", vmin=0, vmax=top, interpolation="nearest")
+def _tile(axis: "Axes", pixels: np.ndarray, x: float, y: float, **colours: Any) -> Any:
+    return axis.imshow(pixels, extent=(x, x + 1, y + 1, y), interpolation="nearest", **colours)
+
+
+def _outline(axis: "Axes", outside: np.ndarray, x: float, y: float) -> None:
     if outside.any() and not outside.all():
-        height, width = change.shape
-        x = (np.arange(outside.shape[1]) + 0.5) * width / outside.shape[1] - 0.5
-        y = (np.arange(outside.shape[0]) + 0.5) * height / outside.shape[0] - 0.5
-        axis.contour(x, y, outside.astype(float), levels=[0.5], colors="white", linewidths=0.8)
-    return image
+        height, width = outside.shape
+        columns, rows = (np.arange(width) + 0.5) / width + x, (np.arange(height) + 0.5) / height + y
+        axis.contour(columns, rows, outside.astype(float), levels=[0.5], colors="white", linewidths=0.8)
 
 
 def _change(one: Any, other: Any) -> Floats:
@@ -116,7 +123,7 @@ def _row_label(quads: Quadruples, i: int) -> str:
     import textwrap
 
     text = quads.prompts[i // quads.seeds].prompt.base_text
-    return "\n".join(textwrap.wrap(text, 28)) + f"\nseed {i % quads.seeds}"
+    return "\n".join(textwrap.wrap(text, 30)) + f"\nseed {i % quads.seeds}"
 
 
 def _save(path: Path, draw: Callable[[], "Figure"]) -> None:

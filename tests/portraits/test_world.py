@@ -14,9 +14,7 @@ from spf_plugins.portraits.world.tailored import evaluation_prompts, tailored_se
 
 BIAS = {"background": "teal", "clothes": "blazer", "expression": "laughing"}
 LOCAL = [name for name, target in TARGETS.items() if target.scope == "local"]
-BASE = Portrait(
-    "short", "red", "tanned", "hoodie", "blue", "smiling", "open", "gray", "half-length", "left"
-)
+BASE = Portrait("short", "red", "tanned", "hoodie", "blue", "smiling", "open", "gray", "half-length", "left")
 
 
 def _portraits(count: int, **options) -> list[Portrait]:
@@ -269,7 +267,10 @@ def test_the_metadata_of_a_written_set_describes_its_pictures(tmp_path):
     write_portraits(tmp_path / "set", items, extra={"seed": 5, "bias": BIAS, "target": "beard"})
     record = json.loads((tmp_path / "set" / "portraits.json").read_text())
     assert {key: record[key] for key in ("seed", "bias", "target", "count")} == {
-        "seed": 5, "bias": BIAS, "target": "beard", "count": 3,
+        "seed": 5,
+        "bias": BIAS,
+        "target": "beard",
+        "count": 3,
     }
     lines = [json.loads(line) for line in (tmp_path / "set" / "metadata.jsonl").read_text().splitlines()]
     for line, (portrait, caption) in zip(lines, items, strict=True):

@@ -24,6 +24,8 @@ from spf_plugins.portraits.world.tailored import (
 )
 
 USUALLY_BIASED = ("background", "clothes", "expression")
+TARGET_PARTS = frozenset({"cheeks", "facial_hair", "accessory", "headwear"})
+PART_OF_ATTRIBUTE = {"hair_style": "hair", "hair_color": "hair", "eyes": "eyes"}
 IDENTITY_TRAITS = frozenset({"hair_style", "hair_color", "skin"})
 BATCH = 64
 REFERENCE_COUNT = 64
@@ -127,9 +129,14 @@ class PortraitsSuite:
         return local_region(parts_a, self.segment(other), self.allowed_parts(target), self._limit(target))
 
     def allowed_parts(self, target: str) -> frozenset[int]:
-        """Indices of the parts a local target may change; none for a style."""
+        """Indices of the parts a local target may change wherever they are; none for a style.
+
+        These are the target's own part and those of attributes it may hide. What it merely overlaps, such as
+        the background, may not change beyond the target's own pixels.
+        """
         known = self._target(target)
-        names = () if known.scope == "global" else known.allowed_parts
+        own = TARGET_PARTS | {PART_OF_ATTRIBUTE.get(name, "") for name in known.allowed_attributes}
+        names = () if known.scope == "global" else own.intersection(known.allowed_parts)
         return frozenset(self.judges.parts.index(name) for name in names)
 
     def allowed_attributes(self, target: str) -> frozenset[str]:

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
-from spf_plugins.portraits.pretrain.data import RenderedSet, load_set, to_pixels
-from spf_plugins.portraits.pretrain.loop import Trainer, load_trained
+from spf_plugins.portraits.pretrain.data import RenderedSet, load_set, save_array, to_pixels
+from spf_plugins.portraits.pretrain.loop import Trainer, batches, load_trained
 from spf_plugins.portraits.pretrain.networks import build_clip
-from spf_plugins.portraits.pretrain.recipe import Options
+from spf_plugins.portraits.pretrain.recipe import TEXT_LENGTH, Options
 from spf_plugins.portraits.pretrain.tokenizer import save_tokenizer, train_tokenizer
 
 
@@ -66,6 +66,7 @@ def train_clip(options: Options) -> None:
         return {"contrastive": contrastive_loss(logits, batch_positives(data, index, variant))}
 
     Trainer(model, stage, options).run(loss_of)
+    cache_texts(options)
 
 
 def batch_positives(data: RenderedSet, index: np.ndarray, variant: int) -> Tensor:
@@ -80,3 +81,24 @@ def load_clip(options: Options) -> tuple[CLIPModel, CLIPTokenizer]:
     model = build_clip(tokenizer)
     load_trained(model, options.cache, "clip")
     return model, tokenizer
+
+
+def cache_texts(options: Options) -> None:
+    """Encode the UNet set's captions, and the empty one last, for the UNet to read."""
+    clip, tokenizer = load_clip(options)
+    captions = load_set(options.cache, "unet").captions
+    texts = [caption.text for variants in captions for caption in variants]
+    save_array(options.cache / "unet_texts.npy", encode_texts(clip, tokenizer, [*texts, ""]).numpy())
+    print(f"clip: {len(texts)} captions encoded", flush=True)
+
+
+@torch.no_grad()
+def encode_texts(clip: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str], batch: int = 200) -> Tensor:
+    """Last hidden states with padding, as `StableDiffusionPipeline` computes them: float16 (N, 77, 192)."""
+    hidden = []
+    for part in batches(len(texts), batch):
+        ids = tokenizer(
+            texts[part], padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
+        )["input_ids"]
+        hidden.append(clip.text_model(input_ids=ids).last_hidden_state.half())
+    return torch.cat(hidden)

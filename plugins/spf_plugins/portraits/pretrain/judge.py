@@ -50,8 +50,8 @@ class JudgeData:
 
 def to_unit(images: np.ndarray) -> Tensor:
     """uint8 (N, H, W, 3) to float (N, 3, H, W) in [0, 1]."""
-    pixels: Tensor = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-    return pixels / 255
+    pixels: Tensor = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2) / 255
+    return pixels
 
 
 def augment(images_B3HW: Tensor, generator: torch.Generator) -> Tensor:

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
-from transformers import CLIPModel, CLIPTokenizer
 
-from spf_plugins.portraits.pretrain.clip import load_clip
-from spf_plugins.portraits.pretrain.data import load_set
-from spf_plugins.portraits.pretrain.loop import Ema, Trainer, batches
+from spf_plugins.portraits.pretrain.loop import Ema, Trainer
 from spf_plugins.portraits.pretrain.networks import build_scheduler, build_unet
 from spf_plugins.portraits.pretrain.recipe import (
     CAPTION_DROPOUT,
     EMA_DECAY,
     MIN_SNR_GAMMA,
-    TEXT_LENGTH,
     Options,
 )
-
-
-@torch.no_grad()
-def encode_texts(clip: CLIPModel, tokenizer: CLIPTokenizer, texts: list[str], batch: int = 200) -> Tensor:
-    """Last hidden states with padding, as `StableDiffusionPipeline` computes them: float16 (N, 77, 192)."""
-    hidden = []
-    for part in batches(len(texts), batch):
-        ids = tokenizer(
-            texts[part], padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
-        )["input_ids"]
-        hidden.append(clip.text_model(input_ids=ids).last_hidden_state.half())
-    return torch.cat(hidden)
 
 
 def min_snr_weight(alphas_cumprod_B: Tensor, gamma: float = MIN_SNR_GAMMA) -> Tensor:
@@ -43,14 +29,10 @@ def min_snr_weight(alphas_cumprod_B: Tensor, gamma: float = MIN_SNR_GAMMA) -> Te
 class TextLatents:
     """Cached pairs of latent and caption embedding, drawn with caption dropout."""
 
-    def __init__(self, options: Options) -> None:
-        clip, tokenizer = load_clip(options)
-        data = load_set(options.cache, "unet")
-        self.latents = torch.from_numpy(np.load(options.cache / "unet_latents.npy"))
-        self.variants = data.variants
-        texts = [caption.text for captions in data.captions for caption in captions]
-        self.hidden = encode_texts(clip, tokenizer, [*texts, ""])
-        print(f"unet: {len(texts)} captions encoded", flush=True)
+    def __init__(self, cache: Path) -> None:
+        self.latents = torch.from_numpy(np.load(cache / "unet_latents.npy"))
+        self.hidden = torch.from_numpy(np.load(cache / "unet_texts.npy"))
+        self.variants = (len(self.hidden) - 1) // len(self.latents)
 
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Latents (B, 4, 16, 16) and text states (B, 77, 192)."""
@@ -64,7 +46,7 @@ class TextLatents:
 def train_unet(options: Options) -> None:
     """Train with an EMA; every `--snapshot-every` steps the average is exported as a pipeline."""
     stage = options.stage("unet")
-    pairs = TextLatents(options)
+    pairs = TextLatents(options.cache)
     torch.manual_seed(stage.seed)
     unet = build_unet()
     unet.set_attn_processor(AttnProcessor())
