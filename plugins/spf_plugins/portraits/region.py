@@ -42,7 +42,7 @@ def _is_among(parts_NHW: Tensor, allowed: frozenset[int]) -> Tensor:
 
 
 def _limited(in_a: np.ndarray, in_other: np.ndarray, limit: float) -> np.ndarray:
-    added = in_other & ~in_a
+    added: np.ndarray = in_other & ~in_a
     room = int(max(limit * in_a.size - in_a.sum(), 0))
     if added.sum() <= room:
         return in_a | added

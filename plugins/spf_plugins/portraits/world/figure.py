@@ -6,25 +6,47 @@ from .layers import Layer
 from .spec import Portrait
 
 HAIR_COLORS = {
-    "none": "#3d1f0d", "black": "#1d181b", "brown": "#935c28", "blonde": "#ecc24a", "red": "#c8401a",
-    "gray": "#c3c7cd", "pink": "#f57fb6", "blue": "#3a63dd",
+    "none": "#3d1f0d",
+    "black": "#1d181b",
+    "brown": "#935c28",
+    "blonde": "#ecc24a",
+    "red": "#c8401a",
+    "gray": "#c3c7cd",
+    "pink": "#f57fb6",
+    "blue": "#3a63dd",
 }
 SKIN_COLORS = {"pale": "#f9d8c4", "tanned": "#e8b07a", "brown": "#b9744a", "dark": "#6a3f29"}
 CLOTHES_COLORS = {
-    "red": "#d53530", "blue": "#2b6fdc", "green": "#2f9d50", "yellow": "#f5c62c", "black": "#24262b",
-    "white": "#f5f5f3", "pink": "#ee78b3",
+    "red": "#d53530",
+    "blue": "#2b6fdc",
+    "green": "#2f9d50",
+    "yellow": "#f5c62c",
+    "black": "#24262b",
+    "white": "#f5f5f3",
+    "pink": "#ee78b3",
 }
 HAIR = {
-    "short": "HairType.SHORT_FLAT", "mohawk": "HairType.MOHAWK", "bun": "HairType.BUN", "bob": "HairType.BOB",
-    "straight": "HairType.STRAIGHT_1", "afro": "HairType.FRO", "wavy": "HairType.DREADS",
+    "short": "HairType.SHORT_FLAT",
+    "mohawk": "HairType.MOHAWK",
+    "bun": "HairType.BUN",
+    "bob": "HairType.BOB",
+    "straight": "HairType.STRAIGHT_1",
+    "afro": "HairType.FRO",
+    "wavy": "HairType.DREADS",
 }
 CLOTHES = {
-    "hoodie": "HOODIE", "t-shirt": "SHIRT_CREW_NECK", "blazer": "BLAZER_SHIRT", "overall": "OVERALL",
+    "hoodie": "HOODIE",
+    "t-shirt": "SHIRT_CREW_NECK",
+    "blazer": "BLAZER_SHIRT",
+    "overall": "OVERALL",
     "sweater": "COLLAR_SWEATER",
 }
 EYES = {"open": "EyeType.DEFAULT", "closed": "EyeType.CLOSED", "winking": "EyeType.WINK"}
 BROWS = {
-    "laughing": "RAISED_EXCITED", "smiling": "DEFAULT", "sad": "SAD_CONCERNED", "serious": "FLAT",
+    "laughing": "RAISED_EXCITED",
+    "smiling": "DEFAULT",
+    "sad": "SAD_CONCERNED",
+    "serious": "FLAT",
     "surprised": "RAISED_EXCITED",
 }
 _STROKE = 'fill="none" stroke="#220a08" stroke-width="6.5" stroke-linecap="round"'
@@ -44,13 +66,21 @@ BLUSH = "".join(
 )
 FRECKLE_COLORS = {"pale": "#a8572a", "tanned": "#7d3a14", "brown": "#5a2a10", "dark": "#22100a"}
 BLUSH_COLORS = {"pale": "#ff6f86", "tanned": "#f2566b", "brown": "#e0465f", "dark": "#c23a55"}
-ACCESSORIES = {"sunglasses": "AccessoryType.WAYFARERS", "round-glasses": "AccessoryType.ROUND",
-               "eyepatch": "AccessoryType.EYEPATCH"}
+ACCESSORIES = {
+    "sunglasses": "AccessoryType.WAYFARERS",
+    "round-glasses": "AccessoryType.ROUND",
+    "eyepatch": "AccessoryType.EYEPATCH",
+}
 FACIAL_HAIR = {"beard": "BEARD_MAGESTIC", "moustache": "MOUSTACHE_MAGNUM"}
 HEADWEAR = {"hat": ("HatType.HAT", "#33404a", 78.0), "turban": ("HatType.TURBAN", "#8a3f96", 84.0)}
 # How far a part follows the turn of the head, in units: what stands out of the face moves most.
 TURN = {
-    "eyes": -9.0, "eyebrows": -9.0, "mouth": -9.0, "nose": -13.0, "cheeks": -8.0, "accessory": -8.0,
+    "eyes": -9.0,
+    "eyebrows": -9.0,
+    "mouth": -9.0,
+    "nose": -13.0,
+    "cheeks": -8.0,
+    "accessory": -8.0,
     "facial_hair": -3.0,
 }
 
@@ -84,7 +114,7 @@ def _clothes(portrait: Portrait) -> Layer:
 
 
 def _darker(color: str) -> str:
-    return "#" + "".join(f"{int(color[i:i + 2], 16) * 3 // 4:02x}" for i in (1, 3, 5))
+    return "#" + "".join(f"{int(color[i : i + 2], 16) * 3 // 4:02x}" for i in (1, 3, 5))
 
 
 def _cheeks(portrait: Portrait) -> list[Layer]:

@@ -17,8 +17,14 @@ from .targets import PARTS, TARGETS
 __all__ = ["BACKGROUNDS", "PARTS", "counterfactual", "render", "segment", "target_region"]
 
 BACKGROUNDS = {
-    "teal": (32, 158, 150), "white": (244, 244, 242), "yellow": (248, 222, 96), "purple": (126, 82, 198),
-    "navy": (34, 46, 92), "green": (122, 190, 92), "orange": (240, 140, 52), "gray": (142, 146, 152),
+    "teal": (32, 158, 150),
+    "white": (244, 244, 242),
+    "yellow": (248, 222, 96),
+    "purple": (126, 82, 198),
+    "navy": (34, 46, 92),
+    "green": (122, 190, 92),
+    "orange": (240, 140, 52),
+    "gray": (142, 146, 152),
 }
 _VIEW = {"close-up": (222.0, 119.0), "half-length": (270.0, 141.0), "far": (344.0, 115.0)}
 _SUPERSAMPLING = 4

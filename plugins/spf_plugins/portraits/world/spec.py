@@ -13,8 +13,16 @@ from spf_core.errors import ConfigError, did_you_mean
 from .targets import TARGETS, Target
 
 __all__ = [
-    "ATTRIBUTES", "SPLITS", "TARGETS", "Portrait", "Target", "check_attribute", "check_bias", "check_target",
-    "sample_portrait", "split_of",
+    "ATTRIBUTES",
+    "SPLITS",
+    "TARGETS",
+    "Portrait",
+    "Target",
+    "check_attribute",
+    "check_bias",
+    "check_target",
+    "sample_portrait",
+    "split_of",
 ]
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
