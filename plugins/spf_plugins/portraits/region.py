@@ -42,10 +42,10 @@ def _is_among(parts_NHW: Tensor, allowed: frozenset[int]) -> Tensor:
 
 
 def _limited(in_a: np.ndarray, in_other: np.ndarray, limit: float) -> np.ndarray:
-    added: np.ndarray = in_other & ~in_a
+    added = in_other & ~in_a
     room = int(max(limit * in_a.size - in_a.sum(), 0))
     if added.sum() <= room:
-        return in_a | added
+        return np.asarray(in_a | added)
     away = np.where(added, distance_transform_edt(~in_a), np.inf)
     nearest = np.argsort(away, axis=None, kind="stable")[:room]
     result = in_a.copy()

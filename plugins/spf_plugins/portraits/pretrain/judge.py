@@ -60,7 +60,8 @@ def augment(images_B3HW: Tensor, generator: torch.Generator) -> Tensor:
     amount, noise, exposure = torch.rand(3, len(images_B3HW), 1, 1, 1, generator=generator)
     images = torch.lerp(images_B3HW, blurred, 0.6 * amount)
     images = images + 0.04 * noise * torch.randn(images.shape, generator=generator)
-    return (images * (0.96 + 0.08 * exposure)).clamp(0, 1)
+    exposed: Tensor = images * (0.96 + 0.08 * exposure)
+    return exposed.clamp(0, 1)
 
 
 def train_judges(options: Options) -> None:
