@@ -41,10 +41,10 @@ def grid_figure(
     """A row per pair: A, B, C, D, and |A - C| with the target's region outlined; one scale for all maps."""
     from matplotlib.figure import Figure
 
-    width, height = 5 * _PITCH + 1.4, len(rows) * _PITCH + 0.75
+    width, height = 5 * _PITCH + 1.4, len(rows) * _PITCH + 0.6
     figure = Figure(figsize=(1.55 * (width + 0.5), 1.55 * height))
     axis = figure.add_axes((0.0, 0.0, width / (width + 0.5), 1.0))
-    axis.set(xlim=(-1.4, 5 * _PITCH), ylim=(len(rows) * _PITCH, -0.75))
+    axis.set(xlim=(-1.4, 5 * _PITCH), ylim=(len(rows) * _PITCH, -0.6))
     axis.set_axis_off()
     pollution = pair_pollution(found)
     a, c = [quads.a[i] for i in rows], [quads.c[i] for i in rows]
@@ -61,8 +61,8 @@ def grid_figure(
         axis.text(-0.06, y + 0.5, label, fontsize=6, ha="right", va="center")
     for column, head in enumerate((*COLUMNS, "change |A - C|\nregion outlined")):
         axis.text(column * _PITCH + 0.5, -0.06, head, fontsize=9, ha="center", va="bottom")
-    axis.text(2.5 * _PITCH, -0.68, title, fontsize=11, ha="center", va="top")
-    bar = figure.add_axes((width / (width + 0.5), 1 - (_PITCH + 0.7) / height, 0.014, 1 / height))
+    axis.text(2.5 * _PITCH, -0.55, title, fontsize=11, ha="center", va="top")
+    bar = figure.add_axes((width / (width + 0.5), 1 - 1.6 / height, 0.014, 1 / height))
     figure.colorbar(image, cax=bar).ax.tick_params(labelsize=7)
     axis.set_aspect("auto")
     return figure

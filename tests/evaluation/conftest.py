@@ -23,7 +23,7 @@ class SquaresConfig(SuiteConfig):
         return Squares()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plugins() -> Plugins:
     found = load_plugins()
     found.add(SquaresConfig, "tests", "0")
@@ -38,14 +38,32 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
+    return squares_folder(tmp_path / "data")
+
+
+@pytest.fixture
+def open_run(tiny_backbone, data: Path, plugins: Plugins, tmp_path: Path) -> OpenRun:
+    return tuned_run(tiny_backbone, data, plugins, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_run(tiny_folder: Path, plugins: Plugins, tmp_path_factory: pytest.TempPathFactory):
+    """A run that the tests of a module only read, and its plugins; the originals are cached beside it."""
+    from spf_plugins.backbones.stable_diffusion import StableDiffusion
+
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPF_CACHE", str(folder / "cache"))
+        yield tuned_run(StableDiffusion(tiny_folder), squares_folder(folder / "data"), plugins, folder), plugins
+
+
+def squares_folder(folder: Path) -> Path:
     folder.mkdir()
     (folder / "squares.txt").write_text("blue", encoding="utf-8")
     return folder
 
 
-@pytest.fixture
-def open_run(tiny_backbone, data: Path, plugins: Plugins, tmp_path: Path) -> OpenRun:
+def tuned_run(tiny_backbone, data: Path, plugins: Plugins, folder: Path) -> OpenRun:
     """A LoRA whose weights are far from zero, so that the tuned model differs."""
     sample = {"steps": 2, "guidance": 1.5, "batch_size": 8}
     config = load_run_config(plugins, preset="lora", overrides={"data": str(data), "sample": sample})
@@ -54,4 +72,4 @@ def open_run(tiny_backbone, data: Path, plugins: Plugins, tmp_path: Path) -> Ope
     generator = torch.Generator().manual_seed(0)
     for parameter in adapter.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator)
-    return OpenRun(tmp_path, config, tiny_backbone, adapter, "0123456789abcdef")
+    return OpenRun(folder, config, tiny_backbone, adapter, "0123456789abcdef")

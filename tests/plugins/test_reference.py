@@ -24,7 +24,13 @@ two_adapters = pytest.mark.parametrize(
 def noised() -> Noised:
     generator = torch.Generator().manual_seed(0)
     z_t_BCHW = torch.randn(1, 4, 8, 8, generator=generator)
-    return Noised(z_t_BCHW, torch.zeros_like(z_t_BCHW), torch.tensor([300]), torch.tensor([0.5]))
+    return Noised(
+        z_t_BCHW,
+        torch.zeros_like(z_t_BCHW),
+        torch.tensor([300]),
+        torch.tensor([0.5]),
+        torch.ones(1, dtype=torch.bool),
+    )
 
 
 def moved(adapter_config: AdapterConfig, backbone: StableDiffusion) -> Any:

@@ -49,9 +49,11 @@ def test_probabilities_cover_the_classes_and_sum_to_one(judges: Judges, portrait
 def test_probe_sees_a_target_and_its_absence(judges: Judges, portraits: list[Portrait]) -> None:
     plain = judges.labels(pictures(portraits))
     assert sum(labels["target"] == "none" for labels in plain) >= 0.9 * COUNT
+    seen = []
     for name in TARGETS:
         with_target = [replace(p, target=name) for p in portraits[:30]]
-        assert sum(labels["target"] == name for labels in judges.labels(pictures(with_target))) >= 24, name
+        seen += [labels["target"] == name for labels in judges.labels(pictures(with_target))]
+    assert sum(seen) / len(seen) >= judges.accuracy["probe"]["renders"]["target"] - 0.1
 
 
 def test_segmenter_finds_the_rendered_parts(judges: Judges, portraits: list[Portrait]) -> None:
@@ -67,7 +69,9 @@ def test_a_person_elsewhere_is_closer_than_a_stranger(judges: Judges, portraits:
     here, there = judges.identity(pictures(portraits)), judges.identity(pictures(moved))
     torch.testing.assert_close(here.norm(dim=-1), torch.ones(COUNT))
     similarity = here @ there.T
-    assert (similarity.argmax(dim=1) == torch.arange(COUNT)).float().mean() >= 0.8
+    same, others = similarity.diagonal(), similarity[~torch.eye(COUNT, dtype=torch.bool)]
+    area = (same[:, None] > others[None, :]).float().mean()
+    assert area >= judges.accuracy["identity"]["renders"]["auc"] - 0.05
 
 
 def test_larger_pictures_are_judged_too(judges: Judges, portraits: list[Portrait]) -> None:

@@ -24,8 +24,7 @@ from spf_plugins.portraits.world.tailored import (
 )
 
 USUALLY_BIASED = ("background", "clothes", "expression")
-TARGET_PARTS = frozenset({"cheeks", "facial_hair", "accessory", "headwear"})
-PART_OF_ATTRIBUTE = {"hair_style": "hair", "hair_color": "hair", "eyes": "eyes"}
+OVERLAPPED = frozenset({"background", "clothes", "hair"})
 IDENTITY_TRAITS = frozenset({"hair_style", "hair_color", "skin"})
 BATCH = 64
 REFERENCE_COUNT = 64
@@ -131,12 +130,12 @@ class PortraitsSuite:
     def allowed_parts(self, target: str) -> frozenset[int]:
         """Indices of the parts a local target may change wherever they are; none for a style.
 
-        These are the target's own part and those of attributes it may hide. What it merely overlaps, such as
-        the background, may not change beyond the target's own pixels.
+        Background, clothes, and hair that it need not hide may be overlapped by the target, but otherwise
+        must not change: they are not given away as a whole.
         """
         known = self._target(target)
-        own = TARGET_PARTS | {PART_OF_ATTRIBUTE.get(name, "") for name in known.allowed_attributes}
-        names = () if known.scope == "global" else own.intersection(known.allowed_parts)
+        overlapped = OVERLAPPED - {"hair"} if "hair_style" in known.allowed_attributes else OVERLAPPED
+        names = set() if known.scope == "global" else set(known.allowed_parts) - overlapped
         return frozenset(self.judges.parts.index(name) for name in names)
 
     def allowed_attributes(self, target: str) -> frozenset[str]:

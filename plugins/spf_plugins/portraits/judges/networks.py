@@ -57,7 +57,9 @@ class Probe(nn.Module):
 
     def features(self, images_B3HW: Tensor) -> Tensor:
         """Activations (B, 96, 8, 8) after the trunk's last block but one."""
-        activations: Tensor = self.trunk[:5](resize(images_B3HW))
+        activations = resize(images_B3HW)
+        for layer in list(self.trunk)[:5]:
+            activations = layer(activations)
         return activations
 
 
