@@ -54,7 +54,8 @@ def shared_run(tiny_folder: Path, plugins: Plugins, tmp_path_factory: pytest.Tem
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPF_CACHE", str(folder / "cache"))
-        yield tuned_run(StableDiffusion(tiny_folder), squares_folder(folder / "data"), plugins, folder), plugins
+        data = squares_folder(folder / "data")
+        yield tuned_run(StableDiffusion(tiny_folder), data, plugins, folder), plugins
 
 
 def squares_folder(folder: Path) -> Path:
