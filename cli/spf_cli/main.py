@@ -1,6 +1,7 @@
 """The `spf` command. Command files import core and torch inside their functions, so that help stays fast."""
 
 import errno
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -64,6 +65,7 @@ def _root(
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; a user's mistake becomes one line on stderr and exit code 2."""
+    logging.getLogger("spf").handlers = [_Notes()]
     try:
         code = app(args=argv, prog_name="spf", standalone_mode=False)
     except SpfError as error:
@@ -80,6 +82,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     if code == INTERRUPTED:
         _fail("interrupted")
     sys.exit(code or 0)
+
+
+class _Notes(logging.Handler):
+    """Shows what the core logs as one line each, in the manner of all notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from spf_cli.render import note
+
+        note(record.levelname.lower(), "yellow", record.getMessage())
 
 
 def _usage(error: typer.TyperException) -> str:

@@ -55,7 +55,7 @@ def results_table(results: Mapping[str, Results]) -> Table:
     """Runs side by side, values with their 95 % confidence intervals."""
     first = next(iter(results.values()))
     size = f"{first['n_prompts']} prompts x {first['n_seeds']} seeds"
-    title = f"{first['label']}, {first['target']}: {size}, 95 % intervals"
+    title = f"{first['suite_label']}, {first['target']}: {size}, 95 % intervals"
     return table(title, ("measure", *results, "meaning"), result_rows(results))
 
 

@@ -112,3 +112,9 @@ def tiny(tiny_folder: Path) -> list[str]:
     """Options that put the tiny random model in the place of `mini` and keep everything short."""
     settings = (f"backbone.path={tiny_folder}", "train.batch_size=2", "train.device=cpu", "sample.steps=2")
     return [part for setting in settings for part in ("--set", setting)]
+
+
+@pytest.fixture(autouse=True)
+def piped_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test runners set COLUMNS for their own output; a user's pipe does not."""
+    monkeypatch.delenv("COLUMNS", raising=False)

@@ -1,5 +1,6 @@
 """`spf train` and what works on its runs: `spf sample` and `spf evaluate`."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -59,6 +60,20 @@ def test_a_loss_from_a_file_trains_and_its_run_can_be_opened(
     assert " pull " in trained.err
     sampled = spf("sample", out, "--prompt", "an old man", "--seeds", 1, "--out", tmp_path / "g.png")
     assert sampled.code == 0, sampled.err
+
+
+def test_captions_beyond_the_encoder_are_counted_in_one_warning(
+    spf, data: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    row = {"file_name": "0.png", "base_text": "an old man " * 40, "target_text": "wearing a hat"}
+    with (folder / "metadata.jsonl").open("a") as metadata:
+        metadata.write("\n" + json.dumps(row))
+    args = ("--data", folder, "--preset", "lora", "--out", tmp_path / "run", "--steps", 1)
+    warned = [line for line in spf("train", *args, *tiny).err.splitlines() if line.startswith("warning: ")]
+    assert len(warned) == 1
+    assert "1 of 5 captions are longer than 77 tokens" in warned[0]
 
 
 def test_resume_needs_only_the_run_and_keeps_a_finished_one(spf, run: Path) -> None:
