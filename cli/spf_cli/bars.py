@@ -82,7 +82,7 @@ class Lines:
         tenth = 10 * done // max(total, 1)
         pace = self._paces.get(stage)
         if pace is None or done < pace.first:
-            pace = self._paces[stage] = _Pace(time.monotonic(), done, 10 * (done - 1) // max(total, 1))
+            pace = self._paces[stage] = _Pace(time.monotonic(), done, 10 * max(done - 1, 0) // max(total, 1))
         if tenth > pace.tenth:
             pace.tenth = tenth
             parts = [f"{stage} {done}/{total}", format_values(values), _time_left(pace, done, total)]
