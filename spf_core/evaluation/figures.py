@@ -78,21 +78,25 @@ def leakage_figure(results: Results) -> "Figure":
         grid[j, : len(row)] = [leak.leakage.value for leak in row.values()]
     limit = max(1.0, float(np.nanmax(np.abs(grid))))
     figure = Figure(figsize=(1.0 * widest + 2.6, 0.55 * len(grid) + 0.9))
-    axis = figure.add_axes((0.14, 0.03, 0.76, 1 - 0.75 / figure.get_figheight()))
+    axis = figure.add_axes((0.18, 0.03, 0.7, 1 - 0.75 / figure.get_figheight()))
     image = axis.imshow(np.ma.masked_invalid(grid), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     for j, row in enumerate(results.leakage.values()):
         for k, (value, leak) in enumerate(row.items()):
             mark = " ●" if leak.q < SIGNIFICANT else ""
             shade = "white" if abs(grid[j, k]) > 0.6 * limit else "black"
-            text = f"{value}{mark}\n{leak.shift.value:+.0f}"
+            text = f"{value}{mark}\n{round(leak.shift.value or 0.0):+d}"
             axis.text(k, j, text, ha="center", va="center", fontsize=8, color=shade)
-    axis.set_yticks(range(len(grid)), list(results.leakage))
+    axis.set_yticks(range(len(grid)), [_attribute_label(name, results) for name in results.leakage])
     axis.set(xticks=[])
     axis.spines[:].set_visible(False)
-    bar = figure.add_axes((0.92, 0.1, 0.015, 0.7))
+    bar = figure.add_axes((0.9, 0.1, 0.015, 0.7))
     figure.colorbar(image, cax=bar, label="shift / re-seed s.d.")
     axis.set_title(_leakage_title(results), fontsize=10)
     return figure
+
+
+def _attribute_label(name: str, results: Results) -> str:
+    return f"{name}\n(may change)" if name in results.allowed_attributes else name
 
 
 def _leakage_title(results: Results) -> str:

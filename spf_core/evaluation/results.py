@@ -39,6 +39,7 @@ class Results:
     split: str
     n_prompts: int
     n_seeds: int
+    allowed_attributes: tuple[str, ...]  # those the target may change; flips leave them out
     headline: Mapping[str, Estimate]
     parts: Mapping[str, Estimate]
     leakage: Mapping[str, Mapping[str, Leak]]
@@ -54,6 +55,7 @@ class Results:
             "schema": SCHEMA,
             "suite_label": self.label,
             **{name: getattr(self, name) for name in scalars},
+            "allowed_attributes": list(self.allowed_attributes),
             **_plain(self.headline),
             "parts": _plain(self.parts),
             "flips": _plain(self.flips),

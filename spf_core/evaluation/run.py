@@ -89,6 +89,7 @@ def summarise(
         split=split,
         n_prompts=found.prompts,
         n_seeds=quads.seeds,
+        allowed_attributes=tuple(sorted(found.allowed)),
         headline=scores.headline,
         parts=scores.parts,
         leakage=leakage_matrix(found, draws),
