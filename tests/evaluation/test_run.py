@@ -39,6 +39,7 @@ def test_results_hold_scores_with_intervals_parts_and_provenance(results):
     assert content["model_hash"] == open_run.backbone.fingerprint()
     assert content["adapter_hash"] == "0123456789abcdef"
     assert content["training_bias"] == {"background": "blue"}
+    assert content["allowed_attributes"] == []
     assert set(content["bias_rise"]) == {"background=blue"}
     assert set(content["leakage"]["background"]) == {"red", "green", "blue"}
     assert set(content["flips"]) == {"tuned", "reseed"}
