@@ -21,6 +21,7 @@ ROWS = 8
 COLUMNS = ("original\nbase text", "original\ncomplete text", "tuned\ncomplete text", "tuned\nbase text")
 SIGNIFICANT = 0.05
 _PITCH = 1.05  # from one tile to the next; a tile is 1 x 1
+_STRONGEST = 3.0  # re-seed standard deviations at full colour; more looks the same
 _DPI = 150
 
 
@@ -76,7 +77,7 @@ def leakage_figure(results: Results) -> "Figure":
     grid = np.full((len(results.leakage), widest), np.nan)
     for j, row in enumerate(results.leakage.values()):
         grid[j, : len(row)] = [leak.leakage.value for leak in row.values()]
-    limit = max(1.0, float(np.nanmax(np.abs(grid))))
+    limit = float(np.clip(np.nanmax(np.abs(grid)), 1.0, _STRONGEST))
     figure = Figure(figsize=(1.0 * widest + 2.6, 0.55 * len(grid) + 0.9))
     axis = figure.add_axes((0.18, 0.03, 0.7, 1 - 0.75 / figure.get_figheight()))
     image = axis.imshow(np.ma.masked_invalid(grid), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
@@ -90,7 +91,7 @@ def leakage_figure(results: Results) -> "Figure":
     axis.set(xticks=[])
     axis.spines[:].set_visible(False)
     bar = figure.add_axes((0.9, 0.1, 0.015, 0.7))
-    figure.colorbar(image, cax=bar, label="shift / re-seed s.d.")
+    figure.colorbar(image, cax=bar, label="shift / re-seed s.d.", extend="both")
     axis.set_title(_leakage_title(results), fontsize=10)
     return figure
 
