@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
+from transformers.models.clip.modeling_clip import CLIPOutput
 
-from spf_plugins.portraits.pretrain.data import RenderedSet, load_set, save_array, to_pixels
+from spf_plugins.portraits.pretrain.data import CLASSES, load_set, save_array, to_pixels
 from spf_plugins.portraits.pretrain.loop import Trainer, batches, load_trained
 from spf_plugins.portraits.pretrain.networks import build_clip
 from spf_plugins.portraits.pretrain.recipe import TEXT_LENGTH, Options
 from spf_plugins.portraits.pretrain.tokenizer import save_tokenizer, train_tokenizer
+
+HEAD_SCALE = 10.0
 
 
 def make_tokenizer(options: Options) -> None:
@@ -43,44 +46,66 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     return ids
 
 
-def clip_logits(model: CLIPModel, ids_BL: Tensor, pixels_B3HW: Tensor) -> Tensor:
-    """Scaled cosine similarities, captions in rows: (B, B)."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = model(input_ids=ids_BL, pixel_values=pixels_B3HW)
-    logits: Tensor = output.logits_per_text.float()
-    return logits
+class LabelledClip(nn.Module):
+    """A CLIP whose two embeddings also answer, through shared linear heads, what a picture or caption says.
+
+    The contrastive loss alone is satisfied long before a small model tells hair styles apart; the heads are
+    dropped after training.
+    """
+
+    def __init__(self, clip: CLIPModel) -> None:
+        super().__init__()
+        self.clip = clip
+        self.heads = nn.ModuleList(
+            nn.Linear(clip.config.projection_dim, len(options)) for options in CLASSES.values()
+        )
+
+    def forward(self, ids_BL: Tensor, pixels_B3HW: Tensor) -> CLIPOutput:
+        """Embeddings and scaled similarities of captions and pictures."""
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output: CLIPOutput = self.clip(input_ids=ids_BL, pixel_values=pixels_B3HW)
+        return output
+
+    def label_loss(self, embedding_BD: Tensor, labels_BA: Tensor, known_BA: Tensor) -> Tensor:
+        """Cross-entropy of the labels that are known, averaged over labels."""
+        features = embedding_BD.float() * HEAD_SCALE
+        terms = [
+            F.cross_entropy(head(features), labels_BA[:, column], reduction="none")
+            for column, head in enumerate(self.heads)
+        ]
+        return (torch.stack(terms, dim=1) * known_BA).sum() / known_BA.sum().clamp(min=1)
 
 
 def train_clip(options: Options) -> None:
     """Train and checkpoint the stage."""
     tokenizer = CLIPTokenizer.from_pretrained(options.cache / "tokenizer")
     torch.manual_seed(options.stage("clip").seed)
-    model = build_clip(tokenizer)
+    model = LabelledClip(build_clip(tokenizer))
     stage, data = options.stage("clip"), load_set(options.cache, "clip")
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         index = torch.randint(len(data), (stage.batch,), generator=generator).numpy()
         variant = int(torch.randint(data.variants, (1,), generator=generator))
         texts = [data.captions[i][variant].text for i in index]
-        logits = clip_logits(model, tokenize(tokenizer, texts), to_pixels(data.images[index]))
-        return {"contrastive": contrastive_loss(logits, batch_positives(data, index, variant))}
+        labels = torch.from_numpy(data.labels[index])
+        mentioned = torch.from_numpy(np.stack([data.mention_mask(i, variant) for i in index]))
+        output = model(tokenize(tokenizer, texts), to_pixels(data.images[index]))
+        return {
+            "contrastive": contrastive_loss(output.logits_per_text.float(), positives(labels, mentioned)),
+            "image_labels": model.label_loss(output.image_embeds, labels, torch.ones_like(mentioned)),
+            "text_labels": model.label_loss(output.text_embeds, labels, mentioned),
+        }
 
     Trainer(model, stage, options).run(loss_of)
     cache_texts(options)
 
 
-def batch_positives(data: RenderedSet, index: np.ndarray, variant: int) -> Tensor:
-    """`positives` for caption number `variant` of each portrait in `index`."""
-    mentioned = np.stack([data.mention_mask(i, variant) for i in index])
-    return positives(torch.from_numpy(data.labels[index]), torch.from_numpy(mentioned))
-
-
 def load_clip(options: Options) -> tuple[CLIPModel, CLIPTokenizer]:
     """The trained CLIP, frozen."""
     tokenizer = CLIPTokenizer.from_pretrained(options.cache / "tokenizer")
-    model = build_clip(tokenizer)
+    model = LabelledClip(build_clip(tokenizer))
     load_trained(model, options.cache, "clip")
-    return model, tokenizer
+    return model.clip, tokenizer
 
 
 def cache_texts(options: Options) -> None:
