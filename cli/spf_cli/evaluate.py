@@ -27,6 +27,10 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAME", help="World to evaluate in.", show_default="the one of the data"),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Target to judge.", show_default="the one of the data"),
+    ] = None,
     split: Annotated[Split, typer.Option(help="[bold]dev[/] while choosing settings.")] = Split.TEST,
     device: Device = DeviceName.AUTO,
 ) -> None:
@@ -46,6 +50,7 @@ def evaluate(
             opened,
             plugins,
             suite=suite,
+            target=target,
             prompts=prompts,
             seeds=seeds,
             split=split.value,
