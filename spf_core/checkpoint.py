@@ -121,12 +121,12 @@ def _readable_disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-            raise RunError(
-                f"no space left on the disk of '{path}'; what was saved before is intact. "
-                "Free space and use --resume"
-            ) from error
-        raise
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        reason = "no space left on the disk of" if full else f"{' '.join(str(error).split())}: could not write"
+        raise RunError(
+            f"{reason} '{path}'; what was saved before is intact. "
+            f"{'Free space' if full else 'Mend that'} and use --resume"
+        ) from error
 
 
 def _flatten(optimizer: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:

@@ -98,7 +98,7 @@ class CheckpointSection(Section):
 class SampleSection(Section):
     """Sampling: the pictures during training and the defaults of `spf sample` and `spf evaluate`."""
 
-    every: int = Field(0, ge=0, description="optimizer steps between sample grids; 0 draws none")
+    every: int = Field(200, ge=0, description="optimizer steps between sample grids; 0 draws none")
     prompts: int = Field(4, ge=1, description="training texts drawn in each grid")
     steps: int = Field(20, ge=1, description="sampler steps")
     guidance: float = Field(3.0, ge=0, description="classifier-free guidance scale")

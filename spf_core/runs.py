@@ -32,6 +32,8 @@ def pick_device(name: str) -> torch.device:
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(device for device in ("cuda", "mps", "cpu") if available[device])
+    if name not in available:
+        raise ConfigError(f"unknown device '{name}'; choose auto, {', '.join(available)}")
     if not available[name]:
         raise ConfigError(f"device '{name}' is not available here; use --set train.device=auto")
     return torch.device(name)

@@ -17,6 +17,7 @@ USER_FAULT = 2
 _DISK_FAULTS = {
     errno.ENOSPC: "free some space and run the command again",
     errno.EDQUOT: "free some space and run the command again",
+    errno.EFBIG: "choose a place that takes larger files",
     errno.EACCES: "choose a place that you may read and write",
     errno.EPERM: "choose a place that you may read and write",
     errno.EROFS: "choose a place that can be written",

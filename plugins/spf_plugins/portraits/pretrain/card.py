@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from spf_plugins.portraits.pretrain.loop import checkpoint_path, load_tensors
 from spf_plugins.portraits.pretrain.recipe import SETS, STAGES, Options
 
 CARD = """\
@@ -33,7 +32,8 @@ images in all, and the *novel* ones never.
 ## Training
 AdamW, cosine decay, bfloat16 autocast, seed 0, on two CPU cores. Noise prediction on SD1.5's scaled-linear
 schedule, min-SNR weight (gamma 5), 10 % empty captions, EMA 0.999. Losses are running means at the last
-step. The UNet reached the end of a cosine over 2,600 steps and was then resumed to 5,600: a warm restart.
+step. Beside the contrastive loss, linear heads read every captioned attribute from both embeddings of the
+small CLIP: without them its text tower kept colours and forgot hair styles. They are dropped afterwards.
 
 | stage | steps | batch | losses |
 |---|---|---|---|
@@ -46,8 +46,8 @@ step. The UNet reached the end of a cosine over 2,600 steps and was then resumed
 on {two_seeds_agree:.1%} of the attributes; the same seed gives the same picture (largest difference
 {same_seed_max_difference:.0e}).
 
-| attribute | read as captioned | probe on held-out renders | probe on reconstructions |
-|---|---|---|---|
+| attribute | read as captioned | zero-shot by mini-CLIP | probe on renders | probe on reconstructions |
+|---|---|---|---|---|
 {attributes}
 
 How often the base model shows a target that the prompt asks for ({target_seen_without_asking:.1%} of the
@@ -73,20 +73,22 @@ def write_card(options: Options, bars: Mapping[str, Any]) -> None:
     """Fill in and write `README.md`."""
     judged = json.loads((options.weights / "judges" / "config.json").read_text(encoding="utf-8"))["accuracy"]
     probe, segmenter = judged["probe"], judged["segmenter"]["renders"]
+    columns = (bars["accuracy"], bars["zero_shot"], probe["renders"], probe["reconstructions"])
     attributes = (
-        f"| {name} | {value:.1%} | {probe['renders'][name]:.1%} | {probe['reconstructions'][name]:.1%} |"
-        for name, value in bars["accuracy"].items()
+        f"| {name} | " + " | ".join(f"{column[name]:.1%}" for column in columns) + " |"
+        for name in bars["accuracy"]
     )
     targets = (
         f"| {name} | {hit['group']} | {hit['hit_rate']:.0%} |" for name, hit in bars["target_hits"].items()
     )
+    training = json.loads((options.weights / "mini" / "training.json").read_text(encoding="utf-8"))
     text = CARD.format(
         **bars,
         verdict="met" if bars["meets_bars"] else "not met",
         **segmenter,
         **judged["identity"]["renders"],
         sets="\n".join(describe_set(plan.name, plan.count * plan.views, plan.target_rate) for plan in SETS),
-        stages="\n".join(describe_stage(name, options) for name in STAGES),
+        stages="\n".join(describe_stage(name, training[name]) for name in STAGES),
         attributes="\n".join(attributes),
         targets="\n".join(targets),
         heldout=judged["portraits"],
@@ -99,8 +101,7 @@ def describe_set(name: str, count: int, rate: float) -> str:
     return f"- `{name}`: {count:,} portraits, {rate:.0%} of them with a target"
 
 
-def describe_stage(name: str, options: Options) -> str:
-    """A table row from the stage's checkpoint."""
-    _, metadata = load_tensors(checkpoint_path(options.cache, name))
+def describe_stage(name: str, metadata: Mapping[str, str]) -> str:
+    """A table row from what the stage left behind."""
     losses = ", ".join(f"{key} {value}" for key, value in sorted(metadata.items()) if key != "step")
     return f"| {name} | {metadata['step']} | {STAGES[name].batch} | {losses} |"

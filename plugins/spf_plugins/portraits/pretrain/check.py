@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
+from transformers import CLIPModel
 
 from spf_plugins.portraits.judges.load import Judges, load_judges
 from spf_plugins.portraits.pretrain.card import write_card
 from spf_plugins.portraits.pretrain.loop import batches
 from spf_plugins.portraits.pretrain.recipe import GUIDANCE, RESOLUTION, SAMPLER_STEPS, Options
+from spf_plugins.portraits.pretrain.zero_shot import zero_shot_accuracy
 from spf_plugins.portraits.world.captions import describe
 from spf_plugins.portraits.world.spec import ATTRIBUTES, TARGETS, Portrait, sample_portrait
 
@@ -29,7 +31,8 @@ def run_check(options: Options) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     judges = load_judges(options.weights / "judges")
-    bars = measure_bars(pipeline, judges)
+    clip = CLIPModel.from_pretrained(folder / "clip")
+    bars = measure_bars(pipeline, judges) | {"zero_shot": zero_shot_accuracy(clip, pipeline.tokenizer)}
     temporary = folder / "bars.tmp"
     temporary.write_text(json.dumps(bars, indent=2) + "\n", encoding="utf-8")
     temporary.replace(folder / "bars.json")

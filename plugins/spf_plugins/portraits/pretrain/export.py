@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTextModel
 
 from spf_plugins.portraits.pretrain.clip import load_clip
-from spf_plugins.portraits.pretrain.loop import load_tensors, load_trained
+from spf_plugins.portraits.pretrain.loop import checkpoint_path, load_tensors, load_trained
 from spf_plugins.portraits.pretrain.networks import build_scheduler, build_unet
-from spf_plugins.portraits.pretrain.recipe import RESOLUTION, Options
+from spf_plugins.portraits.pretrain.recipe import RESOLUTION, STAGES, Options
 from spf_plugins.portraits.pretrain.tokenizer import save_tokenizer
 from spf_plugins.portraits.pretrain.vae import load_vae
 
@@ -38,6 +38,17 @@ def export_all(options: Options) -> None:
     unet = build_unet()
     load_trained(unet, options.cache, "unet", kind="ema")
     export_pipeline(options, unet, options.weights / "mini")
+    record_training(options, options.weights / "mini" / "training.json")
+
+
+def record_training(options: Options, path: Path) -> None:
+    """Write steps and last losses of every stage, for the model card."""
+    stages = {
+        name: load_tensors(checkpoint)[1]
+        for name in STAGES
+        if (checkpoint := checkpoint_path(options.cache, name)).exists()
+    }
+    path.write_text(json.dumps(stages, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def export_pipeline(options: Options, unet: UNet2DConditionModel, folder: Path) -> None:
