@@ -122,7 +122,9 @@ def _readable_disk_errors(path: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        reason = "no space left on the disk of" if full else f"{' '.join(str(error).split())}: could not write"
+        reason = (
+            "no space left on the disk of" if full else f"{' '.join(str(error).split())}: could not write"
+        )
         raise RunError(
             f"{reason} '{path}'; what was saved before is intact. "
             f"{'Free space' if full else 'Mend that'} and use --resume"
