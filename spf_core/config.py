@@ -29,6 +29,7 @@ from spf_core.errors import ConfigError, did_you_mean
 from spf_core.merging import SLOTS as SLOTS
 from spf_core.merging import merge, parse_assignment, read_yaml
 from spf_core.plugins import Plugins
+from spf_core.validation import explain
 
 DEFAULT_PRESET = "spf"
 _SLOT_OF_KIND = {kind: slot for slot, kind in SLOTS.items()}
@@ -211,7 +212,7 @@ def resolve(raw: Mapping[str, Any], plugins: Plugins) -> RunConfig:
     try:
         return RunConfig.model_validate(ready)
     except ValidationError as error:
-        raise ConfigError(_explain(error, "", RunConfig)) from None
+        raise ConfigError(explain(error, "", RunConfig)) from None
 
 
 def parse_component(plugins: Plugins, kind: str, value: Any, place: str) -> Component:
@@ -224,7 +225,7 @@ def parse_component(plugins: Plugins, kind: str, value: Any, place: str) -> Comp
     try:
         return config.model_validate(options)
     except ValidationError as error:
-        raise ConfigError(_explain(error, place, config)) from None
+        raise ConfigError(explain(error, place, config)) from None
 
 
 def _parse_loss(plugins: Plugins, name: str, options: Any) -> Component:
@@ -267,26 +268,3 @@ def _refuse_unknown_keys(raw: Mapping[str, Any]) -> None:
         if key not in RunConfig.model_fields:
             keys = ", ".join(RunConfig.model_fields)
             raise ConfigError(f"unknown key '{key}'.{did_you_mean(key, RunConfig.model_fields)} Keys: {keys}")
-
-
-def _explain(error: ValidationError, place: str, model: type[BaseModel]) -> str:
-    """The first finding as `path: message`, with a suggestion for a misspelt key."""
-    first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in ([place] if place else []) + list(first["loc"]))
-    where = f"{path}: " if path else ""
-    if first["type"] == "extra_forbidden":
-        key, fields = str(first["loc"][-1]), _fields_at(model, first["loc"][:-1])
-        return f"{where}unknown option '{key}'.{did_you_mean(key, fields)} Options: {', '.join(fields)}"
-    if first["type"] == "missing":
-        return f"{where}is required"
-    if first["type"] == "value_error":
-        return f"{where}{first['ctx']['error']}"
-    return f"{where}{first['msg']} (got {first['input']!r})"
-
-
-def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
-    for part in path:
-        annotation = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
-    return list(model.model_fields)

@@ -24,6 +24,10 @@ class RunError(SpfError):
     """A run folder, checkpoint or weights file cannot be used."""
 
 
+class InterruptedRunError(RunError):
+    """Ctrl-C while a run trained; its state is saved."""
+
+
 class NonFiniteError(RunError):
     """A loss term became NaN or infinite; training stopped before the weights were touched."""
 

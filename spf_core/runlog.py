@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
             except ValueError:
                 break
     return lines
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Let `peak_memory_mib` count from now on, where the system allows it (CUDA, and processes on Linux)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_memory_mib(device: torch.device) -> float:

@@ -24,7 +24,7 @@ from spf_core.checkpoint import (
 )
 from spf_core.config import RunConfig
 from spf_core.data import Row, read_folder
-from spf_core.errors import ConfigError, NonFiniteError, RunError
+from spf_core.errors import ConfigError, InterruptedRunError, NonFiniteError, RunError
 from spf_core.interfaces import Adapter, Backbone, StepState
 from spf_core.order import generator_of_step, rows_of_step
 from spf_core.plugins import Plugins
@@ -42,7 +42,7 @@ def train(
 ) -> None:
     """Train the run to its end; resuming continues bit-identically from the newest checkpoint.
 
-    Raises SpfError kinds. Ctrl-C saves a checkpoint and raises RunError that says how to resume.
+    Raises SpfError kinds. Ctrl-C saves a checkpoint and raises InterruptedRunError, which says how to resume.
     """
     rows = _rows(config)
     _prepare_folder(config, run, resume)
@@ -243,7 +243,7 @@ def _saved_on_interrupt(trainer: Trainer) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         trainer.save()
-        raise RunError(
+        raise InterruptedRunError(
             f"interrupted; step {trainer.step} is saved. "
             f"Continue with: spf train --resume --out {trainer.run}"
         ) from None

@@ -12,6 +12,7 @@ from spf_core.evaluation.purity import Floats
 from spf_core.evaluation.results import Results
 from spf_core.evaluation.scores import pair_pollution
 from spf_core.interfaces import Quadruples, Suite
+from spf_core.sampling import save_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +35,13 @@ def write_figures(out: Path, results: Results, quads: Quadruples, found: Measure
     _save(out / "grid.png", lambda: grid_figure(f"{name}: rows evenly spread", spread, quads, found, suite))
     _save(out / "worst.png", lambda: grid_figure(f"{name}: worst by SPI", worst, quads, found, suite))
     _save(out / "leakage.png", lambda: leakage_figure(results))
+
+
+def keep_images(out: Path, quads: Quadruples, count: int) -> None:
+    """Write A and C of the first `count` prompts, first seed: images/original-000.png, tuned-000.png, ..."""
+    for role, images in (("original", quads.a), ("tuned", quads.c)):
+        for number, image in enumerate(images[: count * quads.seeds : quads.seeds]):
+            save_png(image, out / "images" / f"{role}-{number:03d}.png", {})
 
 
 def grid_figure(

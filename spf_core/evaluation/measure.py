@@ -24,15 +24,13 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """Per-pair numbers, N = prompts x seeds prompt-major.
+class PairNumbers:
+    """The per-pair numbers that scores are made of, N = prompts x seeds prompt-major.
 
     `tuned` compares A with C and `prompted` A with B outside the target's region, `base` A with D everywhere.
-    `tau` holds the target's probability in A, B, C and D; `probabilities` those of attributes, N x K, in A, C
-    and A2; `captioned` is the value index that the base text names, or -1.
+    `tau` holds the target's probability in A, B, C and D, `tau_ref` its mean over real examples.
     """
 
-    target: str
     prompts: int
     parts: Mapping[str, str]  # metric -> part of pollution
     tuned: Comparison
@@ -41,11 +39,22 @@ class Measurements:
     floor: Mapping[str, float]
     tau: Mapping[str, Floats]
     tau_ref: float
+    region_share: Floats
+
+
+@dataclass(frozen=True)
+class Measurements(PairNumbers):
+    """All that was measured.
+
+    `probabilities` are those of attributes, N x K, in A, C and A2; `captioned` is the value index that the
+    base text names, or -1.
+    """
+
+    target: str
     attributes: Mapping[str, tuple[str, ...]]
     allowed: frozenset[str]
     probabilities: Mapping[str, Mapping[str, Floats]]
     captioned: Mapping[str, NDArray[np.int64]]
-    region_share: Floats
 
 
 def measure(suite: Suite, metrics: Mapping[str, Metric], quads: Quadruples) -> Measurements:

@@ -20,6 +20,7 @@ from spf_core.evaluation.statistics import Estimate
 from spf_core.interfaces import Quadruples
 
 SCHEMA = 1
+DIGITS = 9  # of per-pair numbers: scores computed from the rows are those of results.json
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy")
 
 
@@ -29,7 +30,8 @@ class Results:
 
     `headline` holds at least sps, effect, spi, delta_spi, rec, hit_rate, hit_rate_original and base_leak;
     `parts` the calibrated pollution p_k of A to C; `flips` the shares of captioned attributes that change
-    from A to C (`tuned`) and from A to A' (`reseed`); `provenance` hashes, seeds, options and versions.
+    from A to C (`tuned`) and from A to A' (`reseed`); `calibration` what turns the rows of pairs.jsonl into
+    scores; `provenance` hashes, seeds, options and versions.
     """
 
     label: str
@@ -46,6 +48,7 @@ class Results:
     flips: Mapping[str, Estimate]
     bias_rise: Mapping[str, Rise]
     caption_accuracy: Mapping[str, Estimate]
+    calibration: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -62,6 +65,7 @@ class Results:
             "bias_rise": _plain(self.bias_rise),
             "caption_accuracy": _plain(self.caption_accuracy),
             "leakage": {name: _plain(row) for name, row in self.leakage.items()},
+            "calibration": dict(self.calibration),
             **self.provenance,
         }
 
@@ -120,4 +124,4 @@ def _labels(found: Measurements, role: str, i: int) -> dict[str, str]:
 
 
 def _number(value: float) -> float | None:
-    return None if math.isnan(value) else round(float(value), 6)
+    return None if math.isnan(value) else round(float(value), DIGITS)

@@ -6,7 +6,7 @@ from typing import Any
 
 from spf_core.config import SampleSection
 from spf_core.errors import ConfigError, RunError
-from spf_core.evaluation.figures import write_figures
+from spf_core.evaluation.figures import keep_images, write_figures
 from spf_core.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
 from spf_core.evaluation.measure import Measurements, measure
 from spf_core.evaluation.quadruples import generate
@@ -32,12 +32,14 @@ def evaluate(
     seed: int = 0,
     sample: SampleSection | None = None,
     out: Path,
+    keep: int = 0,
     progress: Progress = silent,
 ) -> Results:
     """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl and figures.
 
     `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
-    options. Raises ConfigError for an unknown target or a count below 1, RunError when `out` is not empty.
+    options. Of the first `keep` prompts, A and C are kept as pictures in images/. Raises ConfigError for an
+    unknown target or a count below 1, RunError when `out` is not empty.
     """
     _check(prompts, seeds, out)
     subject = find_subject(run.config.data, plugins, suite=suite, target=target)
@@ -60,6 +62,7 @@ def evaluate(
     results = summarise(subject, quads, found, split=split, provenance=provenance)
     out.mkdir(parents=True, exist_ok=True)
     write_figures(out, results, quads, found, subject.suite)
+    keep_images(out, quads, keep)
     write_results(out, results, pair_rows(quads, found))
     progress("judging", 1, 1)
     return results
@@ -96,6 +99,7 @@ def summarise(
         flips={name: estimate(draws.mean(values)) for name, values in changed.items()},
         bias_rise=bias_rises(found, subject.bias, draws),
         caption_accuracy={name: estimate(draws.mean(values)) for name, values in followed.items()},
+        calibration={"tau_ref": found.tau_ref, "floor": dict(found.floor), "parts": dict(found.parts)},
         provenance=provenance,
     )
 

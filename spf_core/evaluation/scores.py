@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spf_core.evaluation.measure import Comparison, Measurements
+from spf_core.evaluation.measure import Comparison, Measurements, PairNumbers
 from spf_core.evaluation.purity import PARTS, Floats, calibrated, delta_spi, effect, rec, spi, sps
-from spf_core.evaluation.statistics import Bootstrap, Estimate, estimate
+from spf_core.evaluation.statistics import Bootstrap, Estimate, Replicates, estimate
 
 SEEN = 0.5
 
@@ -20,8 +20,27 @@ class Scores:
     parts: Mapping[str, Estimate]
 
 
-def score(found: Measurements, draws: Bootstrap) -> Scores:
+@dataclass(frozen=True)
+class ScoreReplicates:
+    """The same as arrays over `Replicates`: the sample's own score first."""
+
+    headline: Mapping[str, Floats]
+    parts: Mapping[str, Floats]
+
+    @property
+    def estimates(self) -> Scores:
+        """Values with their intervals."""
+        groups = (self.headline, self.parts)
+        return Scores(*({name: estimate(values) for name, values in group.items()} for group in groups))
+
+
+def score(found: PairNumbers, draws: Bootstrap) -> Scores:
     """SPS, effect, SPI and the rest; every ratio is recomputed inside each bootstrap replicate."""
+    return score_replicates(found, draws).estimates
+
+
+def score_replicates(found: PairNumbers, draws: Replicates) -> ScoreReplicates:
+    """Every score of the sample and of each replicate."""
     tuned, prompted, base = (
         pollution(comparison, found, draws) for comparison in (found.tuned, found.prompted, found.base)
     )
@@ -41,13 +60,10 @@ def score(found: Measurements, draws: Bootstrap) -> Scores:
         "spi_original": pollution_b,
         "region_share": draws.mean(found.region_share),
     }
-    return Scores(
-        headline={name: estimate(replicates) for name, replicates in values.items()},
-        parts={part: estimate(replicates) for part, replicates in tuned.items()},
-    )
+    return ScoreReplicates(values, tuned)
 
 
-def pollution(comparison: Comparison, found: Measurements, draws: Bootstrap) -> dict[str, Floats]:
+def pollution(comparison: Comparison, found: PairNumbers, draws: Replicates) -> dict[str, Floats]:
     """Replicates of p_k for each part; several metrics of one part are averaged."""
     by_part: dict[str, list[Floats]] = {}
     for name, distances in comparison.distances.items():

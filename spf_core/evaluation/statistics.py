@@ -1,5 +1,6 @@
-"""Uncertainty: the cluster bootstrap over prompts and sign-flip tests. Numpy and scipy only."""
+"""Uncertainty: the cluster bootstrap over prompts, sign-flip and exchange tests. Numpy and scipy only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,17 +24,15 @@ class Estimate:
         return {"value": self.value, "ci": list(self.ci)}
 
 
-class Bootstrap:
-    """Resamples prompts with all their seeds; one set of draws serves every statistic, so they vary jointly.
+class Replicates:
+    """Weights of prompts: the sample itself in row 0, one replicate of it in every other row.
 
-    Means come as 1 + resamples numbers: first that of the sample itself, then one per replicate. A ratio or
-    score computed from such arrays is thereby recomputed inside each replicate.
+    Means come as 1 + resamples numbers. A ratio or score computed from such arrays is thereby recomputed
+    inside each replicate.
     """
 
-    def __init__(self, prompts: int, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        drawn = rng.multinomial(prompts, np.full(prompts, 1.0 / prompts), size=resamples)
-        self.weights_RP: Floats = np.vstack([np.ones(prompts), drawn]).astype(np.float64)
+    def __init__(self, weights_RP: ArrayLike) -> None:
+        self.weights_RP: Floats = np.asarray(weights_RP, np.float64)
 
     def mean(self, values: ArrayLike) -> Floats:
         """Mean of N = prompts x seeds prompt-major values, NaN left out; NaN where none is left."""
@@ -47,6 +46,51 @@ class Bootstrap:
         """Standard deviation of the values, NaN left out."""
         array = np.asarray(values, np.float64)
         return np.sqrt(np.maximum(self.mean(array**2) - self.mean(array) ** 2, 0.0))
+
+
+class Bootstrap(Replicates):
+    """Resamples prompts with all their seeds; one set of draws for all statistics lets them vary jointly."""
+
+    def __init__(self, prompts: int, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        drawn = rng.multinomial(prompts, np.full(prompts, 1.0 / prompts), size=resamples)
+        super().__init__(np.vstack([np.ones(prompts), drawn]))
+
+
+class Exchanges:
+    """Two arms of the same prompts, laid one after the other; each replicate exchanges some prompts' arms.
+
+    `first` and `second` weight the 2 x prompts values into either arm. All exchanges are made when there are
+    no more than `resamples`, otherwise that many at random.
+    """
+
+    def __init__(self, prompts: int, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
+        if 2**prompts <= resamples:
+            swapped_RP = np.arange(2**prompts)[:, None] >> np.arange(prompts) & 1
+        else:
+            drawn = np.random.default_rng(seed).integers(0, 2, (resamples, prompts))
+            swapped_RP = np.vstack([np.zeros(prompts, np.int64), drawn])
+        self.first = Replicates(np.hstack([1 - swapped_RP, swapped_RP]))
+        self.second = Replicates(np.hstack([swapped_RP, 1 - swapped_RP]))
+
+
+def exchange_p(differences_R: ArrayLike) -> float | None:
+    """Two-sided p of a difference between the arms of `Exchanges`; None where it does not apply."""
+    found = np.abs(np.asarray(differences_R, np.float64))
+    if np.isnan(found[0]):
+        return None
+    return float(np.mean(~(found < found[0] - 1e-12)))
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """Holm-adjusted p values of one family; what is None takes no part."""
+    known = sorted((value, place) for place, value in enumerate(p) if value is not None)
+    adjusted: list[float | None] = [None] * len(p)
+    highest = 0.0
+    for rank, (value, place) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - rank) * value))
+        adjusted[place] = highest
+    return adjusted
 
 
 def estimate(replicates: ArrayLike, level: float = 0.95) -> Estimate:
