@@ -15,13 +15,16 @@ from spf_core.progress import Progress as Listener
 
 
 @contextmanager
-def progress_bars() -> Iterator[Listener]:
-    """Yield a listener that draws bars on stderr, or prints lines where stderr is not a terminal."""
+def progress_bars(*, transient: bool = False) -> Iterator[Listener]:
+    """Yield a listener that draws bars on stderr, or prints lines where stderr is not a terminal.
+
+    `transient` bars vanish at the end.
+    """
     target = console(stderr=True)
     if not target.is_terminal:
         yield Lines(target)
         return
-    with Bars(target) as bars:
+    with Bars(target, transient=transient) as bars:
         yield bars
 
 
@@ -37,7 +40,7 @@ def prefixed(listener: Listener, prefix: str) -> Listener:
 class Bars(Progress):
     """One bar for each stage with the time left, and the newest values on a line below."""
 
-    def __init__(self, target: Console) -> None:
+    def __init__(self, target: Console, *, transient: bool = False) -> None:
         columns = (
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -46,7 +49,7 @@ class Bars(Progress):
         )
         self._stages: dict[str, TaskID] = {}
         self._values = ""
-        super().__init__(*columns, console=target)
+        super().__init__(*columns, console=target, transient=transient)
 
     def __call__(self, stage: str, done: int, total: int, **values: float) -> None:
         """Move the bar of `stage`; a stage that starts again gets a fresh bar."""

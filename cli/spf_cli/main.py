@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from spf_cli import config, data, demo, evaluate, plugins, sample, train
+from spf_cli import benchmark, config, data, demo, evaluate, plugins, sample, train
 from spf_cli.options import show_help
 from spf_core.errors import SpfError
 
@@ -38,6 +38,7 @@ app.command("demo", rich_help_panel="Start here")(demo.demo)
 app.command("train", rich_help_panel="Work")(train.train)
 app.command("sample", rich_help_panel="Work")(sample.sample)
 app.command("evaluate", rich_help_panel="Work")(evaluate.evaluate)
+app.command("benchmark", rich_help_panel="Work")(benchmark.benchmark)
 app.add_typer(data.app, name="data", rich_help_panel="Look and prepare")
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Look and prepare")
 app.add_typer(config.app, name="config", rich_help_panel="Look and prepare")

@@ -1,0 +1,130 @@
+"""`spf benchmark`: presets x targets x training seeds, from one file into tables."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spf_cli.options import OUTPUT, Device, DeviceName
+
+if TYPE_CHECKING:
+    from spf_core.benchmark.plan import Cell
+    from spf_core.benchmark.runner import Outcome
+    from spf_core.benchmark.spec import BenchmarkSpec
+    from spf_core.plugins import Plugins
+    from spf_core.progress import Progress
+
+
+def benchmark(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="What to compare.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything.", rich_help_panel=OUTPUT)],
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="TARGET/PRESET", help="Run these cells only; [cyan]*[/] matches anything."),
+    ] = None,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Rebuild the tables from the cells that are finished.")
+    ] = False,
+    device: Device = DeviceName.AUTO,
+) -> None:
+    """Train and evaluate every preset on every target, and write tables with confidence intervals.
+
+    Run it again to continue where it stopped. The same command may run several times at once, also on
+    several machines that share the folder: each takes the cells that nobody works on.
+    """
+    from spf_cli.loading import load
+    from spf_core.benchmark.folder import open_folder
+    from spf_core.benchmark.plan import build_suite
+    from spf_core.benchmark.runner import missing_cells
+    from spf_core.benchmark.spec import read_benchmark
+
+    spec = read_benchmark(file)
+    plugins = load(spec.plugins)
+    if report_only:
+        build_suite(spec, plugins)
+        open_folder(out, spec, create=False)
+    else:
+        outcome = _run(spec, file, out, plugins, device, only)
+        _refuse_failures(outcome)
+        if missing_cells(spec, out):
+            _say_what_is_missing(outcome, spec, file, out)
+            return
+    _report(spec, out)
+
+
+def _run(
+    spec: "BenchmarkSpec", file: Path, out: Path, plugins: "Plugins", device: str, only: str | None
+) -> "Outcome":
+    from spf_core.benchmark.runner import run_benchmark
+    from spf_core.errors import InterruptedRunError, RunError
+
+    try:
+        return run_benchmark(spec, out, plugins, watch=_watch(out), device=device, only=only)
+    except (InterruptedRunError, KeyboardInterrupt):
+        command = f"spf benchmark {file} --out {out}"
+        raise RunError(f"interrupted; what is done is kept. Continue with: {command}") from None
+
+
+def _watch(out: Path) -> "Callable[[Cell], AbstractContextManager[Progress]]":
+    """Bars while a cell runs, one line when it is finished."""
+    from spf_cli.bars import prefixed, progress_bars
+
+    @contextmanager
+    def watch(cell: "Cell") -> "Iterator[Progress]":
+        started = time.monotonic()
+        with progress_bars(transient=True) as progress:
+            yield prefixed(progress, cell.name)
+        _say_finished(cell, out, time.monotonic() - started)
+
+    return watch
+
+
+def _say_finished(cell: "Cell", out: Path, seconds: float) -> None:
+    from datetime import timedelta
+
+    from spf_cli.render import show
+    from spf_cli.results import interval, read_results
+
+    found = read_results(cell.evaluation(out))
+    shown = {"SPS": "sps", "hit": "hit_rate", "leak": "base_leak"}
+    scores = "  ".join(f"{title} {interval(found[name])}" for title, name in shown.items())
+    show(f"{cell.name}  {scores}  {timedelta(seconds=round(seconds))}")
+
+
+def _refuse_failures(outcome: "Outcome") -> None:
+    from spf_core.errors import RunError
+
+    if outcome.failed:
+        cell, error = next(iter(outcome.failed.items()))
+        others = f" ({len(outcome.failed) - 1} more cells failed)" if len(outcome.failed) > 1 else ""
+        raise RunError(f"cell {cell.name}: {error}{others}")
+
+
+def _say_what_is_missing(outcome: "Outcome", spec: "BenchmarkSpec", file: Path, out: Path) -> None:
+    from spf_core.benchmark.runner import missing_cells
+
+    for cell, process in outcome.elsewhere.items():
+        typer.echo(f"{cell.name} is left to {process}")
+    typer.echo(f"{len(missing_cells(spec, out))} cells are not finished; tables are written when all are")
+    typer.echo(f"continue with, or wait and then: spf benchmark {file} --out {out}")
+
+
+def _report(spec: "BenchmarkSpec", out: Path) -> None:
+    from spf_cli.render import show, table
+    from spf_cli.results import interval
+    from spf_core.benchmark.page import REPORT_FILE
+    from spf_core.benchmark.report import write_report
+
+    results = write_report(spec, out)
+    shown = {"SPS": "sps", "E": "effect", "SPI": "spi", "hit": "hit_rate", "leak": "base_leak"}
+    rows = [
+        (f"{target}/{name}", *(interval(row[measure]) for measure in shown.values()))
+        for target, found in results["targets"].items()
+        for name, row in found["presets"].items()
+    ]
+    show(
+        table(f"{results['suite_label']}, 95 % intervals", ("", *shown), rows), f"report: {out / REPORT_FILE}"
+    )

@@ -1,0 +1,1 @@
+"""Presets x targets x training seeds, from one file into tables."""

@@ -1,0 +1,161 @@
+"""Scores pooled over training seeds, and how presets compare on the same prompts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spf_core.benchmark.collect import Finished
+from spf_core.benchmark.pooling import join
+from spf_core.benchmark.spec import PresetEntry
+from spf_core.evaluation.purity import Floats
+from spf_core.evaluation.scores import ScoreReplicates, score_replicates
+from spf_core.evaluation.statistics import Bootstrap, Estimate, Exchanges, estimate, exchange_p, holm
+
+COMPARED = ("sps", "spi", "effect")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A preset on a target: its finished cells, one per training seed, and their pooled scores."""
+
+    entry: PresetEntry
+    cells: tuple[Finished, ...]
+    scores: ScoreReplicates
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Training seeds."""
+        return tuple(each.cell.seed for each in self.cells)
+
+    def measure(self, name: str) -> Floats:
+        """Replicates of a headline score, or of a part of pollution."""
+        return self.scores.headline[name] if name in self.scores.headline else self.scores.parts[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """Scores with intervals and costs, the latter as means over training seeds (memory: the highest)."""
+        found, costs = self.scores.estimates, [each.cost for each in self.cells]
+        steps, seconds = sum(cost.steps for cost in costs), sum(cost.seconds for cost in costs)
+        return {
+            "preset": self.entry.preset,
+            "set": list(self.entry.assignments),
+            **{name: value.to_json() for name, value in found.headline.items()},
+            "parts": {name: value.to_json() for name, value in found.parts.items()},
+            "n_prompts": self.cells[0].results["n_prompts"],
+            "n_seeds": self.cells[0].results["n_seeds"],
+            "training_seeds": list(self.seeds),
+            "sps_of_training_seed": {str(each.cell.seed): each.results["sps"] for each in self.cells},
+            "steps": costs[0].steps,
+            "seconds_per_step": seconds / steps,
+            "training_seconds": seconds / len(costs),
+            "peak_memory_mib": max(cost.peak_memory_mib for cost in costs),
+            "trainable_parameters": costs[0].trainable_parameters,
+        }
+
+
+Table = Mapping[str, Row]
+
+
+def make_tables(found: Sequence[Finished]) -> dict[str, dict[str, Row]]:
+    """Target -> preset's name -> row. One set of bootstrap draws serves all, so that differences are paired.
+
+    Training seeds count as more seeds of the same prompt: prompts are the clusters, and every ratio is
+    recomputed from the pooled means inside each replicate.
+    """
+    cells: dict[str, dict[str, list[Finished]]] = {}
+    for each in found:
+        cells.setdefault(each.cell.target, {}).setdefault(each.cell.entry.name, []).append(each)
+    return {
+        target: {name: _row(several) for name, several in by_name.items()}
+        for target, by_name in cells.items()
+    }
+
+
+def mean_over_targets(tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
+    """Means of the headline scores over all targets, for presets that were run on each of them."""
+    first, *others = tables.values()
+    names = [name for name in first if all(name in table for table in others)]
+    return {
+        name: {
+            measure: estimate(mean([table[name].measure(measure) for table in tables.values()])).to_json()
+            for measure in first[name].scores.headline
+        }
+        for name in names
+    }
+
+
+def mean(several: Sequence[Floats]) -> Floats:
+    """The mean of arrays of replicates."""
+    total: Floats = sum(several[1:], start=several[0]) / len(several)
+    return total
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """The reference less another preset, on the training seeds that both have; p by exchanging prompts."""
+
+    reference: str
+    against: str
+    measure: str
+    difference: Estimate
+    p: float | None
+    p_holm: float | None
+    seeds: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The test as plain values."""
+        return {
+            "reference": self.reference,
+            "against": self.against,
+            "measure": self.measure,
+            "difference": self.difference.to_json(),
+            "p": self.p,
+            "p_holm": self.p_holm,
+            "training_seeds": list(self.seeds),
+        }
+
+
+def paired_tests(table: Table, reference: str) -> list[PairedTest]:
+    """The reference against every other row; p values are Holm-adjusted over all tests of the table."""
+    if reference not in table:
+        return []
+    others = [name for name in table if name != reference]
+    tests = [test for name in others for test in _tests(table[reference], table[name])]
+    adjusted = holm([test.p for test in tests])
+    return [
+        PairedTest(test.reference, test.against, test.measure, test.difference, test.p, p, test.seeds)
+        for test, p in zip(tests, adjusted, strict=True)
+    ]
+
+
+def _row(cells: Sequence[Finished]) -> Row:
+    ordered = tuple(sorted(cells, key=lambda each: each.cell.seed))
+    return Row(ordered[0].cell.entry, ordered, _scores(ordered))
+
+
+def _scores(cells: Sequence[Finished]) -> ScoreReplicates:
+    numbers = join([each.numbers for each in cells], along="seeds")
+    return score_replicates(numbers, Bootstrap(numbers.prompts))
+
+
+def _tests(reference: Row, other: Row) -> list[PairedTest]:
+    """Unadjusted. Under the hypothesis of no difference a prompt's results could as well be exchanged."""
+    common = tuple(seed for seed in reference.seeds if seed in other.seeds)
+    if not common:
+        return []
+    arms = [[each for each in row.cells if each.cell.seed in common] for row in (reference, other)]
+    one, two = (_scores(cells).headline for cells in arms)
+    pooled = [join([each.numbers for each in cells], along="seeds") for cells in arms]
+    exchanges, both = Exchanges(pooled[0].prompts), join(pooled, along="prompts")
+    first, second = (score_replicates(both, arm).headline for arm in (exchanges.first, exchanges.second))
+    return [
+        PairedTest(
+            reference=reference.entry.name,
+            against=other.entry.name,
+            measure=name,
+            difference=estimate(one[name] - two[name]),
+            p=exchange_p(first[name] - second[name]),
+            p_holm=None,
+            seeds=common,
+        )
+        for name in COMPARED
+    ]

@@ -1,0 +1,132 @@
+"""Which process works on a cell: a file created atomically, kept fresh, and taken over from the dead.
+
+The claim with the highest number counts. Whoever finds it stale creates the next number: creating a file
+succeeds for one process only, so that no lock and no deletion is needed to take over.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from spf_core.errors import RunError
+from spf_core.progress import Progress
+
+STALE_AFTER = 1800.0  # seconds without a sign of life from another host
+BEAT_EVERY = 5.0
+
+
+class Claim:
+    """A claim this process holds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._beaten = time.monotonic()
+
+    def beat(self) -> None:
+        """Show that this process lives; RunError when another one took over meanwhile."""
+        now = time.monotonic()
+        if now - self._beaten >= BEAT_EVERY:
+            self._beaten = now
+            if _numbered(self.path.parent, _number(self.path) + 1).exists():
+                raise RunError(f"another process took over '{self.path.parent}', as this one seemed dead")
+            with suppress(FileNotFoundError):
+                os.utime(self.path)
+
+    def heard_by(self, listener: Progress) -> Progress:
+        """`listener`, which now also beats."""
+
+        def report(stage: str, done: int, total: int, **values: float) -> None:
+            self.beat()
+            listener(stage, done, total, **values)
+
+        return report
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Claim | None]:
+    """Hold `folder` within the context; None when a living process holds it."""
+    claim = _try(folder)
+    try:
+        yield claim
+    finally:
+        if claim:
+            claim.path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the claims of the dead from a finished folder."""
+    for path in _claims(folder):
+        path.unlink(missing_ok=True)
+
+
+def holder(folder: Path) -> str | None:
+    """Who holds the folder, as `host, process`; None when nobody does."""
+    claims = _claims(folder)
+    if not claims or _stale(claims[-1]):
+        return None
+    content = _read(claims[-1])
+    return f"{content.get('host', 'unknown host')}, process {content.get('pid', 'unknown')}"
+
+
+def _try(folder: Path) -> Claim | None:
+    folder.mkdir(parents=True, exist_ok=True)
+    claims = _claims(folder)
+    if claims and not _stale(claims[-1]):
+        return None
+    path = _numbered(folder, _number(claims[-1]) + 1 if claims else 0)
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        return None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump({"host": platform.node(), "pid": os.getpid(), "born": psutil.Process().create_time()}, file)
+    return Claim(path)
+
+
+def _stale(path: Path) -> bool:
+    try:
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    content = _read(path)
+    if content.get("host") == platform.node():
+        return not _alive(content.get("pid"), content.get("born"))
+    return age > STALE_AFTER
+
+
+def _alive(pid: Any, born: Any) -> bool:
+    """Whether the very process still runs: a number may have been given to another one since."""
+    try:
+        process = psutil.Process(int(pid))
+        same = abs(process.create_time() - float(born)) < 1
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except (psutil.NoSuchProcess, TypeError, ValueError):
+        return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The claim's content; nothing while it is being written."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _claims(folder: Path) -> list[Path]:
+    return sorted(folder.glob("claim-*"), key=_number)
+
+
+def _numbered(folder: Path, number: int) -> Path:
+    return folder / f"claim-{number}"
+
+
+def _number(path: Path) -> int:
+    return int(path.name.removeprefix("claim-"))

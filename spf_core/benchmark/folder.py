@@ -1,0 +1,85 @@
+"""A benchmark's folder: what it was made with, and the training data in it. Torch-free."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spf_core.benchmark.plan import data_folder
+from spf_core.benchmark.spec import BenchmarkSpec, parse_benchmark
+from spf_core.data import METADATA
+from spf_core.errors import DataError, RunError
+from spf_core.interfaces import Suite
+from spf_core.merging import read_yaml
+
+RECORD = "benchmark.yaml"
+_GROWING = ("targets", "seeds")
+
+
+def open_folder(out: Path, spec: BenchmarkSpec, *, create: bool = True) -> None:
+    """Make `out` the folder of this benchmark, or check that it is; targets, presets and seeds may be added.
+
+    RunError when the folder holds something else, or was made with other settings; or when there is none and
+    it shall not be created.
+    """
+    from spf_core.checkpoint import atomic_write_text
+
+    record = out / RECORD
+    if out.exists() and not out.is_dir():
+        raise RunError(f"'{out}' is a file; choose a folder with --out")
+    strange = [item.name for item in out.iterdir() if RECORD not in item.name] if out.is_dir() else []
+    if record.is_file():
+        before = parse_benchmark(read_yaml(record), str(record))
+        _refuse_changes(out, before.plain(), spec.plain())
+        if before == spec:
+            return
+    elif not create:
+        raise RunError(f"'{out}' is not a benchmark's folder: it has no {RECORD}")
+    elif strange:
+        raise RunError(f"'{out}' is not empty and no benchmark's folder; choose another with --out")
+    atomic_write_text(record, yaml.safe_dump(spec.plain(), sort_keys=False, allow_unicode=True))
+
+
+def write_data(out: Path, target: str, spec: BenchmarkSpec, suite: Suite) -> None:
+    """Let the suite write the target's training folder, once; another process may be doing the same."""
+    folder, data = data_folder(out, target), spec.data
+    if (folder / METADATA).is_file():
+        return
+    try:
+        suite.write_training_set(
+            folder, target=target, count=data.count, bias=data.bias, seed=data.seed, size=data.size
+        )
+    except (DataError, OSError):
+        if not (folder / METADATA).is_file():
+            raise
+
+
+def _refuse_changes(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for key, old in before.items():
+        new = now[key]
+        if key == "presets":
+            _refuse_changed_presets(out, old, new)
+        elif key in _GROWING:
+            for value in old:
+                if value not in new:
+                    _refuse(out, f"'{key}' had {value!r}, which is missing now")
+        elif old != new:
+            _refuse(out, f"'{key}' was {old!r} and is {new!r} now")
+
+
+def _refuse_changed_presets(out: Path, old: list[Mapping[str, Any]], new: list[Mapping[str, Any]]) -> None:
+    entries = {entry["name"]: entry for entry in new}
+    for entry in old:
+        name = entry["name"]
+        if name not in entries:
+            _refuse(out, f"'presets' had {name!r}, which is missing now")
+        if entries[name] != entry:
+            _refuse(out, f"preset {name!r} was {dict(entry)!r} and is {dict(entries[name])!r} now")
+
+
+def _refuse(out: Path, change: str) -> None:
+    raise RunError(
+        f"'{out}' was made with another file: {change}; only targets, presets and seeds can be added. "
+        f"Change it back, or choose another --out"
+    )

@@ -1,0 +1,119 @@
+"""The cells of a benchmark and the configuration of each, checked before anything is computed. Torch-free."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from spf_core.benchmark.spec import BenchmarkSpec, PresetEntry
+from spf_core.config import RunConfig, load_run_config
+from spf_core.errors import ConfigError, unknown
+from spf_core.interfaces import Suite
+from spf_core.plugins import Plugins
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run and its evaluation."""
+
+    target: str
+    entry: PresetEntry
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """How the cell is called on screen, and where it lies."""
+        return f"{self.target}/{self.entry.name}/seed-{self.seed}"
+
+    def folder(self, out: Path) -> Path:
+        """The cell's folder in a benchmark's folder: run/ and evaluation/."""
+        return out / "cells" / self.name
+
+    def run(self, out: Path) -> Path:
+        """The run folder of the cell."""
+        return self.folder(out) / "run"
+
+    def evaluation(self, out: Path) -> Path:
+        """The evaluation's folder of the cell."""
+        return self.folder(out) / "evaluation"
+
+
+def all_cells(spec: BenchmarkSpec) -> list[Cell]:
+    """Every cell; the first training seed of everything comes first."""
+    return [
+        Cell(target, entry, seed) for seed in spec.seeds for target in spec.targets for entry in spec.presets
+    ]
+
+
+def chosen_cells(spec: BenchmarkSpec, only: str | None) -> list[Cell]:
+    """The cells whose TARGET/NAME matches `only`, a pattern with * and ?; ConfigError when none does."""
+    cells = all_cells(spec)
+    if only is None:
+        return cells
+    chosen = [cell for cell in cells if fnmatchcase(f"{cell.target}/{cell.entry.name}", only)]
+    if not chosen:
+        known = ", ".join(dict.fromkeys(f"{cell.target}/{cell.entry.name}" for cell in cells))
+        raise ConfigError(f"--only {only}: no cell matches; there are {known}")
+    return chosen
+
+
+def data_folder(out: Path, target: str) -> Path:
+    """Where the training folder of a target lies."""
+    return out / "data" / target
+
+
+def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> Suite:
+    """The suite, after every name in the file was found and every run's settings resolved."""
+    suite: Suite = plugins.get(spec.suite, "suite")().build()
+    for target in spec.targets:
+        if target not in suite.targets:
+            raise unknown("target", target, suite.targets)
+    for attribute, value in spec.data.bias.items():
+        if attribute not in suite.attributes:
+            raise unknown("attribute", attribute, suite.attributes)
+        if value not in suite.attributes[attribute]:
+            raise unknown(f"value of '{attribute}'", value, suite.attributes[attribute])
+    for entry in spec.presets:
+        cell_config(spec, Cell(spec.targets[0], entry, spec.seeds[0]), plugins, Path(), "auto")
+    return suite
+
+
+def cell_config(spec: BenchmarkSpec, cell: Cell, plugins: Plugins, out: Path, device: str) -> RunConfig:
+    """The run configuration of a cell; ConfigError names the entry whose settings cannot be."""
+    train: dict[str, Any] = {"device": device, "seed": cell.seed}
+    if spec.steps is not None:
+        train["steps"] = spec.steps
+    data = str(data_folder(out, cell.target))
+    overrides = {"data": data, "train": train, **({"plugins": list(spec.plugins)} if spec.plugins else {})}
+    try:
+        config = load_run_config(
+            plugins,
+            preset=cell.entry.preset,
+            backbone=spec.backbone,
+            overrides=overrides,
+            assignments=(*spec.assignments, *cell.entry.assignments),
+        )
+    except ConfigError as error:
+        raise ConfigError(f"presets.{cell.entry.name}: {error}") from None
+    for key, wanted, found in (("train.seed", cell.seed, config.train.seed), ("data", data, config.data)):
+        if wanted != found:
+            raise ConfigError(f"presets.{cell.entry.name}: '{key}' cannot be set; the benchmark decides it")
+    return config
+
+
+def differences(one: RunConfig, other: RunConfig) -> Iterator[tuple[str, Any, Any]]:
+    """Settings in which two runs differ, besides where they run and where their files lie."""
+    first, second = (_comparable(config) for config in (one, other))
+    for key in sorted({*first, *second}):
+        if first.get(key) != second.get(key):
+            yield key, first.get(key), second.get(key)
+
+
+def _comparable(config: RunConfig) -> dict[str, Any]:
+    plain = config.model_dump(mode="json", exclude={"data": True, "plugins": True, "train": {"device"}})
+    return {
+        f"{section}.{key}" if isinstance(values, dict) else section: value
+        for section, values in plain.items()
+        for key, value in (values.items() if isinstance(values, dict) else [("", values)])
+    }

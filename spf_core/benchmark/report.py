@@ -1,0 +1,69 @@
+"""results.json, results.md and figures of a benchmark's finished cells."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spf_core.benchmark.analysis import Table, make_tables, mean_over_targets, paired_tests
+from spf_core.benchmark.cell import RESULTS_FILE, is_finished
+from spf_core.benchmark.collect import Finished, read_cells
+from spf_core.benchmark.figures import write_grid, write_purity_figure
+from spf_core.benchmark.page import PURITY_FILE, REPORT_FILE, grid_file, page
+from spf_core.benchmark.plan import all_cells
+from spf_core.benchmark.runner import missing_cells
+from spf_core.benchmark.signs import sign_tests
+from spf_core.benchmark.spec import BenchmarkSpec
+from spf_core.checkpoint import atomic_write_text
+from spf_core.errors import RunError
+
+SCHEMA = 1
+
+
+def write_report(spec: BenchmarkSpec, out: Path) -> dict[str, Any]:
+    """Write the report of all finished cells and return what results.json holds; RunError without any."""
+    cells = [cell for cell in all_cells(spec) if is_finished(cell, out)]
+    if not cells:
+        raise RunError(f"'{out}' holds no finished cell; run the benchmark first")
+    found = read_cells(cells, out)
+    tables = make_tables(found)
+    results = _results(spec, out, found, tables)
+    write_purity_figure(out / PURITY_FILE, results)
+    for target, table in tables.items():
+        write_grid(out / grid_file(target), table, out)
+    atomic_write_text(out / REPORT_FILE, page(results))
+    text = json.dumps(results, indent=2, allow_nan=False, ensure_ascii=False)
+    atomic_write_text(out / RESULTS_FILE, text + "\n")
+    return results
+
+
+def _results(
+    spec: BenchmarkSpec, out: Path, found: list[Finished], tables: Mapping[str, Table]
+) -> dict[str, Any]:
+    first = found[0].results
+    environments: list[Any] = []
+    for each in found:
+        if each.results["environment"] not in environments:
+            environments.append(each.results["environment"])
+    return {
+        "schema": SCHEMA,
+        "suite_label": first["suite_label"],
+        "benchmark": spec.plain(),
+        "missing": [cell.name for cell in missing_cells(spec, out)],
+        "reference": spec.reference,
+        "model_hash": first["model_hash"],
+        "sampling": first["sampling"],
+        "environments": environments,
+        "targets": {target: _target(table, spec.reference) for target, table in tables.items()},
+        "mean_over_targets": mean_over_targets(tables) if len(tables) > 1 else {},
+        "sign_tests": sign_tests(tables),
+    }
+
+
+def _target(table: Table, reference: str) -> dict[str, Any]:
+    first = next(iter(table.values()))
+    return {
+        "target_text": first.cells[0].results["target_text"],
+        "presets": {name: row.to_json() for name, row in table.items()},
+        "paired_tests": [test.to_json() for test in paired_tests(table, reference)],
+    }

@@ -1,0 +1,117 @@
+"""What a benchmark consists of: one YAML file, checked against what is installed. Torch-free."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from spf_core.config import Section
+from spf_core.errors import ConfigError
+from spf_core.merging import read_yaml
+from spf_core.validation import explain
+
+Assignments = tuple[str, ...]
+
+
+class PresetEntry(Section):
+    """A row of the tables: a preset, perhaps with other settings, under a name of its own."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="what the tables call it")
+    preset: str = Field(description="name of an installed preset")
+    assignments: Assignments = Field((), alias="set", description="settings as KEY=VALUE")
+
+
+class DataSection(Section):
+    """The training folder that the suite writes for each target."""
+
+    count: int = Field(60, ge=1, description="images per target")
+    bias: dict[str, str] = Field(
+        {}, description="attribute values that all images share and no text mentions"
+    )
+    seed: int = Field(0, ge=0, description="seed of the images")
+    size: int = Field(64, ge=16, description="side of an image in pixels")
+
+
+class EvaluationSection(Section):
+    """The prompts that every cell is judged on."""
+
+    prompts: int = Field(100, ge=1, description="unseen prompts per target")
+    seeds: int = Field(2, ge=1, description="noise seeds per prompt")
+    split: Literal["test", "dev"] = Field("test", description="dev while choosing settings")
+
+
+class BenchmarkSpec(Section):
+    """Presets x targets x training seeds, and what they have in common."""
+
+    suite: str = Field(description="world that provides data, prompts and judges")
+    backbone: str | None = Field(None, description="text-to-image model; by default that of the presets")
+    targets: tuple[str, ...] = Field(min_length=1, description="what is learnt, one table each")
+    presets: tuple[PresetEntry, ...] = Field(min_length=1, description="rows of the tables")
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="training seeds")
+    data: DataSection = DataSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    steps: int | None = Field(None, ge=1, description="optimizer steps; by default those of the presets")
+    plugins: tuple[str, ...] = Field((), description="plugin files to load")
+    assignments: Assignments = Field((), alias="set", description="settings of every run as KEY=VALUE")
+
+    @field_validator("presets", mode="before")
+    @classmethod
+    def _named(cls, entries: Any) -> Any:
+        if not isinstance(entries, list | tuple):
+            return entries
+        return [_named_entry(entry) for entry in entries]
+
+    @field_validator("targets", "seeds")
+    @classmethod
+    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        refuse_repeated(values)
+        return values
+
+    @field_validator("presets")
+    @classmethod
+    def _distinct_names(cls, entries: tuple[PresetEntry, ...]) -> tuple[PresetEntry, ...]:
+        refuse_repeated(entry.name for entry in entries)
+        return entries
+
+    @property
+    def reference(self) -> str:
+        """The row that the others are compared with: `spf`, or else the first."""
+        names = [entry.name for entry in self.presets]
+        return "spf" if "spf" in names else names[0]
+
+    def plain(self) -> dict[str, Any]:
+        """The same as a file would hold it."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def read_benchmark(file: Path) -> BenchmarkSpec:
+    """Read a benchmark's file; ConfigError names the key, what is wrong and what there is instead."""
+    return parse_benchmark(read_yaml(file), str(file))
+
+
+def parse_benchmark(content: Mapping[str, Any], place: str) -> BenchmarkSpec:
+    """Validate what was read from `place`."""
+    try:
+        return BenchmarkSpec.model_validate(dict(content))
+    except ValidationError as error:
+        raise ConfigError(f"'{place}': {explain(error, '', BenchmarkSpec)}") from None
+
+
+def refuse_repeated(values: Iterable[Any]) -> None:
+    """ValueError when a value occurs twice."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(
+                f"'{value}' is listed twice; give every entry once, presets with a `name` of their own"
+            )
+        seen.add(value)
+
+
+def _named_entry(entry: Any) -> Any:
+    if isinstance(entry, str):
+        return {"name": entry, "preset": entry}
+    if isinstance(entry, Mapping) and "preset" in entry:
+        return {"name": entry["preset"], **entry}
+    return entry

@@ -1,0 +1,122 @@
+"""Tables of results.md. Torch-free."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Json = Mapping[str, Any]
+PARTS = ("appearance", "structure", "layout", "identity", "attributes")
+HIGHER, LOWER = "↑", "↓"
+HEADLINE = {
+    "sps": ("SPS", HIGHER),
+    "effect": ("E", HIGHER),
+    "spi": ("SPI", LOWER),
+    "delta_spi": ("ΔSPI", LOWER),
+    "rec": ("REC", HIGHER),
+    "hit_rate": ("hit", HIGHER),
+    "base_leak": ("base leak", LOWER),
+}
+PERCENT = ("sps", "rec")
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def score_table(rows: Mapping[str, Json]) -> str:
+    """Presets down; headline scores with intervals, parts of pollution, and costs across."""
+    columns = [(title, _cells(rows, key, mark)) for key, (title, mark) in HEADLINE.items()]
+    for part in PARTS:
+        if any(part in row.get("parts", {}) for row in rows.values()):
+            columns.append((part, _cells(rows, part, LOWER)))
+    head = [f"{title} {mark}" for title, mark in HEADLINE.values()]
+    head += [f"{title} {LOWER}" for title, _ in columns[len(HEADLINE) :]]
+    costs = [_costs(row) for row in rows.values()] if all("steps" in row for row in rows.values()) else []
+    head += ["s/step", "peak MiB", "parameters"] if costs else []
+    body = [
+        [name, *(cells[number] for _, cells in columns), *(costs[number] if costs else ())]
+        for number, name in enumerate(rows)
+    ]
+    return table(["preset", *head], body)
+
+
+def test_table(tests: Sequence[Json]) -> str:
+    """The reference less each other preset, with p values."""
+    rows = [
+        [
+            test["against"],
+            HEADLINE[test["measure"]][0],
+            interval(test["difference"], percent=test["measure"] in PERCENT),
+            p_value(test["p"]),
+            p_value(test["p_holm"]),
+        ]
+        for test in tests
+    ]
+    return table(["against", "measure", "difference", "p", "p (Holm)"], rows)
+
+
+def sign_table(tests: Sequence[Json], targets: Sequence[str]) -> str:
+    """Expected directions down, targets across."""
+    several = len(targets) > 1
+    rows = []
+    for test in tests:
+        percent = test["formula"].startswith(PERCENT)
+        found = [*(test["targets"][target] for target in targets), *([test["mean"]] if several else [])]
+        rows.append(
+            [
+                test["claim"],
+                f"`{test['formula']}`",
+                *(f"{each['verdict']}: {interval(each, percent=percent)}" for each in found),
+            ]
+        )
+    return table(["the paper's direction", "tested", *targets, *(["mean"] if several else [])], rows)
+
+
+def interval(value: Json, *, percent: bool = False) -> str:
+    """`12.3 [10.1, 14.5]` or `0.12 [0.10, 0.14]`; a dash for what does not apply."""
+    if value["value"] is None:
+        return "-"
+    low, high = value["ci"]
+    digits = 1 if percent else 2
+    return f"{value['value']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def p_value(p: float | None) -> str:
+    """Three digits; a dash for what does not apply."""
+    if p is None:
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def winner(values: Sequence[Json], mark: str) -> int | None:
+    """Place of the best value, when its interval excludes the next best."""
+    sign = 1 if mark == HIGHER else -1
+    ranked = sorted(
+        (place for place, value in enumerate(values) if value["value"] is not None),
+        key=lambda place: -sign * values[place]["value"],
+    )
+    if len(ranked) < 2:
+        return None
+    low, high = values[ranked[0]]["ci"]
+    second = values[ranked[1]]["value"]
+    return ranked[0] if (second < low if sign > 0 else second > high) else None
+
+
+def _cells(rows: Mapping[str, Json], key: str, mark: str) -> list[str]:
+    """One column: scores with their intervals, parts without, to keep the table narrow."""
+    absent: Json = {"value": None, "ci": [None, None]}
+    values = [row[key] if key in HEADLINE else row["parts"].get(key, absent) for row in rows.values()]
+    shown = [interval(value, percent=key in PERCENT) for value in values]
+    if key not in HEADLINE:
+        shown = [text.partition(" [")[0] for text in shown]
+    best = winner(values, mark)
+    return [f"**{text}**" if place == best else text for place, text in enumerate(shown)]
+
+
+def _costs(row: Json) -> list[str]:
+    return [
+        f"{row['seconds_per_step']:.3f}",
+        f"{row['peak_memory_mib']:,.0f}",
+        f"{row['trainable_parameters']:,}",
+    ]
