@@ -22,9 +22,12 @@ class Trajectories:
     timesteps_S: Tensor
 
     def draw(self, rows: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One state per row with its timestep."""
+        """One state per row with its timestep; sampling starts from pure noise, which is drawn afresh."""
         steps = torch.randint(len(self.timesteps_S), rows.shape, generator=generator)
-        return self.states_NSCHW[rows, steps], self.timesteps_S[steps]
+        states = self.states_NSCHW[rows, steps]
+        fresh = torch.randn(states.shape, generator=generator).to(states)
+        started = (steps > 0).to(states.device).view(-1, 1, 1, 1)
+        return torch.where(started, states, fresh), self.timesteps_S[steps]
 
 
 @torch.no_grad()

@@ -66,19 +66,22 @@ class FineGrained(LossConfig):
 
 
 class OutputAlignment(LossConfig):
-    """The predicted noise stays as the reference's outside the control map."""
+    """The prediction stays as the reference's outside the control map."""
 
     name = "output-alignment"
     needs = frozenset({"reference", "map"})
     rows: Literal["all", "target", "preserved"] = Field(
         "all", description="which rows count: all, those that read their target, or those that do not"
     )
+    space: Literal["noise", "velocity", "image"] = Field(
+        "noise", description="what is compared: the later ones weigh high t more"
+    )
 
     def build(self) -> Any:
         """Build the term."""
         from spf_plugins.losses.alignment import OutputAlignmentLoss
 
-        return OutputAlignmentLoss(self.rows)
+        return OutputAlignmentLoss(self.rows, self.space)
 
 
 @hookimpl

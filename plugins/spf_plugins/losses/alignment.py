@@ -58,17 +58,28 @@ class FineGrainedLoss:
 
 
 class OutputAlignmentLoss:
-    """mean (1 - M) (eps_res - eps_ref)^2; with M = 0 everywhere this is output preservation."""
+    """mean w(t) (1 - M) (eps_res - eps_ref)^2; with M = 0 and w = 1 this is output preservation.
 
-    def __init__(self, rows: str) -> None:
-        self.rows = rows
+    For the same z_t a difference in eps is one of 1 / sqrt(abar) times that size in v, and of
+    sqrt((1 - abar) / abar) times that size in the clean image, which `space` turns into w(t). What a picture
+    shows is settled at high noise, and there differences in eps are smallest.
+    """
+
+    def __init__(self, rows: str, space: str) -> None:
+        self.rows, self.space = rows, space
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar."""
         assert state.reference is not None
         difference = (state.response.pred_BCHW - state.reference.pred_BCHW).pow(2)
         per_row = ((1 - _map(state)) * difference).mean((1, 2, 3))
-        return (per_row * self._weights(state)).mean()
+        return (per_row * self._scale(state.noised.abar_B) * self._weights(state)).mean()
+
+    def _scale(self, abar_B: Tensor) -> Tensor:
+        """w(t), B."""
+        return {"noise": torch.ones_like(abar_B), "velocity": 1 / abar_B, "image": (1 - abar_B) / abar_B}[
+            self.space
+        ]
 
     def _weights(self, state: StepState) -> Tensor:
         with_target = state.has_target_B.to(state.response.pred_BCHW.dtype)
