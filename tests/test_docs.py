@@ -11,6 +11,8 @@ import pytest
 import typer
 
 from spf_cli.main import app
+from spf_core.benchmark.plan import build_suite
+from spf_core.benchmark.spec import read_benchmark
 from spf_core.components import KINDS
 from spf_core.config import load_run_config
 from spf_core.hookspecs import REGISTRATION_HOOKS
@@ -28,6 +30,11 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
         text = page.read_text(encoding="utf-8")
         for block in re.findall(rf"^```{language}[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
             yield str(page.relative_to(ROOT)), block
+
+
+def benchmark_files() -> list[Any]:
+    files = sorted((ROOT / "docs" / "results").glob("*.yaml"))
+    return [pytest.param(file.read_text(encoding="utf-8"), id=file.name) for file in files]
 
 
 def console_lines(program: str) -> list[Any]:
@@ -59,12 +66,25 @@ def contains(whole: Any, part: Any) -> bool:
     return bool(whole == part)
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=page) for page, block in blocks("yaml")])
+def yaml_blocks(*, benchmarks: bool) -> list[Any]:
+    found = [(page, block) for page, block in blocks("yaml") if block.startswith("suite:") == benchmarks]
+    return [pytest.param(block, id=page) for page, block in found]
+
+
+@pytest.mark.parametrize("block", yaml_blocks(benchmarks=False))
 def test_a_configuration_in_the_docs_resolves(block: str, tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(block, encoding="utf-8")
     resolved = load_run_config(load_plugins(), file=file).model_dump(mode="json")
     assert contains(resolved, read_yaml(file))
+
+
+@pytest.mark.parametrize("block", [*yaml_blocks(benchmarks=True), *benchmark_files()])
+def test_a_benchmark_in_the_docs_names_what_there_is(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "benchmark.yaml"
+    file.write_text(block, encoding="utf-8")
+    spec = read_benchmark(file)
+    assert build_suite(spec, load_plugins()).label == "embedded portraits"
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -86,7 +86,7 @@ def _try(folder: Path) -> Claim | None:
     except FileExistsError:
         return None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump({"host": platform.node(), "pid": os.getpid(), "born": psutil.Process().create_time()}, file)
+        json.dump({**_home(), "pid": os.getpid(), "born": psutil.Process().create_time()}, file)
     return Claim(path)
 
 
@@ -96,9 +96,15 @@ def _stale(path: Path) -> bool:
     except FileNotFoundError:
         return False
     content = _read(path)
-    if content.get("host") == platform.node():
+    if _home().items() <= content.items():
         return not _alive(content.get("pid"), content.get("born"))
     return age > STALE_AFTER
+
+
+def _home() -> dict[str, str]:
+    """Where process numbers mean the same: containers may share a host's name, but not its processes."""
+    space = Path("/proc/self/ns/pid")
+    return {"host": platform.node(), "processes": str(space.readlink()) if space.exists() else ""}
 
 
 def _alive(pid: Any, born: Any) -> bool:

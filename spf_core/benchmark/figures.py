@@ -31,7 +31,7 @@ def purity_figure(results: Mapping[str, Any]) -> "Figure":
         }
         for place, sps in enumerate(shown.values()):
             axis.plot(sps["ci"], [place, place], color="#888888", linewidth=2, solid_capstyle="butt")
-            axis.plot(sps["value"], place, "o", color="#111111", markersize=5)
+            axis.plot(sps["value"], place, "o", color="#111111", markersize=5, clip_on=False)
         axis.set_yticks(range(len(shown)), list(shown))
         axis.set(xlim=(0, 100), ylim=(len(shown) - 0.5, -0.5))
         axis.grid(axis="x", color="#dddddd", linewidth=0.6)

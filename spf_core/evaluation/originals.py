@@ -12,6 +12,7 @@ from PIL import Image
 
 from spf_core.checkpoint import atomic_folder
 from spf_core.config import SampleSection
+from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
 from spf_core.sampling import sample_images
@@ -43,9 +44,13 @@ def original_images(
         progress(stage, len(kept), len(kept))
         return kept
     images = sample_images(backbone, texts, noise, options, progress=progress, stage=stage)
-    with atomic_folder(folder) as draft:
-        for index, image in enumerate(images):
-            image.save(draft / f"{index:05d}.png")
+    try:
+        with atomic_folder(folder) as draft:
+            for index, image in enumerate(images):
+                image.save(draft / f"{index:05d}.png")
+    except RunError:
+        if _read(folder, len(texts)) is None:  # unless another process has just written the same draw
+            raise
     return images
 
 

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from spf_core.evaluation.purity import calibrated
-from spf_core.evaluation.statistics import Bootstrap, estimate, q_values, sign_flip_p
+from spf_core.evaluation.statistics import (
+    Bootstrap,
+    Exchanges,
+    estimate,
+    exchange_p,
+    holm,
+    q_values,
+    sign_flip_p,
+)
 
 
 def test_the_interval_of_a_mean_matches_the_normal_theory():
@@ -68,3 +76,25 @@ def test_one_prompt_proves_nothing():
 def test_q_values_correct_for_many_tests():
     q = q_values([0.01, 0.04, 0.03, 0.5])
     assert q.tolist() == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
+
+
+def test_few_prompts_are_exchanged_in_every_way():
+    exchanges = Exchanges(3)
+    first, second = (arm.mean([5.0, 6.0, 7.0, 1.0, 1.0, 1.0]) for arm in (exchanges.first, exchanges.second))
+    assert exchange_p(first - second) == pytest.approx(2 / 8)
+
+
+def test_exchanges_agree_with_sign_flips_on_means():
+    values = np.random.default_rng(5).normal(0.3, 1.0, (2, 40))
+    exchanges = Exchanges(40)
+    first, second = (arm.mean(values.reshape(-1)) for arm in (exchanges.first, exchanges.second))
+    assert exchange_p(first - second) == pytest.approx(sign_flip_p([values[0] - values[1]], 40)[0], abs=0.02)
+
+
+def test_a_difference_that_does_not_apply_has_no_p():
+    assert exchange_p([np.nan, 1.0]) is None
+
+
+def test_holm_steps_down_and_leaves_out_what_does_not_apply():
+    assert holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
