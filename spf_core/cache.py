@@ -48,16 +48,19 @@ class CachedRows:
 def encode_rows(
     backbone: Backbone, rows: Sequence[Row], *, clean_image: bool, progress: Progress = silent
 ) -> CachedRows:
-    """Encode every image and text of `rows`; DataError names an image whose latents are not finite."""
+    """Encode every text, and every image once; DataError names one whose latents are not finite."""
     latents, embeds = [], []
-    for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
+    images = list({row.image: row for row in rows}.values())
+    place = {row.image: number for number, row in enumerate(images)}
+    for start in range(0, len(images), CHUNK):
+        chunk = images[start : start + CHUNK]
         pixels = to_pixels(load_image(row, backbone.image_size) for row in chunk).to(backbone.device)
         latents.append(_finite(backbone.encode_images(pixels), chunk))
         if clean_image:
             with torch.no_grad():
                 embeds.append(backbone.embed_images(pixels))
-        progress("encoding images", min(start + CHUNK, len(rows)), len(rows))
+        progress("encoding images", min(start + CHUNK, len(images)), len(images))
+    shown = torch.tensor([place[row.image] for row in rows], device=backbone.device)
     prompts = tuple(Prompt(row.base_text, row.target_text, row.base_phrases) for row in rows)
     _warn_of_truncation(backbone, prompts)
     empty = backbone.encode_prompts([Prompt("")], with_target=False)
@@ -65,11 +68,11 @@ def encode_rows(
     return CachedRows(
         ids=tuple(row.image.name for row in rows),
         prompts=prompts,
-        latents_NCHW=torch.cat(latents),
+        latents_NCHW=torch.cat(latents)[shown],
         complete=complete,
         base=backbone.encode_prompts(prompts, with_target=False),
         empty=widen(empty, complete.phrase_BPL.shape[1]),
-        image_embeds_ND=torch.cat(embeds) if embeds else None,
+        image_embeds_ND=torch.cat(embeds)[shown] if embeds else None,
     )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from spf_core.errors import RunError
 
 ADAPTER_FILE = "adapter.safetensors"
-_OPTIMIZER_FILE, _STATE_FILE = "optimizer.safetensors", "state.json"
+_OPTIMIZER_FILE, _MAP_FILE, _STATE_FILE = "optimizer.safetensors", "control-map.safetensors", "state.json"
 
 
 @contextmanager
@@ -83,12 +83,14 @@ def save_checkpoint(
     metadata: Mapping[str, str],
     optimizer: dict[str, Any],
     state: dict[str, Any],
+    control_map: Mapping[str, Tensor],
 ) -> None:
-    """Write a checkpoint folder atomically: the adapter, the optimizer's tensors, and the counters."""
+    """Write a checkpoint folder atomically: adapter, optimizer, what the control map learnt, and counters."""
     tensors, groups = _flatten(optimizer)
     with atomic_folder(folder) as temporary:
         write_safetensors(temporary / ADAPTER_FILE, adapter, metadata)
         write_safetensors(temporary / _OPTIMIZER_FILE, tensors, {})
+        write_safetensors(temporary / _MAP_FILE, control_map, {})
         atomic_write_text(temporary / _STATE_FILE, json.dumps({**state, "param_groups": groups}))
 
 
@@ -103,6 +105,11 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], di
         raise RunError(
             f"'{folder / _STATE_FILE}' is damaged ({error}); delete '{folder}' and resume again"
         ) from None
+
+
+def load_control_map(folder: Path) -> dict[str, Tensor]:
+    """Read what the control map had learnt."""
+    return read_safetensors(folder / _MAP_FILE)[0]
 
 
 def checkpoints(run: Path) -> list[Path]:

@@ -62,6 +62,12 @@ class TrainSection(Section):
     noise_share: float = Field(
         0.0, ge=0, lt=1, description="share of rows whose z_t is a state of the original model's own sampling"
     )
+    text_variants: int = Field(
+        1, ge=1, description="texts per image: one as written, the others with clauses left out at random"
+    )
+    clause_dropout: float = Field(
+        0.4, ge=0, lt=1, description="chance of a clause after the first to be left out of a variant"
+    )
     min_timestep: float = Field(0.0, ge=0, lt=1, description="lowest t as a fraction of the schedule")
     max_timestep: float = Field(1.0, gt=0, le=1, description="highest t as a fraction of the schedule")
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from PIL.Image import Image
@@ -119,6 +119,17 @@ class ControlMap(Protocol):
 
     def __call__(self, state: StepState) -> Tensor:
         """Return M as B 1 H W in [0, 1], detached; `state.map_B1HW` is still None."""
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A control map that learns while it is used: its state is kept in checkpoints."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The state as tensors on any device."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore `state_dict()`."""
 
 
 class Term(Protocol):

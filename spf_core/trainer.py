@@ -18,6 +18,7 @@ from spf_core.checkpoint import (
     atomic_write_text,
     checkpoints,
     load_checkpoint,
+    load_control_map,
     prune_checkpoints,
     save_checkpoint,
     write_safetensors,
@@ -25,7 +26,7 @@ from spf_core.checkpoint import (
 from spf_core.config import RunConfig
 from spf_core.data import Row, read_folder
 from spf_core.errors import ConfigError, InterruptedRunError, NonFiniteError, RunError
-from spf_core.interfaces import Adapter, Backbone, StepState
+from spf_core.interfaces import Adapter, Backbone, Stateful, StepState
 from spf_core.order import generator_of_step, rows_of_step
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
@@ -34,6 +35,7 @@ from spf_core.runs import CONFIG_FILE, open_backbone, refuse_other_backbone
 from spf_core.step import build_parts, dual_path_step
 from spf_core.trajectories import Trajectories, record_trajectories
 from spf_core.types import LossReport
+from spf_core.variants import with_variants
 from spf_core.visuals import save_samples
 
 
@@ -44,7 +46,7 @@ def train(
 
     Raises SpfError kinds. Ctrl-C saves a checkpoint and raises InterruptedRunError, which says how to resume.
     """
-    rows = _rows(config)
+    rows = rows_of(config)
     _prepare_folder(config, run, resume)
     trainer = Trainer(config, run, rows, progress)
     if resume:
@@ -53,10 +55,12 @@ def train(
         trainer.fit()
 
 
-def _rows(config: RunConfig) -> list[Row]:
+def rows_of(config: RunConfig) -> list[Row]:
+    """The training rows in all their wordings."""
     if config.data is None:
         raise ConfigError("no training folder given; use --data DIR")
-    return read_folder(Path(config.data))
+    rows, train = read_folder(Path(config.data)), config.train
+    return with_variants(rows, train.text_variants, train.clause_dropout, train.seed)
 
 
 def _prepare_folder(config: RunConfig, run: Path, resume: bool) -> None:
@@ -128,6 +132,8 @@ class Trainer:
             self.scheduler.load_state_dict(state["scheduler"])
             if self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
+            if isinstance(self.parts.control_map, Stateful):
+                self.parts.control_map.load_state_dict(load_control_map(found[-1]))
             self.step = state["step"]
 
     def fit(self) -> None:
@@ -178,9 +184,15 @@ class Trainer:
             "scheduler": self.scheduler.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
         }
+        control_map = self.parts.control_map
         folder = self.run / "checkpoints" / f"step-{self.step:06d}"
         save_checkpoint(
-            folder, self.adapter.state_dict(), self.metadata(), self.optimizer.state_dict(), state
+            folder,
+            self.adapter.state_dict(),
+            self.metadata(),
+            self.optimizer.state_dict(),
+            state,
+            control_map.state_dict() if isinstance(control_map, Stateful) else {},
         )
         prune_checkpoints(self.run, self.config.checkpoint.keep)
 

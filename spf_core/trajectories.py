@@ -12,6 +12,7 @@ from spf_core.progress import Progress, silent
 from spf_core.types import Conditioning, index
 
 CHUNK = 32
+EARLY = 2.0  # s / S = u^2: most of what a picture shows is settled in the first steps
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Trajectories:
     timesteps_S: Tensor
 
     def draw(self, rows: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One state per row with its timestep; sampling starts from pure noise, which is drawn afresh."""
-        steps = torch.randint(len(self.timesteps_S), rows.shape, generator=generator)
+        """One state per row with its timestep, early ones more often; the first is noise, drawn afresh."""
+        u = torch.rand(rows.shape, generator=generator)
+        steps = (u**EARLY * len(self.timesteps_S)).long()
         states = self.states_NSCHW[rows, steps]
         fresh = torch.randn(states.shape, generator=generator).to(states)
         started = (steps > 0).to(states.device).view(-1, 1, 1, 1)

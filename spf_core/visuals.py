@@ -1,5 +1,7 @@
 """Pictures of a run: same-seed grids and overlays of control map and target attention."""
 
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ def save_samples(
 @torch.no_grad()
 def map_overlays(parts: Parts, rows: CachedRows, count: int, seed: int) -> Image.Image:
     """Training images with the control map and the target's attention at three noise levels."""
+    parts = replace(parts, control_map=deepcopy(parts.control_map))  # looking must not change training
     batch = rows.batch(range(count))
     generator = torch.Generator().manual_seed(seed)
     images = {"image": _to_images(parts.backbone.decode(batch.latents_BCHW))}

@@ -103,7 +103,7 @@ def test_plain_lora_needs_no_reference_at_any_time(tiny_folder: Path) -> None:
     assert set(report.raw) == {"denoising"}
 
 
-@pytest.mark.parametrize("name", ["sfcm-v1", "uniform", "target-attention"])
+@pytest.mark.parametrize("name", ["sfcm-v1", "sfcm-v2", "uniform", "target-attention"])
 def test_every_control_map_lies_between_zero_and_one_and_carries_no_gradient(
     tiny_folder: Path, name: str
 ) -> None:
@@ -250,3 +250,46 @@ def test_a_recorded_trajectory_ends_where_the_pipeline_ends(tiny_folder: Path) -
         callback_on_step_end=keep,
     )
     torch.testing.assert_close(bank.states_NSCHW[:, 1:], torch.stack(seen[:-1], dim=1), atol=1e-4, rtol=1e-4)
+
+
+def test_a_map_that_remembers_outlives_a_noisy_step(tiny_folder: Path) -> None:
+    parts = parts_of(config_of(tiny_folder, "control_map=sfcm-v2"))
+    batch = batch_of(parts)
+    state, _ = dual_path_step(parts, batch, 0.9, generator=torch.Generator().manual_seed(3))
+    assert state.reference is not None
+    height, width = state.noised.z_t_BCHW.shape[-2:]
+    region = torch.zeros(1, 1, height, width)
+    region[..., : height // 4, :] = 1
+    noise = torch.rand(4, 1, height, width, generator=torch.Generator().manual_seed(0))
+
+    def shown(difference: torch.Tensor, reads: bool = True) -> torch.Tensor:
+        response = replace(state.response, pred_BCHW=state.reference.pred_BCHW + difference)
+        reading = torch.full((4,), reads)
+        return memory(replace(state, response=response, has_target_B=reading))
+
+    memory, forgetful = (
+        config_of(tiny_folder, "control_map=sfcm-v2", f"control_map.memory={share}").control_map.build()
+        for share in (0.9, 0.0)
+    )
+    for _ in range(5):
+        assert torch.equal(shown(region + 0.1 * noise) > 0.5, (region > 0).expand(4, 1, -1, -1))
+    shown(noise, reads=False)
+    assert torch.equal(shown(noise) > 0.5, (region > 0).expand(4, 1, -1, -1))
+    memory = forgetful
+    assert not torch.equal(shown(noise) > 0.5, (region > 0).expand(4, 1, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("space", "factor"), [("noise", lambda abar: 1 + 0 * abar), ("velocity", lambda abar: 1 / abar)]
+)
+def test_output_alignment_can_be_weighed_as_velocity(tiny_folder: Path, space: str, factor) -> None:
+    settings = (
+        "control_map=uniform",
+        "losses.output-alignment.weight=1",
+        f"losses.output-alignment.space={space}",
+    )
+    parts = parts_of(config_of(tiny_folder, *settings))
+    state, report = dual_path_step(parts, batch_of(parts), 0.9, generator=torch.Generator().manual_seed(3))
+    assert state.reference is not None
+    error = (state.response.pred_BCHW - state.reference.pred_BCHW).pow(2).mean((1, 2, 3))
+    torch.testing.assert_close(report.raw["output-alignment"], (factor(state.noised.abar_B) * error).mean())

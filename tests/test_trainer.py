@@ -16,7 +16,7 @@ from spf_core.errors import NonFiniteError, RunError
 from spf_core.plugins import Plugins, load_plugins
 from spf_core.runlog import read_metrics
 from spf_core.runs import open_run
-from spf_core.trainer import train
+from spf_core.trainer import Trainer, rows_of, train
 
 FAST = ("train.batch_size=2", "checkpoint.every=3", "sample.every=0")
 
@@ -87,13 +87,19 @@ def test_a_run_folder_holds_config_metrics_checkpoints_samples_and_weights(
     assert str(folder) not in metadata["spf_config"], "no local path leaks into the weights"
 
 
-@pytest.mark.parametrize("preset", ["spf", "naive"])
+REMEMBERING = ("control_map=sfcm-v2", "losses.fine-grained.start=0", "train.noise_share=0.3")
+
+
+@pytest.mark.parametrize(
+    ("preset", "more"),
+    [("spf", ("control_map=sfcm-v1",)), ("spf", REMEMBERING), ("naive", ())],
+    ids=["spf", "spf with a map that remembers", "naive"],
+)
 def test_resuming_after_a_kill_gives_bit_identical_weights(
-    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path, preset: str
+    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path, preset: str, more: tuple[str, ...]
 ) -> None:
-    config = config_of(
-        plugins, tiny_folder, folder, "optimizer.schedule=cosine", "train.accumulation=2", preset=preset
-    )
+    settings = ("optimizer.schedule=cosine", "train.accumulation=2", "sample.steps=3", *more)
+    config = config_of(plugins, tiny_folder, folder, *settings, preset=preset)
     train(config, tmp_path / "whole", plugins)
     train(config, tmp_path / "killed", plugins)
     shutil.rmtree(tmp_path / "killed" / "checkpoints" / "step-000006")
@@ -106,6 +112,40 @@ def test_resuming_after_a_kill_gives_bit_identical_weights(
         for name in ("whole", "killed")
     )
     assert whole == killed
+
+
+def test_looking_at_samples_does_not_change_training(
+    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path
+) -> None:
+    for name, every in (("watched", 2), ("alone", 0)):
+        settings = (f"sample.every={every}", "sample.steps=2", "sample.prompts=2", *REMEMBERING)
+        train(config_of(plugins, tiny_folder, folder, *settings), tmp_path / name, plugins)
+    assert same(weights(tmp_path / "watched"), weights(tmp_path / "alone"))
+
+
+def test_text_variants_multiply_the_texts_and_not_the_images(
+    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path
+) -> None:
+    encoded: list[tuple[int, int]] = []
+
+    def watch(stage: str, done: int, total: int, **values: float) -> None:
+        if stage == "encoding images":
+            encoded.append((done, total))
+
+    config = config_of(plugins, tiny_folder, folder, "train.text_variants=3", "train.clause_dropout=0.9")
+    trainer = Trainer(config, tmp_path, rows_of(config), watch)
+    assert encoded == [(5, 5)]
+    assert [prompt.base_text for prompt in trainer.rows.prompts[:5]] == [
+        "a portrait of an old man, red hair"
+    ] * 5
+    shorter = trainer.rows.prompts[5:]
+    assert len(shorter) == 10
+    assert {prompt.base_text for prompt in shorter} <= {
+        "a portrait of an old man, red hair",
+        "a portrait of an old man",
+    }
+    assert any(prompt.base_text == "a portrait of an old man" for prompt in shorter)
+    assert torch.equal(trainer.rows.latents_NCHW[:5], trainer.rows.latents_NCHW[5:10])
 
 
 def test_training_moves_the_weights_and_the_seed_decides_where(
@@ -192,7 +232,7 @@ def test_no_space_left_keeps_the_old_checkpoint(
 
     def fill_the_disk(tensors, path, metadata):  # the operating system's answer when a disk is full
         calls.append(path)
-        if len(calls) > 2:
+        if len(calls) > 3:
             Path(path).write_bytes(b"half")
             raise OSError(28, "No space left on device", str(path))
         real(tensors, path, metadata)

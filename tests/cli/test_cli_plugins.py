@@ -41,7 +41,7 @@ def test_show_of_a_preset_prints_its_settings(spf) -> None:
 
 
 def test_an_unknown_name_is_answered_with_a_suggestion(spf) -> None:
-    assert spf("plugins", "show", "sfcm-v9").fails_with("'sfcm-v9'", "Did you mean 'sfcm-v1'?", "Installed: ")
+    assert spf("plugins", "show", "sfcm-v9").fails_with("'sfcm-v9'", "Did you mean 'sfcm-v2'?", "Installed: ")
 
 
 @pytest.mark.parametrize(

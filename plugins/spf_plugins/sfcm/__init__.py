@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spf_core.components import ControlMapConfig
 from spf_core.hookspecs import hookimpl
@@ -22,6 +22,30 @@ class SfcmV1(ControlMapConfig):
         from spf_plugins.sfcm.v1 import SfcmV1Map
 
         return SfcmV1Map(self.path)
+
+
+class SfcmV2(ControlMapConfig):
+    """Where the two paths differ, remembered for every row over the timesteps at which it was seen."""
+
+    name = "sfcm-v2"
+    needs = frozenset({"reference"})
+    memory: float = Field(
+        0.9, ge=0, lt=1, description="weight of earlier steps; 0 maps every step alone"
+    )
+    low: float = Field(0.7, ge=0, lt=1, description="quantile of positions where the map becomes 0")
+    high: float = Field(0.9, gt=0, le=1, description="quantile of positions where the map becomes 1")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "SfcmV2":
+        if self.low >= self.high:
+            raise ValueError(f"low={self.low} must lie below high={self.high}")
+        return self
+
+    def build(self) -> Any:
+        """Build the map."""
+        from spf_plugins.sfcm.v2 import SfcmV2Map
+
+        return SfcmV2Map(self.memory, self.low, self.high)
 
 
 class Uniform(ControlMapConfig):
@@ -55,4 +79,4 @@ class TargetAttention(ControlMapConfig):
 @hookimpl
 def spf_register_control_maps() -> list[type[ControlMapConfig]]:
     """Register the control maps of this group."""
-    return [SfcmV1, Uniform, TargetAttention]
+    return [SfcmV1, SfcmV2, Uniform, TargetAttention]
