@@ -54,7 +54,7 @@ STAGES = {
     for stage in (
         Stage("clip", 1_500, 96, 1e-3, decay=0.05),
         Stage("vae", 1_800, 16, 1e-3, decay=0.0),
-        Stage("unet", 5_600, 32, 6e-4, warmup=150),
+        Stage("unet", 6_000, 32, 6e-4, warmup=150),
         Stage("probe", 2_500, 64, 2e-3, warmup=50),
         Stage("segmenter", 500, 32, 2e-3, warmup=50),
         Stage("identity", 1_200, 128, 2e-3, warmup=50),
@@ -65,6 +65,7 @@ KL_WEIGHT = 1e-3
 MIN_SNR_GAMMA = 5.0
 EMA_DECAY = 0.999
 CAPTION_DROPOUT = 0.1
+PAD_DROPOUT = 0.5
 COMPLETE_CAPTIONS = 0.4
 MENTION_RATE = 0.75
 GUIDANCE = 3.0

@@ -9,13 +9,17 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
+from transformers import CLIPTokenizer
 
+from spf_plugins.portraits.pretrain.data import load_set
 from spf_plugins.portraits.pretrain.loop import Ema, Trainer
 from spf_plugins.portraits.pretrain.networks import build_scheduler, build_unet
 from spf_plugins.portraits.pretrain.recipe import (
     CAPTION_DROPOUT,
     EMA_DECAY,
     MIN_SNR_GAMMA,
+    PAD_DROPOUT,
+    TEXT_LENGTH,
     Options,
 )
 
@@ -27,12 +31,18 @@ def min_snr_weight(alphas_cumprod_B: Tensor, gamma: float = MIN_SNR_GAMMA) -> Te
 
 
 class TextLatents:
-    """Cached pairs of latent and caption embedding, drawn with caption dropout."""
+    """Cached pairs of latent and caption embedding, drawn with caption dropout and padding dropout.
+
+    The text encoder is causal: from the end mark on, every token sums the caption up, and a UNet that always
+    sees those learns to read nothing else. Where they are dropped (the empty caption's stand in their place)
+    it has to read the words, as larger models do.
+    """
 
     def __init__(self, cache: Path) -> None:
         self.latents = torch.from_numpy(np.load(cache / "unet_latents.npy"))
         self.hidden = torch.from_numpy(np.load(cache / "unet_texts.npy"))
         self.variants = (len(self.hidden) - 1) // len(self.latents)
+        self.ends = end_positions(cache)
 
     def draw(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Latents (B, 4, 16, 16) and text states (B, 77, 192)."""
@@ -40,7 +50,20 @@ class TextLatents:
         caption = index * self.variants + torch.randint(self.variants, (batch,), generator=generator)
         dropped = torch.rand(batch, generator=generator) < CAPTION_DROPOUT
         caption[dropped] = len(self.hidden) - 1
-        return self.latents[index], self.hidden[caption].float()
+        states = self.hidden[caption]
+        summed_up = torch.arange(TEXT_LENGTH) >= self.ends[caption][:, None]
+        unpadded = torch.rand(batch, 1, generator=generator) < PAD_DROPOUT
+        states = torch.where((summed_up & unpadded)[:, :, None], self.hidden[-1], states)
+        return self.latents[index], states.float()
+
+
+def end_positions(cache: Path) -> Tensor:
+    """Where the end mark of every caption stands, the empty one last (N + 1,)."""
+    tokenizer = CLIPTokenizer.from_pretrained(cache / "tokenizer")
+    captions = load_set(cache, "unet").captions
+    texts = [caption.text for variants in captions for caption in variants]
+    ids = tokenizer([*texts, ""], truncation=True, max_length=TEXT_LENGTH)["input_ids"]
+    return torch.tensor([len(tokens) - 1 for tokens in ids])
 
 
 def train_unet(options: Options) -> None:
