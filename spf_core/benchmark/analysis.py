@@ -32,7 +32,7 @@ class Row:
         return self.scores.headline[name] if name in self.scores.headline else self.scores.parts[name]
 
     def to_json(self) -> dict[str, Any]:
-        """Scores with intervals and costs, the latter as means over training seeds (memory: the highest)."""
+        """Scores with intervals; costs over all training seeds: mean per step, total, highest memory."""
         found, costs = self.scores.estimates, [each.cost for each in self.cells]
         steps, seconds = sum(cost.steps for cost in costs), sum(cost.seconds for cost in costs)
         return {
@@ -46,7 +46,7 @@ class Row:
             "sps_of_training_seed": {str(each.cell.seed): each.results["sps"] for each in self.cells},
             "steps": costs[0].steps,
             "seconds_per_step": seconds / steps,
-            "training_seconds": seconds / len(costs),
+            "total_seconds": seconds,
             "peak_memory_mib": max(cost.peak_memory_mib for cost in costs),
             "trainable_parameters": costs[0].trainable_parameters,
         }

@@ -9,6 +9,7 @@ from PIL import Image
 from spf_core.benchmark.analysis import Row, Table
 from spf_core.checkpoint import atomic_file
 from spf_core.data import open_rgb
+from spf_core.errors import RunError
 from spf_core.sampling import comparison_grid, save_png
 
 if TYPE_CHECKING:
@@ -69,5 +70,11 @@ def write_grid(path: Path, table: Table, out: Path) -> None:
 
 
 def _pictures(row: Row, out: Path, role: str) -> list[Image.Image]:
-    folder = row.cells[0].cell.evaluation(out) / "images"
-    return [open_rgb(file) for file in sorted(folder.glob(f"{role}-*.png"))]
+    cell = row.cells[0].cell
+    files = sorted((cell.evaluation(out) / "images").glob(f"{role}-*.png"))
+    if not files:
+        raise RunError(
+            f"cell '{cell.folder(out)}' is damaged (its evaluation has no images); "
+            f"delete that folder and run the benchmark again"
+        )
+    return [open_rgb(file) for file in files]

@@ -1,6 +1,6 @@
 """The cells of a benchmark and the configuration of each, checked before anything is computed. Torch-free."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -74,9 +74,25 @@ def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> Suite:
             raise unknown("attribute", attribute, suite.attributes)
         if value not in suite.attributes[attribute]:
             raise unknown(f"value of '{attribute}'", value, suite.attributes[attribute])
-    for entry in spec.presets:
-        cell_config(spec, Cell(spec.targets[0], entry, spec.seeds[0]), plugins, Path(), "auto")
+    configs = {
+        entry.name: cell_config(spec, Cell(spec.targets[0], entry, spec.seeds[0]), plugins, Path(), "auto")
+        for entry in spec.presets
+    }
+    _refuse_mixed(configs)
     return suite
+
+
+def _refuse_mixed(configs: Mapping[str, RunConfig]) -> None:
+    """One process trains all cells, and Accelerate has one precision and one device in a process."""
+    (first, chosen), *others = configs.items()
+    for name, config in others:
+        for key in ("precision", "device"):
+            one, other = getattr(chosen.train, key), getattr(config.train, key)
+            if one != other:
+                raise ConfigError(
+                    f"presets.{name}: train.{key} is {other!r}, but {one!r} for '{first}'; "
+                    f"all presets of a benchmark share it"
+                )
 
 
 def cell_config(spec: BenchmarkSpec, cell: Cell, plugins: Plugins, out: Path, device: str) -> RunConfig:

@@ -2,12 +2,14 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from benchmarks import small_settings
 from PIL import Image
 
 from spf_cli.main import main
@@ -118,3 +120,17 @@ def tiny(tiny_folder: Path) -> list[str]:
 def piped_width(monkeypatch: pytest.MonkeyPatch) -> None:
     """Test runners set COLUMNS for their own output; a user's pipe does not."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(scope="session")
+def settings(tiny: list[str]) -> dict[str, Any]:
+    """Of a benchmark: two presets, one target, two training seeds."""
+    return small_settings(tiny)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Images of the original model are kept for the module alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

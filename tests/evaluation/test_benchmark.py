@@ -53,23 +53,23 @@ def finished(name, found, *, target="hat", seed=0) -> Finished:
     return Finished(cell, results, found, (), Cost(10, 5.0, 100.0, 7))
 
 
-def tested(reference, other):
+def compared(reference, other):
     table = make_tables([finished("spf", reference), finished("lora", other)])["hat"]
     return {test.measure: test for test in paired_tests(table, "spf")}
 
 
 def test_a_purer_preset_is_found_and_an_equal_one_is_not():
-    purer = tested(numbers(noise=1), numbers(noise=2, appearance=0.9, layout=0.9))
+    purer = compared(numbers(noise=1), numbers(noise=2, appearance=0.9, layout=0.9))
     assert purer["spi"].difference.ci[1] < 0 < purer["sps"].difference.ci[0]
     assert purer["spi"].p_holm < 0.01
     assert purer["sps"].p_holm < 0.01
     assert purer["effect"].p_holm > 0.05
-    equal = tested(numbers(noise=1), numbers(noise=2))
+    equal = compared(numbers(noise=1), numbers(noise=2))
     assert min(test.p_holm for test in equal.values()) > 0.05
 
 
 def test_the_same_pairs_do_not_differ_at_all():
-    for test in tested(numbers(), numbers()).values():
+    for test in compared(numbers(), numbers()).values():
         assert (test.difference.value, test.difference.ci, test.p) == (0, (0, 0), 1)
 
 
@@ -141,8 +141,8 @@ def test_the_best_stands_out_only_when_its_interval_excludes_the_runner_up():
         return {"value": number, "ci": [low, high]}
 
     clear, close = [value(50, 45, 55), value(60, 56, 64)], [value(50, 45, 55), value(54, 49, 59)]
-    assert (winner(clear, "↑"), winner(clear, "↓")) == (1, None)
-    assert (winner(close, "↑"), winner(clear[:1], "↑")) == (None, None)
+    assert (winner(clear, "↑"), winner(clear, "↓")) == (1, 0)
+    assert (winner(close, "↑"), winner(close, "↓"), winner(clear[:1], "↑")) == (None, None, None)
     table = make_tables([finished("spf", numbers()), finished("lora", numbers(appearance=0.9, noise=1))])[
         "hat"
     ]

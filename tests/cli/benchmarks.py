@@ -1,0 +1,58 @@
+"""What the tests of `spf benchmark` share: a small file, and a look into the folder it makes."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+STRONG = {"name": "strong", "preset": "lora", "set": ["optimizer.learning_rate=0.1"]}
+CELLS = ["hat/lora/seed-0", "hat/lora/seed-1", "hat/strong/seed-0", "hat/strong/seed-1"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A benchmark that ran to its end: its file, its folder and what the command said."""
+
+    file: Path
+    out: Path
+    said: str
+
+
+def small_settings(tiny: list[str]) -> dict[str, Any]:
+    return {
+        "suite": "portraits",
+        "backbone": "mini",
+        "targets": ["hat"],
+        "presets": ["lora", STRONG],
+        "seeds": [0, 1],
+        "data": {"count": 4, "bias": {"background": "teal"}},
+        "evaluation": {"prompts": 3, "seeds": 1},
+        "steps": 1,
+        "set": [part for part in tiny if part != "--set"],
+    }
+
+
+def cell_lines(said: str) -> list[str]:
+    """The cells that were told as finished, in order."""
+    return [line.split()[0] for line in said.splitlines() if "/seed-" in line and " SPS " in line]
+
+
+def write(file: Path, content: dict[str, Any]) -> Path:
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return file
+
+
+def finished_cells(out: Path) -> list[str]:
+    files = (out / "cells").glob("*/*/*/evaluation/results.json")
+    return sorted(file.relative_to(out / "cells").parents[1].as_posix() for file in files)
+
+
+def report(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    return found
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
