@@ -108,8 +108,8 @@ def _say_what_is_missing(outcome: "Outcome", spec: "BenchmarkSpec", file: Path, 
 
     for cell, process in outcome.elsewhere.items():
         typer.echo(f"{cell.name} is left to {process}")
-    typer.echo(f"{len(missing_cells(spec, out))} cells are not finished; tables are written when all are")
-    typer.echo(f"continue with, or wait and then: spf benchmark {file} --out {out}")
+    typer.echo(f"cells not finished: {len(missing_cells(spec, out))}; tables are written when all are")
+    typer.echo(f"continue with: spf benchmark {file} --out {out}")
 
 
 def _report(spec: "BenchmarkSpec", out: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_cell_that_fails_is_named_and_the_others_run(spf, settings, plugin: Pa
     assert finished_cells(out) == ["hat/lora/seed-0"]
     chosen = spf("benchmark", file, "--out", out, "--only", "hat/l*")
     assert chosen.code == 0, "the failing cell was not chosen"
-    assert "1 cells are not finished" in chosen.out
+    assert "cells not finished: 1;" in chosen.out
 
 
 @pytest.mark.parametrize(
