@@ -29,9 +29,7 @@ class SfcmV2(ControlMapConfig):
 
     name = "sfcm-v2"
     needs = frozenset({"reference"})
-    memory: float = Field(
-        0.9, ge=0, lt=1, description="weight of earlier steps; 0 maps every step alone"
-    )
+    memory: float = Field(0.9, ge=0, lt=1, description="weight of earlier steps; 0 maps every step alone")
     low: float = Field(0.7, ge=0, lt=1, description="quantile of positions where the map becomes 0")
     high: float = Field(0.9, gt=0, le=1, description="quantile of positions where the map becomes 1")
 

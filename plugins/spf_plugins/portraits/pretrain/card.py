@@ -31,12 +31,13 @@ images in all, and the *novel* ones never.
 
 ## Training
 AdamW, cosine decay, bfloat16 autocast, seed 0, on two CPU cores. Noise prediction on SD1.5's scaled-linear
-schedule, min-SNR weight (gamma 5), 10 % empty captions, EMA 0.999. Losses are running means at the last
+schedule, SNR weight clipped to 0.1 to 5, 10 % empty captions, EMA 0.999. Losses are running means at the last
 step. Beside the contrastive loss, linear heads read every captioned attribute from both embeddings of the
 small CLIP: without them its text tower kept colours and forgot hair styles. They are dropped afterwards.
 In half of the UNet's rows the end mark and the padding after it are those of the empty caption: the text
 encoder is causal, so these tokens sum the caption up, and a UNet that always sees them reads nothing else.
-This UNet took 7,000 steps without that and the last 3,000 with it, in warm restarts.
+This UNet took 7,000 steps without that and 3,000 with it, all without the floor of the SNR weight, and the
+last 1,500 with both, in warm restarts.
 
 | stage | steps | batch | losses |
 |---|---|---|---|

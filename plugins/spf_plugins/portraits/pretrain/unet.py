@@ -17,17 +17,21 @@ from spf_plugins.portraits.pretrain.networks import build_scheduler, build_unet
 from spf_plugins.portraits.pretrain.recipe import (
     CAPTION_DROPOUT,
     EMA_DECAY,
-    MIN_SNR_GAMMA,
     PAD_DROPOUT,
+    SNR_RANGE,
     TEXT_LENGTH,
     Options,
 )
 
 
-def min_snr_weight(alphas_cumprod_B: Tensor, gamma: float = MIN_SNR_GAMMA) -> Tensor:
-    """min(SNR, gamma) / SNR, the weight for noise prediction (Hang et al. 2023, arXiv 2303.09556)."""
+def snr_weight(alphas_cumprod_B: Tensor) -> Tensor:
+    """clip(SNR, low, high) / SNR for noise prediction: min-SNR (Hang et al. 2023, arXiv 2303.09556) with a floor.
+
+    The weight of an error in the clean image is the clipped SNR itself. Without a floor that is 0.006 where
+    sampling starts and colours are settled.
+    """
     snr = alphas_cumprod_B / (1 - alphas_cumprod_B)
-    return snr.clamp(max=gamma) / snr
+    return snr.clamp(*SNR_RANGE) / snr
 
 
 class TextLatents:
@@ -85,7 +89,7 @@ def train_unet(options: Options) -> None:
             inputs = noisy.contiguous(memory_format=torch.channels_last)
             prediction = unet(inputs, timesteps, hidden).sample.float()
         error = (prediction - noise).square().mean(dim=(1, 2, 3))
-        return {"eps": (min_snr_weight(alpha) * error).mean()}
+        return {"eps": (snr_weight(alpha) * error).mean()}
 
     trainer = Trainer(unet, stage, options, Ema(unet, EMA_DECAY))
     trainer.run(loss_of, lambda step: snapshot(trainer, step))
