@@ -16,7 +16,7 @@ from spf_core.errors import NonFiniteError, RunError
 from spf_core.plugins import Plugins, load_plugins
 from spf_core.runlog import read_metrics
 from spf_core.runs import open_run
-from spf_core.trainer import Trainer, rows_of, train
+from spf_core.trainer import train
 
 FAST = ("train.batch_size=2", "checkpoint.every=3", "sample.every=0")
 
@@ -121,31 +121,6 @@ def test_looking_at_samples_does_not_change_training(
         settings = (f"sample.every={every}", "sample.steps=2", "sample.prompts=2", *REMEMBERING)
         train(config_of(plugins, tiny_folder, folder, *settings), tmp_path / name, plugins)
     assert same(weights(tmp_path / "watched"), weights(tmp_path / "alone"))
-
-
-def test_text_variants_multiply_the_texts_and_not_the_images(
-    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path
-) -> None:
-    encoded: list[tuple[int, int]] = []
-
-    def watch(stage: str, done: int, total: int, **values: float) -> None:
-        if stage == "encoding images":
-            encoded.append((done, total))
-
-    config = config_of(plugins, tiny_folder, folder, "train.text_variants=3", "train.clause_dropout=0.9")
-    trainer = Trainer(config, tmp_path, rows_of(config), watch)
-    assert encoded == [(5, 5)]
-    assert [prompt.base_text for prompt in trainer.rows.prompts[:5]] == [
-        "a portrait of an old man, red hair"
-    ] * 5
-    shorter = trainer.rows.prompts[5:]
-    assert len(shorter) == 10
-    assert {prompt.base_text for prompt in shorter} <= {
-        "a portrait of an old man, red hair",
-        "a portrait of an old man",
-    }
-    assert any(prompt.base_text == "a portrait of an old man" for prompt in shorter)
-    assert torch.equal(trainer.rows.latents_NCHW[:5], trainer.rows.latents_NCHW[5:10])
 
 
 def test_training_moves_the_weights_and_the_seed_decides_where(

@@ -25,7 +25,7 @@ from spf_plugins.portraits.pretrain.recipe import (
 
 
 def snr_weight(alphas_cumprod_B: Tensor) -> Tensor:
-    """clip(SNR, low, high) / SNR for noise prediction: min-SNR (Hang et al. 2023, arXiv 2303.09556) with a floor.
+    """clip(SNR, low, high) / SNR for noise prediction: min-SNR (arXiv 2303.09556) with a floor.
 
     The weight of an error in the clean image is the clipped SNR itself. Without a floor that is 0.006 where
     sampling starts and colours are settled.
