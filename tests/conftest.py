@@ -54,8 +54,10 @@ def tiny_clip(tokenizer: Any) -> Any:
 
 
 def tiny_pipeline(tokenizer: Any, text_config: Any) -> Any:
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel
+
+    from spf_plugins.portraits.pretrain.networks import build_scheduler
 
     unet = UNet2DConditionModel(
         sample_size=8,
@@ -76,14 +78,7 @@ def tiny_pipeline(tokenizer: Any, text_config: Any) -> Any:
         sample_size=32,
         scaling_factor=0.5,
     )
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
+    scheduler = build_scheduler()
     return StableDiffusionPipeline(
         vae, CLIPTextModel(text_config), tokenizer, unet, scheduler, None, None, requires_safety_checker=False
     )

@@ -1,7 +1,7 @@
 """Sign tests: whether the differences that the paper reports point the same way here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -107,14 +107,7 @@ def _highest(part: str, one: str, others: tuple[str, ...]) -> Expectation:
 
 def _same(claim: str, measure: str, one: str, other: str) -> Expectation:
     formula = f"|{measure}({one}) - {measure}({other})| < {SAME}"
-    return Expectation(
-        claim,
-        formula,
-        (one, other),
-        lambda table: table[one].measure(measure) - table[other].measure(measure),
-        low=-SAME,
-        high=SAME,
-    )
+    return replace(_higher(claim, measure, one, other), formula=formula, low=-SAME, high=SAME)
 
 
 def _tested(expectation: Expectation, tables: Mapping[str, Table]) -> dict[str, Any]:

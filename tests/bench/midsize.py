@@ -5,8 +5,10 @@ from pathlib import Path
 
 import torch
 from conftest import tiny_clip, tiny_tokenizer
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextModel
+
+from spf_plugins.portraits.pretrain.networks import build_scheduler
 
 
 def write_midsize(folder: Path) -> int:
@@ -28,14 +30,7 @@ def write_midsize(folder: Path) -> int:
         norm_num_groups=16,
         sample_size=256,
     )
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
+    scheduler = build_scheduler()
     text_encoder = CLIPTextModel(clip.config.text_config)
     StableDiffusionPipeline(
         vae, text_encoder, tokenizer, unet, scheduler, None, None, requires_safety_checker=False

@@ -37,11 +37,10 @@ class SfcmV2Map:
         """Return M, B 1 H W in [0, 1]; only rows that read their target are remembered."""
         assert state.reference is not None
         difference = relative_difference(state.response.pred_BCHW, state.reference.pred_BCHW)
-        keys = [
-            f"{int(row)}.{'data' if data else 'own'}"
-            for row, data in zip(state.batch.rows, state.noised.from_data_B, strict=True)
-        ]
-        for key, seen, new in zip(keys, state.has_target_B, difference, strict=True):
+        kinds = torch.stack([state.batch.rows, state.noised.from_data_B.long(), state.has_target_B.long()])
+        rows, from_data, reads_target = kinds.tolist()  # a single transfer from the device
+        keys = [f"{row}.{'data' if data else 'own'}" for row, data in zip(rows, from_data, strict=True)]
+        for key, seen, new in zip(keys, reads_target, difference, strict=True):
             if seen:
                 self.remembered[key] = torch.lerp(new, self.remembered.get(key, new).to(new), self.memory)
         means = [self.remembered.get(key, new).to(new) for key, new in zip(keys, difference, strict=True)]
