@@ -110,6 +110,13 @@ class SampleSection(Section):
     steps: int = Field(20, ge=1, description="sampler steps")
     guidance: float = Field(3.0, ge=0, description="classifier-free guidance scale")
     batch_size: int = Field(25, ge=1, description="images sampled at once")
+    handover: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="the original model draws the base text down to this fraction of the schedule; "
+        "there the tuned one takes over, with the target",
+    )
 
 
 class RunConfig(Section):

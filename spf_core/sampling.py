@@ -1,6 +1,8 @@
 """Sampling with a backbone's pipeline, where the seed alone decides the initial noise; grids, PNG files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from spf_core.config import SampleSection
 from spf_core.errors import RunError
-from spf_core.interfaces import Backbone
+from spf_core.interfaces import Adapter, Backbone
 from spf_core.progress import Progress, silent
 from spf_core.prompts import Prompt
 
@@ -28,6 +30,14 @@ def initial_noise(seeds: Sequence[int], shape_CHW: tuple[int, int, int]) -> Tens
     return torch.stack([torch.randn(shape_CHW, generator=generator) for generator in generators])
 
 
+@dataclass(frozen=True)
+class Opening:
+    """The original model draws every picture from its base text, down to t = `sample.handover`."""
+
+    texts: Sequence[str]
+    adapter: Adapter
+
+
 @torch.no_grad()
 def sample_images(
     backbone: Backbone,
@@ -35,41 +45,86 @@ def sample_images(
     seeds: Sequence[int],
     options: SampleSection,
     *,
+    opening: Opening | None = None,
     progress: Progress = silent,
     stage: str = "sampling",
 ) -> list[Image]:
-    """Draw one image for each pair of text and seed.
+    """Draw one image for each pair of text and seed; `opening` has a base text for each as well.
 
     Batches are cut by `options.batch_size` alone, so equal seeds meet equal batches whatever the texts are.
-    `progress` hears of `stage` after every batch.
+    Without `opening`, and at `sample.handover` 1, the texts count from the first step on. `progress` hears of
+    `stage` after every batch.
     """
-    pairs = list(zip(texts, seeds, strict=True))
+    if len(texts) != len(seeds):
+        raise ValueError(f"{len(texts)} texts but {len(seeds)} seeds")
     images: list[Image] = []
-    for start in range(0, len(pairs), options.batch_size):
-        batch = pairs[start : start + options.batch_size]
-        images += _sample_batch(backbone, [text for text, _ in batch], [seed for _, seed in batch], options)
-        progress(stage, len(images), len(pairs))
+    for start in range(0, len(texts), options.batch_size):
+        part = slice(start, start + options.batch_size)
+        first = None if opening is None else Opening(opening.texts[part], opening.adapter)
+        images += _sample_batch(backbone, texts[part], seeds[part], options, first)
+        progress(stage, len(images), len(texts))
     return images
 
 
 def _sample_batch(
-    backbone: Backbone, texts: list[str], seeds: list[int], options: SampleSection
+    backbone: Backbone,
+    texts: Sequence[str],
+    seeds: Sequence[int],
+    options: SampleSection,
+    opening: Opening | None,
 ) -> list[Image]:
     pipeline = backbone.pipeline()
-    prompts = [Prompt(text) for text in (*texts, "")]
-    *embeds, empty_LD = backbone.encode_prompts(prompts, with_target=False).embeds_BLD
+    embeds_BLD, empty_BLD = _encode(backbone, texts)
     latent_size = backbone.image_size // pipeline.vae_scale_factor
-    output: Any = pipeline(
-        prompt_embeds=torch.stack(embeds),
-        negative_prompt_embeds=empty_LD.expand(len(texts), -1, -1),
-        height=backbone.image_size,
-        width=backbone.image_size,
-        num_inference_steps=options.steps,
-        guidance_scale=options.guidance,
-        latents=initial_noise(seeds, (pipeline.unet.config.in_channels, latent_size, latent_size)),
-    )
+    start_BLD, callback = embeds_BLD, None
+    with ExitStack() as original:
+        last = options.handover * len(backbone.abar_T)
+        if opening is not None and _first_timestep(pipeline, options.steps) >= last:
+            original.enter_context(opening.adapter.disabled())
+            start_BLD, _ = _encode(backbone, opening.texts)
+            callback = _hand_over(torch.cat([empty_BLD, embeds_BLD]), last, original)
+        output: Any = pipeline(
+            prompt_embeds=start_BLD,
+            negative_prompt_embeds=empty_BLD,
+            height=backbone.image_size,
+            width=backbone.image_size,
+            num_inference_steps=options.steps,
+            guidance_scale=options.guidance,
+            latents=initial_noise(seeds, (pipeline.unet.config.in_channels, latent_size, latent_size)),
+            callback_on_step_end=callback,
+        )
     images: list[Image] = output.images
     return images
+
+
+def _first_timestep(pipeline: Any, steps: int) -> int:
+    pipeline.scheduler.set_timesteps(steps)
+    return int(pipeline.scheduler.timesteps[0])
+
+
+def _encode(backbone: Backbone, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Embeddings of the texts and of as many empty ones, each B L D."""
+    prompts = [Prompt(text) for text in (*texts, "")]
+    embeds_NLD = backbone.encode_prompts(prompts, with_target=False).embeds_BLD
+    return embeds_NLD[:-1], embeds_NLD[-1:].expand(len(texts), -1, -1)
+
+
+def _hand_over(
+    guided_2BLD: Tensor, last_timestep: float, original: ExitStack
+) -> Callable[[Any, int, Any, dict[str, Tensor]], dict[str, Tensor]]:
+    """A step callback for diffusers: when the next t lies below `last_timestep`, the texts are exchanged
+    and `original` is left, which switches the adapter on.
+    """
+
+    def callback(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        timesteps = pipeline.scheduler.timesteps
+        if step + 1 < len(timesteps) and timesteps[step] >= last_timestep > timesteps[step + 1]:
+            original.close()
+            guided = pipeline.do_classifier_free_guidance
+            return {"prompt_embeds": guided_2BLD if guided else guided_2BLD.chunk(2)[1]}
+        return {}
+
+    return callback
 
 
 def save_png(image: Image, path: Path, metadata: Mapping[str, str]) -> None:

@@ -17,18 +17,22 @@ EARLY = 2.0  # s / S = u^2: most of what a picture shows is settled in the first
 
 @dataclass(frozen=True)
 class Trajectories:
-    """`states_NSCHW[n, s]` is z_t of row n's base text at sampler step s, where t = `timesteps_S[s]`."""
+    """`states_NSCHW[n, s]` is z_t of row n's base text at sampler step s, where t = `timesteps_S[s]`.
+
+    `from_noise` says that step 0 is where sampling starts, so that any noise stands for it.
+    """
 
     states_NSCHW: Tensor
     timesteps_S: Tensor
+    from_noise: bool = True
 
     def draw(self, rows: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One state per row with its timestep, early ones more often; the first is noise, drawn afresh."""
+        """One state per row with its timestep, early ones more often; the very first is drawn afresh."""
         u = torch.rand(rows.shape, generator=generator)
         steps = (u**EARLY * len(self.timesteps_S)).long()
         states = self.states_NSCHW[rows, steps]
         fresh = torch.randn(states.shape, generator=generator).to(states)
-        started = (steps > 0).to(states.device).view(-1, 1, 1, 1)
+        started = ((steps > 0) | (not self.from_noise)).to(states.device).view(-1, 1, 1, 1)
         return torch.where(started, states, fresh), self.timesteps_S[steps]
 
 
@@ -43,10 +47,14 @@ def record_trajectories(
     generator: torch.Generator,
     progress: Progress = silent,
 ) -> Trajectories:
-    """Sample every row's base text from pure noise with theta_0 (before any training) and keep all z_t."""
+    """Sample every row's base text from pure noise with theta_0 (before any training).
+
+    Every z_t that the tuned model may meet is kept: those below `options.handover`.
+    """
     scheduler: Any = backbone.pipeline().scheduler
     scheduler.set_timesteps(options.steps)
     timesteps = scheduler.timesteps.to(backbone.device)
+    met_S = timesteps < options.handover * len(backbone.abar_T)
     count, states = len(base.embeds_BLD), []
     for start in range(0, count, CHUNK):
         rows = torch.arange(start, min(start + CHUNK, count), device=backbone.device)
@@ -56,9 +64,9 @@ def record_trajectories(
             visited.append(z_t)
             pred = _guided(backbone, z_t, t.expand(len(rows)), index(base, rows), empty, options.guidance)
             z_t = scheduler.step(pred, t, z_t).prev_sample
-        states.append(torch.stack(visited, dim=1))
+        states.append(torch.stack(visited, dim=1)[:, met_S])
         progress("reference trajectories", int(rows[-1]) + 1, count)
-    return Trajectories(torch.cat(states), timesteps)
+    return Trajectories(torch.cat(states), timesteps[met_S], from_noise=bool(met_S[0]))
 
 
 def _guided(

@@ -13,7 +13,7 @@ from spf_core.cache import CachedRows
 from spf_core.config import SampleSection
 from spf_core.control import at_latents, min_max
 from spf_core.noising import clean_estimate, noise_latents
-from spf_core.sampling import comparison_grid, sample_images, save_png
+from spf_core.sampling import Opening, comparison_grid, sample_images, save_png
 from spf_core.step import Parts, run_paths
 from spf_core.types import Capture
 
@@ -27,9 +27,10 @@ def save_samples(
     count = min(options.prompts, len(rows.ids))
     texts = [prompt.complete_text for prompt in rows.prompts[:count]]
     seeds = [seed + row for row in range(count)]
+    opening = Opening([prompt.base_text for prompt in rows.prompts[:count]], parts.adapter)
     with parts.adapter.disabled():
-        original = sample_images(parts.backbone, texts, seeds, options)
-    tuned = sample_images(parts.backbone, texts, seeds, options)
+        original = sample_images(parts.backbone, texts, seeds, options, opening=opening)
+    tuned = sample_images(parts.backbone, texts, seeds, options, opening=opening)
     grid = comparison_grid({"original": original, "tuned": tuned}, texts)
     metadata = {"step": str(step), "texts": "\n".join(texts), "seeds": ", ".join(map(str, seeds))}
     save_png(grid, folder / f"step-{step:06d}-grid.png", metadata)

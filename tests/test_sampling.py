@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from spf_core.config import SampleSection
 from spf_core.errors import RunError
-from spf_core.sampling import comparison_grid, initial_noise, sample_images, save_png
+from spf_core.prompts import Prompt
+from spf_core.sampling import Opening, comparison_grid, initial_noise, sample_images, save_png
+from spf_plugins.adapters import LoraAdapter
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 OPTIONS = SampleSection(steps=3, batch_size=2)
@@ -56,6 +59,64 @@ def test_the_seed_decides_the_image_wherever_it_stands_in_the_batch(tiny_backbon
     assert largest_difference(first, swapped) <= 1
     assert largest_difference(first, alone) <= 1
     assert largest_difference(first, other) > 10
+
+
+def lora_that_changes_something(backbone: StableDiffusion):
+    lora = LoraAdapter().build()
+    lora.attach(backbone)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in lora.parameters():
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
+    return lora
+
+
+def draw_by_hand(backbone: StableDiffusion, lora, base: str, complete: str, boundary: float) -> torch.Tensor:
+    """The definition: theta_0 reads the base text while t >= boundary, theta the complete text below."""
+    scheduler, z_t = backbone.pipeline().scheduler, initial_noise([5], (4, 8, 8))
+    scheduler.set_timesteps(OPTIONS.steps)
+    for t in scheduler.timesteps:
+        early = int(t) >= boundary
+        lora.scale(0.0 if early else 1.0)
+        texts = [Prompt(base if early else complete), Prompt("")]
+        conditioning = backbone.encode_prompts(texts, with_target=False)
+        with torch.no_grad():
+            eps, free = backbone.predict(z_t.repeat(2, 1, 1, 1), t.repeat(2), conditioning).pred_BCHW
+        z_t = scheduler.step(free + OPTIONS.guidance * (eps - free), t, z_t).prev_sample
+    lora.scale(1.0)
+    with torch.no_grad():
+        return backbone.decode(z_t)[0]
+
+
+@pytest.mark.parametrize("handover", [0.9, 0.5, 0.2])
+def test_the_original_opens_and_the_tuned_model_takes_over(
+    tiny_backbone: StableDiffusion, handover: float
+) -> None:
+    lora = lora_that_changes_something(tiny_backbone)
+    options = OPTIONS.model_copy(update={"handover": handover})
+    complete = f"{TEXT}, red hair"
+    image = sample_images(tiny_backbone, [complete], [5], options, opening=Opening([TEXT], lora))[0]
+    pixels = draw_by_hand(tiny_backbone, lora, TEXT, complete, handover * 1000)
+    by_hand = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    assert largest_difference(image, Image.fromarray(by_hand)) <= 1
+
+
+def test_a_handover_that_never_comes_leaves_the_original(tiny_backbone: StableDiffusion) -> None:
+    original = sample_images(tiny_backbone, [TEXT], [5], OPTIONS)[0]
+    lora = lora_that_changes_something(tiny_backbone)
+    never = OPTIONS.model_copy(update={"handover": 1e-3})
+    opened = sample_images(tiny_backbone, ["red hair"], [5], never, opening=Opening([TEXT], lora))[0]
+    tuned = sample_images(tiny_backbone, [TEXT], [5], OPTIONS)[0]
+    assert largest_difference(opened, original) == 0
+    assert largest_difference(tuned, original) > 10, "the adapter is on again, and changes something"
+
+
+def test_without_guidance_the_handover_exchanges_the_text_alone(tiny_backbone: StableDiffusion) -> None:
+    lora = lora_that_changes_something(tiny_backbone)
+    options = OPTIONS.model_copy(update={"guidance": 1.0, "handover": 0.5})
+    opening = Opening([TEXT], lora)
+    with_target = sample_images(tiny_backbone, ["red hair"], [5], options, opening=opening)[0]
+    without = sample_images(tiny_backbone, [TEXT], [5], options, opening=opening)[0]
+    assert largest_difference(with_target, without) > 0
 
 
 def test_grid_holds_the_images_in_labelled_rows() -> None:

@@ -227,6 +227,29 @@ def test_rows_from_the_models_own_sampling_are_aligned_but_teach_nothing(tiny_fo
     torch.testing.assert_close(report.raw["denoising"], errors[~own].mean())
 
 
+def test_trajectories_hold_only_the_states_that_the_tuned_model_meets(tiny_folder: Path) -> None:
+    parts = parts_of(config_of(tiny_folder))
+    batch = batch_of(parts)
+    whole, late = (
+        record_trajectories(
+            parts.backbone,
+            batch.base,
+            batch.empty,
+            batch.latents_BCHW.shape[1:],
+            SampleSection(steps=4, handover=handover),
+            generator=torch.Generator().manual_seed(5),
+        )
+        for handover in (1.0, 0.6)
+    )
+    met = whole.timesteps_S < 600
+    assert late.timesteps_S.tolist() == whole.timesteps_S[met].tolist() != []
+    assert torch.equal(late.states_NSCHW, whole.states_NSCHW[:, met])
+    states, times = late.draw(torch.arange(4), generator=torch.Generator().manual_seed(1))
+    for row in range(4):
+        step = late.timesteps_S.tolist().index(int(times[row]))
+        assert torch.equal(states[row], late.states_NSCHW[row, step]), "no state is replaced by fresh noise"
+
+
 def test_a_recorded_trajectory_ends_where_the_pipeline_ends(tiny_folder: Path) -> None:
     parts = parts_of(config_of(tiny_folder), trained=False)
     batch, options = batch_of(parts), SampleSection(steps=4, guidance=3.0)

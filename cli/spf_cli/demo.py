@@ -126,7 +126,7 @@ def _draw_pairs(
 ) -> None:
     """Rows original, naive and spf from the same noise: the same people, ideally but for the target."""
     from spf_cli.loading import build
-    from spf_core.sampling import comparison_grid, sample_images, save_png
+    from spf_core.sampling import Opening, comparison_grid, sample_images, save_png
 
     if (out / PAIRS_FILE).is_file():
         return
@@ -140,7 +140,13 @@ def _draw_pairs(
         }
     for preset, run in opened.items():
         rows[preset] = sample_images(
-            run.backbone, complete, seeds, run.config.sample, progress=progress, stage=f"{preset}: sampling"
+            run.backbone,
+            complete,
+            seeds,
+            run.config.sample,
+            opening=Opening(base, run.adapter),
+            progress=progress,
+            stage=f"{preset}: sampling",
         )
     facts = {
         "prompt": "\n".join(base),

@@ -32,6 +32,15 @@ def sample(
     guidance: Annotated[
         float | None, typer.Option(min=0, help="Guidance.", show_default="of the run")
     ] = None,
+    handover: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Where the tuned model takes over, with the target; 1 is from the start.",
+            show_default="of the run",
+        ),
+    ] = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)
@@ -39,7 +48,8 @@ def sample(
 ) -> None:
     """Draw a grid: one column a seed, rows original and tuned (with --compare), or tuned alone.
 
-    With --target, the original model is shown both without and with the target text.
+    With --target, the original model is shown both without and with the target text. Down to --handover, a
+    fraction of the noise schedule, the original model draws the base text in every row.
     Texts, seeds, strength and run are in the PNG's metadata.
     """
     from spf_cli.bars import progress_bars
@@ -49,7 +59,7 @@ def sample(
     text = Prompt(_text(prompt), target.strip() or None)
     _refuse_existing(out, overwrite)
     opened = _open(run, device)
-    options = _options(opened, steps, guidance)
+    options = _options(opened, steps=steps, guidance=guidance, handover=handover)
     numbers = range(first_seed, first_seed + seeds)
     with progress_bars() as progress:
         rows = grid_rows(opened, text, numbers, strength, options, compare=compare, progress=progress)
@@ -70,11 +80,15 @@ def grid_rows(
     progress: "Progress",
 ) -> "dict[str, list[Image]]":
     """Labelled rows of same-seed images; the adapter is back at strength 1 afterwards."""
-    from spf_core.sampling import sample_images
+    from spf_core.sampling import Opening, sample_images
+
+    opening = Opening([text.base_text] * len(seeds), opened.adapter)
 
     def draw(words: str, stage: str) -> "list[Image]":
         texts = [words] * len(seeds)
-        return sample_images(opened.backbone, texts, seeds, options, progress=progress, stage=stage)
+        return sample_images(
+            opened.backbone, texts, seeds, options, opening=opening, progress=progress, stage=stage
+        )
 
     rows: dict[str, list[Image]] = {}
     suffix = " + target" if text.target_text else ""
@@ -100,8 +114,8 @@ def _open(run: Path, device: str) -> "OpenRun":
     return open_run(run, plugins, device=device)
 
 
-def _options(opened: "OpenRun", steps: int | None, guidance: float | None) -> "SampleSection":
-    given = {name: value for name, value in (("steps", steps), ("guidance", guidance)) if value is not None}
+def _options(opened: "OpenRun", **flags: float | None) -> "SampleSection":
+    given = {name: value for name, value in flags.items() if value is not None}
     return opened.config.sample.model_copy(update=given)
 
 

@@ -15,7 +15,7 @@ from spf_core.config import SampleSection
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
-from spf_core.sampling import sample_images
+from spf_core.sampling import Opening, sample_images
 
 
 def cache_folder() -> Path:
@@ -30,20 +30,21 @@ def original_images(
     noise: Sequence[int],
     options: SampleSection,
     *,
+    opening: Opening | None = None,
     progress: Progress = silent,
     stage: str = "sampling",
 ) -> list[Image.Image]:
     """One image per text and noise seed, from the cache when the very same draw is there (lossless PNG).
 
-    The adapter must be off. The key covers the backbone's weights, texts, seeds, sampling options, kind of
-    device and library versions; a damaged entry is drawn again.
+    The adapter must be off, that of `opening` too. The key covers the backbone's weights, texts, seeds,
+    sampling options, kind of device and library versions; a damaged entry is drawn again.
     """
-    folder = cache_folder() / "originals" / _key(backbone, texts, noise, options)
+    folder = cache_folder() / "originals" / _key(backbone, texts, noise, options, opening)
     kept = _read(folder, len(texts))
     if kept is not None:
         progress(stage, len(kept), len(kept))
         return kept
-    images = sample_images(backbone, texts, noise, options, progress=progress, stage=stage)
+    images = sample_images(backbone, texts, noise, options, opening=opening, progress=progress, stage=stage)
     try:
         with atomic_folder(folder) as draft:
             for index, image in enumerate(images):
@@ -54,7 +55,13 @@ def original_images(
     return images
 
 
-def _key(backbone: Backbone, texts: Sequence[str], noise: Sequence[int], options: SampleSection) -> str:
+def _key(
+    backbone: Backbone,
+    texts: Sequence[str],
+    noise: Sequence[int],
+    options: SampleSection,
+    opening: Opening | None,
+) -> str:
     drawn = {
         "backbone": backbone.fingerprint(),
         "image_size": backbone.image_size,
@@ -64,6 +71,8 @@ def _key(backbone: Backbone, texts: Sequence[str], noise: Sequence[int], options
         "noise": list(noise),
         "options": [options.steps, options.guidance, options.batch_size],
     }
+    if opening is not None and options.handover < 1:
+        drawn["opening"] = [options.handover, *opening.texts]
     return hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:32]
 
 

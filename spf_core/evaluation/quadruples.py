@@ -8,7 +8,7 @@ from spf_core.config import SampleSection
 from spf_core.evaluation.originals import original_images
 from spf_core.interfaces import Adapter, Backbone, Quadruples, UnseenPrompt
 from spf_core.progress import Progress, silent
-from spf_core.sampling import sample_images
+from spf_core.sampling import Opening, sample_images
 
 RERUN = 4
 
@@ -38,15 +38,25 @@ def generate(
 ) -> Quadruples:
     """Sample A, B, C, D and A' for every prompt and seed; A, B and A' come from the cache when they can.
 
-    The adapter is at strength 0 for A, B and A', at 1 for C and D, and stays at 1.
+    The adapter is at strength 0 for A, B and A', at 1 for C and D, and stays at 1. With `sample.handover`
+    below 1 the original model opens B, C and D from the base text, as it does in use.
     """
     base = [item.prompt.base_text for item in prompts for _ in range(seeds)]
     complete = [item.prompt.complete_text for item in prompts for _ in range(seeds)]
     noise, noise2 = (noise_seeds(len(prompts), seeds, seed=seed, draw=draw) for draw in (0, 1))
+    opening = Opening(base, adapter)
     adapter.scale(0.0)
     try:
         a, b, a2 = (
-            original_images(backbone, texts, drawn, options, progress=progress, stage=f"original, {stage}")
+            original_images(
+                backbone,
+                texts,
+                drawn,
+                options,
+                opening=opening if texts is complete else None,
+                progress=progress,
+                stage=f"original, {stage}",
+            )
             for texts, drawn, stage in (
                 (base, noise, "base text"),
                 (complete, noise, "complete text"),
@@ -56,6 +66,10 @@ def generate(
         rerun = sample_images(backbone, base[:RERUN], noise[:RERUN], options)
     finally:
         adapter.scale(1.0)
-    c = sample_images(backbone, complete, noise, options, progress=progress, stage="tuned, complete text")
-    d = sample_images(backbone, base, noise, options, progress=progress, stage="tuned, base text")
+    c, d = (
+        sample_images(
+            backbone, texts, noise, options, opening=opening, progress=progress, stage=f"tuned, {stage}"
+        )
+        for texts, stage in ((complete, "complete text"), (base, "base text"))
+    )
     return Quadruples(target, tuple(prompts), seeds, noise, noise2, a, b, c, d, a2, rerun)

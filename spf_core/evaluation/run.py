@@ -116,7 +116,7 @@ def _provenance(
     run: OpenRun, subject: Subject, metrics: list[str], options: SampleSection, seed: int
 ) -> dict[str, Any]:
     device = next(run.backbone.denoiser.parameters()).device.type
-    sampling = {"steps": options.steps, "guidance": options.guidance, "batch_size": options.batch_size}
+    sampling = options.model_dump(include={"steps", "guidance", "batch_size", "handover"})
     return {
         "preset": run.config.preset,
         "backbone": run.config.backbone.name,

@@ -45,6 +45,7 @@ class Lora:
     def __init__(self, config: LoraAdapter) -> None:
         self.config = config
         self.strength = 1.0
+        self._enabled = True
         self._layers: list[Any] = []
         self._parameters: dict[str, nn.Parameter] = {}
 
@@ -68,11 +69,12 @@ class Lora:
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """Within the context the backbone computes exactly the original model."""
+        before = self._enabled
         self._enable(False)
         try:
             yield
         finally:
-            self._enable(self.strength != 0)
+            self._enable(before)
 
     def scale(self, strength: float) -> None:
         """Multiply the update by `strength`; at 0 the layers are bypassed and the original is exact."""
@@ -82,6 +84,7 @@ class Lora:
         self._enable(strength != 0)
 
     def _enable(self, enabled: bool) -> None:
+        self._enabled = enabled
         for layer in self._layers:
             layer.enable_adapters(enabled)
 

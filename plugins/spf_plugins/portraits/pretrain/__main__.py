@@ -7,13 +7,13 @@ from pathlib import Path
 
 from spf_plugins.portraits.pretrain.recipe import WEIGHTS, Options, default_cache
 
-STAGE_ORDER = ("data", "tokenizer", "clip", "vae", "unet", "judges", "export", "check")
+STAGE_ORDER = ("data", "tokenizer", "clip", "text", "vae", "unet", "judges", "export", "check")
 
 
 def parse_arguments() -> tuple[list[str], Options]:
     """Stages to run and their options."""
     parser = argparse.ArgumentParser(prog="python -m spf_plugins.portraits.pretrain", description=__doc__)
-    parser.add_argument("--stage", choices=[*STAGE_ORDER, "all"], required=True)
+    parser.add_argument("--stage", choices=[*STAGE_ORDER, "restore", "all"], required=True)
     parser.add_argument("--steps", type=int, help="training steps in place of the recipe's")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="data and checkpoints")
@@ -36,6 +36,10 @@ def run_stage(name: str, options: Options) -> None:
             from spf_plugins.portraits.pretrain.clip import make_tokenizer as run
         case "clip":
             from spf_plugins.portraits.pretrain.clip import train_clip as run
+        case "text":
+            from spf_plugins.portraits.pretrain.text import train_text as run
+        case "restore":
+            from spf_plugins.portraits.pretrain.restore import restore as run
         case "vae":
             from spf_plugins.portraits.pretrain.vae import train_vae as run
         case "unet":

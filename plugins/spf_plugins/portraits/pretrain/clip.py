@@ -46,6 +46,26 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     return ids
 
 
+class Heads(nn.ModuleList):
+    """A linear classifier a label."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Linear(width, len(options)) for options in CLASSES.values())
+
+    def loss(self, features_BAD: Tensor, labels_BA: Tensor, known_BA: Tensor) -> Tensor:
+        """Cross-entropy of the labels that are known, averaged over labels."""
+        terms = [
+            F.cross_entropy(head(features_BAD[:, column]), labels_BA[:, column], reduction="none")
+            for column, head in enumerate(self)
+        ]
+        return (torch.stack(terms, dim=1) * known_BA).sum() / known_BA.sum().clamp(min=1)
+
+
+def for_every_label(embedding_BD: Tensor) -> Tensor:
+    """A unit embedding as every head's features (B, A, D), scaled to the size that linear heads expect."""
+    return (embedding_BD.float() * HEAD_SCALE)[:, None].expand(-1, len(CLASSES), -1)
+
+
 class LabelledClip(nn.Module):
     """A CLIP whose two embeddings also answer, through shared linear heads, what a picture or caption says.
 
@@ -56,9 +76,7 @@ class LabelledClip(nn.Module):
     def __init__(self, clip: CLIPModel) -> None:
         super().__init__()
         self.clip = clip
-        self.heads = nn.ModuleList(
-            nn.Linear(clip.config.projection_dim, len(options)) for options in CLASSES.values()
-        )
+        self.heads = Heads(clip.config.projection_dim)
 
     def forward(self, ids_BL: Tensor, pixels_B3HW: Tensor) -> CLIPOutput:
         """Embeddings and scaled similarities of captions and pictures."""
@@ -67,13 +85,8 @@ class LabelledClip(nn.Module):
         return output
 
     def label_loss(self, embedding_BD: Tensor, labels_BA: Tensor, known_BA: Tensor) -> Tensor:
-        """Cross-entropy of the labels that are known, averaged over labels."""
-        features = embedding_BD.float() * HEAD_SCALE
-        terms = [
-            F.cross_entropy(head(features), labels_BA[:, column], reduction="none")
-            for column, head in enumerate(self.heads)
-        ]
-        return (torch.stack(terms, dim=1) * known_BA).sum() / known_BA.sum().clamp(min=1)
+        """How well an embedding tells the labels that are known."""
+        return self.heads.loss(for_every_label(embedding_BD), labels_BA, known_BA)
 
 
 def train_clip(options: Options) -> None:
@@ -97,15 +110,14 @@ def train_clip(options: Options) -> None:
         }
 
     Trainer(model, stage, options).run(loss_of)
-    cache_texts(options)
 
 
-def load_clip(options: Options) -> tuple[CLIPModel, CLIPTokenizer]:
-    """The trained CLIP, frozen."""
+def load_clip(options: Options, stage: str = "text") -> tuple[CLIPModel, CLIPTokenizer]:
+    """The CLIP that `stage` (`clip` or `text`) left behind, frozen."""
     tokenizer = CLIPTokenizer.from_pretrained(options.cache / "tokenizer")
-    model = LabelledClip(build_clip(tokenizer))
-    load_trained(model, options.cache, "clip")
-    return model.clip, tokenizer
+    clip = build_clip(tokenizer)
+    load_trained(clip, options.cache, stage, kind="network.clip")
+    return clip, tokenizer
 
 
 def cache_texts(options: Options) -> None:

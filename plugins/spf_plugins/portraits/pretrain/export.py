@@ -42,8 +42,9 @@ def export_all(options: Options) -> None:
 
 
 def record_training(options: Options, path: Path) -> None:
-    """Write steps and last losses of every stage, for the model card."""
-    stages = {
+    """Write steps and last losses of every stage, for the model card; stages without checkpoint stay."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    stages = known | {
         name: load_tensors(checkpoint)[1]
         for name in STAGES
         if (checkpoint := checkpoint_path(options.cache, name)).exists()

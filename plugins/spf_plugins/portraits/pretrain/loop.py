@@ -74,6 +74,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=stage.rate, weight_decay=stage.decay, fused=True
         )
+        self.before = 0
         self.start = self._resume() if options.resume and self.path.exists() else 0
 
     def run(self, loss_of: LossFunction, after_step: Callable[[int], None] | None = None) -> dict[str, float]:
@@ -122,7 +123,8 @@ class Trainer:
             tensors |= {f"ema.{key}": value for key, value in self.ema.state().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
-        save_tensors(tensors, self.path, {"step": str(step)} | {k: f"{v:.5f}" for k, v in means.items()})
+        steps = {"step": str(step), "before": str(self.before)}
+        save_tensors(tensors, self.path, steps | {k: f"{v:.5f}" for k, v in means.items()})
 
     def _resume(self) -> int:
         tensors, metadata = load_tensors(self.path)
@@ -137,6 +139,7 @@ class Trainer:
                 key: value.clone() if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
                 for key, value in values.items()
             }
+        self.before = int(metadata.get("before", 0))
         return int(metadata["step"])
 
 

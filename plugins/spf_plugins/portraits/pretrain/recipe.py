@@ -53,6 +53,7 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("clip", 1_500, 96, 1e-3, decay=0.05),
+        Stage("text", 2_500, 192, 5e-4, decay=0.05),
         Stage("vae", 1_800, 16, 1e-3, decay=0.0),
         Stage("unet", 6_000, 32, 6e-4, warmup=150),
         Stage("probe", 2_500, 64, 2e-3, warmup=50),

@@ -1,0 +1,48 @@
+"""Stage `restore`: fill an empty cache from the shipped weights, so that training can go on from them.
+
+Optimizer states and averages are not shipped: what follows is a warm restart.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPModel
+
+from spf_plugins.portraits.pretrain.loop import checkpoint_path, save_tensors
+from spf_plugins.portraits.pretrain.recipe import Options
+from spf_plugins.portraits.pretrain.vae import cache_latents
+
+
+def restore(options: Options) -> None:
+    """Write tokenizer and checkpoints of `clip`, `text`, `vae` and `unet`, and the UNet set's latents."""
+    folder = options.weights / "mini"
+    training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    clip = CLIPModel.from_pretrained(folder / "clip")
+    networks: dict[str, nn.Module] = {
+        "clip": clip,
+        "text": clip,
+        "vae": AutoencoderKL.from_pretrained(folder / "vae"),
+        "unet": UNet2DConditionModel.from_pretrained(folder / "unet"),
+    }
+    shutil.copytree(folder / "tokenizer", options.cache / "tokenizer", dirs_exist_ok=True)
+    for name, network in networks.items():
+        write_checkpoint(name, network, training.get(name, {}), options)
+    cache_latents(options)
+    print(f"restored {', '.join(networks)} from {folder}", flush=True)
+
+
+def write_checkpoint(name: str, network: nn.Module, training: dict[str, str], options: Options) -> None:
+    """A checkpoint at step 0 that remembers how many steps came before."""
+    before = int(training.get("before", 0)) + int(training.get("step", 0))
+    wrapper = "clip." if name in ("clip", "text") else ""
+    tensors: dict[str, Tensor] = {}
+    for kind in ("network", "ema"):
+        tensors |= {
+            f"{kind}.{wrapper}{key}": value.detach().float().clone()
+            for key, value in network.state_dict().items()
+        }
+    save_tensors(tensors, checkpoint_path(options.cache, name), {"step": "0", "before": str(before)})
