@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from spf_plugins.portraits.judges.networks import IdentityEmbedder, Probe, Segmenter
@@ -25,27 +26,35 @@ TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
-class JudgeData:
-    """Renders, and the judge set also as the autoencoder returns it."""
+class Encoded:
+    """A rendered set, also as the autoencoder returns it."""
 
-    judge: RenderedSet
+    renders: RenderedSet
+    reconstructed: np.ndarray
+
+    def either(self, index: np.ndarray, generator: torch.Generator) -> Tensor:
+        """Portraits `index`, each clean or reconstructed, augmented (B, 3, 64, 64)."""
+        encoded = (torch.rand(len(index), generator=generator) < 0.5).numpy()[:, None, None, None]
+        images = np.where(encoded, self.reconstructed[index], self.renders.images[index])
+        return augment(to_unit(images), generator)
+
+
+@dataclass(frozen=True)
+class ProbeData:
+    """All renders with labels, and the judge set as the autoencoder returns it."""
+
     images: np.ndarray
     labels: np.ndarray
-    reconstructed: np.ndarray
+    judge: Encoded
 
     def labelled(self, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Half clean renders, half reconstructions, augmented (B, 3, 64, 64), with class numbers (B, A)."""
         clean = torch.randint(len(self.images), (batch // 2,), generator=generator).numpy()
-        encoded = torch.randint(len(self.reconstructed), (batch - batch // 2,), generator=generator).numpy()
-        images = np.concatenate([self.images[clean], self.reconstructed[encoded]])
-        labels = np.concatenate([self.labels[clean], self.judge.labels[encoded]])
+        judge = self.judge
+        encoded = torch.randint(len(judge.renders), (batch - batch // 2,), generator=generator).numpy()
+        images = np.concatenate([self.images[clean], judge.reconstructed[encoded]])
+        labels = np.concatenate([self.labels[clean], judge.renders.labels[encoded]])
         return augment(to_unit(images), generator), torch.from_numpy(labels)
-
-    def either(self, index: np.ndarray, generator: torch.Generator) -> Tensor:
-        """Portraits `index` of the judge set, each clean or reconstructed, augmented."""
-        encoded = (torch.rand(len(index), generator=generator) < 0.5).numpy()[:, None, None, None]
-        images = np.where(encoded, self.reconstructed[index], self.judge.images[index])
-        return augment(to_unit(images), generator)
 
 
 def to_unit(images: np.ndarray) -> Tensor:
@@ -67,15 +76,9 @@ def augment(images_B3HW: Tensor, generator: torch.Generator) -> Tensor:
 def train_judges(options: Options) -> None:
     """Train the three judges, measure them on the held-out set and write `weights/judges`."""
     vae = load_vae(options)
-    judge, clip = load_set(options.cache, "judge"), load_set(options.cache, "clip")
-    data = JudgeData(
-        judge=judge,
-        images=np.concatenate([clip.images, judge.images]),
-        labels=np.concatenate([clip.labels, judge.labels]),
-        reconstructed=reconstruct(vae, judge.images),
-    )
-    probe, segmenter = train_probe(data, options), train_segmenter(data, options)
-    embedder = train_identity(data, options)
+    judge, people = (encoded_set(vae, options, name) for name in ("judge", "people"))
+    probe, segmenter = train_probe(probe_data(judge, options), options), train_segmenter(judge, options)
+    embedder = train_identity(people, options)
     heldout = load_set(options.cache, "heldout")
     accuracy = measure(probe, segmenter, embedder, heldout, reconstruct(vae, heldout.images))
     networks = {"probe": probe, "segmenter": segmenter, "identity": embedder}
@@ -83,7 +86,20 @@ def train_judges(options: Options) -> None:
     print(json.dumps(accuracy, indent=2), flush=True)
 
 
-def train_probe(data: JudgeData, options: Options) -> Probe:
+def encoded_set(vae: AutoencoderKL, options: Options, name: str) -> Encoded:
+    """A set of the cache with its reconstructions."""
+    renders = load_set(options.cache, name)
+    return Encoded(renders, reconstruct(vae, renders.images))
+
+
+def probe_data(judge: Encoded, options: Options) -> ProbeData:
+    """Everything that the attribute probe learns from."""
+    clip = load_set(options.cache, "clip")
+    images = np.concatenate([clip.images, judge.renders.images])
+    return ProbeData(images, np.concatenate([clip.labels, judge.renders.labels]), judge)
+
+
+def train_probe(data: ProbeData, options: Options) -> Probe:
     """Cross-entropy on every label."""
     stage = options.stage("probe")
     torch.manual_seed(stage.seed)
@@ -100,16 +116,16 @@ def train_probe(data: JudgeData, options: Options) -> Probe:
     return probe
 
 
-def train_segmenter(data: JudgeData, options: Options) -> Segmenter:
+def train_segmenter(data: Encoded, options: Options) -> Segmenter:
     """Cross-entropy a pixel."""
     stage = options.stage("segmenter")
     torch.manual_seed(stage.seed)
     segmenter = Segmenter(len(PARTS))
-    parts = data.judge.parts
+    parts = data.renders.parts
     assert parts is not None
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        index = torch.randint(len(data.judge), (stage.batch,), generator=generator).numpy()
+        index = torch.randint(len(data.renders), (stage.batch,), generator=generator).numpy()
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = segmenter(data.either(index, generator))
         return {"parts": F.cross_entropy(logits.float(), torch.from_numpy(parts[index]).long())}
@@ -125,14 +141,14 @@ def pair_loss(embedding_BD: Tensor) -> Tensor:
     return F.cross_entropy(similarity, torch.arange(len(embedding_BD)) ^ 1)
 
 
-def train_identity(data: JudgeData, options: Options) -> IdentityEmbedder:
+def train_identity(data: Encoded, options: Options) -> IdentityEmbedder:
     """Bring two situations of one person together, push other people away."""
     stage = options.stage("identity")
     torch.manual_seed(stage.seed)
     embedder = IdentityEmbedder()
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        person = torch.randperm(len(data.judge) // 2, generator=generator)[: stage.batch // 2].numpy()
+        person = torch.randperm(len(data.renders) // 2, generator=generator)[: stage.batch // 2].numpy()
         index = np.stack([2 * person, 2 * person + 1], axis=1).reshape(-1)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             embedding = embedder(data.either(index, generator))

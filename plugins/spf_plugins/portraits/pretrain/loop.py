@@ -80,6 +80,9 @@ class Trainer:
     def run(self, loss_of: LossFunction, after_step: Callable[[int], None] | None = None) -> dict[str, float]:
         """Minimise the sum of the losses that `loss_of(step, generator)` returns; returns running means."""
         means: dict[str, float] = {}
+        if self.start >= self.stage.steps:
+            self.network.eval()
+            return means
         started = saved = time.monotonic()
         self.network.train()
         for step in range(self.start, self.stage.steps):

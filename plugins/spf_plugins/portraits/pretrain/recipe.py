@@ -32,6 +32,7 @@ SETS = (
     SetPlan("clip", 20_000, 11, 0.5, ("weak", "novel")),
     SetPlan("unet", 20_000, 12, 0.03, ("weak",)),
     SetPlan("judge", 4_000, 13, 0.5, ("weak", "novel"), views=2, parts=True),
+    SetPlan("people", 16_000, 15, 0.5, ("weak", "novel"), views=2),
     SetPlan("heldout", 1_000, 14, 0.5, ("weak", "novel"), split="test", views=2, parts=True),
 )
 
@@ -58,7 +59,7 @@ STAGES = {
         Stage("unet", 6_000, 32, 6e-4, warmup=150),
         Stage("probe", 2_500, 64, 2e-3, warmup=50),
         Stage("segmenter", 500, 32, 2e-3, warmup=50),
-        Stage("identity", 1_200, 128, 2e-3, warmup=50),
+        Stage("identity", 4_000, 128, 2e-3, warmup=50),
     )
 }
 

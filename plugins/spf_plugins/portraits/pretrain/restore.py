@@ -1,6 +1,7 @@
 """Stage `restore`: fill an empty cache from the shipped weights, so that training can go on from them.
 
-Optimizer states and averages are not shipped: what follows is a warm restart.
+Optimizer states and averages are not shipped: what follows is a warm restart. The judges count as finished;
+delete the checkpoint of one to train it anew.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPModel
 
-from spf_plugins.portraits.pretrain.loop import checkpoint_path, save_tensors
+from spf_plugins.portraits.pretrain.loop import checkpoint_path, load_tensors, save_tensors
 from spf_plugins.portraits.pretrain.recipe import Options
 from spf_plugins.portraits.pretrain.vae import cache_latents
 
@@ -31,6 +32,13 @@ def restore(options: Options) -> None:
     shutil.copytree(folder / "tokenizer", options.cache / "tokenizer", dirs_exist_ok=True)
     for name, network in networks.items():
         write_checkpoint(name, network, training.get(name, {}), options)
+    for name in ("probe", "segmenter", "identity"):
+        tensors, _ = load_tensors(options.weights / "judges" / f"{name}.safetensors")
+        weights = {
+            f"network.{key}": value.float() if value.is_floating_point() else value
+            for key, value in tensors.items()
+        }
+        save_tensors(weights, checkpoint_path(options.cache, name), training[name])
     cache_latents(options)
     print(f"restored {', '.join(networks)} from {folder}", flush=True)
 
