@@ -19,7 +19,13 @@ from spf_plugins.portraits.pretrain.vae import cache_latents
 
 
 def restore(options: Options) -> None:
-    """Write tokenizer and checkpoints of `clip`, `text`, `vae` and `unet`, and the UNet set's latents."""
+    """Fill the cache: everything that training leaves there but the rendered sets."""
+    restore_networks(options)
+    cache_latents(options)
+
+
+def restore_networks(options: Options) -> None:
+    """Write the tokenizer and a checkpoint of every stage."""
     folder = options.weights / "mini"
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     clip = CLIPModel.from_pretrained(folder / "clip")
@@ -33,14 +39,8 @@ def restore(options: Options) -> None:
     for name, network in networks.items():
         write_checkpoint(name, network, training.get(name, {}), options)
     for name in ("probe", "segmenter", "identity"):
-        tensors, _ = load_tensors(options.weights / "judges" / f"{name}.safetensors")
-        weights = {
-            f"network.{key}": value.float() if value.is_floating_point() else value
-            for key, value in tensors.items()
-        }
-        save_tensors(weights, checkpoint_path(options.cache, name), training[name])
-    cache_latents(options)
-    print(f"restored {', '.join(networks)} from {folder}", flush=True)
+        write_judge(name, training[name], options)
+    print(f"restored {', '.join(networks)} and the judges from {options.weights}", flush=True)
 
 
 def write_checkpoint(name: str, network: nn.Module, training: dict[str, str], options: Options) -> None:
@@ -54,3 +54,13 @@ def write_checkpoint(name: str, network: nn.Module, training: dict[str, str], op
             for key, value in network.state_dict().items()
         }
     save_tensors(tensors, checkpoint_path(options.cache, name), {"step": "0", "before": str(before)})
+
+
+def write_judge(name: str, training: dict[str, str], options: Options) -> None:
+    """A finished checkpoint of a judge."""
+    tensors, _ = load_tensors(options.weights / "judges" / f"{name}.safetensors")
+    weights = {
+        f"network.{key}": value.float() if value.is_floating_point() else value
+        for key, value in tensors.items()
+    }
+    save_tensors(weights, checkpoint_path(options.cache, name), training)
