@@ -42,14 +42,15 @@ def export_all(options: Options) -> None:
 
 
 def record_training(options: Options, path: Path) -> None:
-    """Write steps and last losses of every stage, for the model card; stages without checkpoint stay."""
+    """Write steps and last losses of every stage, for the model card; what was only restored stays as it is."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    stages = known | {
+    found = {
         name: load_tensors(checkpoint)[1]
         for name in STAGES
         if (checkpoint := checkpoint_path(options.cache, name)).exists()
     }
-    path.write_text(json.dumps(stages, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    trained = {name: metadata for name, metadata in found.items() if metadata["step"] != "0"}
+    path.write_text(json.dumps(known | trained, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def export_pipeline(options: Options, unet: UNet2DConditionModel, folder: Path) -> None:
