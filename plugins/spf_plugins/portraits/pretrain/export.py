@@ -42,7 +42,7 @@ def export_all(options: Options) -> None:
 
 
 def record_training(options: Options, path: Path) -> None:
-    """Write steps and last losses of every stage, for the model card; what was only restored stays as it is."""
+    """Write steps and last losses of every stage; what was only restored stays as it is."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     found = {
         name: load_tensors(checkpoint)[1]
