@@ -103,6 +103,10 @@ def run_paths(
     if not mapped:
         return state
     assert parts.control_map is not None, "the configuration guarantees a control map"
+    if "prompted" in parts.map_needs:
+        assert parts.reference is not None, "the configuration guarantees a reference path"
+        prompted = parts.reference.run(parts.backbone, parts.adapter, noised, texts, Capture())
+        state = replace(state, prompted=prompted)
     map_B1HW = _call("control map", parts.control_map, state).detach()
     return replace(state, map_B1HW=map_B1HW * with_target_B.view(-1, 1, 1, 1))
 

@@ -22,7 +22,7 @@ PROMPTS = [
 ]
 
 
-def config_of(folder: Path, *assignments: str, preset: str = "spf") -> RunConfig:
+def config_of(folder: Path, *assignments: str, preset: str = "spf-paper") -> RunConfig:
     return load_run_config(
         load_plugins(), preset=preset, assignments=[f"backbone.path={folder}", *assignments]
     )
@@ -103,7 +103,7 @@ def test_plain_lora_needs_no_reference_at_any_time(tiny_folder: Path) -> None:
     assert set(report.raw) == {"denoising"}
 
 
-@pytest.mark.parametrize("name", ["sfcm-v1", "sfcm-v2", "uniform", "target-attention"])
+@pytest.mark.parametrize("name", ["sfcm-v1", "sfcm-v2", "sfcm-prompted", "uniform", "target-attention"])
 def test_every_control_map_lies_between_zero_and_one_and_carries_no_gradient(
     tiny_folder: Path, name: str
 ) -> None:
@@ -113,6 +113,33 @@ def test_every_control_map_lies_between_zero_and_one_and_carries_no_gradient(
     assert state.map_B1HW.min() >= 0
     assert state.map_B1HW.max() <= 1
     assert not state.map_B1HW.requires_grad
+
+
+def test_the_prompted_map_does_not_depend_on_what_was_learnt(tiny_folder: Path) -> None:
+    maps = {}
+    for name in ("sfcm-prompted", "sfcm-v2"):
+        config = config_of(tiny_folder, f"control_map={name}", "control_map.memory=0")
+        maps[name] = [run(parts_of(config, trained=trained))[0].map_B1HW for trained in (False, True)]
+    assert torch.equal(*maps["sfcm-prompted"])
+    assert not torch.equal(*maps["sfcm-v2"])
+    torch.testing.assert_close(maps["sfcm-prompted"][0], maps["sfcm-v2"][0], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("space", "weight"),
+    [
+        ("noise", lambda abar: torch.ones_like(abar)),
+        ("velocity", lambda abar: 1 / abar),
+        ("image", lambda abar: (1 - abar) / abar),
+    ],
+)
+def test_region_denoising_weighs_timesteps_by_its_space(tiny_folder: Path, space: str, weight) -> None:
+    everywhere = ("losses.region-denoising.weight=1", "losses.region-denoising.floor=1")
+    spaced = f"losses.region-denoising.space={space}"
+    state, report = run(parts_of(config_of(tiny_folder, *everywhere, spaced)))
+    error = (state.response.pred_BCHW - state.noised.noise_BCHW).pow(2)
+    expected = (error.mean((1, 2, 3)) * weight(state.noised.abar_B)).mean()
+    torch.testing.assert_close(report.raw["region-denoising"], expected)
 
 
 def test_rows_without_their_target_have_an_empty_map_and_do_not_teach(tiny_folder: Path) -> None:
@@ -130,7 +157,9 @@ def test_a_full_map_switches_alignment_off(tiny_folder: Path, tmp_path: Path) ->
     plugin = tmp_path / "full_map.py"
     plugin.write_text(FULL_MAP)
     plugins = load_plugins([plugin])
-    config = load_run_config(plugins, chosen=["full-map"], assignments=[f"backbone.path={tiny_folder}"])
+    config = load_run_config(
+        plugins, preset="spf-paper", chosen=["full-map"], assignments=[f"backbone.path={tiny_folder}"]
+    )
     _, report = run(parts_of(config))
     assert report.raw["fine-grained"] == 0
     assert report.raw["text-consistency"] == 0

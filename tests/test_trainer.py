@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config_of(
-    plugins: Plugins, tiny: Path, data: Path, *assignments: str, preset: str = "spf", steps: int = 6
+    plugins: Plugins, tiny: Path, data: Path, *assignments: str, preset: str = "spf-paper", steps: int = 6
 ) -> RunConfig:
     return load_run_config(
         plugins,
@@ -92,8 +92,8 @@ REMEMBERING = ("control_map=sfcm-v2", "losses.fine-grained.start=0", "train.nois
 
 @pytest.mark.parametrize(
     ("preset", "more"),
-    [("spf", ("control_map=sfcm-v1",)), ("spf", REMEMBERING), ("naive", ())],
-    ids=["spf", "spf with a map that remembers", "naive"],
+    [("spf-paper", ()), ("spf", REMEMBERING), ("naive", ())],
+    ids=["spf-paper", "spf with a map that remembers", "naive"],
 )
 def test_resuming_after_a_kill_gives_bit_identical_weights(
     plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path, preset: str, more: tuple[str, ...]

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from spf_core.capture import record
@@ -54,6 +55,10 @@ class StableDiffusion:
         """Move every part to `device`."""
         for module in (self.denoiser, self.vae, self.text_encoder, self.clip):
             module.to(device)
+        if device.type == "cpu":
+            self.denoiser.set_attn_processor(
+                AttnProcessor()
+            )  # the fused kernel's backward pass is slow there
         self.abar_T = self.abar_T.to(device)
         self._mean_311, self._std_311 = self._mean_311.to(device), self._std_311.to(device)
         self.device = device

@@ -7,6 +7,8 @@ from pydantic import Field
 from spf_core.components import LossConfig
 from spf_core.hookspecs import hookimpl
 
+Space = Literal["noise", "velocity", "image"]
+
 
 class Denoising(LossConfig):
     """L_DM: the standard noise-prediction error on the training images."""
@@ -29,12 +31,13 @@ class RegionDenoising(LossConfig):
     name = "region-denoising"
     needs = frozenset({"map"})
     floor: float = Field(0.0, ge=0, le=1, description="least weight of a position outside the map")
+    space: Space = Field("noise", description="what is compared: the later ones weigh high t more")
 
     def build(self) -> Any:
         """Build the term."""
         from spf_plugins.losses.denoising import RegionDenoisingLoss
 
-        return RegionDenoisingLoss(self.floor)
+        return RegionDenoisingLoss(self.floor, self.space)
 
 
 class TextConsistency(LossConfig):
@@ -73,9 +76,7 @@ class OutputAlignment(LossConfig):
     rows: Literal["all", "target", "preserved"] = Field(
         "all", description="which rows count: all, those that read their target, or those that do not"
     )
-    space: Literal["noise", "velocity", "image"] = Field(
-        "noise", description="what is compared: the later ones weigh high t more"
-    )
+    space: Space = Field("noise", description="what is compared: the later ones weigh high t more")
 
     def build(self) -> Any:
         """Build the term."""

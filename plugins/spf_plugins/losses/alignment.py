@@ -9,6 +9,7 @@ from torch import Tensor
 from spf_core.control import at_queries
 from spf_core.interfaces import StepState
 from spf_core.types import Conditioning, PathOutput
+from spf_plugins.losses.denoising import space_weight
 
 
 class TextConsistencyLoss:
@@ -60,9 +61,7 @@ class FineGrainedLoss:
 class OutputAlignmentLoss:
     """mean w(t) (1 - M) (eps_res - eps_ref)^2; with M = 0 and w = 1 this is output preservation.
 
-    For the same z_t a difference in eps is one of 1 / sqrt(abar) times that size in v, and of
-    sqrt((1 - abar) / abar) times that size in the clean image, which `space` turns into w(t). What a picture
-    shows is settled at high noise, and there differences in eps are smallest.
+    `space` decides w(t): what a picture shows is settled at high noise, where differences in eps are small.
     """
 
     def __init__(self, rows: str, space: str) -> None:
@@ -73,13 +72,7 @@ class OutputAlignmentLoss:
         assert state.reference is not None
         difference = (state.response.pred_BCHW - state.reference.pred_BCHW).pow(2)
         per_row = ((1 - _map(state)) * difference).mean((1, 2, 3))
-        return (per_row * self._scale(state.noised.abar_B) * self._weights(state)).mean()
-
-    def _scale(self, abar_B: Tensor) -> Tensor:
-        """w(t), B."""
-        return {"noise": torch.ones_like(abar_B), "velocity": 1 / abar_B, "image": (1 - abar_B) / abar_B}[
-            self.space
-        ]
+        return (per_row * space_weight(state.noised.abar_B, self.space) * self._weights(state)).mean()
 
     def _weights(self, state: StepState) -> Tensor:
         with_target = state.has_target_B.to(state.response.pred_BCHW.dtype)

@@ -18,6 +18,15 @@ def min_snr_weight(abar_B: Tensor, gamma: float) -> Tensor:
     return snr_B.clamp(max=gamma) / snr_B
 
 
+def space_weight(abar_B: Tensor, space: str) -> Tensor:
+    """What a squared difference in eps is multiplied with to be one in `noise`, `velocity` or `image`, B.
+
+    For the same z_t a difference in eps is one of 1 / sqrt(abar) times that size in v, and of
+    sqrt((1 - abar) / abar) times that size in the clean image.
+    """
+    return {"noise": torch.ones_like(abar_B), "velocity": 1 / abar_B, "image": (1 - abar_B) / abar_B}[space]
+
+
 class DenoisingLoss:
     """mean || eps - eps_theta(z_t, t, complete) ||^2 over the rows that teach."""
 
@@ -35,10 +44,10 @@ class DenoisingLoss:
 
 
 class RegionDenoisingLoss:
-    """mean_HW w ||eps - eps_theta||^2 / mean_HW w with w = max(M, floor), per row."""
+    """w(t) mean_HW w ||eps - eps_theta||^2 / mean_HW w with w = max(M, floor), per row."""
 
-    def __init__(self, floor: float) -> None:
-        self.floor = floor
+    def __init__(self, floor: float, space: str) -> None:
+        self.floor, self.space = floor, space
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar error; the normaliser keeps small regions from shrinking the step size."""
@@ -46,4 +55,5 @@ class RegionDenoisingLoss:
         weight = state.map_B1HW.clamp(min=self.floor)
         error = (state.response.pred_BCHW - state.noised.noise_BCHW).pow(2).mean(1, keepdim=True)
         normaliser = weight.mean((1, 2, 3)).clamp(min=torch.finfo(torch.float16).eps)
-        return row_mean((weight * error).mean((1, 2, 3)) / normaliser, state.teaches_B)
+        per_row = (weight * error).mean((1, 2, 3)) / normaliser
+        return row_mean(per_row * space_weight(state.noised.abar_B, self.space), state.teaches_B)

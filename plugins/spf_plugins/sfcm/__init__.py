@@ -46,6 +46,19 @@ class SfcmV2(ControlMapConfig):
         return SfcmV2Map(self.memory, self.low, self.high)
 
 
+class SfcmPrompted(SfcmV2):
+    """Where the original model itself responds to the target's words, remembered as by sfcm-v2."""
+
+    name = "sfcm-prompted"
+    needs = frozenset({"reference", "prompted"})
+
+    def build(self) -> Any:
+        """Build the map."""
+        from spf_plugins.sfcm.v2 import SfcmV2Map
+
+        return SfcmV2Map(self.memory, self.low, self.high, prompted=True)
+
+
 class Uniform(ControlMapConfig):
     """No map: M = 0, alignment everywhere (the ablation without SFCM)."""
 
@@ -77,4 +90,4 @@ class TargetAttention(ControlMapConfig):
 @hookimpl
 def spf_register_control_maps() -> list[type[ControlMapConfig]]:
     """Register the control maps of this group."""
-    return [SfcmV1, SfcmV2, Uniform, TargetAttention]
+    return [SfcmV1, SfcmV2, SfcmPrompted, Uniform, TargetAttention]

@@ -26,17 +26,21 @@ class SfcmV2Map:
 
     One timestep shows the response badly (at high noise hardly at all), many together show it well. Rows on
     the original model's own trajectory are other pictures than the training image and remembered apart.
+    `prompted` compares the original model with itself, with and without the target's words: what the response
+    path has learnt from the training images, pollution included, is then no part of the map.
     """
 
-    def __init__(self, memory: float, low: float, high: float) -> None:
-        self.memory, self.low, self.high = memory, low, high
+    def __init__(self, memory: float, low: float, high: float, *, prompted: bool = False) -> None:
+        self.memory, self.low, self.high, self.prompted = memory, low, high, prompted
         self.remembered: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def __call__(self, state: StepState) -> Tensor:
         """Return M, B 1 H W in [0, 1]; only rows that read their target are remembered."""
         assert state.reference is not None
-        difference = relative_difference(state.response.pred_BCHW, state.reference.pred_BCHW)
+        responding = state.prompted if self.prompted else state.response
+        assert responding is not None
+        difference = relative_difference(responding.pred_BCHW, state.reference.pred_BCHW)
         kinds = torch.stack([state.batch.rows, state.noised.from_data_B.long(), state.has_target_B.long()])
         rows, from_data, reads_target = kinds.tolist()  # a single transfer from the device
         keys = [f"{row}.{'data' if data else 'own'}" for row, data in zip(rows, from_data, strict=True)]

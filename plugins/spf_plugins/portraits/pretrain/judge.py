@@ -76,9 +76,9 @@ def augment(images_B3HW: Tensor, generator: torch.Generator) -> Tensor:
 def train_judges(options: Options) -> None:
     """Train the three judges, measure them on the held-out set and write `weights/judges`."""
     vae = load_vae(options)
-    judge, people = (encoded_set(vae, options, name) for name in ("judge", "people"))
+    judge = encoded_set(vae, options, "judge")
     probe, segmenter = train_probe(probe_data(judge, options), options), train_segmenter(judge, options)
-    embedder = train_identity(people, options)
+    embedder = train_identity(judge, options)
     heldout = load_set(options.cache, "heldout")
     accuracy = measure(probe, segmenter, embedder, heldout, reconstruct(vae, heldout.images))
     networks = {"probe": probe, "segmenter": segmenter, "identity": embedder}

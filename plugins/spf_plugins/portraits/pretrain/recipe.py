@@ -32,7 +32,6 @@ SETS = (
     SetPlan("clip", 20_000, 11, 0.5, ("weak", "novel")),
     SetPlan("unet", 20_000, 12, 0.03, ("weak",)),
     SetPlan("judge", 4_000, 13, 0.5, ("weak", "novel"), views=2, parts=True),
-    SetPlan("people", 16_000, 15, 0.5, ("weak", "novel"), views=2),
     SetPlan("heldout", 1_000, 14, 0.5, ("weak", "novel"), split="test", views=2, parts=True),
 )
 
@@ -54,12 +53,12 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("clip", 1_500, 96, 1e-3, decay=0.05),
-        Stage("text", 2_500, 192, 5e-4, decay=0.05),
+        Stage("text", 1_400, 192, 5e-4, decay=0.05),
         Stage("vae", 1_800, 16, 1e-3, decay=0.0),
         Stage("unet", 6_000, 32, 6e-4, warmup=150),
         Stage("probe", 2_500, 64, 2e-3, warmup=50),
         Stage("segmenter", 500, 32, 2e-3, warmup=50),
-        Stage("identity", 4_000, 128, 2e-3, warmup=50),
+        Stage("identity", 1_200, 128, 2e-3, warmup=50),
     )
 }
 
