@@ -79,16 +79,16 @@ class Trainer:
         self.rows: CachedRows = encode_rows(
             self.backbone, rows, clean_image="clean_image" in config.needs, progress=progress
         )
-        trajectories = self._trajectories()
-        torch.manual_seed(config.train.seed)
-        self.adapter: Adapter = config.adapter.build()
-        self.adapter.attach(self.backbone)
-        self.parts = build_parts(config, self.backbone, self.adapter, trajectories)
         self.accelerator = Accelerator(
             cpu=self.backbone.device.type == "cpu",
             mixed_precision=config.train.precision,
             gradient_accumulation_steps=config.train.accumulation,
         )
+        trajectories = self._trajectories()
+        torch.manual_seed(config.train.seed)
+        self.adapter: Adapter = config.adapter.build()
+        self.adapter.attach(self.backbone)
+        self.parts = build_parts(config, self.backbone, self.adapter, trajectories)
         self._make_optimizer()
         self.step = 0
 
@@ -96,15 +96,16 @@ class Trainer:
         if self.config.train.noise_share == 0 or "reference" not in self.config.needs:
             return None
         shape, seed = self.rows.latents_NCHW.shape[1:], self.config.train.seed
-        return record_trajectories(
-            self.backbone,
-            self.rows.base,
-            self.rows.empty,
-            shape,
-            self.config.sample,
-            generator=torch.Generator().manual_seed(seed),
-            progress=self.progress,
-        )
+        with self.accelerator.autocast():
+            return record_trajectories(
+                self.backbone,
+                self.rows.base,
+                self.rows.empty,
+                shape,
+                self.config.sample,
+                generator=torch.Generator().manual_seed(seed),
+                progress=self.progress,
+            )
 
     def _make_optimizer(self) -> None:
         options, steps = self.config.optimizer, self.config.train.steps

@@ -47,13 +47,13 @@ _SPF: dict[str, Any] = {
     },
     "optimizer": {"learning_rate": 1e-3, "schedule": "cosine"},
     "train": {
-        "steps": 500,
-        "batch_size": 16,
+        "steps": 400,
+        "batch_size": 12,
         "max_timestep": HANDOVER,
         "base_share": 0.2,
         "empty_share": 0.05,
         "noise_share": 0.3,
-        "text_variants": 3,
+        "text_variants": 2,
     },
     "sample": {"handover": HANDOVER},
 }
