@@ -37,7 +37,7 @@ def test_a_file_among_the_plugins_is_recorded_and_its_components_chosen(spf, plu
     assert shown["plugins"] == [str(plugin_file)]
     assert shown["control_map"]["name"] == "everywhere"
     assert shown["losses"]["pull"]["strength"] == 2
-    assert "denoising" in shown["losses"]
+    assert "region-denoising" in shown["losses"]
 
 
 def test_the_last_of_two_components_for_one_slot_wins(spf, plugin_file: Path) -> None:

@@ -1,0 +1,62 @@
+"""One training step on the tiny model, for tests of steps, maps and trajectories."""
+
+from pathlib import Path
+
+import torch
+
+from spf_core.config import RunConfig, load_run_config
+from spf_core.plugins import load_plugins
+from spf_core.prompts import Prompt
+from spf_core.step import Parts, build_parts, dual_path_step
+from spf_core.types import Batch
+
+PROMPTS = [
+    Prompt("a portrait of a young woman with red hair", "wearing round glasses"),
+    Prompt("an old man in the park", "wearing a hat"),
+    Prompt("a portrait of an old woman, red hair", "watercolor style"),
+    Prompt("a young man with a hat in the park", "wearing glasses"),
+]
+
+
+def config_of(folder: Path, *assignments: str, preset: str = "spf-paper") -> RunConfig:
+    return load_run_config(
+        load_plugins(), preset=preset, assignments=[f"backbone.path={folder}", *assignments]
+    )
+
+
+def parts_of(config: RunConfig, trained: bool = True) -> Parts:
+    torch.manual_seed(0)
+    backbone, adapter = config.backbone.build(), config.adapter.build()
+    adapter.attach(backbone)
+    if trained:
+        with torch.no_grad():
+            for parameter in adapter.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape))
+    return build_parts(config, backbone, adapter)
+
+
+def batch_of(parts: Parts) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    backbone = parts.backbone
+    pixels = torch.rand(len(PROMPTS), 3, 32, 32, generator=generator) * 2 - 1
+    complete = backbone.encode_prompts(PROMPTS, with_target=True)
+    padding = [Prompt("", None, ())] * len(PROMPTS)
+    return Batch(
+        ids=tuple("abcd"),
+        latents_BCHW=backbone.encode_images(pixels),
+        rows=torch.arange(len(PROMPTS)),
+        complete=complete,
+        base=backbone.encode_prompts(PROMPTS, with_target=False),
+        empty=_like(backbone.encode_prompts(padding[:1], with_target=False), complete),
+        image_embeds_BD=backbone.embed_images(pixels).detach(),
+    )
+
+
+def _like(empty, complete):
+    from spf_core.cache import widen
+
+    return widen(empty, complete.phrase_BPL.shape[1])
+
+
+def run(parts: Parts, progress: float = 0.9, seed: int = 0):
+    return dual_path_step(parts, batch_of(parts), progress, generator=torch.Generator().manual_seed(seed))
