@@ -14,7 +14,8 @@ _PAGE = """\
 
 Each column is one unseen prompt and one seed. **original** is the base model without the target,
 **naive** and **spf** are asked for the target. Whatever else differs from
-the original is pollution.
+the original is pollution. Preset `spf` also lets the original model open every picture
+(`sample.handover`); the published benchmark shows what that alone does for the others.
 
 ## Numbers
 
