@@ -159,7 +159,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> "RunConfig":
-        if "reference" in self.needs and self.reference is None:
+        if self.needs & {"reference", "prompted"} and self.reference is None:
             raise ValueError(
                 "a term compares with the reference path, but `reference` is empty; set it to adapter-off"
             )

@@ -12,7 +12,7 @@ from spf_core.errors import PluginError, SpfError
 from spf_core.interfaces import Adapter, Backbone, ControlMap, Reference, StepState, Term
 from spf_core.noising import draw_timesteps, noise_latents, replace_states
 from spf_core.trajectories import Trajectories
-from spf_core.types import Batch, Capture, LossReport, Noised, choose
+from spf_core.types import NOTHING, Batch, Capture, LossReport, Noised, choose
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ def dual_path_step(
         capture,
         progress,
         reference="reference" in needs,
+        prompted="prompted" in needs,
         mapped=mapped,
     )
     return state, _weigh(active, state)
@@ -85,9 +86,10 @@ def run_paths(
     progress: float,
     *,
     reference: bool,
+    prompted: bool,
     mapped: bool,
 ) -> StepState:
-    """Run the response path, the reference path if asked for, and the control map if asked for."""
+    """Run the response path and, if asked for, the reference path, the prompted original and the map."""
     device = batch.latents_BCHW.device
     with_target_B = with_target_B.to(device)
     base = choose(with_text_B.to(device), batch.base, batch.empty)
@@ -100,13 +102,13 @@ def run_paths(
     state = StepState(
         parts.backbone, batch, noised, texts, base, response, frozen, None, with_target_B, progress
     )
+    if prompted:
+        assert parts.reference is not None, "the configuration guarantees a reference path"
+        original = parts.reference.run(parts.backbone, parts.adapter, noised, texts, NOTHING)
+        state = replace(state, prompted=original)
     if not mapped:
         return state
     assert parts.control_map is not None, "the configuration guarantees a control map"
-    if "prompted" in parts.map_needs:
-        assert parts.reference is not None, "the configuration guarantees a reference path"
-        prompted = parts.reference.run(parts.backbone, parts.adapter, noised, texts, Capture())
-        state = replace(state, prompted=prompted)
     map_B1HW = _call("control map", parts.control_map, state).detach()
     return replace(state, map_B1HW=map_B1HW * with_target_B.view(-1, 1, 1, 1))
 

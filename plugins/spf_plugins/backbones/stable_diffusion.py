@@ -56,9 +56,8 @@ class StableDiffusion:
         for module in (self.denoiser, self.vae, self.text_encoder, self.clip):
             module.to(device)
         if device.type == "cpu":
-            self.denoiser.set_attn_processor(
-                AttnProcessor()
-            )  # the fused kernel's backward pass is slow there
+            # The fused kernel's backward pass is slow there.
+            self.denoiser.set_attn_processor(AttnProcessor())
         self.abar_T = self.abar_T.to(device)
         self._mean_311, self._std_311 = self._mean_311.to(device), self._std_311.to(device)
         self.device = device

@@ -28,15 +28,13 @@ _PAPER: dict[str, Any] = {
 }
 
 HANDOVER = 0.75
-_EVERY_BLOCK = (
-    *("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"),
-    *("proj_in", "proj_out", "conv1", "conv2"),
-)
+_ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
+_EVERY_BLOCK = [*_ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2"]
 
 # The lab log has the measurements behind these choices.
 _SPF: dict[str, Any] = {
     **_PAPER,
-    "adapter": {"name": "lora-adapter", "rank": 16, "targets": list(_EVERY_BLOCK)},
+    "adapter": {"name": "lora-adapter", "rank": 16, "targets": _EVERY_BLOCK},
     "control_map": {"name": "sfcm-prompted", "low": 0.6, "high": 0.85},
     "response": {"name": "clip-direction", "weight": 0.1, "start": 0.6},
     "losses": {
