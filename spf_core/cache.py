@@ -30,6 +30,8 @@ class CachedRows:
     base: Conditioning
     empty: Conditioning
     image_embeds_ND: Tensor | None
+    without_NCHW: Tensor | None = None
+    region_N1HW: Tensor | None = None
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Gather some rows."""
@@ -41,8 +43,14 @@ class CachedRows:
             complete=index(self.complete, chosen),
             base=index(self.base, chosen),
             empty=self.empty,
-            image_embeds_BD=None if self.image_embeds_ND is None else self.image_embeds_ND[chosen],
+            image_embeds_BD=_chosen(self.image_embeds_ND, chosen),
+            without_BCHW=_chosen(self.without_NCHW, chosen),
+            region_B1HW=_chosen(self.region_N1HW, chosen),
         )
+
+
+def _chosen(values: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if values is None else values[rows]
 
 
 def encode_rows(

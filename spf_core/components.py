@@ -11,9 +11,9 @@ from pydantic import (
     model_validator,
 )
 
-# reference: theta_0's prediction under the base text; prompted: its prediction under the response's text;
-# attention, queries: captured from both paths; map: the control map; clean_image: E_I(x_0) of the images
-Need = Literal["reference", "prompted", "attention", "queries", "map", "clean_image"]
+# reference: theta_0's prediction under the base text; attention, queries: captured from both paths;
+# map: the control map; clean_image: E_I(x_0) of the images; counterfactuals: those of the batch
+Need = Literal["reference", "attention", "queries", "map", "clean_image", "counterfactuals"]
 
 
 class Component(BaseModel):

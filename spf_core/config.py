@@ -102,6 +102,28 @@ class CheckpointSection(Section):
     keep: int = Field(2, ge=1, description="newest checkpoints kept")
 
 
+class CounterfactualSection(Section):
+    """Before training, the original model redraws every training image with the target and without."""
+
+    enabled: bool = Field(False, description="train on images purified in this way")
+    start: tuple[float, float] = Field(
+        (0.6, 0.75), description="range of noise levels, as fractions of the schedule, to redraw from"
+    )
+    low: float = Field(0.7, ge=0, lt=1, description="quantile of positions where the region becomes 0")
+    high: float = Field(0.92, gt=0, le=1, description="quantile of positions where the region becomes 1")
+    between: float = Field(
+        0.5, ge=0, le=1, description="share of rows whose z_t still lacks some of the target"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "CounterfactualSection":
+        if not 0 < self.start[0] <= self.start[1] <= 1:
+            raise ValueError(f"start={list(self.start)} must be two rising fractions above 0 and up to 1")
+        if self.low >= self.high:
+            raise ValueError(f"low={self.low} must lie below high={self.high}")
+        return self
+
+
 class SampleSection(Section):
     """Sampling: the pictures during training and the defaults of `spf sample` and `spf evaluate`."""
 
@@ -132,6 +154,7 @@ class RunConfig(Section):
     response: SerializeAsAny[ResponseConfig] | None = None
     losses: dict[str, SerializeAsAny[LossConfig]]
     train: TrainSection = TrainSection()
+    counterfactuals: CounterfactualSection = CounterfactualSection()
     optimizer: OptimizerSection = OptimizerSection()
     checkpoint: CheckpointSection = CheckpointSection()
     sample: SampleSection = SampleSection()
@@ -159,9 +182,13 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> "RunConfig":
-        if self.needs & {"reference", "prompted"} and self.reference is None:
+        if "reference" in self.needs and self.reference is None:
             raise ValueError(
                 "a term compares with the reference path, but `reference` is empty; set it to adapter-off"
+            )
+        if "counterfactuals" in self.needs and not self.counterfactuals.enabled:
+            raise ValueError(
+                "a term or the control map reads counterfactuals; set counterfactuals.enabled to true"
             )
         if "map" in self.needs and self.control_map is None:
             raise ValueError(

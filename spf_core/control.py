@@ -29,3 +29,10 @@ def min_max(values_BPHW: Tensor) -> Tensor:
     low = values_BPHW.amin((-2, -1), keepdim=True)
     high = values_BPHW.amax((-2, -1), keepdim=True)
     return (values_BPHW - low) / (high - low).clamp(min=1e-8)
+
+
+def stretch(values_B1HW: Tensor, low: float, high: float) -> Tensor:
+    """Scale every image so that its quantiles `low` and `high` become 0 and 1, and clip."""
+    flat = values_B1HW.flatten(1)
+    bottom, top = (flat.quantile(q, dim=1).view(-1, 1, 1, 1) for q in (low, high))
+    return ((values_B1HW - bottom) / (top - bottom).clamp(min=1e-8)).clamp(0, 1)

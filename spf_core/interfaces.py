@@ -107,7 +107,6 @@ class StepState:
     map_B1HW: Tensor | None
     has_target_B: Tensor  # bool; False where the response path read the base text or the empty text
     progress: float
-    prompted: PathOutput | None = None  # the original model under the response's text, when it is needed
 
     @property
     def teaches_B(self) -> Tensor:

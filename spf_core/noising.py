@@ -5,6 +5,8 @@ from torch import Tensor
 
 from spf_core.types import Noised, scatter_like
 
+SETTLED = 0.3  # fraction of the schedule below which z_t more and more shows what the picture will be
+
 
 def draw_timesteps(
     count: int, schedule_steps: int, low: float, high: float, *, generator: torch.Generator
@@ -16,15 +18,46 @@ def draw_timesteps(
 
 
 def noise_latents(
-    latents_BCHW: Tensor, timesteps_B: Tensor, abar_T: Tensor, *, generator: torch.Generator
+    latents_BCHW: Tensor,
+    timesteps_B: Tensor,
+    abar_T: Tensor,
+    *,
+    generator: torch.Generator,
+    seen_BCHW: Tensor | None = None,
 ) -> Noised:
-    """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps with eps drawn from `generator` (on the CPU)."""
+    """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps with eps drawn from `generator` (on the CPU).
+
+    With `seen_BCHW` that is noised in place of z_0, and eps becomes the noise that leads from z_t to z_0.
+    """
     noise = torch.randn(latents_BCHW.shape, generator=generator).to(latents_BCHW)
-    abar_B = abar_T.to(latents_BCHW.device)[timesteps_B.to(latents_BCHW.device)]
-    abar = scatter_like(abar_B, latents_BCHW)
-    z_t = abar.sqrt() * latents_BCHW + (1 - abar).sqrt() * noise
+    seen = latents_BCHW if seen_BCHW is None else seen_BCHW
+    abar_B = abar_T.to(seen.device)[timesteps_B.to(seen.device)]
+    abar = scatter_like(abar_B, seen)
+    z_t = abar.sqrt() * seen + (1 - abar).sqrt() * noise
+    if seen_BCHW is not None:
+        noise = noise + (abar / (1 - abar)).sqrt() * (seen_BCHW - latents_BCHW)
     everywhere = torch.ones(len(z_t), dtype=torch.bool, device=z_t.device)
-    return Noised(z_t, noise, timesteps_B.to(latents_BCHW.device), abar_B, everywhere)
+    return Noised(z_t, noise, timesteps_B.to(z_t.device), abar_B, everywhere)
+
+
+def partly_with_target(
+    latents_BCHW: Tensor,
+    without_BCHW: Tensor,
+    timesteps_B: Tensor,
+    schedule_steps: int,
+    between: float,
+    *,
+    generator: torch.Generator,
+) -> Tensor:
+    """The mix without + s (z_0 - without): s is uniform in [0, 1] for a share `between` of rows, else 1.
+
+    Towards t = 0 every s goes to 1, since a picture that is nearly clean will not gain the target any more.
+    """
+    chosen_B = torch.rand(len(timesteps_B), generator=generator) < between
+    lacking_B = torch.rand(len(timesteps_B), generator=generator) * chosen_B
+    lacking_B = lacking_B * (timesteps_B.cpu() / (SETTLED * schedule_steps)).clamp(max=1)
+    lacking = scatter_like(lacking_B.to(latents_BCHW), latents_BCHW)
+    return latents_BCHW + lacking * (without_BCHW - latents_BCHW)
 
 
 def replace_states(

@@ -17,6 +17,7 @@ from spf_core.errors import RunError
 from spf_core.interfaces import Adapter, Backbone
 from spf_core.progress import Progress, silent
 from spf_core.prompts import Prompt
+from spf_core.types import Conditioning, index
 
 _INK, _PAPER, _FAINT = "#111111", "#ffffff", "#555555"
 _GAP = 6
@@ -95,6 +96,20 @@ def _sample_batch(
         )
     images: list[Image] = output.images
     return images
+
+
+def guided_prediction(
+    backbone: Backbone,
+    z_t_BCHW: Tensor,
+    timesteps_B: Tensor,
+    texts: Conditioning,
+    empty: Conditioning,
+    guidance: float,
+) -> Tensor:
+    """Classifier-free guidance: eps(empty) + g (eps(texts) - eps(empty)); `empty` has a batch of one."""
+    nothing = index(empty, torch.zeros(len(z_t_BCHW), dtype=torch.long, device=z_t_BCHW.device))
+    free = backbone.predict(z_t_BCHW, timesteps_B, nothing).pred_BCHW
+    return free + guidance * (backbone.predict(z_t_BCHW, timesteps_B, texts).pred_BCHW - free)
 
 
 def _first_timestep(pipeline: Any, steps: int) -> int:

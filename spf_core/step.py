@@ -10,9 +10,9 @@ from spf_core.components import TermConfig
 from spf_core.config import RunConfig, TrainSection
 from spf_core.errors import PluginError, SpfError
 from spf_core.interfaces import Adapter, Backbone, ControlMap, Reference, StepState, Term
-from spf_core.noising import draw_timesteps, noise_latents, replace_states
+from spf_core.noising import draw_timesteps, noise_latents, partly_with_target, replace_states
 from spf_core.trajectories import Trajectories
-from spf_core.types import NOTHING, Batch, Capture, LossReport, Noised, choose
+from spf_core.types import Batch, Capture, LossReport, Noised, choose
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Parts:
     map_needs: frozenset[str]
     terms: Mapping[str, tuple[TermConfig, Term]]
     trajectories: Trajectories | None = None
+    between: float = 0.0  # share of rows whose z_t still lacks some of the target
 
 
 def build_parts(
@@ -42,6 +43,7 @@ def build_parts(
         map_needs=config.control_map.needs if config.control_map else frozenset(),
         terms={name: (term, term.build()) for name, term in config.terms.items() if term.weight > 0},
         trajectories=trajectories,
+        between=config.counterfactuals.between,
     )
 
 
@@ -70,7 +72,6 @@ def dual_path_step(
         capture,
         progress,
         reference="reference" in needs,
-        prompted="prompted" in needs,
         mapped=mapped,
     )
     return state, _weigh(active, state)
@@ -86,10 +87,9 @@ def run_paths(
     progress: float,
     *,
     reference: bool,
-    prompted: bool,
     mapped: bool,
 ) -> StepState:
-    """Run the response path and, if asked for, the reference path, the prompted original and the map."""
+    """Run the response path and, if asked for, the reference path and the map."""
     device = batch.latents_BCHW.device
     with_target_B = with_target_B.to(device)
     base = choose(with_text_B.to(device), batch.base, batch.empty)
@@ -102,10 +102,6 @@ def run_paths(
     state = StepState(
         parts.backbone, batch, noised, texts, base, response, frozen, None, with_target_B, progress
     )
-    if prompted:
-        assert parts.reference is not None, "the configuration guarantees a reference path"
-        original = parts.reference.run(parts.backbone, parts.adapter, noised, texts, NOTHING)
-        state = replace(state, prompted=original)
     if not mapped:
         return state
     assert parts.control_map is not None, "the configuration guarantees a control map"
@@ -117,12 +113,27 @@ def _draw_states(parts: Parts, batch: Batch, has_reference: bool, generator: tor
     """Noise the training images; under alignment, some rows continue the original model's sampling."""
     train, abar_T, size = parts.train, parts.backbone.abar_T, len(batch.ids)
     timesteps = draw_timesteps(size, len(abar_T), train.min_timestep, train.max_timestep, generator=generator)
-    noised = noise_latents(batch.latents_BCHW, timesteps, abar_T, generator=generator)
+    seen = _seen(parts, batch, timesteps, generator)
+    noised = noise_latents(batch.latents_BCHW, timesteps, abar_T, generator=generator, seen_BCHW=seen)
     if parts.trajectories is None or not has_reference:
         return noised
     from_noise = (torch.rand(size, generator=generator) < train.noise_share).to(noised.timesteps_B.device)
     states, times = parts.trajectories.draw(batch.rows, generator=generator)
     return replace_states(noised, from_noise, states, times, abar_T)
+
+
+def _seen(parts: Parts, batch: Batch, timesteps_B: Tensor, generator: torch.Generator) -> Tensor | None:
+    """What is noised: with counterfactuals, pictures that in some rows still lack some of the target."""
+    if batch.without_BCHW is None:
+        return None
+    return partly_with_target(
+        batch.latents_BCHW,
+        batch.without_BCHW,
+        timesteps_B,
+        len(parts.backbone.abar_T),
+        parts.between,
+        generator=generator,
+    )
 
 
 def _draw_texts(

@@ -24,6 +24,7 @@ from spf_core.checkpoint import (
     write_safetensors,
 )
 from spf_core.config import RunConfig
+from spf_core.counterfactuals import purify
 from spf_core.data import Row, read_folder
 from spf_core.errors import ConfigError, InterruptedRunError, NonFiniteError, RunError
 from spf_core.interfaces import Adapter, Backbone, Stateful, StepState
@@ -84,6 +85,8 @@ class Trainer:
             mixed_precision=config.train.precision,
             gradient_accumulation_steps=config.train.accumulation,
         )
+        if config.counterfactuals.enabled:
+            self.rows = self._purified()
         trajectories = self._trajectories()
         torch.manual_seed(config.train.seed)
         self.adapter: Adapter = config.adapter.build()
@@ -91,6 +94,17 @@ class Trainer:
         self.parts = build_parts(config, self.backbone, self.adapter, trajectories)
         self._make_optimizer()
         self.step = 0
+
+    def _purified(self) -> CachedRows:
+        with self.accelerator.autocast():
+            return purify(
+                self.backbone,
+                self.rows,
+                self.config.counterfactuals,
+                self.config.sample,
+                generator=torch.Generator().manual_seed(self.config.train.seed),
+                progress=self.progress,
+            )
 
     def _trajectories(self) -> Trajectories | None:
         if self.config.train.noise_share == 0 or "reference" not in self.config.needs:

@@ -9,6 +9,7 @@ from torch import Tensor
 from spf_core.config import SampleSection
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
+from spf_core.sampling import guided_prediction
 from spf_core.types import Conditioning, index
 
 CHUNK = 32
@@ -62,22 +63,9 @@ def record_trajectories(
         visited = []
         for t in timesteps:
             visited.append(z_t)
-            pred = _guided(backbone, z_t, t.expand(len(rows)), index(base, rows), empty, options.guidance)
+            texts = index(base, rows)
+            pred = guided_prediction(backbone, z_t, t.expand(len(rows)), texts, empty, options.guidance)
             z_t = scheduler.step(pred, t, z_t).prev_sample
         states.append(torch.stack(visited, dim=1)[:, met_S])
         progress("reference trajectories", int(rows[-1]) + 1, count)
     return Trajectories(torch.cat(states), timesteps[met_S], from_noise=bool(met_S[0]))
-
-
-def _guided(
-    backbone: Backbone,
-    z_t: Tensor,
-    timesteps: Tensor,
-    base: Conditioning,
-    empty: Conditioning,
-    guidance: float,
-) -> Tensor:
-    """Classifier-free guidance: eps(empty) + g (eps(base) - eps(empty))."""
-    nothing = index(empty, torch.zeros(len(z_t), dtype=torch.long, device=z_t.device))
-    free = backbone.predict(z_t, timesteps, nothing).pred_BCHW
-    return free + guidance * (backbone.predict(z_t, timesteps, base).pred_BCHW - free)

@@ -52,20 +52,23 @@ class Batch:
     """Training rows after caching: latents, both conditionings, and what the enhancement compares with."""
 
     ids: tuple[str, ...]
-    latents_BCHW: Tensor
+    latents_BCHW: Tensor  # of the training images, purified where there are counterfactuals
     rows: Tensor  # their numbers in the training folder
     complete: Conditioning
     base: Conditioning
     empty: Conditioning  # of the empty text, batch of one
     image_embeds_BD: Tensor | None = None  # E_I(x_0), unit norm, only when a term needs "clean_image"
+    without_BCHW: Tensor | None = None  # counterfactuals: the original model's picture without the target
+    region_B1HW: Tensor | None = None  # and where the target belongs, in [0, 1]
 
 
 @dataclass(frozen=True)
 class Noised:
     """The shared noise draw: z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps of the training images.
 
-    Where `from_data_B` is false, z_t is a state of the original model's own sampling and `noise_BCHW` is 0:
-    such rows can be aligned but teach nothing about the images.
+    Where z_t was made from a picture that still lacks some of the target, eps is the noise that leads from
+    it to z_0 all the same. Where `from_data_B` is false, z_t is a state of the original model's own sampling
+    and `noise_BCHW` is 0: such rows can be aligned but teach nothing about the images.
     """
 
     z_t_BCHW: Tensor

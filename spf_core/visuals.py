@@ -58,7 +58,6 @@ def map_overlays(parts: Parts, rows: CachedRows, count: int, seed: int) -> Image
             Capture(attention=True),
             1.0,
             reference=mapped,
-            prompted="prompted" in parts.map_needs,
             mapped=mapped,
         )
         pixels = parts.backbone.decode(

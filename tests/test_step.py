@@ -114,7 +114,8 @@ def test_a_loss_that_raises_is_named(tiny_folder: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "bad.py"
     plugin.write_text(BAD_LOSS)
     plugins = load_plugins([plugin])
-    config = load_run_config(plugins, chosen=["bad-loss"], assignments=[f"backbone.path={tiny_folder}"])
+    assignments = [f"backbone.path={tiny_folder}"]
+    config = load_run_config(plugins, preset="lora", chosen=["bad-loss"], assignments=assignments)
     with pytest.raises(PluginError, match="loss 'bad-loss' failed in the step: ZeroDivisionError"):
         run(parts_of(config))
 
@@ -137,35 +138,3 @@ class BadLoss(LossConfig):
 def spf_register_loss_terms():
     return [BadLoss]
 '''
-
-
-PROMPTED_LOSS = """
-from spf_core.components import LossConfig
-from spf_core.hookspecs import hookimpl
-
-
-class Prompted(LossConfig):
-    "How far the original answers the target's words."
-
-    name = "prompted-difference"
-    needs = frozenset({"reference", "prompted"})
-
-    def build(self):
-        return lambda state: (state.prompted.pred_BCHW - state.reference.pred_BCHW).pow(2).mean()
-
-
-@hookimpl
-def spf_register_loss_terms():
-    return [Prompted]
-"""
-
-
-def test_a_term_may_read_how_the_original_answers_the_target(tiny_folder: Path, tmp_path: Path) -> None:
-    plugin = tmp_path / "prompted.py"
-    plugin.write_text(PROMPTED_LOSS)
-    plugins = load_plugins([plugin])
-    assignments = [f"backbone.path={tiny_folder}", "reference=adapter-off"]
-    config = load_run_config(plugins, preset="lora", chosen=["prompted-difference"], assignments=assignments)
-    raw = [run(parts_of(config, trained=trained))[1].raw for trained in (False, True)]
-    assert raw[0]["prompted-difference"] > 0
-    assert torch.equal(*(terms["prompted-difference"] for terms in raw)), "the adapter plays no part"

@@ -27,7 +27,7 @@ _PAPER: dict[str, Any] = {
     },
 }
 
-HANDOVER = 0.75
+HANDOVER = 0.5
 _ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 _EVERY_BLOCK = [*_ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2"]
 
@@ -35,11 +35,12 @@ _EVERY_BLOCK = [*_ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out",
 _SPF: dict[str, Any] = {
     **_PAPER,
     "adapter": {"name": "lora-adapter", "rank": 16, "targets": _EVERY_BLOCK},
-    "control_map": {"name": "sfcm-prompted", "low": 0.6, "high": 0.85},
+    "control_map": "sfcm-counterfactual",
+    "counterfactuals": {"enabled": True},
     "response": {"name": "clip-direction", "weight": 0.1, "start": 0.6},
     "losses": {
-        "region-denoising": {"weight": 5.0, "floor": 0.02},
-        "output-alignment": {"weight": 10.0, "space": "velocity"},
+        "region-denoising": {"weight": 5.0, "floor": 0.02, "space": "image"},
+        "output-alignment": {"weight": 20.0, "space": "velocity"},
         "text-consistency": {"weight": 10.0, "start": 0.6},
         "fine-grained": {"weight": 1.0, "start": 0.6},
     },
@@ -48,10 +49,9 @@ _SPF: dict[str, Any] = {
         "steps": 400,
         "batch_size": 12,
         "max_timestep": HANDOVER,
-        "base_share": 0.2,
+        "base_share": 0.15,
         "empty_share": 0.05,
-        "noise_share": 0.3,
-        "text_variants": 2,
+        "text_variants": 4,
     },
     "sample": {"handover": HANDOVER},
 }

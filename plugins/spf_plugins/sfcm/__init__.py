@@ -46,17 +46,17 @@ class SfcmV2(ControlMapConfig):
         return SfcmV2Map(self.memory, self.low, self.high)
 
 
-class SfcmPrompted(SfcmV2):
-    """Where the original model itself responds to the target's words, remembered as by sfcm-v2."""
+class SfcmCounterfactual(ControlMapConfig):
+    """Where the original model's own pictures with and without the target differ."""
 
-    name = "sfcm-prompted"
-    needs = frozenset({"reference", "prompted"})
+    name = "sfcm-counterfactual"
+    needs = frozenset({"counterfactuals"})
 
     def build(self) -> Any:
         """Build the map."""
-        from spf_plugins.sfcm.v2 import SfcmV2Map
+        from spf_plugins.sfcm.simple import CounterfactualMap
 
-        return SfcmV2Map(self.memory, self.low, self.high, prompted=True)
+        return CounterfactualMap()
 
 
 class Uniform(ControlMapConfig):
@@ -90,4 +90,4 @@ class TargetAttention(ControlMapConfig):
 @hookimpl
 def spf_register_control_maps() -> list[type[ControlMapConfig]]:
     """Register the control maps of this group."""
-    return [SfcmV1, SfcmV2, SfcmPrompted, Uniform, TargetAttention]
+    return [SfcmV1, SfcmV2, SfcmCounterfactual, Uniform, TargetAttention]

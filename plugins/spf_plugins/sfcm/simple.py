@@ -1,4 +1,4 @@
-"""Control maps without the SFCM: none at all, and the target's own attention."""
+"""Control maps without the SFCM: none at all, the target's own attention, the counterfactuals' region."""
 
 import torch
 from torch import Tensor
@@ -30,3 +30,12 @@ class TargetAttentionMap:
             middle_attention(state.response.attention, state.batch.complete.target_BL[:, None], size)
         )
         return target if self.threshold is None else (target >= self.threshold).to(target.dtype)
+
+
+class CounterfactualMap:
+    """M = the region of the batch's counterfactuals: the same at every timestep, whatever was learnt."""
+
+    def __call__(self, state: StepState) -> Tensor:
+        """Return M, B 1 H W in [0, 1]."""
+        assert state.batch.region_B1HW is not None, "the configuration guarantees counterfactuals"
+        return state.batch.region_B1HW

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from spf_core.control import stretch
 from spf_core.interfaces import StepState
 
 
@@ -14,33 +15,22 @@ def relative_difference(res_BCHW: Tensor, ref_BCHW: Tensor) -> Tensor:
     return difference / difference.mean((-2, -1), keepdim=True).clamp(min=1e-8)
 
 
-def stretch(values_B1HW: Tensor, low: float, high: float) -> Tensor:
-    """Scale every image so that its quantiles `low` and `high` become 0 and 1, and clip."""
-    flat = values_B1HW.flatten(1)
-    bottom, top = (flat.quantile(q, dim=1).view(-1, 1, 1, 1) for q in (low, high))
-    return ((values_B1HW - bottom) / (top - bottom).clamp(min=1e-8)).clamp(0, 1)
-
-
 class SfcmV2Map:
     """M = stretch(mean over visits of D / mean(D)), an exponential mean for each row.
 
     One timestep shows the response badly (at high noise hardly at all), many together show it well. Rows on
     the original model's own trajectory are other pictures than the training image and remembered apart.
-    `prompted` compares the original model with itself, with and without the target's words: what the response
-    path has learnt from the training images, pollution included, is then no part of the map.
     """
 
-    def __init__(self, memory: float, low: float, high: float, *, prompted: bool = False) -> None:
-        self.memory, self.low, self.high, self.prompted = memory, low, high, prompted
+    def __init__(self, memory: float, low: float, high: float) -> None:
+        self.memory, self.low, self.high = memory, low, high
         self.remembered: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def __call__(self, state: StepState) -> Tensor:
         """Return M, B 1 H W in [0, 1]; only rows that read their target are remembered."""
         assert state.reference is not None
-        responding = state.prompted if self.prompted else state.response
-        assert responding is not None
-        difference = relative_difference(responding.pred_BCHW, state.reference.pred_BCHW)
+        difference = relative_difference(state.response.pred_BCHW, state.reference.pred_BCHW)
         kinds = torch.stack([state.batch.rows, state.noised.from_data_B.long(), state.has_target_B.long()])
         rows, from_data, reads_target = kinds.tolist()  # a single transfer from the device
         keys = [f"{row}.{'data' if data else 'own'}" for row, data in zip(rows, from_data, strict=True)]

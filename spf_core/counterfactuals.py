@@ -1,0 +1,119 @@
+"""Training images purified: the original model redraws each one with and without the target's words.
+
+Noised half-way and denoised under its base text, an image keeps its layout and loses the target; under its
+complete text it keeps the target as well. Where the two differ is where the target belongs. There the
+training image teaches, and the picture without the target is its ground: what else the training images
+share, and no caption names, is mostly gone from it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from spf_core.cache import CachedRows
+from spf_core.config import CounterfactualSection, SampleSection
+from spf_core.control import stretch
+from spf_core.interfaces import Backbone
+from spf_core.progress import Progress, silent
+from spf_core.sampling import guided_prediction
+from spf_core.types import Conditioning, index
+
+CHUNK = 32
+
+
+@torch.no_grad()
+def purify(
+    backbone: Backbone,
+    rows: CachedRows,
+    options: CounterfactualSection,
+    sample: SampleSection,
+    *,
+    generator: torch.Generator,
+    progress: Progress = silent,
+) -> CachedRows:
+    """Rows whose latents are `without + region (latents - without)`, with theta_0 as it is before training.
+
+    `without` is the row's picture under the base text, `region` the stretched mean difference over channels
+    from the one under the complete text, over all wordings of the image; both start from the same noised
+    image. Image embeddings, where there are any, become those of the new latents.
+    """
+    pictures, responses = [], []
+    for start in range(0, len(rows.ids), CHUNK):
+        chosen = torch.arange(start, min(start + CHUNK, len(rows.ids)), device=backbone.device)
+        clean = rows.latents_NCHW[chosen]
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        first = _first_steps(backbone, len(clean), options, sample, generator)
+        base, complete = (
+            _redrawn(backbone, clean, noise, first, index(texts, chosen), rows.empty, sample)
+            for texts in (rows.base, rows.complete)
+        )
+        pictures.append(base)
+        responses.append((complete - base).abs().mean(1, keepdim=True))
+        progress("counterfactuals", int(chosen[-1]) + 1, len(rows.ids))
+    without = torch.cat(pictures)
+    region = stretch(_mean_of_image(torch.cat(responses), rows.ids), options.low, options.high)
+    purified = without + region * (rows.latents_NCHW - without)
+    embeds = None if rows.image_embeds_ND is None else _embedded(backbone, purified)
+    return replace(
+        rows, latents_NCHW=purified, without_NCHW=without, region_N1HW=region, image_embeds_ND=embeds
+    )
+
+
+def _mean_of_image(values_N1HW: Tensor, ids: Sequence[str]) -> Tensor:
+    """For every row the mean over all rows of its image."""
+    places = {name: place for place, name in enumerate(dict.fromkeys(ids))}
+    image_N = torch.tensor([places[name] for name in ids], device=values_N1HW.device)
+    sums = values_N1HW.new_zeros(len(places), *values_N1HW.shape[1:]).index_add_(0, image_N, values_N1HW)
+    return (sums / image_N.bincount().view(-1, 1, 1, 1))[image_N]
+
+
+def _first_steps(
+    backbone: Backbone,
+    count: int,
+    options: CounterfactualSection,
+    sample: SampleSection,
+    generator: torch.Generator,
+) -> Tensor:
+    """For each row the sampler step at which it starts: t just below a level drawn from `options.start`."""
+    lowest, highest = options.start
+    levels = lowest + (highest - lowest) * torch.rand(count, generator=generator)
+    timesteps = _timesteps(backbone, sample)
+    above = timesteps[None, :] >= (levels * len(backbone.abar_T))[:, None].to(timesteps.device)
+    return above.sum(1).clamp(max=len(timesteps) - 1)
+
+
+def _redrawn(
+    backbone: Backbone,
+    clean: Tensor,
+    noise: Tensor,
+    first_B: Tensor,
+    texts: Conditioning,
+    empty: Conditioning,
+    sample: SampleSection,
+) -> Tensor:
+    """SDEdit (Meng et al. 2022): every row is noised to its first step's timestep and sampled from there."""
+    scheduler = backbone.pipeline().scheduler
+    timesteps = _timesteps(backbone, sample)
+    z_t = torch.zeros_like(clean)
+    for step in range(int(first_B.min()), len(timesteps)):
+        t, abar = timesteps[step], backbone.abar_T[timesteps[step]]
+        starting = (first_B >= step).view(-1, 1, 1, 1)
+        z_t = torch.where(starting, abar.sqrt() * clean + (1 - abar).sqrt() * noise, z_t)
+        pred = guided_prediction(backbone, z_t, t.expand(len(z_t)), texts, empty, sample.guidance)
+        z_t = scheduler.step(pred, t, z_t).prev_sample
+    return z_t
+
+
+def _timesteps(backbone: Backbone, sample: SampleSection) -> Tensor:
+    scheduler = backbone.pipeline().scheduler
+    scheduler.set_timesteps(sample.steps)
+    timesteps: Tensor = scheduler.timesteps.to(backbone.device)
+    return timesteps
+
+
+def _embedded(backbone: Backbone, latents_NCHW: Tensor) -> Tensor:
+    return torch.cat(
+        [backbone.embed_images(backbone.decode(part)) for part in torch.split(latents_NCHW, CHUNK)]
+    )

@@ -1,0 +1,136 @@
+"""Training images purified by the original model's own pictures, and the states between the two."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from steps import PROMPTS, batch_of, config_of, parts_of
+
+from spf_core.cache import CachedRows
+from spf_core.config import CounterfactualSection, SampleSection
+from spf_core.counterfactuals import purify
+from spf_core.errors import ConfigError
+from spf_core.step import Parts, dual_path_step
+
+SAMPLE = SampleSection(steps=4, guidance=3.0)
+
+
+def rows_of(parts: Parts) -> CachedRows:
+    batch = batch_of(parts)
+    return CachedRows(
+        ids=batch.ids,
+        prompts=tuple(PROMPTS),
+        latents_NCHW=batch.latents_BCHW,
+        complete=batch.complete,
+        base=batch.base,
+        empty=batch.empty,
+        image_embeds_ND=batch.image_embeds_BD,
+    )
+
+
+def purified(parts: Parts, *, seed: int = 0, **options: object) -> CachedRows:
+    generator = torch.Generator().manual_seed(seed)
+    section = CounterfactualSection(**options)
+    return purify(parts.backbone, rows_of(parts), section, SAMPLE, generator=generator)
+
+
+@pytest.fixture
+def parts(tiny_folder: Path) -> Parts:
+    return parts_of(config_of(tiny_folder), trained=False)
+
+
+def test_a_purified_image_is_the_training_image_in_the_region_and_the_models_own_elsewhere(
+    parts: Parts,
+) -> None:
+    before, after = rows_of(parts), purified(parts, low=0.5, high=0.75)
+    assert after.without_NCHW is not None
+    assert after.region_N1HW is not None
+    inside, outside = after.region_N1HW == 1, after.region_N1HW == 0
+    assert inside.float().mean() == pytest.approx(0.25, abs=0.02)
+    assert outside.float().mean() == pytest.approx(0.5, abs=0.02)
+    for where, source in ((inside, before.latents_NCHW), (outside, after.without_NCHW)):
+        everywhere = where.expand_as(source)
+        torch.testing.assert_close(after.latents_NCHW[everywhere], source[everywhere])
+    assert not torch.allclose(after.without_NCHW, before.latents_NCHW)
+    decoded = parts.backbone.embed_images(parts.backbone.decode(after.latents_NCHW))
+    torch.testing.assert_close(after.image_embeds_ND, decoded)
+
+
+def test_all_wordings_of_an_image_share_its_region(parts: Parts) -> None:
+    rows = replace(rows_of(parts), ids=("a", "b", "a", "b"))
+    generator = torch.Generator().manual_seed(0)
+    after = purify(parts.backbone, rows, CounterfactualSection(), SAMPLE, generator=generator)
+    assert after.region_N1HW is not None
+    assert torch.equal(after.region_N1HW[:2], after.region_N1HW[2:])
+    assert not torch.equal(after.region_N1HW[0], after.region_N1HW[1])
+    assert not torch.equal(after.without_NCHW[0], after.without_NCHW[2])
+
+
+def test_counterfactuals_depend_on_their_seed_alone(parts: Parts) -> None:
+    first, again, other = (purified(parts, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(first.latents_NCHW, again.latents_NCHW)
+    assert not torch.equal(first.latents_NCHW, other.latents_NCHW)
+
+
+def test_the_picture_without_the_target_is_what_the_pipeline_draws_from_the_noised_image(
+    parts: Parts,
+) -> None:
+    after = purified(parts, start=(1.0, 1.0))
+    pipeline, clean = parts.backbone.pipeline(), rows_of(parts).latents_NCHW
+    pipeline.scheduler.set_timesteps(SAMPLE.steps)
+    abar = parts.backbone.abar_T[pipeline.scheduler.timesteps[0]]
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    drawn = pipeline(
+        [prompt.base_text for prompt in PROMPTS],
+        latents=abar.sqrt() * clean + (1 - abar).sqrt() * noise,
+        num_inference_steps=SAMPLE.steps,
+        guidance_scale=SAMPLE.guidance,
+        output_type="latent",
+    ).images
+    torch.testing.assert_close(after.without_NCHW, drawn, atol=1e-4, rtol=1e-4)
+
+
+def test_a_lower_start_changes_the_image_less(parts: Parts) -> None:
+    clean = rows_of(parts).latents_NCHW
+    changes = [
+        float((purified(parts, start=(level, level)).without_NCHW - clean).abs().mean())
+        for level in (0.1, 0.9)
+    ]
+    assert changes[0] < changes[1]
+
+
+@pytest.mark.parametrize("between", [0.0, 1.0])
+def test_every_state_between_leads_to_the_image_with_the_target(
+    parts: Parts, tiny_folder: Path, between: float
+) -> None:
+    counterfactual = ("control_map=sfcm-counterfactual", "counterfactuals.enabled=true")
+    config = config_of(tiny_folder, *counterfactual, f"counterfactuals.between={between}")
+    step_parts = parts_of(config)
+    batch = purified(parts).batch(range(4))
+    state, _ = dual_path_step(step_parts, batch, 0.9, generator=torch.Generator().manual_seed(0))
+    noised, abar = state.noised, state.noised.abar_B.view(-1, 1, 1, 1)
+    reached = (noised.z_t_BCHW - (1 - abar).sqrt() * noised.noise_BCHW) / abar.sqrt()
+    torch.testing.assert_close(reached, batch.latents_BCHW, atol=1e-3, rtol=1e-3)
+    plain = replace(batch, without_BCHW=batch.latents_BCHW)
+    untouched, _ = dual_path_step(step_parts, plain, 0.9, generator=torch.Generator().manual_seed(0))
+    same = torch.allclose(untouched.noised.z_t_BCHW, noised.z_t_BCHW, atol=1e-5)
+    assert same == (between == 0), "only rows in between lack some of the target"
+    assert torch.equal(state.map_B1HW, batch.region_B1HW)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (("control_map=sfcm-counterfactual",), "counterfactuals.enabled"),
+        (("counterfactuals.start=[0.8,0.6]",), "counterfactuals: start"),
+        (("counterfactuals.low=0.9", "counterfactuals.high=0.8"), "low=0.9 must lie below high=0.8"),
+        (("counterfactuals.enable=true",), "did you mean 'enabled'"),
+    ],
+)
+def test_impossible_settings_are_refused(
+    tiny_folder: Path, assignments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        config_of(tiny_folder, *assignments)
+    assert message.lower() in str(refused.value).lower()
