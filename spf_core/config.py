@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationError,
@@ -29,116 +27,18 @@ from spf_core.errors import ConfigError, did_you_mean
 from spf_core.merging import SLOTS as SLOTS
 from spf_core.merging import merge, parse_assignment, read_yaml
 from spf_core.plugins import Plugins
+from spf_core.sections import (
+    CheckpointSection,
+    CounterfactualSection,
+    OptimizerSection,
+    SampleSection,
+    Section,
+    TrainSection,
+)
 from spf_core.validation import explain
 
 DEFAULT_PRESET = "spf"
 _SLOT_OF_KIND = {kind: slot for slot, kind in SLOTS.items()}
-
-
-class Section(BaseModel):
-    """A frozen, strict part of the run configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
-
-
-class TrainSection(Section):
-    """Length, batch and schedule of training."""
-
-    steps: int = Field(600, ge=1, description="optimizer steps")
-    batch_size: int = Field(8, ge=1, description="rows per step and device")
-    accumulation: int = Field(1, ge=1, description="forward passes per optimizer step")
-    seed: int = Field(0, ge=0, description="seed of data order, noise and adapter initialisation")
-    precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision, by Accelerate")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
-    base_share: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="share of rows whose response path reads the base text alone; there M = 0",
-    )
-    empty_share: float = Field(
-        0.0, ge=0, lt=1, description="share of rows where both paths read the empty text; there M = 0"
-    )
-    noise_share: float = Field(
-        0.0, ge=0, lt=1, description="share of rows whose z_t is a state of the original model's own sampling"
-    )
-    text_variants: int = Field(
-        1, ge=1, description="texts per image: one as written, the others with clauses left out at random"
-    )
-    clause_dropout: float = Field(
-        0.4, ge=0, lt=1, description="chance of a clause after the first to be left out of a variant"
-    )
-    min_timestep: float = Field(0.0, ge=0, lt=1, description="lowest t as a fraction of the schedule")
-    max_timestep: float = Field(1.0, gt=0, le=1, description="highest t as a fraction of the schedule")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "TrainSection":
-        if self.min_timestep >= self.max_timestep:
-            raise ValueError(
-                f"min_timestep={self.min_timestep} must lie below max_timestep={self.max_timestep}"
-            )
-        if self.base_share + self.empty_share >= 1:
-            raise ValueError(
-                f"base_share={self.base_share} and empty_share={self.empty_share} leave no row its target"
-            )
-        return self
-
-
-class OptimizerSection(Section):
-    """AdamW and the learning-rate schedule."""
-
-    learning_rate: float = Field(1e-4, gt=0, description="peak step size")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's moment decay rates")
-    schedule: Literal["constant", "cosine", "linear"] = Field("constant", description="decay after warm-up")
-    warmup: float = Field(0.0, ge=0, lt=1, description="fraction of training with rising step size")
-    clip_norm: float = Field(1.0, gt=0, description="largest gradient norm")
-
-
-class CheckpointSection(Section):
-    """What is kept while training."""
-
-    every: int = Field(100, ge=1, description="optimizer steps between checkpoints")
-    keep: int = Field(2, ge=1, description="newest checkpoints kept")
-
-
-class CounterfactualSection(Section):
-    """Before training, the original model redraws every training image with the target and without."""
-
-    enabled: bool = Field(False, description="train on images purified in this way")
-    start: tuple[float, float] = Field(
-        (0.6, 0.75), description="range of noise levels, as fractions of the schedule, to redraw from"
-    )
-    low: float = Field(0.7, ge=0, lt=1, description="quantile of positions where the region becomes 0")
-    high: float = Field(0.92, gt=0, le=1, description="quantile of positions where the region becomes 1")
-    between: float = Field(
-        0.5, ge=0, le=1, description="share of rows whose z_t still lacks some of the target"
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "CounterfactualSection":
-        if not 0 < self.start[0] <= self.start[1] <= 1:
-            raise ValueError(f"start={list(self.start)} must be two rising fractions above 0 and up to 1")
-        if self.low >= self.high:
-            raise ValueError(f"low={self.low} must lie below high={self.high}")
-        return self
-
-
-class SampleSection(Section):
-    """Sampling: the pictures during training and the defaults of `spf sample` and `spf evaluate`."""
-
-    every: int = Field(200, ge=0, description="optimizer steps between sample grids; 0 draws none")
-    prompts: int = Field(4, ge=1, description="training texts drawn in each grid")
-    steps: int = Field(20, ge=1, description="sampler steps")
-    guidance: float = Field(3.0, ge=0, description="classifier-free guidance scale")
-    batch_size: int = Field(25, ge=1, description="images sampled at once")
-    handover: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="the original model draws the base text down to this fraction of the schedule; "
-        "there the tuned one takes over, with the target",
-    )
 
 
 class RunConfig(Section):

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from spf_core.cache import CachedRows
-from spf_core.config import CounterfactualSection, SampleSection
 from spf_core.control import stretch
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
 from spf_core.sampling import guided_prediction
+from spf_core.sections import CounterfactualSection, SampleSection
 from spf_core.types import Conditioning, index
 
 CHUNK = 32

@@ -12,11 +12,11 @@ from PIL.Image import Image, Resampling
 from PIL.Image import new as new_image
 from torch import Tensor
 
-from spf_core.config import SampleSection
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter, Backbone
 from spf_core.progress import Progress, silent
 from spf_core.prompts import Prompt
+from spf_core.sections import SampleSection
 from spf_core.types import Conditioning, index
 
 _INK, _PAPER, _FAINT = "#111111", "#ffffff", "#555555"

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from spf_core.components import TermConfig
-from spf_core.config import RunConfig, TrainSection
+from spf_core.config import RunConfig
 from spf_core.errors import PluginError, SpfError
 from spf_core.interfaces import Adapter, Backbone, ControlMap, Reference, StepState, Term
 from spf_core.noising import draw_timesteps, noise_latents, partly_with_target, replace_states
+from spf_core.sections import TrainSection
 from spf_core.trajectories import Trajectories
 from spf_core.types import Batch, Capture, LossReport, Noised, choose
 

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spf_core.config import SampleSection
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
 from spf_core.sampling import guided_prediction
+from spf_core.sections import SampleSection
 from spf_core.types import Conditioning, index
 
 CHUNK = 32

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from spf_core.components import Component
-from spf_core.config import RunConfig, Section
+from spf_core.config import RunConfig
 from spf_core.plugins import load_plugins
+from spf_core.sections import Section
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(

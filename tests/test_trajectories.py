@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from steps import PROMPTS, batch_of, config_of, parts_of
 
-from spf_core.config import SampleSection
+from spf_core.sections import SampleSection
 from spf_core.step import dual_path_step
 from spf_core.trajectories import record_trajectories
 

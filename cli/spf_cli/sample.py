@@ -11,10 +11,10 @@ from spf_cli.options import OUTPUT, Device, DeviceName, RunFolder
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from spf_core.config import SampleSection
     from spf_core.progress import Progress
     from spf_core.prompts import Prompt
     from spf_core.runs import OpenRun
+    from spf_core.sections import SampleSection
 
 
 def sample(

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from spf_core.config import Section
 from spf_core.errors import ConfigError
 from spf_core.merging import read_yaml
+from spf_core.sections import Section
 from spf_core.validation import explain
 
 Assignments = tuple[str, ...]

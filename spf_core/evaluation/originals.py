@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from spf_core.checkpoint import atomic_folder
-from spf_core.config import SampleSection
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
 from spf_core.sampling import Opening, sample_images
+from spf_core.sections import SampleSection
 
 
 def cache_folder() -> Path:

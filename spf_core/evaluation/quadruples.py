@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spf_core.config import SampleSection
 from spf_core.evaluation.originals import original_images
 from spf_core.interfaces import Adapter, Backbone, Quadruples, UnseenPrompt
 from spf_core.progress import Progress, silent
 from spf_core.sampling import Opening, sample_images
+from spf_core.sections import SampleSection
 
 RERUN = 4
 

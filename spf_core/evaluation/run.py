@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spf_core.config import SampleSection
 from spf_core.errors import ConfigError, RunError
 from spf_core.evaluation.figures import keep_images, write_figures
 from spf_core.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
@@ -18,6 +17,7 @@ from spf_core.interfaces import Quadruples, UnseenPrompt
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
 from spf_core.runs import OpenRun
+from spf_core.sections import SampleSection
 
 
 def evaluate(

@@ -27,7 +27,8 @@ _PAPER: dict[str, Any] = {
     },
 }
 
-HANDOVER = 0.5
+HANDOVER = 0.3
+TRAINED_BELOW = 0.4
 _ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 _EVERY_BLOCK = [*_ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2"]
 
@@ -36,7 +37,7 @@ _SPF: dict[str, Any] = {
     **_PAPER,
     "adapter": {"name": "lora-adapter", "rank": 16, "targets": _EVERY_BLOCK},
     "control_map": "sfcm-counterfactual",
-    "counterfactuals": {"enabled": True},
+    "counterfactuals": {"enabled": True, "low": 0.6, "high": 0.85},
     "response": {"name": "clip-direction", "weight": 0.1, "start": 0.6},
     "losses": {
         "region-denoising": {"weight": 5.0, "floor": 0.02, "space": "image"},
@@ -48,7 +49,7 @@ _SPF: dict[str, Any] = {
     "train": {
         "steps": 400,
         "batch_size": 12,
-        "max_timestep": HANDOVER,
+        "max_timestep": TRAINED_BELOW,
         "base_share": 0.15,
         "empty_share": 0.05,
         "text_variants": 4,
