@@ -27,7 +27,7 @@ _PAPER: dict[str, Any] = {
     },
 }
 
-HANDOVER = 0.3
+HANDOVER = 0.35
 TRAINED_BELOW = 0.4
 _ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 _EVERY_BLOCK = [*_ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2"]
