@@ -15,6 +15,7 @@ from torch import Tensor
 from spf_core.cache import CachedRows
 from spf_core.control import stretch
 from spf_core.interfaces import Backbone
+from spf_core.kept import kept
 from spf_core.progress import Progress, silent
 from spf_core.sampling import guided_prediction
 from spf_core.sections import CounterfactualSection, SampleSection
@@ -23,42 +24,68 @@ from spf_core.types import Conditioning, index
 CHUNK = 32
 
 
-@torch.no_grad()
 def purify(
     backbone: Backbone,
     rows: CachedRows,
     options: CounterfactualSection,
     sample: SampleSection,
     *,
-    generator: torch.Generator,
+    seed: int,
     progress: Progress = silent,
 ) -> CachedRows:
     """Rows whose latents are `without + region (latents - without)`, with theta_0 as it is before training.
 
     `without` is the row's picture under the base text, `region` the stretched mean difference over channels
     from the one under the complete text, over all wordings of the image; both start from the same noised
-    image. Image embeddings, where there are any, become those of the new latents.
+    image. Image embeddings, where there are any, become those of the new latents. The pictures are kept on
+    disk for other runs of the same data, model and seed.
     """
-    pictures, responses = [], []
-    for start in range(0, len(rows.ids), CHUNK):
-        chosen = torch.arange(start, min(start + CHUNK, len(rows.ids)), device=backbone.device)
-        clean = rows.latents_NCHW[chosen]
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
-        first = _first_steps(backbone, len(clean), options, sample, generator)
-        base, complete = (
-            _redrawn(backbone, clean, noise, first, index(texts, chosen), rows.empty, sample)
-            for texts in (rows.base, rows.complete)
-        )
-        pictures.append(base)
-        responses.append((complete - base).abs().mean(1, keepdim=True))
-        progress("counterfactuals", int(chosen[-1]) + 1, len(rows.ids))
-    without = torch.cat(pictures)
-    region = stretch(_mean_of_image(torch.cat(responses), rows.ids), options.low, options.high)
+    redrawn = kept(
+        "counterfactuals",
+        backbone,
+        {"seed": seed, "start": options.start, "steps": sample.steps, "guidance": sample.guidance},
+        {
+            "latents": rows.latents_NCHW,
+            "base": rows.base.embeds_BLD,
+            "complete": rows.complete.embeds_BLD,
+            "empty": rows.empty.embeds_BLD,
+        },
+        lambda: _redraw(backbone, rows, options.start, sample, seed, progress),
+    )
+    without = redrawn["without"]
+    region = stretch(_mean_of_image(redrawn["response"], rows.ids), options.low, options.high)
     purified = without + region * (rows.latents_NCHW - without)
     embeds = None if rows.image_embeds_ND is None else _embedded(backbone, purified)
     return replace(
         rows, latents_NCHW=purified, without_NCHW=without, region_N1HW=region, image_embeds_ND=embeds
     )
+
+
+@torch.no_grad()
+def _redraw(
+    backbone: Backbone,
+    rows: CachedRows,
+    start: tuple[float, float],
+    sample: SampleSection,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """Every row's picture without the target, N C H W, and how far the target's words move it, N 1 H W."""
+    generator = torch.Generator().manual_seed(seed)
+    pictures, responses = [], []
+    for begin in range(0, len(rows.ids), CHUNK):
+        chosen = torch.arange(begin, min(begin + CHUNK, len(rows.ids)), device=backbone.device)
+        clean = rows.latents_NCHW[chosen]
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        first = _first_steps(backbone, len(clean), start, sample, generator)
+        base, complete = (
+            _sampled(backbone, clean, noise, first, index(texts, chosen), rows.empty, sample)
+            for texts in (rows.base, rows.complete)
+        )
+        pictures.append(base)
+        responses.append((complete - base).abs().mean(1, keepdim=True))
+        progress("counterfactuals", int(chosen[-1]) + 1, len(rows.ids))
+    return {"without": torch.cat(pictures), "response": torch.cat(responses)}
 
 
 def _mean_of_image(values_N1HW: Tensor, ids: Sequence[str]) -> Tensor:
@@ -72,19 +99,19 @@ def _mean_of_image(values_N1HW: Tensor, ids: Sequence[str]) -> Tensor:
 def _first_steps(
     backbone: Backbone,
     count: int,
-    options: CounterfactualSection,
+    start: tuple[float, float],
     sample: SampleSection,
     generator: torch.Generator,
 ) -> Tensor:
-    """For each row the sampler step at which it starts: t just below a level drawn from `options.start`."""
-    lowest, highest = options.start
+    """For each row the sampler step at which it starts: t just below a level drawn from `start`."""
+    lowest, highest = start
     levels = lowest + (highest - lowest) * torch.rand(count, generator=generator)
     timesteps = _timesteps(backbone, sample)
     above = timesteps[None, :] >= (levels * len(backbone.abar_T))[:, None].to(timesteps.device)
     return above.sum(1).clamp(max=len(timesteps) - 1)
 
 
-def _redrawn(
+def _sampled(
     backbone: Backbone,
     clean: Tensor,
     noise: Tensor,
@@ -113,6 +140,7 @@ def _timesteps(backbone: Backbone, sample: SampleSection) -> Tensor:
     return timesteps
 
 
+@torch.no_grad()
 def _embedded(backbone: Backbone, latents_NCHW: Tensor) -> Tensor:
     return torch.cat(
         [backbone.embed_images(backbone.decode(part)) for part in torch.split(latents_NCHW, CHUNK)]

@@ -102,7 +102,7 @@ class Trainer:
                 self.rows,
                 self.config.counterfactuals,
                 self.config.sample,
-                generator=torch.Generator().manual_seed(self.config.train.seed),
+                seed=self.config.train.seed,
                 progress=self.progress,
             )
 

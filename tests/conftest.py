@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 
 WORDS = "a portrait of an old young man woman with red hair in the park wearing round glasses hat style"
 MARKS = ("<|startoftext|>", "<|endoftext|>")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What runs share is kept in a folder of the tests, not in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def tiny_tokenizer() -> Any:

@@ -30,9 +30,13 @@ def rows_of(parts: Parts) -> CachedRows:
 
 
 def purified(parts: Parts, *, seed: int = 0, **options: object) -> CachedRows:
-    generator = torch.Generator().manual_seed(seed)
-    section = CounterfactualSection(**options)
-    return purify(parts.backbone, rows_of(parts), section, SAMPLE, generator=generator)
+    return purify(parts.backbone, rows_of(parts), CounterfactualSection(**options), SAMPLE, seed=seed)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SPF_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "counterfactuals"
 
 
 @pytest.fixture
@@ -59,8 +63,7 @@ def test_a_purified_image_is_the_training_image_in_the_region_and_the_models_own
 
 def test_all_wordings_of_an_image_share_its_region(parts: Parts) -> None:
     rows = replace(rows_of(parts), ids=("a", "b", "a", "b"))
-    generator = torch.Generator().manual_seed(0)
-    after = purify(parts.backbone, rows, CounterfactualSection(), SAMPLE, generator=generator)
+    after = purify(parts.backbone, rows, CounterfactualSection(), SAMPLE, seed=0)
     assert after.region_N1HW is not None
     assert torch.equal(after.region_N1HW[:2], after.region_N1HW[2:])
     assert not torch.equal(after.region_N1HW[0], after.region_N1HW[1])
@@ -71,6 +74,32 @@ def test_counterfactuals_depend_on_their_seed_alone(parts: Parts) -> None:
     first, again, other = (purified(parts, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(first.latents_NCHW, again.latents_NCHW)
     assert not torch.equal(first.latents_NCHW, other.latents_NCHW)
+
+
+def test_what_was_redrawn_once_is_kept_for_other_runs(
+    parts: Parts, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = purified(parts)
+    [file] = cache.iterdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.backbone, "predict", None)
+        again = purified(parts)
+        assert torch.equal(first.latents_NCHW, again.latents_NCHW)
+        with pytest.raises(TypeError):
+            purified(parts, seed=1)
+        with pytest.raises(TypeError):
+            purified(parts, start=(0.5, 0.6))
+    file.write_bytes(b"damaged")
+    assert torch.equal(first.latents_NCHW, purified(parts).latents_NCHW)
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(
+    parts: Parts, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.parent.write_text("a file where the folder should be")
+    assert purified(parts).without_NCHW is not None
+    assert "not kept for the next run" in caplog.text
 
 
 def test_the_picture_without_the_target_is_what_the_pipeline_draws_from_the_noised_image(

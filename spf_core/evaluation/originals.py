@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,15 +12,10 @@ from PIL import Image
 from spf_core.checkpoint import atomic_folder
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
+from spf_core.kept import cache_folder
 from spf_core.progress import Progress, silent
 from spf_core.sampling import Opening, sample_images
 from spf_core.sections import SampleSection
-
-
-def cache_folder() -> Path:
-    """$SPF_CACHE, or ~/.cache/spf."""
-    chosen = os.environ.get("SPF_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "spf"
 
 
 def original_images(

@@ -1,0 +1,64 @@
+"""Tensors that only the frozen model and the data decide, kept on disk so that every run shares them."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import diffusers
+import torch
+from torch import Tensor
+
+from spf_core.checkpoint import read_safetensors, write_safetensors
+from spf_core.errors import RunError
+from spf_core.interfaces import Backbone
+
+_log = logging.getLogger("spf")
+
+
+def cache_folder() -> Path:
+    """$SPF_CACHE, or ~/.cache/spf."""
+    chosen = os.environ.get("SPF_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "spf"
+
+
+def kept(
+    kind: str,
+    backbone: Backbone,
+    made_of: Mapping[str, object],
+    tensors: Mapping[str, Tensor],
+    make: Callable[[], dict[str, Tensor]],
+) -> dict[str, Tensor]:
+    """What `make` returns, read from the cache when the very same was made before.
+
+    The key covers the backbone's weights, the kind of device, its precision, library versions, the plain
+    values `made_of` and the bytes of `tensors`. A damaged entry is made again.
+    """
+    digest = hashlib.sha256(json.dumps(_plain(backbone, made_of), sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    file = cache_folder() / kind / f"{digest.hexdigest()[:32]}.safetensors"
+    try:
+        return {name: tensor.to(backbone.device) for name, tensor in read_safetensors(file)[0].items()}
+    except RunError:
+        made = make()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_safetensors(file, made, {"format": "pt"})
+    except (OSError, RunError) as error:
+        _log.warning("not kept for the next run: %s", error)
+    return made
+
+
+def _plain(backbone: Backbone, made_of: Mapping[str, object]) -> dict[str, object]:
+    kind = backbone.device.type
+    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    return {
+        "backbone": backbone.fingerprint(),
+        "device": kind,
+        "precision": str(precision),
+        "versions": [torch.__version__, diffusers.__version__],
+        **made_of,
+    }
