@@ -43,7 +43,7 @@ def kept(
     try:
         return {name: tensor.to(backbone.device) for name, tensor in read_safetensors(file)[0].items()}
     except RunError:
-        made = make()
+        made = {name: tensor.contiguous() for name, tensor in make().items()}  # as it will be read back
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_safetensors(file, made, {"format": "pt"})
