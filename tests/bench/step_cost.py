@@ -128,8 +128,10 @@ def make_step(preset: str, folder: str | None, batch_size: int) -> Callable[[int
 
     from spf_core.cache import encode_rows
     from spf_core.config import load_run_config
+    from spf_core.counterfactuals import purify
     from spf_core.data import read_folder
     from spf_core.plugins import load_plugins
+    from spf_core.sections import SampleSection
     from spf_core.step import build_parts, dual_path_step
 
     chosen = [f"backbone.path={folder}"] if folder else []
@@ -138,6 +140,9 @@ def make_step(preset: str, folder: str | None, batch_size: int) -> Callable[[int
     with tempfile.TemporaryDirectory() as data:
         write_rows(Path(data), batch_size, backbone.image_size)
         rows = encode_rows(backbone, read_folder(Path(data)), clean_image="clean_image" in config.needs)
+        if config.counterfactuals.enabled:
+            os.environ["SPF_CACHE"] = data
+            rows = purify(backbone, rows, config.counterfactuals, SampleSection(steps=3), seed=0)
     adapter.attach(backbone)
     parts = build_parts(config, backbone, adapter)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=config.optimizer.learning_rate)
