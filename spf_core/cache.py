@@ -30,6 +30,7 @@ class CachedRows:
     base: Conditioning
     empty: Conditioning
     image_embeds_ND: Tensor | None
+    image_N: Tensor  # number of the image that a row shows; its wordings share it
     without_NCHW: Tensor | None = None
     region_N1HW: Tensor | None = None
 
@@ -81,6 +82,7 @@ def encode_rows(
         base=backbone.encode_prompts(prompts, with_target=False),
         empty=widen(empty, complete.phrase_BPL.shape[1]),
         image_embeds_ND=torch.cat(embeds)[shown] if embeds else None,
+        image_N=shown,
     )
 
 

@@ -6,7 +6,6 @@ training image teaches, and the picture without the target is its ground: what e
 share, and no caption names, is mostly gone from it.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -53,7 +52,7 @@ def purify(
         lambda: _redraw(backbone, rows, options.start, sample, seed, progress),
     )
     without = redrawn["without"]
-    region = stretch(_mean_of_image(redrawn["response"], rows.ids), options.low, options.high)
+    region = stretch(_mean_of_image(redrawn["response"], rows.image_N), options.low, options.high)
     purified = without + region * (rows.latents_NCHW - without)
     embeds = None if rows.image_embeds_ND is None else _embedded(backbone, purified)
     return replace(
@@ -88,12 +87,11 @@ def _redraw(
     return {"without": torch.cat(pictures), "response": torch.cat(responses)}
 
 
-def _mean_of_image(values_N1HW: Tensor, ids: Sequence[str]) -> Tensor:
+def _mean_of_image(values_N1HW: Tensor, image_N: Tensor) -> Tensor:
     """For every row the mean over all rows of its image."""
-    places = {name: place for place, name in enumerate(dict.fromkeys(ids))}
-    image_N = torch.tensor([places[name] for name in ids], device=values_N1HW.device)
-    sums = values_N1HW.new_zeros(len(places), *values_N1HW.shape[1:]).index_add_(0, image_N, values_N1HW)
-    return (sums / image_N.bincount().view(-1, 1, 1, 1))[image_N]
+    counts = image_N.bincount()
+    sums = values_N1HW.new_zeros(len(counts), *values_N1HW.shape[1:]).index_add_(0, image_N, values_N1HW)
+    return (sums / counts.clamp(min=1).view(-1, 1, 1, 1))[image_N]
 
 
 def _first_steps(

@@ -40,16 +40,23 @@ def kept(
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
     file = cache_folder() / kind / f"{digest.hexdigest()[:32]}.safetensors"
-    try:
-        return {name: tensor.to(backbone.device) for name, tensor in read_safetensors(file)[0].items()}
-    except RunError:
-        made = {name: tensor.contiguous() for name, tensor in make().items()}  # as it will be read back
+    found = _read(file)
+    if found is not None:
+        return {name: tensor.to(backbone.device) for name, tensor in found.items()}
+    made = {name: tensor.contiguous() for name, tensor in make().items()}  # as it will be read back
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_safetensors(file, made, {"format": "pt"})
     except (OSError, RunError) as error:
         _log.warning("not kept for the next run: %s", error)
     return made
+
+
+def _read(file: Path) -> dict[str, Tensor] | None:
+    try:
+        return read_safetensors(file)[0]
+    except RunError:
+        return None
 
 
 def _plain(backbone: Backbone, made_of: Mapping[str, object]) -> dict[str, object]:

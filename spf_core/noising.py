@@ -55,7 +55,7 @@ def partly_with_target(
     """
     chosen_B = torch.rand(len(timesteps_B), generator=generator) < between
     lacking_B = torch.rand(len(timesteps_B), generator=generator) * chosen_B
-    lacking_B = lacking_B * (timesteps_B.cpu() / (SETTLED * schedule_steps)).clamp(max=1)
+    lacking_B = lacking_B * (timesteps_B / (SETTLED * schedule_steps)).clamp(max=1)
     lacking = scatter_like(lacking_B.to(latents_BCHW), latents_BCHW)
     return latents_BCHW + lacking * (without_BCHW - latents_BCHW)
 
