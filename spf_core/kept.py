@@ -36,7 +36,8 @@ def kept(
     The key covers the backbone's weights, the kind of device, its precision, library versions, the plain
     values `made_of` and the bytes of `tensors`. A damaged entry is made again.
     """
-    digest = hashlib.sha256(json.dumps(_plain(backbone, made_of), sort_keys=True).encode())
+    plain = {**made_by(backbone), **made_of}
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
     file = cache_folder() / kind / f"{digest.hexdigest()[:32]}.safetensors"
@@ -59,7 +60,8 @@ def _read(file: Path) -> dict[str, Tensor] | None:
         return None
 
 
-def _plain(backbone: Backbone, made_of: Mapping[str, object]) -> dict[str, object]:
+def made_by(backbone: Backbone) -> dict[str, object]:
+    """What makes a model's output differ between machines: weights, kind of device, precision, versions."""
     kind = backbone.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
     return {
@@ -67,5 +69,4 @@ def _plain(backbone: Backbone, made_of: Mapping[str, object]) -> dict[str, objec
         "device": kind,
         "precision": str(precision),
         "versions": [torch.__version__, diffusers.__version__],
-        **made_of,
     }

@@ -5,14 +5,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import diffusers
-import torch
 from PIL import Image
 
 from spf_core.checkpoint import atomic_folder
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
-from spf_core.kept import cache_folder
+from spf_core.kept import cache_folder, made_by
 from spf_core.progress import Progress, silent
 from spf_core.sampling import Opening, sample_images
 from spf_core.sections import SampleSection
@@ -57,10 +55,8 @@ def _key(
     opening: Opening | None,
 ) -> str:
     drawn = {
-        "backbone": backbone.fingerprint(),
+        **made_by(backbone),
         "image_size": backbone.image_size,
-        "device": next(backbone.denoiser.parameters()).device.type,
-        "versions": [torch.__version__, diffusers.__version__],
         "texts": list(texts),
         "noise": list(noise),
         "options": [options.steps, options.guidance, options.batch_size],
