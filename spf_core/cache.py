@@ -1,14 +1,14 @@
 """Encodes the rows of a training folder once: latents, texts and, if asked for, image embeddings."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spf_core.data import Row, load_image
+from spf_core.data import Row, load_image, load_mask
 from spf_core.errors import DataError
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
@@ -33,12 +33,16 @@ class CachedRows:
     image_N: Tensor  # number of the image that a row shows; its wordings share it
     without_NCHW: Tensor | None = None
     region_N1HW: Tensor | None = None
+    target: Conditioning | None = None
+    mask_N1HW: Tensor | None = None
+    class_NCHW: Tensor | None = None
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Gather some rows."""
         chosen = torch.as_tensor(rows, device=self.latents_NCHW.device)
         return Batch(
             ids=tuple(self.ids[row] for row in rows),
+            prompts=tuple(self.prompts[row] for row in rows),
             latents_BCHW=self.latents_NCHW[chosen],
             rows=chosen,
             complete=index(self.complete, chosen),
@@ -47,6 +51,9 @@ class CachedRows:
             image_embeds_BD=_chosen(self.image_embeds_ND, chosen),
             without_BCHW=_chosen(self.without_NCHW, chosen),
             region_B1HW=_chosen(self.region_N1HW, chosen),
+            target=None if self.target is None else index(self.target, chosen),
+            mask_B1HW=_chosen(self.mask_N1HW, chosen),
+            class_BCHW=_chosen(self.class_NCHW, chosen),
         )
 
 
@@ -55,9 +62,12 @@ def _chosen(values: Tensor | None, rows: Tensor) -> Tensor | None:
 
 
 def encode_rows(
-    backbone: Backbone, rows: Sequence[Row], *, clean_image: bool, progress: Progress = silent
+    backbone: Backbone, rows: Sequence[Row], *, needs: Collection[str] = (), progress: Progress = silent
 ) -> CachedRows:
-    """Encode every text, and every image once; DataError names one whose latents are not finite."""
+    """Encode every text, and every image once; of `needs` those that the data alone can meet.
+
+    DataError names an image whose latents are not finite, or the first row that lacks a mask it needs.
+    """
     latents, embeds = [], []
     images = list({row.image: row for row in rows}.values())
     place = {row.image: number for number, row in enumerate(images)}
@@ -65,7 +75,7 @@ def encode_rows(
         chunk = images[start : start + CHUNK]
         pixels = to_pixels(load_image(row, backbone.image_size) for row in chunk).to(backbone.device)
         latents.append(_finite(backbone.encode_images(pixels), chunk))
-        if clean_image:
+        if "clean_image" in needs:
             with torch.no_grad():
                 embeds.append(backbone.embed_images(pixels))
         progress("encoding images", min(start + CHUNK, len(images)), len(images))
@@ -74,16 +84,32 @@ def encode_rows(
     _warn_of_truncation(backbone, prompts)
     empty = backbone.encode_prompts([Prompt("")], with_target=False)
     complete = backbone.encode_prompts(prompts, with_target=True)
+    latents_NCHW = torch.cat(latents)
     return CachedRows(
         ids=tuple(row.image.name for row in rows),
         prompts=prompts,
-        latents_NCHW=torch.cat(latents)[shown],
+        latents_NCHW=latents_NCHW[shown],
         complete=complete,
         base=backbone.encode_prompts(prompts, with_target=False),
         empty=widen(empty, complete.phrase_BPL.shape[1]),
         image_embeds_ND=torch.cat(embeds)[shown] if embeds else None,
         image_N=shown,
+        target=_targets_alone(backbone, prompts) if "target_text" in needs else None,
+        mask_N1HW=_masks(images, latents_NCHW)[shown] if "masks" in needs else None,
     )
+
+
+def _targets_alone(backbone: Backbone, prompts: Sequence[Prompt]) -> Conditioning:
+    return backbone.encode_prompts(
+        [Prompt(prompt.target_text or "") for prompt in prompts], with_target=False
+    )
+
+
+def _masks(rows: Sequence[Row], latents_NCHW: Tensor) -> Tensor:
+    """The rows' masks at latent resolution, N 1 H W in [0, 1]."""
+    height, width = latents_NCHW.shape[-2:]
+    masks = torch.from_numpy(np.stack([load_mask(row, max(height, width)) for row in rows]))
+    return masks[:, None].to(latents_NCHW)
 
 
 def to_pixels(images: Iterable[np.ndarray]) -> Tensor:

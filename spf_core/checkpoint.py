@@ -18,7 +18,7 @@ from torch import Tensor
 from spf_core.errors import RunError
 
 ADAPTER_FILE = "adapter.safetensors"
-_OPTIMIZER_FILE, _MAP_FILE, _STATE_FILE = "optimizer.safetensors", "control-map.safetensors", "state.json"
+_OPTIMIZER_FILE, _PARTS_FILE, _STATE_FILE = "optimizer.safetensors", "parts.safetensors", "state.json"
 
 
 @contextmanager
@@ -83,14 +83,15 @@ def save_checkpoint(
     metadata: Mapping[str, str],
     optimizer: dict[str, Any],
     state: dict[str, Any],
-    control_map: Mapping[str, Tensor],
+    parts: Mapping[str, Tensor],
 ) -> None:
-    """Write a checkpoint folder atomically: adapter, optimizer, what the control map learnt, and counters."""
+    """Write a checkpoint folder atomically: adapter, optimizer, what other parts remember, and counters."""
     tensors, groups = _flatten(optimizer)
     with atomic_folder(folder) as temporary:
         write_safetensors(temporary / ADAPTER_FILE, adapter, metadata)
         write_safetensors(temporary / _OPTIMIZER_FILE, tensors, {})
-        write_safetensors(temporary / _MAP_FILE, control_map, {})
+        if parts:
+            write_safetensors(temporary / _PARTS_FILE, parts, {})
         atomic_write_text(temporary / _STATE_FILE, json.dumps({**state, "param_groups": groups}))
 
 
@@ -107,9 +108,10 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], di
         ) from None
 
 
-def load_control_map(folder: Path) -> dict[str, Tensor]:
-    """Read what the control map had learnt."""
-    return read_safetensors(folder / _MAP_FILE)[0]
+def load_parts(folder: Path) -> dict[str, Tensor]:
+    """Read what the run's stateful parts remembered; nothing when they had nothing to."""
+    file = folder / _PARTS_FILE
+    return read_safetensors(file)[0] if file.exists() else {}
 
 
 def checkpoints(run: Path) -> list[Path]:

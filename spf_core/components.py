@@ -12,8 +12,22 @@ from pydantic import (
 )
 
 # reference: theta_0's prediction under the base text; attention, queries: captured from both paths;
-# map: the control map; clean_image: E_I(x_0) of the images; counterfactuals: those of the batch
-Need = Literal["reference", "attention", "queries", "map", "clean_image", "counterfactuals"]
+# map: the control map; clean_image: E_I(x_0) of the images; counterfactuals: those of the batch;
+# original: `state.predictions.original`; target_text: the target's conditioning alone; masks: of the data;
+# class_images: the original's own pictures of the base texts; reward: `state.reward`
+Need = Literal[
+    "reference",
+    "attention",
+    "queries",
+    "map",
+    "clean_image",
+    "counterfactuals",
+    "original",
+    "target_text",
+    "masks",
+    "class_images",
+    "reward",
+]
 
 
 class Component(BaseModel):
@@ -92,6 +106,18 @@ class ResponseConfig(TermConfig):
     kind = "response"
 
 
+class RewardConfig(Component):
+    """A preference that training may follow; builds an `interfaces.Reward`."""
+
+    kind = "reward"
+
+
+class PromptEditorConfig(Component):
+    """A change of the text embeddings at sampling; builds an `interfaces.PromptEditor`."""
+
+    kind = "prompt-editor"
+
+
 class MetricConfig(Component):
     """A distance or score over quadruples; builds an `interfaces.Metric`."""
 
@@ -120,6 +146,8 @@ KINDS: dict[str, type[Component]] = {
         ControlMapConfig,
         ResponseConfig,
         LossConfig,
+        RewardConfig,
+        PromptEditorConfig,
         MetricConfig,
         SuiteConfig,
         PresetConfig,

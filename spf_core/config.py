@@ -19,8 +19,10 @@ from spf_core.components import (
     Component,
     ControlMapConfig,
     LossConfig,
+    PromptEditorConfig,
     ReferenceConfig,
     ResponseConfig,
+    RewardConfig,
     TermConfig,
 )
 from spf_core.errors import ConfigError, did_you_mean
@@ -52,6 +54,8 @@ class RunConfig(Section):
     reference: SerializeAsAny[ReferenceConfig] | None = None
     control_map: SerializeAsAny[ControlMapConfig] | None = None
     response: SerializeAsAny[ResponseConfig] | None = None
+    reward: SerializeAsAny[RewardConfig] | None = None
+    editor: SerializeAsAny[PromptEditorConfig] | None = None
     losses: dict[str, SerializeAsAny[LossConfig]]
     train: TrainSection = TrainSection()
     counterfactuals: CounterfactualSection = CounterfactualSection()
@@ -82,10 +86,12 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> "RunConfig":
-        if "reference" in self.needs and self.reference is None:
+        if self.needs & {"reference", "original"} and self.reference is None:
             raise ValueError(
                 "a term compares with the reference path, but `reference` is empty; set it to adapter-off"
             )
+        if "reward" in self.needs and self.reward is None:
+            raise ValueError("a term follows a reward, but `reward` is empty; set it to clip-reward")
         if "counterfactuals" in self.needs and not self.counterfactuals.enabled:
             raise ValueError(
                 "a term or the control map reads counterfactuals; set counterfactuals.enabled to true"

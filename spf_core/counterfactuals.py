@@ -30,14 +30,15 @@ def purify(
     sample: SampleSection,
     *,
     seed: int,
+    clean_image: bool = False,
     progress: Progress = silent,
 ) -> CachedRows:
     """Rows whose latents are `without + region (latents - without)`, with theta_0 as it is before training.
 
     `without` is the row's picture under the base text, `region` the stretched mean difference over channels
     from the one under the complete text, over all wordings of the image; both start from the same noised
-    image. Image embeddings, where there are any, become those of the new latents. The pictures are kept on
-    disk for other runs of the same data, model and seed.
+    image. With `clean_image` the image embeddings are those of the new latents. The pictures are kept on disk
+    for other runs of the same data, model and seed.
     """
     redrawn = kept(
         "counterfactuals",
@@ -54,7 +55,7 @@ def purify(
     without = redrawn["without"]
     region = stretch(_mean_of_image(redrawn["response"], rows.image_N), options.low, options.high)
     purified = without + region * (rows.latents_NCHW - without)
-    embeds = None if rows.image_embeds_ND is None else _embedded(backbone, purified)
+    embeds = _embedded(backbone, purified) if clean_image else None
     return replace(
         rows, latents_NCHW=purified, without_NCHW=without, region_N1HW=region, image_embeds_ND=embeds
     )

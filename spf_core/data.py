@@ -80,11 +80,28 @@ def check_folder(path: Path) -> FolderReport:
 
 def load_image(row: Row, size: int) -> np.ndarray:
     """The row's image, centre-cropped to a square and resized: uint8, `size` x `size` x 3, RGB."""
-    picture = open_rgb(row.image)
+    square = _square(open_rgb(row.image))
+    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS), dtype=np.uint8)
+
+
+def load_mask(row: Row, size: int) -> np.ndarray:
+    """The row's mask, cropped like its image and averaged down: float32, `size` x `size`, in [0, 1].
+
+    Raises DataError when the row has none.
+    """
+    if row.mask is None:
+        raise DataError(
+            f"'{row.image}' has no mask, but a term or the control map reads one; give each row a 'mask', "
+            "a picture that is white where the target is"
+        )
+    square = _square(open_rgb(row.mask)).convert("L")
+    return np.asarray(square.resize((size, size), Image.Resampling.BOX), dtype=np.float32) / 255
+
+
+def _square(picture: Image.Image) -> Image.Image:
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = picture.crop((left, top, left + side, top + side))
-    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS), dtype=np.uint8)
+    return picture.crop((left, top, left + side, top + side))
 
 
 def open_rgb(path: Path) -> Image.Image:

@@ -9,8 +9,10 @@ from spf_core.components import (
     LossConfig,
     MetricConfig,
     PresetConfig,
+    PromptEditorConfig,
     ReferenceConfig,
     ResponseConfig,
+    RewardConfig,
     SuiteConfig,
 )
 
@@ -55,6 +57,18 @@ def spf_register_loss_terms() -> list[type[LossConfig]]:
 
 
 @hookspec
+def spf_register_rewards() -> list[type[RewardConfig]]:
+    """Return rewards, preferences that training may follow. Called once, when plugins load."""
+    raise NotImplementedError
+
+
+@hookspec
+def spf_register_prompt_editors() -> list[type[PromptEditorConfig]]:
+    """Return prompt editors, changes of the text embeddings at sampling. Called once, when plugins load."""
+    raise NotImplementedError
+
+
+@hookspec
 def spf_register_metrics() -> list[type[MetricConfig]]:
     """Return metrics over quadruples. Called once, when plugins load."""
     raise NotImplementedError
@@ -79,6 +93,8 @@ REGISTRATION_HOOKS: dict[str, str] = {
     "control-map": "spf_register_control_maps",
     "response": "spf_register_response_enhancers",
     "loss": "spf_register_loss_terms",
+    "reward": "spf_register_rewards",
+    "prompt-editor": "spf_register_prompt_editors",
     "metric": "spf_register_metrics",
     "suite": "spf_register_suites",
     "preset": "spf_register_presets",

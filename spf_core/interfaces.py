@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from PIL.Image import Image
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from spf_core.prompts import Prompt
 from spf_core.types import NOTHING, Batch, Capture, Conditioning, Noised, PathOutput
+
+TextName = Literal["complete", "base", "target", "empty"]
 
 
 class Backbone(Protocol):
@@ -84,6 +86,32 @@ class Adapter(Protocol):
         """Restore `state_dict()`; RunError names a missing, surplus or misshapen tensor."""
 
 
+@runtime_checkable
+class Drifting(Protocol):
+    """An adapter that knows how far it has moved the weights."""
+
+    def drift(self) -> Tensor:
+        """|| theta - theta_0 ||^2, a scalar with gradient."""
+
+
+@runtime_checkable
+class Budgeted(Protocol):
+    """An adapter that changes its own size while it is trained; `budget` is what it remembers for that."""
+
+    @property
+    def budget(self) -> "Stateful":
+        """What a checkpoint keeps besides the weights."""
+
+    def start(self, steps: int) -> None:
+        """Called once before the first of `steps` optimizer steps."""
+
+    def after_step(self, step: int) -> None:
+        """Called after optimizer step `step` (from 1), while the gradients are still there."""
+
+    def orthogonality(self) -> Tensor:
+        """How far the factors are from orthogonal, a scalar with gradient."""
+
+
 class Reference(Protocol):
     """The frozen path: the original model on the base text, without gradient."""
 
@@ -91,6 +119,30 @@ class Reference(Protocol):
         self, backbone: Backbone, adapter: Adapter, noised: Noised, base: Conditioning, capture: Capture
     ) -> PathOutput:
         """Return theta_0's output for the same z_t and t under the base text."""
+
+
+class Predictions(Protocol):
+    """Both models at the step's z_t and t under any of its texts; asking again costs nothing."""
+
+    def tuned(self, text: TextName) -> Tensor:
+        """eps_theta(z_t, t, text), B C H W, with gradient."""
+
+    def original(self, text: TextName) -> Tensor:
+        """eps_theta0(z_t, t, text), B C H W, without gradient."""
+
+
+class PromptEditor(Protocol):
+    """Changes what the tuned model reads when it is sampled; training never sees it."""
+
+    def __call__(self, backbone: Backbone, texts: Sequence[str]) -> Tensor:
+        """Return the embeddings of the texts, B L D."""
+
+
+class Reward(Protocol):
+    """Judges pictures while they are trained on: a differentiable preference."""
+
+    def __call__(self, backbone: Backbone, images_B3HW: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+        """Return B rewards of pixels in [-1, 1], higher is better."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +159,10 @@ class StepState:
     map_B1HW: Tensor | None
     has_target_B: Tensor  # bool; False where the response path read the base text or the empty text
     progress: float
+    adapter: Adapter
+    predictions: Predictions
+    generator: torch.Generator  # on the CPU, for terms that draw something themselves
+    reward: Reward | None = None
 
     @property
     def teaches_B(self) -> Tensor:
@@ -123,7 +179,7 @@ class ControlMap(Protocol):
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A control map that learns while it is used: its state is kept in checkpoints."""
+    """A control map, a term or an adapter with a state of its own, which is kept in checkpoints."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """The state as tensors on any device."""

@@ -16,6 +16,8 @@ SLOTS: dict[str, str] = {
     "reference": "reference",
     "control_map": "control-map",
     "response": "response",
+    "reward": "reward",
+    "editor": "prompt-editor",
 }
 
 

@@ -10,7 +10,7 @@ from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.components import BackboneConfig
 from spf_core.config import RunConfig, read_run_config
 from spf_core.errors import ConfigError, RunError
-from spf_core.interfaces import Adapter, Backbone
+from spf_core.interfaces import Adapter, Backbone, PromptEditor
 from spf_core.plugins import Plugins
 
 CONFIG_FILE = "config.yaml"
@@ -18,13 +18,17 @@ CONFIG_FILE = "config.yaml"
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A trained run: the backbone with the adapter attached and loaded, at strength 1."""
+    """A trained run: the backbone with the adapter attached and loaded, at strength 1.
+
+    `editor` changes what the tuned model reads at sampling, where the run has one.
+    """
 
     path: Path
     config: RunConfig
     backbone: Backbone
     adapter: Adapter
     adapter_hash: str
+    editor: PromptEditor | None = None
 
 
 def pick_device(name: str) -> torch.device:
@@ -70,7 +74,8 @@ def open_run(run: Path, plugins: Plugins, *, device: str = "auto") -> OpenRun:
     adapter: Adapter = config.adapter.build()
     adapter.attach(backbone)
     adapter.load_state_dict(tensors)
-    return OpenRun(run, config, backbone, adapter, file_hash(file))
+    editor = config.editor.build() if config.editor else None
+    return OpenRun(run, config, backbone, adapter, file_hash(file), editor)
 
 
 def refuse_other_backbone(file: Path, metadata: dict[str, str], backbone: Backbone) -> None:

@@ -13,7 +13,7 @@ from PIL.Image import new as new_image
 from torch import Tensor
 
 from spf_core.errors import RunError
-from spf_core.interfaces import Adapter, Backbone
+from spf_core.interfaces import Adapter, Backbone, PromptEditor
 from spf_core.progress import Progress, silent
 from spf_core.prompts import Prompt
 from spf_core.sections import SampleSection
@@ -47,14 +47,15 @@ def sample_images(
     options: SampleSection,
     *,
     opening: Opening | None = None,
+    editor: PromptEditor | None = None,
     progress: Progress = silent,
     stage: str = "sampling",
 ) -> list[Image]:
     """Draw one image for each pair of text and seed; `opening` has a base text for each as well.
 
     Batches are cut by `options.batch_size` alone, so equal seeds meet equal batches whatever the texts are.
-    Without `opening`, and at `sample.handover` 1, the texts count from the first step on. `progress` hears of
-    `stage` after every batch.
+    Without `opening`, and at `sample.handover` 1, the texts count from the first step on. `editor` changes
+    their embeddings, never those of the opening. `progress` hears of `stage` after every batch.
     """
     if len(texts) != len(seeds):
         raise ValueError(f"{len(texts)} texts but {len(seeds)} seeds")
@@ -62,7 +63,7 @@ def sample_images(
     for start in range(0, len(texts), options.batch_size):
         part = slice(start, start + options.batch_size)
         first = None if opening is None else Opening(opening.texts[part], opening.adapter)
-        images += _sample_batch(backbone, texts[part], seeds[part], options, first)
+        images += _sample_batch(backbone, texts[part], seeds[part], options, first, editor)
         progress(stage, len(images), len(texts))
     return images
 
@@ -73,9 +74,12 @@ def _sample_batch(
     seeds: Sequence[int],
     options: SampleSection,
     opening: Opening | None,
+    editor: PromptEditor | None,
 ) -> list[Image]:
     pipeline = backbone.pipeline()
     embeds_BLD, empty_BLD = _encode(backbone, texts)
+    if editor is not None:
+        embeds_BLD = editor(backbone, texts)
     latent_size = backbone.image_size // pipeline.vae_scale_factor
     start_BLD, callback = embeds_BLD, None
     with ExitStack() as original:

@@ -30,7 +30,7 @@ class TrainSection(Section):
         0.0, ge=0, lt=1, description="share of rows where both paths read the empty text; there M = 0"
     )
     noise_share: float = Field(
-        0.0, ge=0, lt=1, description="share of rows whose z_t is a state of the original model's own sampling"
+        0.0, ge=0, le=1, description="share of rows whose z_t is a state of the original model's own sampling"
     )
     text_variants: int = Field(
         1, ge=1, description="texts per image: one as written, the others with clauses left out at random"

@@ -9,8 +9,20 @@ from torch import Tensor
 from spf_core.components import TermConfig
 from spf_core.config import RunConfig
 from spf_core.errors import PluginError, SpfError
-from spf_core.interfaces import Adapter, Backbone, ControlMap, Reference, StepState, Term
+from spf_core.interfaces import (
+    Adapter,
+    Backbone,
+    Budgeted,
+    ControlMap,
+    Reference,
+    Reward,
+    Stateful,
+    StepState,
+    Term,
+    TextName,
+)
 from spf_core.noising import draw_timesteps, noise_latents, partly_with_target, replace_states
+from spf_core.predictions import StepPredictions
 from spf_core.sections import TrainSection
 from spf_core.trajectories import Trajectories
 from spf_core.types import Batch, Capture, LossReport, Noised, choose
@@ -27,6 +39,7 @@ class Parts:
     control_map: ControlMap | None
     map_needs: frozenset[str]
     terms: Mapping[str, tuple[TermConfig, Term]]
+    reward: Reward | None = None
     trajectories: Trajectories | None = None
     between: float = 0.0  # share of rows whose z_t still lacks some of the target
 
@@ -43,9 +56,40 @@ def build_parts(
         control_map=config.control_map.build() if config.control_map else None,
         map_needs=config.control_map.needs if config.control_map else frozenset(),
         terms={name: (term, term.build()) for name, term in config.terms.items() if term.weight > 0},
+        reward=config.reward.build() if config.reward else None,
         trajectories=trajectories,
         between=config.counterfactuals.between,
     )
+
+
+def remembered(parts: Parts) -> dict[str, Tensor]:
+    """What the run's stateful parts hold, each under its own prefix."""
+    return {
+        f"{prefix}/{name}": tensor
+        for prefix, part in _stateful(parts).items()
+        for name, tensor in part.state_dict().items()
+    }
+
+
+def remember(parts: Parts, state: Mapping[str, Tensor]) -> None:
+    """Give every stateful part its share of `remembered(parts)` back."""
+    for prefix, part in _stateful(parts).items():
+        own = {
+            name.removeprefix(f"{prefix}/"): value
+            for name, value in state.items()
+            if name.startswith(f"{prefix}/")
+        }
+        part.load_state_dict(own)
+
+
+def _stateful(parts: Parts) -> dict[str, Stateful]:
+    named: dict[str, object] = {
+        "map": parts.control_map,
+        **{f"term.{name}": term for name, (_, term) in parts.terms.items()},
+    }
+    if isinstance(parts.adapter, Budgeted):
+        named["budget"] = parts.adapter.budget
+    return {name: part for name, part in named.items() if isinstance(part, Stateful)}
 
 
 def dual_path_step(
@@ -62,7 +106,7 @@ def dual_path_step(
     if mapped:
         needs |= parts.map_needs | {"reference"}
     with_target, with_text = _draw_texts(len(batch.ids), parts.train, "reference" in needs, generator)
-    noised = _draw_states(parts, batch, "reference" in needs, generator)
+    noised = _draw_states(parts, batch, bool(needs & {"reference", "original"}), generator)
     capture = Capture(attention="attention" in needs, queries="queries" in needs)
     state = run_paths(
         parts,
@@ -74,6 +118,7 @@ def dual_path_step(
         progress,
         reference="reference" in needs,
         mapped=mapped,
+        generator=generator,
     )
     return state, _weigh(active, state)
 
@@ -89,19 +134,39 @@ def run_paths(
     *,
     reference: bool,
     mapped: bool,
+    generator: torch.Generator,
 ) -> StepState:
     """Run the response path and, if asked for, the reference path and the map."""
     device = batch.latents_BCHW.device
+    known: dict[tuple[str, TextName], Tensor] = {}
+    all_complete, all_base = bool(with_target_B.all()), bool(with_text_B.all())  # before they leave the CPU
     with_target_B = with_target_B.to(device)
     base = choose(with_text_B.to(device), batch.base, batch.empty)
     texts = choose(with_target_B, batch.complete, base)
     response = parts.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, texts, capture)
+    if all_complete:
+        known["tuned", "complete"] = response.pred_BCHW
     frozen = None
     if reference:
         assert parts.reference is not None, "the configuration guarantees a reference path"
         frozen = parts.reference.run(parts.backbone, parts.adapter, noised, base, capture)
+        if all_base:
+            known["original", "base"] = frozen.pred_BCHW
     state = StepState(
-        parts.backbone, batch, noised, texts, base, response, frozen, None, with_target_B, progress
+        backbone=parts.backbone,
+        batch=batch,
+        noised=noised,
+        response_text=texts,
+        reference_text=base,
+        response=response,
+        reference=frozen,
+        map_B1HW=None,
+        has_target_B=with_target_B,
+        progress=progress,
+        adapter=parts.adapter,
+        predictions=StepPredictions(parts.backbone, parts.adapter, parts.reference, batch, noised, known),
+        generator=generator,
+        reward=parts.reward,
     )
     if not mapped:
         return state
@@ -140,7 +205,7 @@ def _seen(parts: Parts, batch: Batch, timesteps_B: Tensor, generator: torch.Gene
 def _draw_texts(
     size: int, train: TrainSection, has_reference: bool, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Which rows read their target, and which read any text; the draw is made either way."""
+    """Which rows read their target, and which read any text; the draw is made either way. On the CPU."""
     u_B = torch.rand(size, generator=generator)
     if not has_reference:
         return torch.ones(size, dtype=torch.bool), torch.ones(size, dtype=torch.bool)

@@ -18,22 +18,23 @@ from spf_core.checkpoint import (
     atomic_write_text,
     checkpoints,
     load_checkpoint,
-    load_control_map,
+    load_parts,
     prune_checkpoints,
     save_checkpoint,
     write_safetensors,
 )
+from spf_core.class_images import with_class_images
 from spf_core.config import RunConfig
 from spf_core.counterfactuals import purify
 from spf_core.data import Row, read_folder
 from spf_core.errors import ConfigError, InterruptedRunError, NonFiniteError, RunError
-from spf_core.interfaces import Adapter, Backbone, Stateful, StepState
+from spf_core.interfaces import Adapter, Backbone, Budgeted, StepState
 from spf_core.order import generator_of_step, rows_of_step
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
 from spf_core.runlog import RunLog, peak_memory_mib
 from spf_core.runs import CONFIG_FILE, open_backbone, refuse_other_backbone
-from spf_core.step import build_parts, dual_path_step
+from spf_core.step import build_parts, dual_path_step, remember, remembered
 from spf_core.trajectories import Trajectories, record_trajectories
 from spf_core.types import LossReport
 from spf_core.variants import with_variants
@@ -77,37 +78,46 @@ class Trainer:
     def __init__(self, config: RunConfig, run: Path, rows: list[Row], progress: Progress) -> None:
         self.config, self.run, self.progress = config, run, progress
         self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
-        self.rows: CachedRows = encode_rows(
-            self.backbone, rows, clean_image="clean_image" in config.needs, progress=progress
-        )
+        purified = config.counterfactuals.enabled  # then images are embedded once they are purified
+        needs = config.needs - ({"clean_image"} if purified else set())
+        self.rows: CachedRows = encode_rows(self.backbone, rows, needs=needs, progress=progress)
         self.accelerator = Accelerator(
             cpu=self.backbone.device.type == "cpu",
             mixed_precision=config.train.precision,
             gradient_accumulation_steps=config.train.accumulation,
         )
-        if config.counterfactuals.enabled:
-            self.rows = self._purified()
+        with self.accelerator.autocast():
+            self.rows = self._prepared()
         trajectories = self._trajectories()
         torch.manual_seed(config.train.seed)
         self.adapter: Adapter = config.adapter.build()
         self.adapter.attach(self.backbone)
+        if isinstance(self.adapter, Budgeted):
+            self.adapter.start(config.train.steps)
         self.parts = build_parts(config, self.backbone, self.adapter, trajectories)
         self._make_optimizer()
         self.step = 0
 
-    def _purified(self) -> CachedRows:
-        with self.accelerator.autocast():
-            return purify(
+    def _prepared(self) -> CachedRows:
+        """The rows with what the original model draws for them."""
+        config, rows = self.config, self.rows
+        sample, seed, progress = config.sample, config.train.seed, self.progress
+        if config.counterfactuals.enabled:
+            rows = purify(
                 self.backbone,
-                self.rows,
-                self.config.counterfactuals,
-                self.config.sample,
-                seed=self.config.train.seed,
-                progress=self.progress,
+                rows,
+                config.counterfactuals,
+                sample,
+                seed=seed,
+                clean_image="clean_image" in config.needs,
+                progress=progress,
             )
+        if "class_images" in config.needs:
+            rows = with_class_images(self.backbone, rows, sample, seed=seed, progress=progress)
+        return rows
 
     def _trajectories(self) -> Trajectories | None:
-        if self.config.train.noise_share == 0 or "reference" not in self.config.needs:
+        if self.config.train.noise_share == 0 or not self.config.needs & {"reference", "original"}:
             return None
         shape, seed = self.rows.latents_NCHW.shape[1:], self.config.train.seed
         with self.accelerator.autocast():
@@ -147,8 +157,7 @@ class Trainer:
             self.scheduler.load_state_dict(state["scheduler"])
             if self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
-            if isinstance(self.parts.control_map, Stateful):
-                self.parts.control_map.load_state_dict(load_control_map(found[-1]))
+            remember(self.parts, load_parts(found[-1]))
             self.step = state["step"]
 
     def fit(self) -> None:
@@ -187,8 +196,10 @@ class Trainer:
         learning_rate = self.scheduler.get_last_lr()[0]
         self.optimizer.step()
         self.scheduler.step()
-        self.optimizer.zero_grad()
         self.step += 1
+        if isinstance(self.adapter, Budgeted):
+            self.adapter.after_step(self.step)
+        self.optimizer.zero_grad()
         return self._line(report, values, float(norm), learning_rate, time.perf_counter() - started)
 
     def save(self) -> None:
@@ -199,7 +210,6 @@ class Trainer:
             "scheduler": self.scheduler.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
         }
-        control_map = self.parts.control_map
         folder = self.run / "checkpoints" / f"step-{self.step:06d}"
         save_checkpoint(
             folder,
@@ -207,7 +217,7 @@ class Trainer:
             self.metadata(),
             self.optimizer.state_dict(),
             state,
-            control_map.state_dict() if isinstance(control_map, Stateful) else {},
+            remembered(self.parts),
         )
         prune_checkpoints(self.run, self.config.checkpoint.keep)
 

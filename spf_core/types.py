@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from spf_core.prompts import Prompt
+
 
 @dataclass(frozen=True)
 class Capture:
@@ -49,9 +51,10 @@ class PathOutput:
 
 @dataclass(frozen=True)
 class Batch:
-    """Training rows after caching: latents, both conditionings, and what the enhancement compares with."""
+    """Training rows after caching: latents, conditionings, and what some terms need besides."""
 
     ids: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
     latents_BCHW: Tensor  # of the training images, purified where there are counterfactuals
     rows: Tensor  # their numbers in the training folder
     complete: Conditioning
@@ -60,6 +63,9 @@ class Batch:
     image_embeds_BD: Tensor | None = None  # E_I(x_0), unit norm, only when a term needs "clean_image"
     without_BCHW: Tensor | None = None  # counterfactuals: the original model's picture without the target
     region_B1HW: Tensor | None = None  # and where the target belongs, in [0, 1]
+    target: Conditioning | None = None  # of the target text alone, only when a term needs "target_text"
+    mask_B1HW: Tensor | None = None  # of the data, in [0, 1], only for "masks"
+    class_BCHW: Tensor | None = None  # the original's own picture of the base text, only for "class_images"
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ def map_overlays(parts: Parts, rows: CachedRows, count: int, seed: int) -> Image
             1.0,
             reference=mapped,
             mapped=mapped,
+            generator=generator,
         )
         pixels = parts.backbone.decode(
             clean_estimate(noised.z_t_BCHW, state.response.pred_BCHW, noised.abar_B)

@@ -18,6 +18,10 @@ PROMPTS = [
 ]
 
 
+MASK = torch.zeros(8, 8)
+MASK[2:4, 2:6] = 1
+
+
 def config_of(folder: Path, *assignments: str, preset: str = "spf-paper") -> RunConfig:
     return load_run_config(
         load_plugins(), preset=preset, assignments=[f"backbone.path={folder}", *assignments]
@@ -43,12 +47,17 @@ def batch_of(parts: Parts) -> Batch:
     padding = [Prompt("", None, ())] * len(PROMPTS)
     return Batch(
         ids=tuple("abcd"),
+        prompts=tuple(PROMPTS),
         latents_BCHW=backbone.encode_images(pixels),
         rows=torch.arange(len(PROMPTS)),
         complete=complete,
         base=backbone.encode_prompts(PROMPTS, with_target=False),
         empty=_like(backbone.encode_prompts(padding[:1], with_target=False), complete),
         image_embeds_BD=backbone.embed_images(pixels).detach(),
+        target=backbone.encode_prompts([Prompt(p.target_text) for p in PROMPTS], with_target=False),
+        mask_B1HW=MASK.expand(len(PROMPTS), 1, *MASK.shape).clone(),
+        class_BCHW=backbone.encode_images(pixels.flip(0)),
+        region_B1HW=MASK.expand(len(PROMPTS), 1, *MASK.shape).clone(),
     )
 
 

@@ -25,13 +25,15 @@ def rows_of(parts: Parts) -> CachedRows:
         complete=batch.complete,
         base=batch.base,
         empty=batch.empty,
-        image_embeds_ND=batch.image_embeds_BD,
+        image_embeds_ND=None,
         image_N=batch.rows,
     )
 
 
 def purified(parts: Parts, *, seed: int = 0, **options: object) -> CachedRows:
-    return purify(parts.backbone, rows_of(parts), CounterfactualSection(**options), SAMPLE, seed=seed)
+    return purify(
+        parts.backbone, rows_of(parts), CounterfactualSection(**options), SAMPLE, seed=seed, clean_image=True
+    )
 
 
 @pytest.fixture(autouse=True)

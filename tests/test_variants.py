@@ -55,7 +55,7 @@ def test_an_image_is_encoded_once_whatever_is_said_about_it(rows: list[Row], tin
     def watch(stage: str, done: int, total: int, **values: float) -> None:
         told.append((done, total))
 
-    cached = encode_rows(backbone, with_variants(rows, 3, 0.9, seed=0), clean_image=False, progress=watch)
+    cached = encode_rows(backbone, with_variants(rows, 3, 0.9, seed=0), progress=watch)
     assert told == [(5, 5)]
     assert cached.latents_NCHW.shape[0] == 15
     assert torch.equal(cached.latents_NCHW[:5], cached.latents_NCHW[10:])

@@ -11,6 +11,7 @@ from spf_cli.options import OUTPUT, Device, DeviceName, RunFolder
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from spf_core.interfaces import PromptEditor
     from spf_core.progress import Progress
     from spf_core.prompts import Prompt
     from spf_core.runs import OpenRun
@@ -84,10 +85,16 @@ def grid_rows(
 
     opening = Opening([text.base_text] * len(seeds), opened.adapter)
 
-    def draw(words: str, stage: str) -> "list[Image]":
-        texts = [words] * len(seeds)
+    def draw(words: str, stage: str, editor: "PromptEditor | None" = None) -> "list[Image]":
         return sample_images(
-            opened.backbone, texts, seeds, options, opening=opening, progress=progress, stage=stage
+            opened.backbone,
+            [words] * len(seeds),
+            seeds,
+            options,
+            opening=opening,
+            editor=editor,
+            progress=progress,
+            stage=stage,
         )
 
     rows: dict[str, list[Image]] = {}
@@ -100,7 +107,7 @@ def grid_rows(
     opened.adapter.scale(strength)
     at = "" if strength == 1 else f" x {strength:g}"
     try:
-        rows[f"tuned{at}{suffix}"] = draw(text.complete_text, f"tuned{suffix}")
+        rows[f"tuned{at}{suffix}"] = draw(text.complete_text, f"tuned{suffix}", opened.editor)
     finally:
         opened.adapter.scale(1.0)
     return rows

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spf_core.evaluation.originals import original_images
-from spf_core.interfaces import Adapter, Backbone, Quadruples, UnseenPrompt
+from spf_core.interfaces import Adapter, Backbone, PromptEditor, Quadruples, UnseenPrompt
 from spf_core.progress import Progress, silent
 from spf_core.sampling import Opening, sample_images
 from spf_core.sections import SampleSection
@@ -33,6 +33,7 @@ def generate(
     options: SampleSection,
     *,
     target: str,
+    editor: PromptEditor | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Quadruples:
@@ -68,7 +69,14 @@ def generate(
         adapter.scale(1.0)
     c, d = (
         sample_images(
-            backbone, texts, noise, options, opening=opening, progress=progress, stage=f"tuned, {stage}"
+            backbone,
+            texts,
+            noise,
+            options,
+            opening=opening,
+            editor=editor,
+            progress=progress,
+            stage=f"tuned, {stage}",
         )
         for texts, stage in ((complete, "complete text"), (base, "base text"))
     )

@@ -53,6 +53,7 @@ def evaluate(
         seeds,
         options,
         target=subject.target,
+        editor=run.editor,
         seed=seed,
         progress=progress,
     )

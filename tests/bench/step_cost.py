@@ -139,10 +139,17 @@ def make_step(preset: str, folder: str | None, batch_size: int) -> Callable[[int
     backbone, adapter = config.backbone.build(), config.adapter.build()
     with tempfile.TemporaryDirectory() as data:
         write_rows(Path(data), batch_size, backbone.image_size)
-        rows = encode_rows(backbone, read_folder(Path(data)), clean_image="clean_image" in config.needs)
+        rows = encode_rows(backbone, read_folder(Path(data)), needs=config.needs)
         if config.counterfactuals.enabled:
             os.environ["SPF_CACHE"] = data
-            rows = purify(backbone, rows, config.counterfactuals, SampleSection(steps=3), seed=0)
+            rows = purify(
+                backbone,
+                rows,
+                config.counterfactuals,
+                SampleSection(steps=3),
+                seed=0,
+                clean_image="clean_image" in config.needs,
+            )
     adapter.attach(backbone)
     parts = build_parts(config, backbone, adapter)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=config.optimizer.learning_rate)

@@ -12,10 +12,10 @@ from spf_core.errors import ConfigError, RunError
 from spf_core.plugins import load_plugins
 from spf_core.prompts import Prompt
 from spf_core.types import Conditioning
-from spf_plugins.adapters import CrossAttention, FullUnet, LoraAdapter
+from spf_plugins.adapters import AdaLoraAdapter, CrossAttention, FullUnet, LoraAdapter
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
-CONFIGS = [LoraAdapter(), CrossAttention(), FullUnet()]
+CONFIGS = [LoraAdapter(), AdaLoraAdapter(), CrossAttention(), FullUnet()]
 Predict = Callable[[], Tensor]
 
 every_adapter = pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)

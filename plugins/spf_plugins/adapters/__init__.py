@@ -2,28 +2,60 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spf_core.components import AdapterConfig
 from spf_core.hookspecs import hookimpl
 
 
-class LoraAdapter(AdapterConfig):
+class LowRank(AdapterConfig):
+    """What adapters by PEFT have in common: which layers they adapt."""
+
+    targets: tuple[str, ...] = Field(
+        ("to_q", "to_k", "to_v", "to_out.0"), min_length=1, description="endings of the adapted layers' names"
+    )
+    attention: Literal["both", "cross", "self"] = Field("both", description="which layers are adapted")
+
+
+class LoraAdapter(LowRank):
     """Low-rank updates of the attention projections (LoRA), by PEFT."""
 
     name = "lora-adapter"
     rank: int = Field(8, ge=1, description="rank of each update")
     alpha: float | None = Field(None, gt=0, description="scales updates by alpha / rank; default: the rank")
-    targets: tuple[str, ...] = Field(
-        ("to_q", "to_k", "to_v", "to_out.0"), min_length=1, description="endings of the adapted layers' names"
-    )
-    attention: Literal["both", "cross", "self"] = Field("both", description="which layers are adapted")
 
     def build(self) -> Any:
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.lora import Lora
 
         return Lora(self)
+
+
+class AdaLoraAdapter(LowRank):
+    """Low-rank updates that share one budget of ranks, the least important are dropped (AdaLoRA), by PEFT."""
+
+    name = "adalora-adapter"
+    init_rank: int = Field(12, ge=1, description="rank of each update at first")
+    target_rank: int = Field(8, ge=1, description="mean rank at the end")
+    alpha: float | None = Field(None, gt=0, description="scale of the updates; default: the first rank")
+    warmup: float = Field(0.1, ge=0, lt=1, description="fraction of training before ranks are dropped")
+    settle: float = Field(0.3, gt=0, lt=1, description="fraction of training after the last one is dropped")
+    every: int = Field(1, ge=1, description="optimizer steps between allocations")
+    beta: float = Field(0.85, gt=0, lt=1, description="decay of the importance scores")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "AdaLoraAdapter":
+        if self.target_rank >= self.init_rank:
+            raise ValueError(f"target_rank={self.target_rank} must lie below init_rank={self.init_rank}")
+        if self.warmup + self.settle >= 1:
+            raise ValueError(f"warmup={self.warmup} and settle={self.settle} leave no time to drop ranks")
+        return self
+
+    def build(self) -> Any:
+        """Return the adapter, not attached yet."""
+        from spf_plugins.adapters.adalora import AdaLora
+
+        return AdaLora(self)
 
 
 class CrossAttention(AdapterConfig):
@@ -53,4 +85,4 @@ class FullUnet(AdapterConfig):
 @hookimpl
 def spf_register_adapters() -> list[type[AdapterConfig]]:
     """Register the adapters of this group."""
-    return [LoraAdapter, CrossAttention, FullUnet]
+    return [LoraAdapter, AdaLoraAdapter, CrossAttention, FullUnet]

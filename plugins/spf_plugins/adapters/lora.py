@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from spf_core.errors import ConfigError, did_you_mean
 from spf_core.interfaces import Backbone
-from spf_plugins.adapters import LoraAdapter
+from spf_plugins.adapters import LoraAdapter, LowRank
 from spf_plugins.adapters.state import load_into
 
 ADAPTER = "default"
 _BLOCKS = {"both": ("",), "cross": (".attn2.",), "self": (".attn1.",)}
 
 
-def find_targets(unet: nn.Module, config: LoraAdapter) -> list[str]:
+def find_targets(unet: nn.Module, config: LowRank) -> list[str]:
     """Names of the layers that `config` adapts; ConfigError for a target that no layer has."""
     layers = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     found: list[str] = []
@@ -87,6 +87,15 @@ class Lora:
         self._enabled = enabled
         for layer in self._layers:
             layer.enable_adapters(enabled)
+
+    def drift(self) -> Tensor:
+        """|| (alpha / rank) B A ||_F^2 over all layers; convolutions count as matrices of their patches."""
+        squares = []
+        for layer in self._layers:
+            a_RK = layer.lora_A[ADAPTER].weight.flatten(1)
+            b_OR = layer.lora_B[ADAPTER].weight.flatten(1)
+            squares.append(layer.scaling[ADAPTER] ** 2 * ((b_OR.T @ b_OR) * (a_RK @ a_RK.T)).sum())
+        return torch.stack(squares).sum()
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of A and B under PEFT's names, such as `mid_block...attn2.to_q.lora_A.weight`."""

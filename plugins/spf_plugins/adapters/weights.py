@@ -58,6 +58,14 @@ class Weights:
         self._show(trained if strength == 1 else self._blend(trained, strength))
         self.strength = strength
 
+    def drift(self) -> Tensor:
+        """|| W - W0 ||_F^2 over all trained weights."""
+        squares = [
+            (parameter - self._original[name].to(parameter.device)).pow(2).sum()
+            for name, parameter in self._parameters.items()
+        ]
+        return torch.stack(squares).sum()
+
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of the trained weights, whatever the strength."""
         return {name: tensor.clone() for name, tensor in self._trained_tensors().items()}

@@ -1,139 +1,178 @@
-"""Presets: the method, the baselines and the ablations, each a choice of components."""
+"""Loss terms of the neighbours: what today's trainers and other papers do against pollution."""
 
-from typing import Any, ClassVar
+from typing import Any, Literal
 
-from spf_core.components import PresetConfig
+from pydantic import Field
+
+from spf_core.components import LossConfig
 from spf_core.hookspecs import hookimpl
 
-_DENOISING_ONLY: dict[str, Any] = {
-    "backbone": "mini",
-    "adapter": "lora-adapter",
-    "losses": {"denoising": {}},
-    "optimizer": {"learning_rate": 5e-4},
-    "train": {"steps": 400},
-}
 
-STAGE_2 = 0.4
+class OutputPreservation(LossConfig):
+    """Under the base text, on the very same z_t, the prediction stays the original's (DOP of ai-toolkit)."""
 
-_PAPER: dict[str, Any] = {
-    **_DENOISING_ONLY,
-    "reference": "adapter-off",
-    "control_map": "sfcm-v1",
-    "response": {"name": "clip-direction", "weight": 0.1, "start": STAGE_2},
-    "losses": {
-        "denoising": {},
-        "text-consistency": {"weight": 10.0, "start": STAGE_2},
-        "fine-grained": {"weight": 1.0, "start": STAGE_2},
-    },
-}
+    name = "output-preservation"
+    needs = frozenset({"original"})
 
-HANDOVER = 0.35
-TRAINED_BELOW = 0.4
-_ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-_EVERY_BLOCK = [*_ATTENTION, "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2"]
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.preservation import OutputPreservationLoss
 
-# The lab log has the measurements behind these choices.
-_SPF: dict[str, Any] = {
-    **_PAPER,
-    "adapter": {"name": "lora-adapter", "rank": 16, "targets": _EVERY_BLOCK},
-    "control_map": "sfcm-counterfactual",
-    "counterfactuals": {"enabled": True, "low": 0.6, "high": 0.85},
-    "response": {"name": "clip-direction", "weight": 0.1, "start": 0.6},
-    "losses": {
-        "region-denoising": {"weight": 5.0, "floor": 0.02, "space": "image"},
-        "output-alignment": {"weight": 20.0, "space": "velocity"},
-        "text-consistency": {"weight": 10.0, "start": 0.6},
-        "fine-grained": {"weight": 1.0, "start": 0.6},
-    },
-    "optimizer": {"learning_rate": 1e-3, "schedule": "cosine"},
-    "train": {
-        "steps": 400,
-        "batch_size": 12,
-        "max_timestep": TRAINED_BELOW,
-        "base_share": 0.15,
-        "empty_share": 0.05,
-        "text_variants": 4,
-    },
-    "sample": {"handover": HANDOVER},
-}
+        return OutputPreservationLoss("base")
 
 
-class Spf(PresetConfig):
-    """The method at its best known setting: aligned from the first step, under a map that remembers."""
+class BlankPreservation(LossConfig):
+    """Under the empty text the prediction stays the original's (BPP of ai-toolkit)."""
 
-    name = "spf"
-    settings: ClassVar[dict[str, Any]] = _SPF
+    name = "blank-preservation"
+    needs = frozenset({"original"})
 
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.preservation import OutputPreservationLoss
 
-class SpfPaper(PresetConfig):
-    """The method as the paper draws it: fine-tuning, then alignment under the SFCM with enhancement."""
-
-    name = "spf-paper"
-    settings: ClassVar[dict[str, Any]] = _PAPER
-
-
-class Lora(PresetConfig):
-    """Plain LoRA fine-tuning on the denoising loss."""
-
-    name = "lora"
-    settings: ClassVar[dict[str, Any]] = _DENOISING_ONLY
+        return OutputPreservationLoss("empty")
 
 
-class Naive(PresetConfig):
-    """Plain fine-tuning of the whole UNet on the denoising loss."""
+class MaskedPrior(LossConfig):
+    """Outside the map the prediction stays the original's under the same complete text (OneTrainer)."""
 
-    name = "naive"
-    settings: ClassVar[dict[str, Any]] = {
-        **_DENOISING_ONLY,
-        "adapter": "full-unet",
-        "optimizer": {"learning_rate": 1e-4},
-    }
+    name = "masked-prior-preservation"
+    needs = frozenset({"original", "map"})
 
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.preservation import MaskedPriorLoss
 
-class WithoutTextConsistency(PresetConfig):
-    """Ablation: the method without L_tc."""
-
-    name = "spf-no-text-consistency"
-    settings: ClassVar[dict[str, Any]] = {
-        **_SPF,
-        "losses": {**_SPF["losses"], "text-consistency": {"weight": 0.0}},
-    }
+        return MaskedPriorLoss()
 
 
-class WithoutFineGrained(PresetConfig):
-    """Ablation: the method without L_fg."""
+class ClassImages(LossConfig):
+    """L_DM on pictures that the original draws for the base texts (DreamBooth's prior preservation)."""
 
-    name = "spf-no-fine-grained"
-    settings: ClassVar[dict[str, Any]] = {
-        **_SPF,
-        "losses": {**_SPF["losses"], "fine-grained": {"weight": 0.0}},
-    }
+    name = "class-preservation"
+    needs = frozenset({"class_images"})
 
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.preservation import ClassImagesLoss
 
-class WithoutEnhancement(PresetConfig):
-    """Ablation: the method without response enhancement."""
-
-    name = "spf-no-enhancement"
-    settings: ClassVar[dict[str, Any]] = {**_SPF, "response": None}
+        return ClassImagesLoss()
 
 
-class WithoutSfcm(PresetConfig):
-    """Ablation: the method with alignment everywhere (M = 0)."""
+class Slider(LossConfig):
+    """No images: the prediction moves along the original's own direction of the target (Concept Sliders)."""
 
-    name = "spf-no-sfcm"
-    settings: ClassVar[dict[str, Any]] = {**_SPF, "control_map": "uniform"}
+    name = "concept-direction"
+    needs = frozenset({"original", "target_text"})
+    text: Literal["complete", "base"] = Field("complete", description="what the tuned model reads")
+    eta: float = Field(4.0, gt=0, description="length of the step along the direction")
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.directions import SliderLoss
+
+        return SliderLoss(self.text, self.eta)
+
+
+class PureCC(LossConfig):
+    """What the target's words change keeps the direction that stage 1 gave it (PureCC)."""
+
+    name = "pure-concept"
+    needs = frozenset({"original", "target_text"})
+    start: float = Field(0.5, ge=0, le=1, description="fraction of training at which stage 1 ends")
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.directions import PureCCLoss
+
+        return PureCCLoss()
+
+
+class L2Drift(LossConfig):
+    """|| theta - theta_0 ||^2 of the trained weights (Preserve and Personalize)."""
+
+    name = "weight-drift"
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.weights import L2DriftLoss
+
+        return L2DriftLoss()
+
+
+class Orthogonality(LossConfig):
+    """AdaLoRA's factors stay orthogonal: || A A^T - I || + || B^T B - I ||."""
+
+    name = "orthogonality"
+    weight: float = Field(0.5, ge=0, description="factor of the term in the objective")
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.weights import OrthogonalityLoss
+
+        return OrthogonalityLoss()
+
+
+class TokenGrounding(LossConfig):
+    """L_token: the target's words attend inside the mask (TokenCompose)."""
+
+    name = "token-grounding"
+    needs = frozenset({"attention", "masks"})
+    weight: float = Field(1e-3, ge=0, description="factor of the term in the objective")
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.tokencompose import TokenLoss
+
+        return TokenLoss()
+
+
+class PixelGrounding(LossConfig):
+    """L_pixel: the target's attention is the mask, position by position (TokenCompose)."""
+
+    name = "pixel-grounding"
+    needs = frozenset({"attention", "masks"})
+    weight: float = Field(5e-5, ge=0, description="factor of the term in the objective")
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.tokencompose import PixelLoss
+
+        return PixelLoss()
+
+
+class Refl(LossConfig):
+    """The model's own pictures please a reward (ReFL)."""
+
+    name = "reward-feedback"
+    needs = frozenset({"reward"})
+    weight: float = Field(1e-3, ge=0, description="factor of the term in the objective")
+    rows: int = Field(2, ge=1, description="rows drawn in each step")
+    steps: int = Field(10, ge=2, description="sampler steps of a whole picture")
+    last: int = Field(4, ge=1, description="the step that is trained is drawn from the last ones")
+    margin: float = Field(2.0, gt=0, description="a reward above this is good enough")
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.baselines.refl import ReflLoss
+
+        return ReflLoss(self.rows, self.steps, self.last, self.margin)
 
 
 @hookimpl
-def spf_register_presets() -> list[type[PresetConfig]]:
-    """Register the presets of this group."""
+def spf_register_loss_terms() -> list[type[LossConfig]]:
+    """Register the loss terms of this group."""
     return [
-        Spf,
-        SpfPaper,
-        Lora,
-        Naive,
-        WithoutTextConsistency,
-        WithoutFineGrained,
-        WithoutEnhancement,
-        WithoutSfcm,
+        OutputPreservation,
+        BlankPreservation,
+        MaskedPrior,
+        ClassImages,
+        Slider,
+        PureCC,
+        L2Drift,
+        Orthogonality,
+        TokenGrounding,
+        PixelGrounding,
+        Refl,
     ]

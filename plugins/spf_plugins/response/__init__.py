@@ -8,23 +8,53 @@ from spf_core.components import ResponseConfig
 from spf_core.hookspecs import hookimpl
 
 
-class ClipDirection(ResponseConfig):
-    """The one-step clean estimate moves from the target's text like the training image does (variant A)."""
+class Enhancement(ResponseConfig):
+    """What the variants have in common: the gate on t."""
 
-    name = "clip-direction"
-    needs = frozenset({"clean_image"})
     max_timestep: float = Field(
         0.6, gt=0, le=1, description="only rows with t below this fraction of the schedule"
     )
 
+
+class ClipDirection(Enhancement):
+    """The one-step clean estimate moves from the target's text like the training image does (variant A)."""
+
+    name = "clip-direction"
+    needs = frozenset({"clean_image"})
+
     def build(self) -> Any:
         """Build the term."""
-        from spf_plugins.response.clip_direction import ClipDirectionEnhancement
+        from spf_plugins.response.clip import ClipDirectionEnhancement
 
         return ClipDirectionEnhancement(self.max_timestep)
+
+
+class ClipChange(Enhancement):
+    """The clean estimate moves away from the original's like the training image from its base text (B)."""
+
+    name = "clip-change"
+    needs = frozenset({"clean_image", "original"})
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.response.clip import ClipChangeEnhancement
+
+        return ClipChangeEnhancement(self.max_timestep)
+
+
+class ClipDirect(Enhancement):
+    """The clean estimate looks like the target's text: the direct supervision that A replaces (variant C)."""
+
+    name = "clip-direct-supervision"
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.response.clip import ClipDirectEnhancement
+
+        return ClipDirectEnhancement(self.max_timestep)
 
 
 @hookimpl
 def spf_register_response_enhancers() -> list[type[ResponseConfig]]:
     """Register the response enhancements of this group."""
-    return [ClipDirection]
+    return [ClipDirection, ClipChange, ClipDirect]

@@ -59,6 +59,19 @@ class SfcmCounterfactual(ControlMapConfig):
         return CounterfactualMap()
 
 
+class Mask(ControlMapConfig):
+    """The mask that comes with the training image."""
+
+    name = "mask"
+    needs = frozenset({"masks"})
+
+    def build(self) -> Any:
+        """Build the map."""
+        from spf_plugins.sfcm.simple import MaskMap
+
+        return MaskMap()
+
+
 class Uniform(ControlMapConfig):
     """No map: M = 0, alignment everywhere (the ablation without SFCM)."""
 
@@ -90,4 +103,4 @@ class TargetAttention(ControlMapConfig):
 @hookimpl
 def spf_register_control_maps() -> list[type[ControlMapConfig]]:
     """Register the control maps of this group."""
-    return [SfcmV1, SfcmV2, SfcmCounterfactual, Uniform, TargetAttention]
+    return [SfcmV1, SfcmV2, SfcmCounterfactual, Mask, Uniform, TargetAttention]

@@ -1,4 +1,4 @@
-"""Control maps without the SFCM: none at all, the target's own attention, the counterfactuals' region."""
+"""Control maps without the SFCM: none, the target's own attention, the data's masks, counterfactuals."""
 
 import torch
 from torch import Tensor
@@ -30,6 +30,15 @@ class TargetAttentionMap:
             middle_attention(state.response.attention, state.batch.complete.target_BL[:, None], size)
         )
         return target if self.threshold is None else (target >= self.threshold).to(target.dtype)
+
+
+class MaskMap:
+    """M = the mask that comes with the training image."""
+
+    def __call__(self, state: StepState) -> Tensor:
+        """Return M, B 1 H W in [0, 1]."""
+        assert state.batch.mask_B1HW is not None, "the engine reads masks for maps that need them"
+        return state.batch.mask_B1HW
 
 
 class CounterfactualMap:

@@ -1,0 +1,165 @@
+"""AdaLoRA: low-rank updates B diag(E) A that share a budget of ranks (Zhang et al., arXiv 2303.10512)."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import AdaLoraConfig, inject_adapter_in_model
+from peft.tuners.adalora import RankAllocator
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+from spf_core.errors import ConfigError
+from spf_core.interfaces import Backbone
+from spf_plugins.adapters import AdaLoraAdapter
+from spf_plugins.adapters.lora import ADAPTER, find_targets
+from spf_plugins.adapters.state import load_into
+
+_SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
+
+
+class Budget:
+    """The importance of every factor so far, by which PEFT's allocator shares out the ranks."""
+
+    def __init__(self) -> None:
+        self.allocator: Any = None
+        self.kept: dict[str, list[bool]] = {}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Importance scores and the final pattern of ranks."""
+        scores = {
+            f"{score}:{name}": tensor.clone()
+            for score in _SCORES
+            for name, tensor in getattr(self.allocator, score, {}).items()
+        }
+        return {**scores, **{f"kept:{name}": torch.tensor(rows) for name, rows in self.kept.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore `state_dict()`."""
+        for key, tensor in state.items():
+            kind, _, name = key.partition(":")
+            if kind == "kept":
+                self.kept[name] = tensor.tolist()
+            else:
+                getattr(self.allocator, kind)[name] = tensor
+
+
+class AdaLora:
+    """PEFT's SVD layers and rank allocator; satisfies `interfaces.Adapter` and `interfaces.Budgeted`.
+
+    PEFT adds the orthogonality term only to models whose output has a `loss`, which UNets lack: here it is
+    `orthogonality()`, read by the loss term of that name.
+    """
+
+    def __init__(self, config: AdaLoraAdapter) -> None:
+        self.config = config
+        self.strength = 1.0
+        self.budget = Budget()
+        self._unet: Any = None
+        self._enabled = True
+        self._layers: list[Any] = []
+        self._parameters: dict[str, nn.Parameter] = {}
+
+    def attach(self, backbone: Backbone) -> None:
+        """Add the SVD layers to the denoiser and freeze everything else in it."""
+        self._unet = backbone.denoiser
+        targets = find_targets(self._unet, self.config)
+        self._unet.requires_grad_(False)
+        inject_adapter_in_model(self._peft_config(targets, steps=1000), self._unet, ADAPTER)
+        self._layers = [module for module in self._unet.modules() if isinstance(module, BaseTunerLayer)]
+        for name, parameter in self._unet.named_parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.float32)
+                self._parameters[name.replace(f".{ADAPTER}", "")] = parameter
+
+    def _peft_config(self, targets: list[str], steps: int) -> Any:
+        options = self.config
+        return AdaLoraConfig(
+            target_modules=targets,
+            init_r=options.init_rank,
+            target_r=options.target_rank,
+            lora_alpha=math.ceil(options.init_rank if options.alpha is None else options.alpha),
+            tinit=int(options.warmup * steps),
+            tfinal=max(1, int(options.settle * steps)),
+            deltaT=options.every,
+            beta1=options.beta,
+            beta2=options.beta,
+            total_step=steps,
+        )
+
+    def start(self, steps: int) -> None:
+        """Plan the budget over `steps` optimizer steps."""
+        try:
+            plan = self._peft_config([], steps)
+        except ValueError:
+            raise ConfigError(
+                f"train.steps={steps} are too few to drop ranks between adapter.warmup={self.config.warmup} "
+                f"and adapter.settle={self.config.settle}; train longer or choose lora-adapter"
+            ) from None
+        self.budget.allocator = RankAllocator(self._unet, plan, ADAPTER)
+
+    def after_step(self, step: int) -> None:
+        """Score every factor by its gradient and mask the least important ones down to the budget."""
+        allocator, plan = self.budget.allocator, self.budget.allocator.peft_config
+        last = plan.total_step - plan.tfinal
+        if step < last:
+            allocator.update_and_allocate(self._unet, step)
+        elif step == last:
+            _, self.budget.kept = allocator.update_and_allocate(self._unet, step, force_mask=True)
+        else:
+            allocator.mask_using_rank_pattern(self._unet, self.budget.kept)
+
+    def orthogonality(self) -> Tensor:
+        """Mean over layers of || A A^T - I ||_F + || B^T B - I ||_F."""
+        excess = []
+        for layer in self._layers:
+            for gram in (
+                layer.lora_A[ADAPTER] @ layer.lora_A[ADAPTER].T,
+                layer.lora_B[ADAPTER].T @ layer.lora_B[ADAPTER],
+            ):
+                excess.append(torch.linalg.matrix_norm(gram - torch.eye(len(gram), device=gram.device)))
+        return torch.stack(excess).sum() / len(self._layers)
+
+    def ranks(self) -> dict[str, int]:
+        """Singular values still in use, by layer."""
+        return {
+            name.removesuffix(".lora_E"): int((parameter != 0).sum())
+            for name, parameter in self._parameters.items()
+            if name.endswith(".lora_E")
+        }
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """The factors A, E and B of every adapted layer."""
+        return self._parameters.values()
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """Within the context the backbone computes exactly the original model."""
+        before = self._enabled
+        self._enable(False)
+        try:
+            yield
+        finally:
+            self._enable(before)
+
+    def scale(self, strength: float) -> None:
+        """Multiply the update by `strength`; at 0 the layers are bypassed and the original is exact."""
+        for layer in self._layers:
+            layer.scaling[ADAPTER] = layer.lora_alpha[ADAPTER] * strength
+        self.strength = strength
+        self._enable(strength != 0)
+
+    def _enable(self, enabled: bool) -> None:
+        self._enabled = enabled
+        for layer in self._layers:
+            layer.enable_adapters(enabled)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Copies of A, E and B under PEFT's names, such as `mid_block...attn2.to_q.lora_E`."""
+        return {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore `state_dict()`; RunError names a missing, surplus or misshapen tensor."""
+        load_into(self._parameters, state)

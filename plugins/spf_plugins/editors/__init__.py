@@ -1,0 +1,36 @@
+"""Prompt editors: training-free changes of the text embeddings at sampling."""
+
+from typing import Any
+
+from pydantic import Field
+
+from spf_core.components import PromptEditorConfig
+from spf_core.hookspecs import hookimpl
+
+_NOUNS = (
+    "person man woman child face hair eyes mouth skin beard hat cap scarf shirt dress jacket coat blazer "
+    "hoodie glasses necklace earring car house tree flower dog cat bird horse table chair cup book ball "
+    "boat bag apple sky wall room street park beach mountain painting photo drawing "
+)
+
+
+class MagnetEditor(PromptEditorConfig):
+    """Draws every word towards its own attribute and away from the others' (Magnet)."""
+
+    name = "magnet-editor"
+    neighbours: int = Field(5, ge=1, description="nouns near a concept that show what its attribute does")
+    nouns: tuple[str, ...] = Field(
+        tuple(_NOUNS.split()), min_length=1, description="nouns to look for neighbours in"
+    )
+
+    def build(self) -> Any:
+        """Build the editor."""
+        from spf_plugins.editors.magnet import Magnet
+
+        return Magnet(self.neighbours, self.nouns)
+
+
+@hookimpl
+def spf_register_prompt_editors() -> list[type[PromptEditorConfig]]:
+    """Register the prompt editors of this group."""
+    return [MagnetEditor]

@@ -1,0 +1,12 @@
+"""Presets: the method, its ablations and the baselines, each a choice of components."""
+
+from spf_core.components import PresetConfig
+from spf_core.hookspecs import hookimpl
+from spf_plugins.presets.baselines import BASELINES
+from spf_plugins.presets.method import METHOD
+
+
+@hookimpl
+def spf_register_presets() -> list[type[PresetConfig]]:
+    """Register the presets of this group."""
+    return [*METHOD, *BASELINES]

@@ -1,0 +1,11 @@
+"""What all presets start from: fine-tuning on the denoising loss."""
+
+from typing import Any
+
+DENOISING: dict[str, Any] = {
+    "backbone": "mini",
+    "adapter": "lora-adapter",
+    "losses": {"denoising": {}},
+    "optimizer": {"learning_rate": 5e-4},
+    "train": {"steps": 400},
+}

@@ -1,0 +1,76 @@
+"""Response enhancement in CLIP's space, three variants of the reconstruction.
+
+x0_hat decodes z0_hat = (z_t - sqrt(1 - abar) eps_res) / sqrt(abar); at high noise that estimate is no
+image, hence the gate on t. Only rows inside the gate that read their target are decoded.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spf_core.interfaces import StepState
+from spf_core.noising import clean_estimate
+
+
+class Enhancement(ABC):
+    """1 - cos(b_hat, b_gt), averaged over the rows that pass the gate."""
+
+    def __init__(self, max_timestep: float) -> None:
+        self.max_timestep = max_timestep
+
+    def __call__(self, state: StepState) -> Tensor:
+        """Return the scalar; 0 (with gradient) when no row of the batch passes the gate."""
+        limit = self.max_timestep * len(state.backbone.abar_T)
+        rows = (state.teaches_B & (state.noised.timesteps_B < limit)).nonzero().flatten()
+        if len(rows) == 0:
+            return state.response.pred_BCHW.sum() * 0
+        estimate, wanted = self.compare(state, rows)
+        return (1 - F.cosine_similarity(estimate, wanted)).mean()
+
+    @abstractmethod
+    def compare(self, state: StepState, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b_hat and b_gt of some rows, each (rows, D)."""
+
+
+class ClipDirectionEnhancement(Enhancement):
+    """A: b_hat = E_I(x0_hat) - E_T(target), b_gt = E_I(x_0) - E_T(target)."""
+
+    def compare(self, state: StepState, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b_hat and b_gt."""
+        target_BD = state.batch.complete.target_embed_BD[rows]
+        estimate = _embedded(state, state.response.pred_BCHW, rows)
+        return estimate - target_BD, _clean(state)[rows] - target_BD
+
+
+class ClipChangeEnhancement(Enhancement):
+    """B: b_hat = E_I(x0_hat) - E_I(x0_hat of the original), b_gt = E_I(x_0) - E_T(base)."""
+
+    def compare(self, state: StepState, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b_hat and b_gt."""
+        with torch.no_grad():
+            original = _embedded(state, state.predictions.original("base"), rows)
+        base = state.backbone.embed_texts([state.batch.prompts[row].base_text for row in rows.tolist()])
+        return _embedded(state, state.response.pred_BCHW, rows) - original, _clean(state)[rows] - base
+
+
+class ClipDirectEnhancement(Enhancement):
+    """C: b_hat = E_I(x0_hat), b_gt = E_T(target)."""
+
+    def compare(self, state: StepState, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b_hat and b_gt."""
+        return _embedded(state, state.response.pred_BCHW, rows), state.batch.complete.target_embed_BD[rows]
+
+
+def _embedded(state: StepState, pred_BCHW: Tensor, rows: Tensor) -> Tensor:
+    """E_I of the rows' clean estimates."""
+    noised = state.noised
+    z0_hat = clean_estimate(noised.z_t_BCHW[rows], pred_BCHW[rows], noised.abar_B[rows])
+    return state.backbone.embed_images(state.backbone.decode(z0_hat))
+
+
+def _clean(state: StepState) -> Tensor:
+    embeds = state.batch.image_embeds_BD
+    assert embeds is not None, "the engine embeds clean images for terms that need them"
+    return embeds

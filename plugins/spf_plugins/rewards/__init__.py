@@ -1,0 +1,27 @@
+"""Rewards: differentiable preferences over decoded pictures."""
+
+from typing import Any
+
+from pydantic import Field
+
+from spf_core.components import RewardConfig
+from spf_core.hookspecs import hookimpl
+
+
+class ClipReward(RewardConfig):
+    """How well the picture fits its complete text, by the backbone's own CLIP."""
+
+    name = "clip-reward"
+    scale: float = Field(2.5, gt=0, description="factor of the cosine")
+
+    def build(self) -> Any:
+        """Build the reward."""
+        from spf_plugins.rewards.clip import ClipAgreement
+
+        return ClipAgreement(self.scale)
+
+
+@hookimpl
+def spf_register_rewards() -> list[type[RewardConfig]]:
+    """Register the rewards of this group."""
+    return [ClipReward]

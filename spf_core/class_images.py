@@ -1,0 +1,42 @@
+"""Class images: what the original model itself draws for the base texts (prior preservation)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from PIL.Image import Image
+
+from spf_core.cache import CHUNK, CachedRows, to_pixels
+from spf_core.interfaces import Backbone
+from spf_core.kept import kept
+from spf_core.progress import Progress, silent
+from spf_core.sampling import sample_images
+from spf_core.sections import SampleSection
+
+
+@torch.no_grad()
+def with_class_images(
+    backbone: Backbone, rows: CachedRows, sample: SampleSection, *, seed: int, progress: Progress = silent
+) -> CachedRows:
+    """Rows with latents of one picture each, drawn by theta_0 (before any training) from the base text.
+
+    DreamBooth's class images (Ruiz et al. 2023), with the row's base text for the class. They are kept on
+    disk for other runs of the same texts, model and seed.
+    """
+    seeds = [seed + row for row in range(len(rows.ids))]
+    texts = [prompt.base_text for prompt in rows.prompts]
+
+    def draw() -> dict[str, torch.Tensor]:
+        images = sample_images(backbone, texts, seeds, sample, progress=progress, stage="class images")
+        return {"latents": _encoded(backbone, images)}
+
+    made_of = {"seed": seed, "steps": sample.steps, "guidance": sample.guidance, "batch": sample.batch_size}
+    found = kept("class-images", backbone, made_of, {"base": rows.base.embeds_BLD}, draw)
+    return replace(rows, class_NCHW=found["latents"])
+
+
+def _encoded(backbone: Backbone, images: Sequence[Image]) -> torch.Tensor:
+    parts = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
+    arrays = [to_pixels(np.asarray(image.convert("RGB")) for image in part) for part in parts]
+    return torch.cat([backbone.encode_images(pixels.to(backbone.device)) for pixels in arrays])

@@ -1,0 +1,54 @@
+"""What either model predicts at the step's z_t under any of its texts, each computed once, when asked for."""
+
+import torch
+from torch import Tensor
+
+from spf_core.interfaces import Adapter, Backbone, Reference, TextName
+from spf_core.types import NOTHING, Batch, Conditioning, Noised, index
+
+
+class StepPredictions:
+    """eps of the tuned and of the original model; satisfies `interfaces.Predictions`.
+
+    `known` holds what the two paths of the step have already computed.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        adapter: Adapter,
+        reference: Reference | None,
+        batch: Batch,
+        noised: Noised,
+        known: dict[tuple[str, TextName], Tensor],
+    ) -> None:
+        self.backbone, self.adapter, self.reference = backbone, adapter, reference
+        self.batch, self.noised = batch, noised
+        self._known = dict(known)
+
+    def tuned(self, text: TextName) -> Tensor:
+        """eps_theta(z_t, t, text), B C H W, with gradient."""
+        if ("tuned", text) not in self._known:
+            output = self.backbone.predict(self.noised.z_t_BCHW, self.noised.timesteps_B, self._read(text))
+            self._known["tuned", text] = output.pred_BCHW
+        return self._known["tuned", text]
+
+    def original(self, text: TextName) -> Tensor:
+        """eps_theta0(z_t, t, text), B C H W, without gradient."""
+        if ("original", text) not in self._known:
+            assert self.reference is not None, "the configuration guarantees a reference path"
+            output = self.reference.run(self.backbone, self.adapter, self.noised, self._read(text), NOTHING)
+            self._known["original", text] = output.pred_BCHW
+        return self._known["original", text]
+
+    def _read(self, text: TextName) -> Conditioning:
+        return reading(self.batch, text)
+
+
+def reading(batch: Batch, text: TextName) -> Conditioning:
+    """What every row reads under `text`."""
+    if text == "empty":
+        return index(batch.empty, torch.zeros(len(batch.ids), dtype=torch.long, device=batch.rows.device))
+    found = {"complete": batch.complete, "base": batch.base, "target": batch.target}[text]
+    assert found is not None, "the engine encodes the target alone for terms that need it"
+    return found

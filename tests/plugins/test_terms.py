@@ -1,0 +1,79 @@
+"""One contract, every loss and every response enhancement."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from steps import batch_of, config_of, parts_of
+
+from spf_core.config import RunConfig
+from spf_core.plugins import load_plugins
+from spf_core.step import Parts, dual_path_step
+
+LOSSES = sorted(load_plugins().of_kind("loss"))
+RESPONSES = sorted(load_plugins().of_kind("response"))
+COMMON = ("reward=clip-reward", "counterfactuals.enabled=true", "control_map=sfcm-counterfactual")
+
+
+def alone(folder: Path, *, loss: str | None = None, response: str | None = None) -> RunConfig:
+    """A run with one term; a response needs a loss beside it, which the test leaves out of the sum."""
+    off = [f"losses.{name}.weight=0" for name in ("text-consistency", "fine-grained")]
+    adapter = "adalora-adapter" if loss == "orthogonality" else "lora-adapter"
+    chosen = [f"losses.{loss}.weight=1", *(["losses.denoising.weight=0"] if loss != "denoising" else [])]
+    wanted = chosen if loss else [f"response={response}", "response.weight=1"]
+    quiet = ["response.weight=0"] if loss else []
+    schedule = [f"losses.{loss}.start=0"] if loss else ["response.start=0", "response.max_timestep=1"]
+    return config_of(folder, *COMMON, f"adapter={adapter}", *off, *wanted, *quiet, *schedule)
+
+
+def report_of(parts: Parts, seed: int = 0):
+    return dual_path_step(parts, batch_of(parts), 0.9, generator=torch.Generator().manual_seed(seed))[1]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_a_finite_scalar_with_gradient_and_the_seed_decides_it(
+    name: str, tiny_folder: Path
+) -> None:
+    parts = parts_of(alone(tiny_folder, loss=name))
+    report = report_of(parts)
+    assert set(report.raw) == {name}
+    assert report.raw[name].shape == ()
+    assert report.raw[name] >= 0
+    report.total.backward()
+    gradients = [parameter.grad for parameter in parts.adapter.parameters() if parameter.grad is not None]
+    assert gradients
+    assert all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+    again = report_of(parts_of(alone(tiny_folder, loss=name)))
+    assert torch.equal(again.raw[name], report.raw[name])
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_an_enhancement_lies_between_0_and_2_and_has_a_gradient(name: str, tiny_folder: Path) -> None:
+    parts = parts_of(alone(tiny_folder, response=name))
+    report = report_of(parts)
+    assert 0 < report.raw[name] <= 2
+    report.raw[name].backward()
+    assert any(
+        parameter.grad is not None and parameter.grad.abs().sum() > 0
+        for parameter in parts.adapter.parameters()
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["output-preservation", "blank-preservation", "masked-prior-preservation", "output-alignment"]
+)
+def test_what_compares_with_the_original_is_zero_at_an_untrained_adapter(
+    name: str, tiny_folder: Path
+) -> None:
+    everything_base = ["train.base_share=0.999"] if name == "output-alignment" else []
+    config = alone(tiny_folder, loss=name)
+    untrained = parts_of(config_of_with(config, tiny_folder, everything_base), trained=False)
+    assert report_of(untrained).raw[name] < 1e-10
+    assert report_of(parts_of(config)).raw[name] > 1e-6
+
+
+def config_of_with(config: RunConfig, folder: Path, assignments: list[str]) -> RunConfig:
+    if not assignments:
+        return config
+    train = config.train.model_copy(update={"base_share": 0.999})
+    return config.model_copy(update={"train": train})
