@@ -35,6 +35,7 @@ class CachedRows:
     region_N1HW: Tensor | None = None
     target: Conditioning | None = None
     mask_N1HW: Tensor | None = None
+    released_NL: Tensor | None = None
     class_NCHW: Tensor | None = None
 
     def batch(self, rows: Sequence[int]) -> Batch:
@@ -53,6 +54,7 @@ class CachedRows:
             region_B1HW=_chosen(self.region_N1HW, chosen),
             target=None if self.target is None else index(self.target, chosen),
             mask_B1HW=_chosen(self.mask_N1HW, chosen),
+            released_BL=_chosen(self.released_NL, chosen),
             class_BCHW=_chosen(self.class_NCHW, chosen),
         )
 
@@ -80,7 +82,7 @@ def encode_rows(
                 embeds.append(backbone.embed_images(pixels))
         progress("encoding images", min(start + CHUNK, len(images)), len(images))
     shown = torch.tensor([place[row.image] for row in rows], device=backbone.device)
-    prompts = tuple(Prompt(row.base_text, row.target_text, row.base_phrases) for row in rows)
+    prompts = tuple(row.prompt for row in rows)
     _warn_of_truncation(backbone, prompts)
     empty = backbone.encode_prompts([Prompt("")], with_target=False)
     complete = backbone.encode_prompts(prompts, with_target=True)

@@ -13,10 +13,11 @@ from spf_core.types import Capture
 
 @dataclass(frozen=True)
 class Captured:
-    """What was recorded, by layer name: head-averaged probabilities (B Q L) and `to_q` outputs (B Q D)."""
+    """What was recorded, by layer name: mean probabilities (B Q L), outputs and inputs of `to_q` (B Q D)."""
 
     attention: dict[str, Tensor] = field(default_factory=dict)
     queries: dict[str, Tensor] = field(default_factory=dict)
+    hidden: dict[str, Tensor] = field(default_factory=dict)
 
 
 def cross_attention_layers(denoiser: nn.Module) -> dict[str, Any]:
@@ -56,8 +57,8 @@ def _swapped(layer: Any, processor: "RecordingProcessor") -> Iterator[None]:
 
 @contextmanager
 def _watched(layer: Any, name: str, captured: Captured) -> Iterator[None]:
-    def keep(_module: nn.Module, _inputs: Any, query_BQD: Tensor) -> None:
-        captured.queries[name] = query_BQD
+    def keep(_module: nn.Module, inputs: tuple[Tensor, ...], query_BQD: Tensor) -> None:
+        captured.queries[name], captured.hidden[name] = query_BQD, inputs[0]
 
     handle = layer.to_q.register_forward_hook(keep)
     try:

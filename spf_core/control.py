@@ -1,7 +1,9 @@
 """Resizing of control maps and attention between latent and layer resolutions."""
 
 import math
+from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,6 +24,19 @@ def at_latents(values_BQP: Tensor, height: int, width: int) -> Tensor:
     rows = round(height * factor)
     image = values_BQP.transpose(1, 2).reshape(batch, phrases, rows, positions // rows)
     return F.interpolate(image, (height, width), mode="bilinear", align_corners=False)
+
+
+def middle_attention(attention: Mapping[str, Tensor], phrase_BPL: Tensor, size: torch.Size) -> Tensor:
+    """Mean attention of every phrase over the layers of the two middle resolutions, B P H W."""
+    resolutions = sorted({values.shape[1] for values in attention.values()})
+    first = max(0, (len(resolutions) - 2) // 2)
+    middle = set(resolutions[first : first + 2])
+    maps = [
+        at_latents(values.float() @ phrase_BPL.transpose(1, 2), size[0], size[1])
+        for values in attention.values()
+        if values.shape[1] in middle
+    ]
+    return torch.stack(maps).mean(0)
 
 
 def min_max(values_BPHW: Tensor) -> Tensor:

@@ -20,18 +20,22 @@ _REQUIRED = ("file_name", "base_text", "target_text")
 
 @dataclass(frozen=True)
 class Row:
-    """One training example. `mask` marks the target's region, where the folder has such images."""
+    """One training example. `mask` marks the target's region, where the folder has such images.
+
+    The target text is added to the base text, or takes the place of the words `replaces` in it.
+    """
 
     image: Path
     base_text: str
     target_text: str
     base_phrases: tuple[str, ...] = ()
     mask: Path | None = None
+    replaces: str | None = None
 
     @property
     def prompt(self) -> Prompt:
         """The row's texts, joined as training joins them."""
-        return Prompt(self.base_text, self.target_text, self.base_phrases)
+        return Prompt(self.base_text, self.target_text, self.base_phrases, self.replaces)
 
 
 @dataclass
@@ -175,12 +179,16 @@ def _parse_row(folder: Path, line: bytes) -> Row:
     if base == target:
         raise DataError(f"target_text equals base_text ('{_short(base)}'); name only what the target adds")
     mask = values.get("mask")
+    replaces = None if values.get("replaces") is None else _text(values, "replaces")
+    if replaces is not None and replaces not in base:
+        raise DataError(f"'replaces' {json.dumps(replaces)} does not occur in base_text '{_short(base)}'")
     return Row(
         image=_inside(folder, "file_name", texts["file_name"]),
         base_text=base,
         target_text=target,
         base_phrases=_phrases(values, base),
         mask=None if mask is None else _inside(folder, "mask", _text(values, "mask")),
+        replaces=replaces,
     )
 
 

@@ -16,35 +16,57 @@ def split_phrases(text: str) -> tuple[str, ...]:
 class Prompt:
     """A base text, an optional target text, and the base text's phrases.
 
-    The complete text is base + ", " + target, so that every base token keeps its position.
+    The complete text is base + ", " + target, so that every base token keeps its position; or, with
+    `replaces`, the base text with the target in place of the first occurrence of those words.
     """
 
     base_text: str
     target_text: str | None = None
     base_phrases: tuple[str, ...] = ()
+    replaces: str | None = None
 
     @property
     def complete_text(self) -> str:
         """Base text joined with the target text, if there is one."""
-        return f"{self.base_text}, {self.target_text}" if self.target_text else self.base_text
+        if not self.target_text:
+            return self.base_text
+        if self.replaces:
+            return self.base_text.replace(self.replaces, self.target_text, 1)
+        return f"{self.base_text}, {self.target_text}"
 
     @property
     def phrases(self) -> tuple[str, ...]:
         """The given base phrases, or those found by `split_phrases`."""
         return self.base_phrases or split_phrases(self.base_text)
 
-    def phrase_spans(self) -> list[tuple[int, int]]:
-        """Character spans of the phrases in the base text (a phrase that does not occur is left out)."""
+    def phrase_spans(self, *, complete: bool = False) -> list[tuple[int, int]]:
+        """Character spans of the phrases in the base text, or in the complete one.
+
+        Left out are phrases that do not occur and those of which the target replaces some.
+        """
         spans, start = [], 0
         for phrase in self.phrases:
             found = self.base_text.find(phrase, start)
             if found >= 0:
                 spans.append((found, found + len(phrase)))
                 start = found + len(phrase)
-        return spans
+        gone = self._replaced_span()
+        if gone is None:
+            return spans
+        longer = len(self.target_text or "") - (gone[1] - gone[0]) if complete else 0
+        before = [span for span in spans if span[1] <= gone[0]]
+        return [*before, *((a + longer, b + longer) for a, b in spans if a >= gone[1])]
 
     def target_span(self) -> tuple[int, int] | None:
         """Character span of the target text in the complete text."""
         if not self.target_text:
             return None
-        return len(self.complete_text) - len(self.target_text), len(self.complete_text)
+        gone = self._replaced_span()
+        first = len(self.complete_text) - len(self.target_text) if gone is None else gone[0]
+        return first, first + len(self.target_text)
+
+    def _replaced_span(self) -> tuple[int, int] | None:
+        if not (self.replaces and self.target_text):
+            return None
+        first = self.base_text.find(self.replaces)
+        return first, first + len(self.replaces)

@@ -32,11 +32,20 @@ class TrainSection(Section):
     noise_share: float = Field(
         0.0, ge=0, le=1, description="share of rows whose z_t is a state of the original model's own sampling"
     )
+    bank: int = Field(
+        0,
+        ge=0,
+        description="states of the original's own sampling kept for each row, with the reference path's "
+        "output on them: no step runs that path, and rows from the data are not aligned; 0 keeps none",
+    )
     text_variants: int = Field(
         1, ge=1, description="texts per image: one as written, the others with clauses left out at random"
     )
     clause_dropout: float = Field(
         0.4, ge=0, lt=1, description="chance of a clause after the first to be left out of a variant"
+    )
+    release: tuple[str, ...] = Field(
+        (), description="words of base phrases that are free to change: not aligned, and added to the map"
     )
     min_timestep: float = Field(0.0, ge=0, lt=1, description="lowest t as a fraction of the schedule")
     max_timestep: float = Field(1.0, gt=0, le=1, description="highest t as a fraction of the schedule")
@@ -47,6 +56,10 @@ class TrainSection(Section):
             raise ValueError(
                 f"min_timestep={self.min_timestep} must lie below max_timestep={self.max_timestep}"
             )
+        if self.bank and not self.noise_share:
+            raise ValueError(f"bank={self.bank} needs a noise_share above 0: only such rows read the bank")
+        if self.bank and self.empty_share:
+            raise ValueError(f"bank={self.bank} knows the base texts alone; set empty_share to 0")
         if self.base_share + self.empty_share >= 1:
             raise ValueError(
                 f"base_share={self.base_share} and empty_share={self.empty_share} leave no row its target"

@@ -1,95 +1,20 @@
 """One dual-path training step, as a pure function of its parts, the batch and the generator."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from spf_core.bank import detached, either
 from spf_core.components import TermConfig
-from spf_core.config import RunConfig
+from spf_core.draws import draw_states, draw_texts
 from spf_core.errors import PluginError, SpfError
-from spf_core.interfaces import (
-    Adapter,
-    Backbone,
-    Budgeted,
-    ControlMap,
-    Reference,
-    Reward,
-    Stateful,
-    StepState,
-    Term,
-    TextName,
-)
-from spf_core.noising import draw_timesteps, noise_latents, partly_with_target, replace_states
+from spf_core.interfaces import ControlMap, StepState, Term, TextName
+from spf_core.parts import Parts
 from spf_core.predictions import StepPredictions
-from spf_core.sections import TrainSection
-from spf_core.trajectories import Trajectories
-from spf_core.types import Batch, Capture, LossReport, Noised, choose
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run is built of; `terms` maps names to their schedule and their function."""
-
-    train: TrainSection
-    backbone: Backbone
-    adapter: Adapter
-    reference: Reference | None
-    control_map: ControlMap | None
-    map_needs: frozenset[str]
-    terms: Mapping[str, tuple[TermConfig, Term]]
-    reward: Reward | None = None
-    trajectories: Trajectories | None = None
-    between: float = 0.0  # share of rows whose z_t still lacks some of the target
-
-
-def build_parts(
-    config: RunConfig, backbone: Backbone, adapter: Adapter, trajectories: Trajectories | None = None
-) -> Parts:
-    """Build every slot of the run around a loaded backbone and its attached adapter."""
-    return Parts(
-        train=config.train,
-        backbone=backbone,
-        adapter=adapter,
-        reference=config.reference.build() if config.reference else None,
-        control_map=config.control_map.build() if config.control_map else None,
-        map_needs=config.control_map.needs if config.control_map else frozenset(),
-        terms={name: (term, term.build()) for name, term in config.terms.items() if term.weight > 0},
-        reward=config.reward.build() if config.reward else None,
-        trajectories=trajectories,
-        between=config.counterfactuals.between,
-    )
-
-
-def remembered(parts: Parts) -> dict[str, Tensor]:
-    """What the run's stateful parts hold, each under its own prefix."""
-    return {
-        f"{prefix}/{name}": tensor
-        for prefix, part in _stateful(parts).items()
-        for name, tensor in part.state_dict().items()
-    }
-
-
-def remember(parts: Parts, state: Mapping[str, Tensor]) -> None:
-    """Give every stateful part its share of `remembered(parts)` back."""
-    for prefix, part in _stateful(parts).items():
-        own = {
-            name.removeprefix(f"{prefix}/"): value
-            for name, value in state.items()
-            if name.startswith(f"{prefix}/")
-        }
-        part.load_state_dict(own)
-
-
-def _stateful(parts: Parts) -> dict[str, Stateful]:
-    named: dict[str, object] = {
-        "map": parts.control_map,
-        **{f"term.{name}": term for name, (_, term) in parts.terms.items()},
-    }
-    if isinstance(parts.adapter, Budgeted):
-        named["budget"] = parts.adapter.budget
-    return {name: part for name, part in named.items() if isinstance(part, Stateful)}
+from spf_core.release import widened
+from spf_core.types import Batch, Capture, Conditioning, LossReport, Noised, PathOutput, choose
 
 
 def dual_path_step(
@@ -104,9 +29,9 @@ def dual_path_step(
     needs: frozenset[str] = frozenset(need for term, _ in active.values() for need in term.needs)
     mapped = "map" in needs
     if mapped:
-        needs |= parts.map_needs | {"reference"}
-    with_target, with_text = _draw_texts(len(batch.ids), parts.train, "reference" in needs, generator)
-    noised = _draw_states(parts, batch, bool(needs & {"reference", "original"}), generator)
+        needs |= parts.map_needs | {"reference"} | ({"attention"} if parts.train.release else set())
+    with_target, with_text = draw_texts(len(batch.ids), parts.train, "reference" in needs, generator)
+    noised = draw_states(parts, batch, bool(needs & {"reference", "original"}), generator)
     capture = Capture(attention="attention" in needs, queries="queries" in needs)
     state = run_paths(
         parts,
@@ -148,9 +73,8 @@ def run_paths(
         known["tuned", "complete"] = response.pred_BCHW
     frozen = None
     if reference:
-        assert parts.reference is not None, "the configuration guarantees a reference path"
-        frozen = parts.reference.run(parts.backbone, parts.adapter, noised, base, capture)
-        if all_base:
+        frozen = _reference(parts, noised, base, capture, response)
+        if all_base and noised.reference is None:
             known["original", "base"] = frozen.pred_BCHW
     state = StepState(
         backbone=parts.backbone,
@@ -172,45 +96,19 @@ def run_paths(
         return state
     assert parts.control_map is not None, "the configuration guarantees a control map"
     map_B1HW = _call("control map", parts.control_map, state).detach()
+    if state.batch.released_BL is not None:
+        map_B1HW = widened(state, map_B1HW)
     return replace(state, map_B1HW=map_B1HW * with_target_B.view(-1, 1, 1, 1))
 
 
-def _draw_states(parts: Parts, batch: Batch, has_reference: bool, generator: torch.Generator) -> Noised:
-    """Noise the training images; under alignment, some rows continue the original model's sampling."""
-    train, abar_T, size = parts.train, parts.backbone.abar_T, len(batch.ids)
-    timesteps = draw_timesteps(size, len(abar_T), train.min_timestep, train.max_timestep, generator=generator)
-    seen = _seen(parts, batch, timesteps, generator)
-    noised = noise_latents(batch.latents_BCHW, timesteps, abar_T, generator=generator, seen_BCHW=seen)
-    if parts.trajectories is None or not has_reference:
-        return noised
-    from_noise = (torch.rand(size, generator=generator) < train.noise_share).to(noised.timesteps_B.device)
-    states, times = parts.trajectories.draw(batch.rows, generator=generator)
-    return replace_states(noised, from_noise, states, times, abar_T)
-
-
-def _seen(parts: Parts, batch: Batch, timesteps_B: Tensor, generator: torch.Generator) -> Tensor | None:
-    """What is noised: with counterfactuals, pictures that in some rows still lack some of the target."""
-    if batch.without_BCHW is None:
-        return None
-    return partly_with_target(
-        batch.latents_BCHW,
-        batch.without_BCHW,
-        timesteps_B,
-        len(parts.backbone.abar_T),
-        parts.between,
-        generator=generator,
-    )
-
-
-def _draw_texts(
-    size: int, train: TrainSection, has_reference: bool, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Which rows read their target, and which read any text; the draw is made either way. On the CPU."""
-    u_B = torch.rand(size, generator=generator)
-    if not has_reference:
-        return torch.ones(size, dtype=torch.bool), torch.ones(size, dtype=torch.bool)
-    with_target = u_B >= train.base_share + train.empty_share
-    return with_target, u_B >= train.empty_share
+def _reference(
+    parts: Parts, noised: Noised, base: Conditioning, capture: Capture, response: PathOutput
+) -> PathOutput:
+    """The reference path; with a bank what is kept, and the response itself where nothing is."""
+    if noised.reference is not None:
+        return either(~noised.from_data_B, noised.reference, detached(response))
+    assert parts.reference is not None, "the configuration guarantees a reference path"
+    return parts.reference.run(parts.backbone, parts.adapter, noised, base, capture)
 
 
 def _weigh(active: Mapping[str, tuple[TermConfig, Term]], state: StepState) -> LossReport:

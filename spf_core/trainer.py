@@ -12,7 +12,7 @@ from diffusers.optimization import get_scheduler
 from torch import Tensor
 
 from spf_core import __version__
-from spf_core.cache import CachedRows, encode_rows
+from spf_core.cache import CachedRows
 from spf_core.checkpoint import (
     ADAPTER_FILE,
     atomic_write_text,
@@ -23,19 +23,18 @@ from spf_core.checkpoint import (
     save_checkpoint,
     write_safetensors,
 )
-from spf_core.class_images import with_class_images
 from spf_core.config import RunConfig
-from spf_core.counterfactuals import purify
 from spf_core.data import Row, read_folder
 from spf_core.errors import ConfigError, InterruptedRunError, NonFiniteError, RunError
 from spf_core.interfaces import Adapter, Backbone, Budgeted, StepState
 from spf_core.order import generator_of_step, rows_of_step
+from spf_core.parts import build_parts, remember, remembered
 from spf_core.plugins import Plugins
+from spf_core.preparation import encoded_rows, prepared_rows, recorded_states
 from spf_core.progress import Progress, silent
 from spf_core.runlog import RunLog, peak_memory_mib
 from spf_core.runs import CONFIG_FILE, open_backbone, refuse_other_backbone
-from spf_core.step import build_parts, dual_path_step, remember, remembered
-from spf_core.trajectories import Trajectories, record_trajectories
+from spf_core.step import dual_path_step
 from spf_core.types import LossReport
 from spf_core.variants import with_variants
 from spf_core.visuals import save_samples
@@ -78,58 +77,23 @@ class Trainer:
     def __init__(self, config: RunConfig, run: Path, rows: list[Row], progress: Progress) -> None:
         self.config, self.run, self.progress = config, run, progress
         self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
-        purified = config.counterfactuals.enabled  # then images are embedded once they are purified
-        needs = config.needs - ({"clean_image"} if purified else set())
-        self.rows: CachedRows = encode_rows(self.backbone, rows, needs=needs, progress=progress)
         self.accelerator = Accelerator(
             cpu=self.backbone.device.type == "cpu",
             mixed_precision=config.train.precision,
             gradient_accumulation_steps=config.train.accumulation,
         )
+        self.rows: CachedRows = encoded_rows(self.backbone, rows, config, progress)
         with self.accelerator.autocast():
-            self.rows = self._prepared()
-        trajectories = self._trajectories()
+            self.rows = prepared_rows(self.backbone, self.rows, config, progress)
+            states = recorded_states(self.backbone, self.rows, config, progress)
         torch.manual_seed(config.train.seed)
         self.adapter: Adapter = config.adapter.build()
         self.adapter.attach(self.backbone)
         if isinstance(self.adapter, Budgeted):
             self.adapter.start(config.train.steps)
-        self.parts = build_parts(config, self.backbone, self.adapter, trajectories)
+        self.parts = build_parts(config, self.backbone, self.adapter, states)
         self._make_optimizer()
         self.step = 0
-
-    def _prepared(self) -> CachedRows:
-        """The rows with what the original model draws for them."""
-        config, rows = self.config, self.rows
-        sample, seed, progress = config.sample, config.train.seed, self.progress
-        if config.counterfactuals.enabled:
-            rows = purify(
-                self.backbone,
-                rows,
-                config.counterfactuals,
-                sample,
-                seed=seed,
-                clean_image="clean_image" in config.needs,
-                progress=progress,
-            )
-        if "class_images" in config.needs:
-            rows = with_class_images(self.backbone, rows, sample, seed=seed, progress=progress)
-        return rows
-
-    def _trajectories(self) -> Trajectories | None:
-        if self.config.train.noise_share == 0 or not self.config.needs & {"reference", "original"}:
-            return None
-        shape, seed = self.rows.latents_NCHW.shape[1:], self.config.train.seed
-        with self.accelerator.autocast():
-            return record_trajectories(
-                self.backbone,
-                self.rows.base,
-                self.rows.empty,
-                shape,
-                self.config.sample,
-                generator=torch.Generator().manual_seed(seed),
-                progress=self.progress,
-            )
 
     def _make_optimizer(self) -> None:
         options, steps = self.config.optimizer, self.config.train.steps

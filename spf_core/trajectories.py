@@ -1,7 +1,7 @@
 """States z_t of the original model's own sampling: where the tuned model is used, not where its data lies."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -10,10 +10,26 @@ from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
 from spf_core.sampling import guided_prediction
 from spf_core.sections import SampleSection
-from spf_core.types import Conditioning, index
+from spf_core.types import Conditioning, PathOutput, index
 
 CHUNK = 32
 EARLY = 2.0  # s / S = u^2: most of what a picture shows is settled in the first steps
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A state and its timestep for every row of a batch; `output` is theta_0's on it where that is known."""
+
+    states_BCHW: Tensor
+    timesteps_B: Tensor
+    output: PathOutput | None = None
+
+
+class States(Protocol):
+    """Where rows find a state of the original model's own sampling."""
+
+    def draw(self, rows: Tensor, *, generator: torch.Generator) -> Drawn:
+        """One state per row."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +43,14 @@ class Trajectories:
     timesteps_S: Tensor
     from_noise: bool = True
 
-    def draw(self, rows: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One state per row with its timestep, early ones more often; the very first is drawn afresh."""
+    def draw(self, rows: Tensor, *, generator: torch.Generator) -> Drawn:
+        """One state per row, early ones more often; the very first is drawn afresh."""
         u = torch.rand(rows.shape, generator=generator)
         steps = (u**EARLY * len(self.timesteps_S)).long()
         states = self.states_NSCHW[rows, steps]
         fresh = torch.randn(states.shape, generator=generator).to(states)
         started = ((steps > 0) | (not self.from_noise)).to(states.device).view(-1, 1, 1, 1)
-        return torch.where(started, states, fresh), self.timesteps_S[steps]
+        return Drawn(torch.where(started, states, fresh), self.timesteps_S[steps])
 
 
 @torch.no_grad()

@@ -42,11 +42,12 @@ class Conditioning:
 
 @dataclass(frozen=True)
 class PathOutput:
-    """One path's prediction, and per layer the head-averaged probabilities and `to_q` outputs captured."""
+    """One path's prediction, and by layer the mean probabilities, outputs and inputs of `to_q` captured."""
 
     pred_BCHW: Tensor
     attention: dict[str, Tensor] = field(default_factory=dict)  # layer -> B Q L
     queries: dict[str, Tensor] = field(default_factory=dict)  # layer -> B Q D
+    hidden: dict[str, Tensor] = field(default_factory=dict)  # what the queries are projected from, B Q D
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Batch:
     region_B1HW: Tensor | None = None  # and where the target belongs, in [0, 1]
     target: Conditioning | None = None  # of the target text alone, only when a term needs "target_text"
     mask_B1HW: Tensor | None = None  # of the data, in [0, 1], only for "masks"
+    released_BL: Tensor | None = None  # marks the tokens of phrases that are free to change; "train.release"
     class_BCHW: Tensor | None = None  # the original's own picture of the base text, only for "class_images"
 
 
@@ -82,6 +84,7 @@ class Noised:
     timesteps_B: Tensor
     abar_B: Tensor
     from_data_B: Tensor
+    reference: PathOutput | None = None  # with a bank: the reference path's output on the model's own states
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,13 @@ def with_variants(rows: Sequence[Row], count: int, dropout: float, seed: int) ->
 
 
 def shortened(row: Row, dropout: float, rng: np.random.Generator) -> Row:
-    """Leave out each clause of the base text but the first with probability `dropout`; commas end clauses."""
+    """Leave out each clause of the base text but the first with probability `dropout`; commas end clauses.
+
+    The clause that the target changes stays.
+    """
     first, *others = row.base_text.split(",")
-    text = ",".join([first, *(clause for clause in others if rng.random() >= dropout)])
+    kept = [
+        clause for clause in others if rng.random() >= dropout or (row.replaces and row.replaces in clause)
+    ]
+    text = ",".join([first, *kept])
     return replace(row, base_text=text, base_phrases=tuple(p for p in row.base_phrases if p in text))

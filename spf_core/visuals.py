@@ -12,9 +12,10 @@ from torch import Tensor
 from spf_core.cache import CachedRows
 from spf_core.control import at_latents, min_max
 from spf_core.noising import clean_estimate, noise_latents
+from spf_core.parts import Parts
 from spf_core.sampling import Opening, comparison_grid, sample_images, save_png
 from spf_core.sections import SampleSection
-from spf_core.step import Parts, run_paths
+from spf_core.step import run_paths
 from spf_core.types import Capture
 
 NOISE_LEVELS = (0.8, 0.5, 0.2)

@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 
 from spf_core.config import RunConfig, load_run_config
+from spf_core.parts import Parts, build_parts
 from spf_core.plugins import load_plugins
 from spf_core.prompts import Prompt
-from spf_core.step import Parts, build_parts, dual_path_step
+from spf_core.step import dual_path_step
 from spf_core.types import Batch
 
 PROMPTS = [

@@ -10,8 +10,9 @@ from steps import PROMPTS, batch_of, config_of, parts_of
 from spf_core.cache import CachedRows
 from spf_core.counterfactuals import purify
 from spf_core.errors import ConfigError
+from spf_core.parts import Parts
 from spf_core.sections import CounterfactualSection, SampleSection
-from spf_core.step import Parts, dual_path_step
+from spf_core.step import dual_path_step
 
 SAMPLE = SampleSection(steps=4, guidance=3.0)
 

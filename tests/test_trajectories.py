@@ -23,7 +23,7 @@ def test_rows_from_the_models_own_sampling_are_aligned_but_teach_nothing(tiny_fo
         SampleSection(steps=3),
         generator=generator,
     )
-    state, report = dual_path_step(replace(parts, trajectories=bank), batch, 0.9, generator=generator)
+    state, report = dual_path_step(replace(parts, states=bank), batch, 0.9, generator=generator)
     own = ~state.noised.from_data_B
     assert 0 < int(own.sum()) < 4, "the seed is chosen so that the batch is mixed"
     for row in own.nonzero().flatten():
@@ -51,10 +51,12 @@ def test_trajectories_hold_only_the_states_that_the_tuned_model_meets(tiny_folde
     met = whole.timesteps_S < 600
     assert late.timesteps_S.tolist() == whole.timesteps_S[met].tolist() != []
     assert torch.equal(late.states_NSCHW, whole.states_NSCHW[:, met])
-    states, times = late.draw(torch.arange(4), generator=torch.Generator().manual_seed(1))
+    drawn = late.draw(torch.arange(4), generator=torch.Generator().manual_seed(1))
     for row in range(4):
-        step = late.timesteps_S.tolist().index(int(times[row]))
-        assert torch.equal(states[row], late.states_NSCHW[row, step]), "no state is replaced by fresh noise"
+        step = late.timesteps_S.tolist().index(int(drawn.timesteps_B[row]))
+        assert torch.equal(drawn.states_BCHW[row], late.states_NSCHW[row, step]), (
+            "no state is replaced by fresh noise"
+        )
 
 
 def test_a_recorded_trajectory_ends_where_the_pipeline_ends(tiny_folder: Path) -> None:

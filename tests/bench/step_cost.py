@@ -130,9 +130,10 @@ def make_step(preset: str, folder: str | None, batch_size: int) -> Callable[[int
     from spf_core.config import load_run_config
     from spf_core.counterfactuals import purify
     from spf_core.data import read_folder
+    from spf_core.parts import build_parts
     from spf_core.plugins import load_plugins
     from spf_core.sections import SampleSection
-    from spf_core.step import build_parts, dual_path_step
+    from spf_core.step import dual_path_step
 
     chosen = [f"backbone.path={folder}"] if folder else []
     config = load_run_config(load_plugins(), preset=preset, assignments=chosen)

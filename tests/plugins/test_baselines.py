@@ -11,8 +11,9 @@ from torch import Tensor
 from spf_core.config import RunConfig
 from spf_core.errors import ConfigError
 from spf_core.interfaces import StepState
+from spf_core.parts import Parts
 from spf_core.prompts import Prompt
-from spf_core.step import Parts, dual_path_step
+from spf_core.step import dual_path_step
 from spf_core.types import LossReport
 
 

@@ -7,8 +7,9 @@ import torch
 from steps import batch_of, config_of, parts_of
 
 from spf_core.config import RunConfig
+from spf_core.parts import Parts
 from spf_core.plugins import load_plugins
-from spf_core.step import Parts, dual_path_step
+from spf_core.step import dual_path_step
 
 LOSSES = sorted(load_plugins().of_kind("loss"))
 RESPONSES = sorted(load_plugins().of_kind("response"))
@@ -77,3 +78,28 @@ def config_of_with(config: RunConfig, folder: Path, assignments: list[str]) -> R
         return config
     train = config.train.model_copy(update={"base_share": 0.999})
     return config.model_copy(update={"train": train})
+
+
+@pytest.mark.parametrize("features", ["query", "hidden", "query_ref_projection"])
+def test_fine_grained_features_agree_where_nothing_was_trained(features: str, tiny_folder: Path) -> None:
+    option = f"losses.fine-grained.features={features}"
+    everything_base = ("train.base_share=0.999", "control_map=uniform", option)
+    assert (
+        report_of(parts_of(config_of(tiny_folder, *everything_base), trained=False)).raw["fine-grained"] == 0
+    )
+    assert report_of(parts_of(config_of(tiny_folder, "control_map=uniform", option))).raw["fine-grained"] > 0
+
+
+@pytest.mark.parametrize("adapter", ["lora-adapter", "full-unet"])
+def test_the_reference_projection_is_the_originals(adapter: str, tiny_folder: Path) -> None:
+    option = "losses.fine-grained.features=query_ref_projection"
+    parts = parts_of(config_of(tiny_folder, f"adapter={adapter}", "control_map=uniform", option))
+    state, report = dual_path_step(parts, batch_of(parts), 0.9, generator=torch.Generator().manual_seed(0))
+    assert state.reference is not None
+    layers = dict(parts.backbone.denoiser.named_modules())
+    losses = []
+    with parts.adapter.disabled(), torch.no_grad():
+        for layer, hidden in state.response.hidden.items():
+            to_q = layers[f"{layer}.to_q"]
+            losses.append((to_q(hidden) - to_q(state.reference.hidden[layer])).pow(2).mean())
+    torch.testing.assert_close(report.raw["fine-grained"].detach(), torch.stack(losses).mean())

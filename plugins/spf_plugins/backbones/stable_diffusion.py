@@ -70,7 +70,7 @@ class StableDiffusion:
         """
         texts = [prompt.complete_text if with_target else prompt.base_text for prompt in prompts]
         tokens = tokenize(self.tokenizer, texts, self.max_tokens)
-        spans = [prompt.phrase_spans() for prompt in prompts]
+        spans = [prompt.phrase_spans(complete=with_target) for prompt in prompts]
         phrases = [[text[a:b] for a, b in row] for text, row in zip(texts, spans, strict=True)]
         target_spans = [[span] if with_target and (span := p.target_span()) else [] for p in prompts]
         targets = [[text[a:b] for a, b in row] for text, row in zip(texts, target_spans, strict=True)]
@@ -119,7 +119,7 @@ class StableDiffusion:
         pred_BCHW: Tensor = output.sample.float()
         if self.scheduler.config.prediction_type == "v_prediction":
             pred_BCHW = eps_from_v(pred_BCHW, z_t_BCHW, self.abar_T[timesteps_B])
-        return PathOutput(pred_BCHW, captured.attention, captured.queries)
+        return PathOutput(pred_BCHW, captured.attention, captured.queries, captured.hidden)
 
     def token_count(self, text: str) -> int:
         """Tokens of `text` including begin and end marks, before truncation."""

@@ -60,12 +60,16 @@ class FineGrained(LossConfig):
 
     name = "fine-grained"
     needs = frozenset({"reference", "queries", "map"})
+    features: Literal["query", "hidden", "query_ref_projection"] = Field(
+        "query",
+        description="what is compared: each path's queries, their input, or it in the original's basis",
+    )
 
     def build(self) -> Any:
         """Build the term."""
         from spf_plugins.losses.alignment import FineGrainedLoss
 
-        return FineGrainedLoss()
+        return FineGrainedLoss(self.features)
 
 
 class OutputAlignment(LossConfig):

@@ -3,9 +3,13 @@
 Reconstructions from the figures of SPF-Portrait (arXiv 2504.00396); its equations were not published as code.
 """
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from spf_core.capture import cross_attention_layers
 from spf_core.control import at_queries
 from spf_core.interfaces import StepState
 from spf_core.types import Conditioning, PathOutput
@@ -45,17 +49,39 @@ class TextConsistencyLoss:
 
 
 class FineGrainedLoss:
-    """L_fg = mean_l mean_{Q,D} (1 - M_l) (Q_res^l - Q_ref^l)^2 over all cross-attention layers."""
+    """L_fg = mean_l mean_{Q,D} (1 - M_l) (Q_res^l - Q_ref^l)^2 over all cross-attention layers.
+
+    Where `to_q` is trained, the paths' queries lie in different bases: `features` compares what they are
+    projected from (`hidden`), or projects both by the original's `to_q` (`query_ref_projection`).
+    """
+
+    def __init__(self, features: str = "query") -> None:
+        self.features = features
+        self._projections: dict[str, tuple[Tensor, Tensor | None]] = {}
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar; layers are averaged so that the weight means the same on every backbone."""
         assert state.reference is not None
         outside = 1 - _map(state)
-        losses = [
-            (at_queries(outside, res.shape[1]) * (res - ref).pow(2)).mean()
-            for res, ref in _pairs(state.response, state.reference, "queries")
-        ]
+        what = "queries" if self.features == "query" else "hidden"
+        pairs = _pairs(state.response, state.reference, what)
+        if self.features == "query_ref_projection":
+            pairs = [
+                (F.linear(res, *projection), F.linear(ref, *projection))
+                for projection, (res, ref) in zip(self._original(state), pairs, strict=True)
+            ]
+        losses = [(at_queries(outside, res.shape[1]) * (res - ref).pow(2)).mean() for res, ref in pairs]
         return torch.stack(losses).mean()
+
+    def _original(self, state: StepState) -> list[tuple[Tensor, Tensor | None]]:
+        """Weight and bias of the original's `to_q`, in the order of the captured layers."""
+        if not self._projections:
+            with state.adapter.disabled():
+                self._projections = {
+                    name: _frozen(layer.to_q)
+                    for name, layer in cross_attention_layers(state.backbone.denoiser).items()
+                }
+        return [self._projections[name] for name in state.response.hidden]
 
 
 class OutputAlignmentLoss:
@@ -88,6 +114,12 @@ def phrase_attention(attention_BQL: Tensor, phrase_BPL: Tensor, renormalise: boo
         kept = attention_BQL * shared_BL[:, None, :]
         attention_BQL = kept / kept.sum(-1, keepdim=True).clamp(min=1e-6)
     return attention_BQL @ phrase_BPL.transpose(1, 2)
+
+
+def _frozen(linear: Any) -> tuple[Tensor, Tensor | None]:
+    """Copies of a linear layer's weight and bias, of the layer inside where an adapter wraps it."""
+    layer = getattr(linear, "base_layer", linear)
+    return layer.weight.detach().float().clone(), None if layer.bias is None else layer.bias.detach().float()
 
 
 def _map(state: StepState) -> Tensor:

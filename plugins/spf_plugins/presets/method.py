@@ -22,12 +22,12 @@ _PAPER: dict[str, Any] = {
 HANDOVER = 0.35
 TRAINED_BELOW = 0.4
 _ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-_TRANSFORMERS = [*_ATTENTION, "proj_in", "proj_out"]
+_TRANSFORMERS = [*_ATTENTION, "proj_in", "proj_out", "ff.net.2"]
 
 # The lab log has the measurements behind these choices.
 _SPF: dict[str, Any] = {
     **_PAPER,
-    "adapter": {"name": "lora-adapter", "rank": 16, "targets": _TRANSFORMERS},
+    "adapter": {"name": "lora-adapter", "rank": 32, "targets": _TRANSFORMERS},
     "control_map": "sfcm-counterfactual",
     "counterfactuals": {"enabled": True, "low": 0.6, "high": 0.85},
     "response": {"name": "clip-direction", "weight": 0.1, "start": 0.6},
@@ -37,9 +37,9 @@ _SPF: dict[str, Any] = {
         "text-consistency": {"weight": 10.0, "start": 0.6},
         "fine-grained": {"weight": 1.0, "start": 0.6},
     },
-    "optimizer": {"learning_rate": 1e-3, "schedule": "cosine"},
+    "optimizer": {"learning_rate": 2e-3, "schedule": "cosine"},
     "train": {
-        "steps": 400,
+        "steps": 500,
         "batch_size": 12,
         "max_timestep": TRAINED_BELOW,
         "base_share": 0.15,
@@ -62,6 +62,17 @@ class SpfPaper(PresetConfig):
 
     name = "spf-paper"
     settings: ClassVar[dict[str, Any]] = _PAPER
+
+
+class SpfJoint(PresetConfig):
+    """The method as the paper draws it, in one stage: alignment and enhancement from the first step."""
+
+    name = "spf-joint"
+    settings: ClassVar[dict[str, Any]] = {
+        **_PAPER,
+        "response": {**_PAPER["response"], "start": 0.0},
+        "losses": {name: {**options, "start": 0.0} for name, options in _PAPER["losses"].items()},
+    }
 
 
 class WithoutTextConsistency(PresetConfig):
@@ -98,4 +109,12 @@ class WithoutSfcm(PresetConfig):
     settings: ClassVar[dict[str, Any]] = {**_SPF, "control_map": "uniform"}
 
 
-METHOD = [Spf, SpfPaper, WithoutTextConsistency, WithoutFineGrained, WithoutEnhancement, WithoutSfcm]
+METHOD = [
+    Spf,
+    SpfPaper,
+    SpfJoint,
+    WithoutTextConsistency,
+    WithoutFineGrained,
+    WithoutEnhancement,
+    WithoutSfcm,
+]

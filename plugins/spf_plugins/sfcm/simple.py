@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor
 
-from spf_core.control import min_max
+from spf_core.control import middle_attention, min_max
 from spf_core.interfaces import StepState
-from spf_plugins.sfcm.ops import middle_attention
 
 
 class UniformMap:

@@ -1,0 +1,50 @@
+"""What chance decides in a step: texts, noise, timesteps, and which rows come from where."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from spf_core.noising import draw_timesteps, noise_latents, partly_with_target, replace_states
+from spf_core.parts import Parts
+from spf_core.sections import TrainSection
+from spf_core.types import Batch, Noised
+
+
+def draw_texts(
+    size: int, train: TrainSection, has_reference: bool, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Which rows read their target, and which read any text; the draw is made either way. On the CPU."""
+    u_B = torch.rand(size, generator=generator)
+    if not has_reference:
+        return torch.ones(size, dtype=torch.bool), torch.ones(size, dtype=torch.bool)
+    with_target = u_B >= train.base_share + train.empty_share
+    return with_target, u_B >= train.empty_share
+
+
+def draw_states(parts: Parts, batch: Batch, has_reference: bool, generator: torch.Generator) -> Noised:
+    """Noise the training images; under alignment, some rows continue the original model's sampling."""
+    train, abar_T, size = parts.train, parts.backbone.abar_T, len(batch.ids)
+    timesteps = draw_timesteps(size, len(abar_T), train.min_timestep, train.max_timestep, generator=generator)
+    seen = _seen(parts, batch, timesteps, generator)
+    noised = noise_latents(batch.latents_BCHW, timesteps, abar_T, generator=generator, seen_BCHW=seen)
+    if parts.states is None or not has_reference:
+        return noised
+    from_noise = (torch.rand(size, generator=generator) < train.noise_share).to(noised.timesteps_B.device)
+    drawn = parts.states.draw(batch.rows, generator=generator)
+    own = replace_states(noised, from_noise, drawn.states_BCHW, drawn.timesteps_B, abar_T)
+    return replace(own, reference=drawn.output)
+
+
+def _seen(parts: Parts, batch: Batch, timesteps_B: Tensor, generator: torch.Generator) -> Tensor | None:
+    """What is noised: with counterfactuals, pictures that in some rows still lack some of the target."""
+    if batch.without_BCHW is None:
+        return None
+    return partly_with_target(
+        batch.latents_BCHW,
+        batch.without_BCHW,
+        timesteps_B,
+        len(parts.backbone.abar_T),
+        parts.between,
+        generator=generator,
+    )

@@ -1,0 +1,76 @@
+"""What a run is built of, around a loaded backbone and its attached adapter."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from spf_core.components import TermConfig
+from spf_core.config import RunConfig
+from spf_core.interfaces import Adapter, Backbone, Budgeted, ControlMap, Reference, Reward, Stateful, Term
+from spf_core.sections import TrainSection
+from spf_core.trajectories import States
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is built of; `terms` maps names to their schedule and their function."""
+
+    train: TrainSection
+    backbone: Backbone
+    adapter: Adapter
+    reference: Reference | None
+    control_map: ControlMap | None
+    map_needs: frozenset[str]
+    terms: Mapping[str, tuple[TermConfig, Term]]
+    reward: Reward | None = None
+    states: States | None = None
+    between: float = 0.0  # share of rows whose z_t still lacks some of the target
+
+
+def build_parts(
+    config: RunConfig, backbone: Backbone, adapter: Adapter, states: States | None = None
+) -> Parts:
+    """Build every slot of the run around a loaded backbone and its attached adapter."""
+    return Parts(
+        train=config.train,
+        backbone=backbone,
+        adapter=adapter,
+        reference=config.reference.build() if config.reference else None,
+        control_map=config.control_map.build() if config.control_map else None,
+        map_needs=config.control_map.needs if config.control_map else frozenset(),
+        terms={name: (term, term.build()) for name, term in config.terms.items() if term.weight > 0},
+        reward=config.reward.build() if config.reward else None,
+        states=states,
+        between=config.counterfactuals.between,
+    )
+
+
+def remembered(parts: Parts) -> dict[str, Tensor]:
+    """What the run's stateful parts hold, each under its own prefix."""
+    return {
+        f"{prefix}/{name}": tensor
+        for prefix, part in _stateful(parts).items()
+        for name, tensor in part.state_dict().items()
+    }
+
+
+def remember(parts: Parts, state: Mapping[str, Tensor]) -> None:
+    """Give every stateful part its share of `remembered(parts)` back."""
+    for prefix, part in _stateful(parts).items():
+        own = {
+            name.removeprefix(f"{prefix}/"): value
+            for name, value in state.items()
+            if name.startswith(f"{prefix}/")
+        }
+        part.load_state_dict(own)
+
+
+def _stateful(parts: Parts) -> dict[str, Stateful]:
+    named: dict[str, object] = {
+        "map": parts.control_map,
+        **{f"term.{name}": term for name, (_, term) in parts.terms.items()},
+    }
+    if isinstance(parts.adapter, Budgeted):
+        named["budget"] = parts.adapter.budget
+    return {name: part for name, part in named.items() if isinstance(part, Stateful)}
