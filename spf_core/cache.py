@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spf_core.data import Row, load_image, load_mask
+from spf_core.data import Row, load_image, load_mask, refuse_maskless
 from spf_core.errors import DataError
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
@@ -70,6 +70,8 @@ def encode_rows(
 
     DataError names an image whose latents are not finite, or the first row that lacks a mask it needs.
     """
+    if "masks" in needs:
+        refuse_maskless(rows)
     latents, embeds = [], []
     images = list({row.image: row for row in rows}.values())
     place = {row.image: number for number, row in enumerate(images)}

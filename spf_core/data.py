@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -88,16 +88,19 @@ def load_image(row: Row, size: int) -> np.ndarray:
     return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS), dtype=np.uint8)
 
 
-def load_mask(row: Row, size: int) -> np.ndarray:
-    """The row's mask, cropped like its image and averaged down: float32, `size` x `size`, in [0, 1].
+def refuse_maskless(rows: Iterable[Row]) -> None:
+    """Raise DataError for the first row without a mask."""
+    for row in rows:
+        if row.mask is None:
+            raise DataError(
+                f"'{row.image}' has no mask, but a term or the control map reads one; give each row a 'mask', "
+                "a picture that is white where the target is"
+            )
 
-    Raises DataError when the row has none.
-    """
-    if row.mask is None:
-        raise DataError(
-            f"'{row.image}' has no mask, but a term or the control map reads one; give each row a 'mask', "
-            "a picture that is white where the target is"
-        )
+
+def load_mask(row: Row, size: int) -> np.ndarray:
+    """The row's mask, cropped like its image and averaged down: float32, `size` x `size`, in [0, 1]."""
+    assert row.mask is not None, "rows without a mask are refused before"
     square = _square(open_rgb(row.mask)).convert("L")
     return np.asarray(square.resize((size, size), Image.Resampling.BOX), dtype=np.float32) / 255
 

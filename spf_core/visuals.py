@@ -79,6 +79,15 @@ def _target_attention(attention: dict[str, Tensor], target_BL: Tensor, size: tor
     return min_max(torch.stack(maps).mean(0))
 
 
+def heat_images(heat_N1HW: Tensor, size: int) -> list[Image.Image]:
+    """Values in [0, 1] as square pictures in viridis: dark is 0, yellow is 1."""
+    from matplotlib import colormaps
+
+    heat = torch.nn.functional.interpolate(heat_N1HW.float(), (size, size), mode="nearest")
+    colours = colormaps["viridis"](heat[:, 0].cpu().numpy())[..., :3]
+    return [Image.fromarray((255 * image).astype(np.uint8)) for image in colours]
+
+
 def _overlay(pixels_B3HW: Tensor, heat_B1HW: Tensor) -> list[Image.Image]:
     """Blend viridis over grey pixels: dark is 0, yellow is 1."""
     from matplotlib import colormaps

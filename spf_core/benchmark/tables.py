@@ -33,7 +33,7 @@ def score_table(rows: Mapping[str, Json]) -> str:
     head = [f"{title} {mark}" for title, mark in HEADLINE.values()]
     head += [f"{title} {LOWER}" for title, _ in columns[len(HEADLINE) :]]
     costs = [_costs(row) for row in rows.values()] if all("steps" in row for row in rows.values()) else []
-    head += ["s/step", "peak MiB", "parameters"] if costs else []
+    head += ["s/step", "s/run", "peak MiB", "parameters"] if costs else []
     body = [
         [name, *(cells[number] for _, cells in columns), *(costs[number] if costs else ())]
         for number, name in enumerate(rows)
@@ -117,6 +117,7 @@ def _cells(rows: Mapping[str, Json], key: str, mark: str) -> list[str]:
 def _costs(row: Json) -> list[str]:
     return [
         f"{row['seconds_per_step']:.3f}",
+        f"{row['total_seconds'] / len(row['training_seeds']):,.0f}",
         f"{row['peak_memory_mib']:,.0f}",
         f"{row['trainable_parameters']:,}",
     ]
