@@ -93,7 +93,7 @@ def refuse_maskless(rows: Iterable[Row]) -> None:
     for row in rows:
         if row.mask is None:
             raise DataError(
-                f"'{row.image}' has no mask, but a term or the control map reads one; give each row a 'mask', "
+                f"'{row.image}' has no mask, but a term or the map reads one; give each row a 'mask', "
                 "a picture that is white where the target is"
             )
 

@@ -33,7 +33,7 @@ _SPF: dict[str, Any] = {
     "response": {"name": "clip-direction", "weight": 0.1, "start": 0.6},
     "losses": {
         "region-denoising": {"weight": 5.0, "floor": 0.02, "space": "image"},
-        "output-alignment": {"weight": 20.0, "space": "velocity"},
+        "output-alignment": {"weight": 35.0, "space": "velocity"},
         "text-consistency": {"weight": 10.0, "start": 0.6},
         "fine-grained": {"weight": 1.0, "start": 0.6},
     },
