@@ -11,6 +11,7 @@ from spf_core.components import (
     PresetConfig,
     ReferenceConfig,
     ResponseConfig,
+    ScoreConfig,
     SuiteConfig,
 )
 
@@ -61,6 +62,12 @@ def spf_register_metrics() -> list[type[MetricConfig]]:
 
 
 @hookspec
+def spf_register_scores() -> list[type[ScoreConfig]]:
+    """Return scores, shown beside the purity score. Called once, when plugins load."""
+    raise NotImplementedError
+
+
+@hookspec
 def spf_register_suites() -> list[type[SuiteConfig]]:
     """Return suites: worlds with data, prompts and judges. Called once, when plugins load."""
     raise NotImplementedError
@@ -80,6 +87,7 @@ REGISTRATION_HOOKS: dict[str, str] = {
     "response": "spf_register_response_enhancers",
     "loss": "spf_register_loss_terms",
     "metric": "spf_register_metrics",
+    "score": "spf_register_scores",
     "suite": "spf_register_suites",
     "preset": "spf_register_presets",
 }
