@@ -9,6 +9,24 @@ import typer
 from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, RunFolder
 
 SCORES = "Scores of the literature"
+Scores = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Score to show beside the purity score, or [cyan]all[/]. Repeatable.",
+        show_default="those without outside weights",
+        rich_help_panel=SCORES,
+    ),
+]
+ScoreOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SCORE.OPTION=VALUE",
+        help="An option of a score, as in [cyan]clip-i.path=models/clip[/]. Repeatable.",
+        rich_help_panel=SCORES,
+    ),
+]
 
 
 class Split(StrEnum):
@@ -34,24 +52,8 @@ def evaluate(
         typer.Option(metavar="NAME", help="Target to judge.", show_default="the one of the data"),
     ] = None,
     split: Annotated[Split, typer.Option(help="[bold]dev[/] while choosing settings.")] = Split.TEST,
-    score: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Score to show beside the purity score, or [cyan]all[/]. Repeatable.",
-            show_default="those without outside weights",
-            rich_help_panel=SCORES,
-        ),
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="SCORE.OPTION=VALUE",
-            help="An option of a score, as in [cyan]clip-i.path=models/clip[/]. Repeatable.",
-            rich_help_panel=SCORES,
-        ),
-    ] = None,
+    score: Scores = None,
+    assignments: ScoreOptions = None,
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:

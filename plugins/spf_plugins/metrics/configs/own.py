@@ -21,11 +21,8 @@ class SuiteFd(ScoreConfig):
         from spf_plugins.metrics.scores.preservation import FeatureDistance, judged_alike
 
         judge = judges.suite_patches if self.features == "patches" else judges.suite_identity
-        return FeatureDistance(
-            judged_alike(judge),
-            f"{self.features} features, {SUITE}",
-            {"model": SUITE, "features": self.features},
-        )
+        facts = {"model": SUITE, "features": self.features}
+        return FeatureDistance(judged_alike(judge), f"{self.features} as seen by {SUITE}", facts)
 
 
 class SuiteId(ScoreConfig):
