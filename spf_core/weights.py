@@ -12,6 +12,7 @@ from spf_core.components import ScoreConfig
 from spf_core.errors import Unavailable
 
 HOME = "SPF_METRICS_HOME"
+CONVERTED_FROM = "converted_from"  # in the metadata of files that this project converted
 SUFFIX = ".safetensors"
 _DOWNLOADED = ("*.safetensors", "*.json", "*.txt", "*.model")
 
@@ -48,7 +49,16 @@ class Weights:
     def provenance(self, **settings: Any) -> dict[str, Any]:
         """What is recorded: source, revision and the SHA-256 of every weights file, and `settings`."""
         hashes = {file.name: sha256(file) for file in self.files}
-        return {"model": self.source, "revision": self.revision, "sha256": hashes, **settings}
+        origin = {CONVERTED_FROM: found} if (found := self._origin()) else {}
+        return {"model": self.source, "revision": self.revision, "sha256": hashes, **origin, **settings}
+
+    def _origin(self) -> str | None:
+        """Upstream's file and hash, when this project converted it."""
+        from safetensors import safe_open
+
+        with safe_open(self.files[0], framework="numpy") as opened:
+            origin: str | None = (opened.metadata() or {}).get(CONVERTED_FROM)
+        return origin
 
 
 class WeightedScoreConfig(ScoreConfig):

@@ -59,8 +59,7 @@ def evaluate(
 ) -> None:
     """Measure effect and pollution on prompts that training never saw, with confidence intervals.
 
-    A score whose weights are absent is reported as not available; [bold]spf plugins show NAME[/] tells what
-    it reads.
+    A score without its weights is reported as not available; [bold]spf plugins show NAME[/] tells more.
     """
     from spf_cli.bars import progress_bars
     from spf_cli.loading import refuse_filled, run_config

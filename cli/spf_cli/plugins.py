@@ -65,11 +65,16 @@ def show_plugin(
 
 def _weights(config: "type[Component]") -> Iterator[tuple[str, str]]:
     """What a score reads that does not come with it."""
+    from inspect import getdoc
+
+    from spf_core.components import ScoreConfig
     from spf_core.weights import HOME, WeightedScoreConfig
 
     if issubclass(config, WeightedScoreConfig):
-        yield "weights", f"${HOME}/{config.weights}, or option `path`"
-        yield "usual model", config.hub or "not on the hub as safetensors; see `spf convert-weights --help`"
+        yield "weights", f"option `path`, or ${HOME}/{config.weights}"
+        yield "usual model", config.hub or "not on the hub as safetensors"
+        if config.convert is not ScoreConfig.convert:
+            yield "convert from", getdoc(config.convert) or ""
         yield "licence", config.licence
 
 

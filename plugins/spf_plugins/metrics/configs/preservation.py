@@ -1,5 +1,7 @@
 """Scores of how alike the tuned model's pictures are to the original's, by outside networks."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -30,6 +32,12 @@ class Lpips(WeightedScoreConfig):
         found = self.locate()
         facts = found.provenance(network=self.network, size=self.size)
         return LpipsScore(load_lpips(found.file, self.network), self.size, facts)
+
+    def convert(self, sources: Sequence[Path], out: Path, base: Path | None) -> None:
+        """Torchvision's alexnet or vgg16 file, then lpips's weights/v0.1/alex.pth or vgg.pth."""
+        from spf_plugins.metrics.convert.plain import convert_lpips
+
+        convert_lpips(sources, out, self.network)
 
 
 class ClipI(WeightedScoreConfig):
@@ -84,6 +92,12 @@ class Fid(WeightedScoreConfig):
         network = load_inception(found.file)
         facts = found.provenance(resize="PIL bicubic to 299")
         return FeatureDistance(judged_alike(network), "Inception features", facts)
+
+    def convert(self, sources: Sequence[Path], out: Path, base: Path | None) -> None:
+        """`pt_inception-2015-12-05-6726825d.pth`."""
+        from spf_plugins.metrics.convert.plain import convert_inception
+
+        convert_inception(sources, out)
 
 
 class FdClip(WeightedScoreConfig):
@@ -151,6 +165,12 @@ class FaceConfig(WeightedScoreConfig):
         detector = YuNet(self.detector, self.threshold) if self.alignment == "detect" else None
         facts = found.provenance(alignment=self.alignment, detector=self.detector, threshold=self.threshold)
         return FaceEmbedder(load_iresnet(found.file), detector), facts
+
+    def convert(self, sources: Sequence[Path], out: Path, base: Path | None) -> None:
+        """`backbone.pth` of ArcFace's PyTorch code."""
+        from spf_plugins.metrics.convert.plain import convert_arcface
+
+        convert_arcface(sources, out)
 
 
 class Id(FaceConfig):

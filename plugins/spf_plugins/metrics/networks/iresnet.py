@@ -61,12 +61,13 @@ class IResNet(nn.Module):
 def load_iresnet(file: Path) -> IResNet:
     """The network of the size that the tensors tell; RunError when it is none."""
     weights = read_weights(file)
-    module = filled(_built(weights, file), weights, file)
+    module = filled(built(weights, file), weights, file)
     assert isinstance(module, IResNet)
     return module
 
 
-def _built(weights: Mapping[str, Tensor], file: Path) -> IResNet:
+def built(weights: Mapping[str, Tensor], file: Path) -> IResNet:
+    """An empty network of the size that the tensors tell; RunError when they are of another."""
     try:
         widths = (
             len(weights["conv1.weight"]),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from spf_core.interfaces import Backbone, Quadruples, Suite
 from spf_core.types import Column
+from spf_plugins.metrics.networks.clip import Clip
 from spf_plugins.metrics.networks.judge import ImageJudge, TextJudge
 
 Scorer = Callable[[Sequence[Any], Sequence[str], Suite, Backbone], Tensor]
@@ -45,8 +46,11 @@ class ClipT:
 class Preference:
     """A model of people's preferences: its score of C, and how often it would prefer C to A."""
 
-    def __init__(self, score: Scorer, meaning: str, provenance: Mapping[str, Any]) -> None:
-        self.score, self.meaning, self.provenance = score, meaning, provenance
+    def __init__(
+        self, score: Scorer, meaning: str, provenance: Mapping[str, Any], *, scale: float = 1.0
+    ) -> None:
+        """`scale` times a score's difference is the log-odds of a preference."""
+        self.score, self.meaning, self.provenance, self.scale = score, meaning, provenance, scale
 
     def __call__(self, quads: Quadruples, suite: Suite, backbone: Backbone) -> dict[str, Column]:
         """Two numbers for each pair; both pictures are judged by the complete text."""
@@ -54,8 +58,20 @@ class Preference:
         of_c, of_a = (self.score(images, complete, suite, backbone) for images in (quads.c, quads.a))
         return {
             "": Column(self.meaning, "higher", of_c),
-            "preference": Column("probability that C is preferred to A", "higher", (of_c - of_a).sigmoid()),
+            "preference": Column(
+                "probability that C is preferred to A", "higher", (self.scale * (of_c - of_a)).sigmoid()
+            ),
         }
+
+
+def clip_scorer(clip: Clip, factor: float) -> Scorer:
+    """`factor` times the cosine of each picture with its text."""
+
+    def score(images: Sequence[Any], texts: Sequence[str], suite: Suite, backbone: Backbone) -> Tensor:
+        seen, read = clip.images(images, suite, backbone), clip.texts(texts, suite, backbone)
+        return factor * (seen * read).sum(dim=-1)
+
+    return score
 
 
 def texts_of(quads: Quadruples) -> tuple[list[str], list[str], list[str]]:
