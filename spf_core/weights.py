@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from spf_core.components import ScoreConfig
-from spf_core.errors import Unavailable
+from spf_core.errors import RunError, Unavailable
 
 HOME = "SPF_METRICS_HOME"
 CONVERTED_FROM = "converted_from"  # in the metadata of files that this project converted
@@ -54,10 +54,13 @@ class Weights:
 
     def _origin(self) -> str | None:
         """Upstream's file and hash, when this project converted it."""
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(self.files[0], framework="numpy") as opened:
-            origin: str | None = (opened.metadata() or {}).get(CONVERTED_FROM)
+        try:
+            with safe_open(self.files[0], framework="numpy") as opened:
+                origin: str | None = (opened.metadata() or {}).get(CONVERTED_FROM)
+        except (SafetensorError, OSError) as error:
+            raise RunError(f"'{self.files[0]}' is no safetensors file ({error}); fetch it again") from None
         return origin
 
 

@@ -70,7 +70,8 @@ def _meaning(score: Mapping[str, Any]) -> str:
     before = score["original"]["value"]
     parts = [f"{score['meaning']}, {score['better']} is better"]
     parts += [f"before training {_number(before)}"] if before is not None else []
-    parts += [f"{len(score['failed'])} pairs failed"] if score["failed"] else []
+    failed = len(score["failed"])
+    parts += [f"failed on {failed} of {failed + score['pairs']} pairs"] if failed else []
     return "; ".join([*parts, *([score["note"]] if score["note"] else [])])
 
 

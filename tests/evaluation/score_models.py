@@ -80,6 +80,40 @@ def parser_folder(folder: Path) -> Path:
     return folder
 
 
+def sam_folder(folder: Path) -> Path:
+    from transformers import SamConfig, SamModel
+
+    torch.manual_seed(10)
+    small = {"hidden_size": 16, "num_attention_heads": 2}
+    config = SamConfig(
+        vision_config=small
+        | {
+            "output_channels": 16,
+            "num_hidden_layers": 2,
+            "image_size": 64,
+            "patch_size": 16,
+            "mlp_dim": 32,
+            "num_pos_feats": 8,
+            "window_size": 2,
+            "global_attn_indexes": [1],
+        },
+        prompt_encoder_config={
+            "hidden_size": 16,
+            "image_size": 64,
+            "patch_size": 16,
+            "mask_input_channels": 4,
+        },
+        mask_decoder_config=small | {"mlp_dim": 32, "num_hidden_layers": 1, "iou_head_hidden_dim": 16},
+    )
+    model = SamModel(config)
+    for parameter in model.parameters():  # away from zero, so that pictures matter
+        parameter.data += 0.5 * torch.randn(parameter.shape)
+    save(model, folder)
+    padded = {"do_pad": True, "pad_size": {"height": 64, "width": 64}, "size": {"longest_edge": 64}}
+    processor(folder, "SamImageProcessor", 64, **padded)
+    return folder
+
+
 def lpips_file(file: Path, network: str = "alex") -> Path:
     """Heads are positive, as the published ones."""
     from spf_plugins.metrics.networks.lpips import Lpips
@@ -116,6 +150,7 @@ def metrics_home(home: Path, pipeline: Path) -> Path:
     clip_folder(home / "clip", pipeline)
     dino_folder(home / "dinov2")
     parser_folder(home / "face-parsing")
+    sam_folder(home / "sam")
     lpips_file(home / "lpips-alex.safetensors")
     inception_file(home / "inception" / "model.safetensors")
     arcface_file(home / "arcface.safetensors")

@@ -6,7 +6,9 @@ import torch
 
 from spf_core.evaluation.statistics import jackknife
 from spf_plugins.metrics.networks.faces import TEMPLATE_52, Face, similarity_transform, yunet_face
+from spf_plugins.metrics.networks.sam import distinct, stability
 from spf_plugins.metrics.scores.features import frechet_distance, paired_kid, squared_displacement
+from spf_plugins.metrics.scores.masks import matched_iou
 
 
 def drawn(n, d, seed, scale=1.0, shift=0.0):
@@ -101,6 +103,33 @@ def test_the_jackknife_leaves_out_prompts_with_all_their_seeds():
 def test_without_a_second_prompt_there_is_no_interval():
     assert jackknife(lambda places: 1.0, np.zeros(4, np.int64)).ci == (None, None)
     assert jackknife(lambda places: float("nan"), np.arange(4)).value is None
+
+
+def boxes(*places):
+    masks = torch.zeros(len(places), 8, 8, dtype=torch.bool)
+    for number, place in enumerate(places):
+        masks[(number, *place)] = True
+    return masks
+
+
+def test_masks_are_matched_one_to_one_and_weighted_by_area():
+    left, right, corner = np.s_[:, :4], np.s_[:, 4:], np.s_[:2, :2]
+    assert matched_iou(boxes(left, right), boxes(right, left)) == 1
+    assert matched_iou(boxes(left, right), boxes(left)) == pytest.approx(0.5)
+    assert matched_iou(boxes(left, corner), boxes(left, left)) == pytest.approx((32 + 4 * 4 / 32) / 36)
+    assert matched_iou(boxes(left), boxes()) == 0
+
+
+def test_near_copies_of_a_better_mask_are_dropped():
+    whole, most, corner = np.s_[:, :], np.s_[:, :7], np.s_[:2, :2]
+    kept = distinct(boxes(most, whole, corner), torch.tensor([0.9, 0.95, 0.8]))
+    assert torch.equal(kept, boxes(whole, corner))
+
+
+def test_a_mask_with_a_steep_border_is_stable():
+    logits = torch.full((2, 4, 4), -9.0)
+    logits[:, :2], logits[1, 2] = 9.0, 0.0
+    assert stability(logits).tolist() == pytest.approx([1.0, 2 / 3])
 
 
 def test_a_face_turned_scaled_and_shifted_is_brought_back_to_the_template():

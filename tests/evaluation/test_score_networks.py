@@ -17,10 +17,14 @@ from spf_core.evaluation.chosen import choose_scores
 from spf_core.plugins import load_plugins
 from spf_core.weights import WeightedScoreConfig, sha256
 
-ALIKE = {"clip-i": 1.0, "dino": 1.0, "id": 1.0, "seg-cons": 100.0, "lpips": 0.0}
+ALIKE = {"clip-i": 1.0, "dino": 1.0, "id": 1.0, "seg-cons": 100.0, "seg-cons-sam": 100.0, "lpips": 0.0}
 DISTANCES = ("fid", "fd-clip", "fd-dino", "fd-id")
 WEIGHTED = (*ALIKE, *DISTANCES, "clip-t")
-WHOLE = {"id": {"alignment": "none"}, "fd-id": {"alignment": "none"}}
+WHOLE = {
+    "id": {"alignment": "none"},
+    "fd-id": {"alignment": "none"},
+    "seg-cons-sam": {"points": 4, "sure": 0.0, "stable": 0.0},  # a random network is sure of nothing
+}
 PLUGINS = load_plugins()
 
 
@@ -136,6 +140,16 @@ def test_lips_and_left_and_right_are_one_class_and_allowed_ones_do_not_count(hom
     assert parser.numbers(("hat", "l_eye")) == {5, 2}
     with pytest.raises(Unavailable, match=r"no class 'beard'.*hair, hat"):
         built("seg-cons", allowed=("beard",))
+
+
+def test_a_picture_without_a_mask_is_told(quads, loaded_backbone, home):
+    from spf_plugins.metrics.networks.sam import MaskFinder
+    from spf_plugins.metrics.scores.masks import MaskConsistency
+
+    never_sure = MaskFinder(home / "sam", points=4, sure=1e9, stable=0.0)
+    columns = MaskConsistency(never_sure, {})(quads, Squares(), loaded_backbone)
+    assert columns[""].failed == dict.fromkeys(range(6), "no mask in the original picture")
+    assert columns[""].values_N.isnan().all()
 
 
 def test_an_identity_that_the_target_alters_is_not_compared(quads, loaded_backbone):

@@ -220,4 +220,28 @@ class SegCons(WeightedScoreConfig):
         return SegmentationConsistency(parser.parts, lambda suite, target: numbers, "a face parser", facts)
 
 
-SCORES: list[type[ScoreConfig]] = [Fid, FdClip, FdDino, FdId, Lpips, Id, ClipI, Dino, SegCons]
+class SegConsSam(WeightedScoreConfig):
+    """Seg-Cons by Segment Anything: masks of the original found again in the tuned picture, by area."""
+
+    name = "seg-cons-sam"
+    weights = "sam"
+    hub = "facebook/sam-vit-base"
+    licence = "Apache-2.0"
+    points: int = Field(16, ge=2, description="points on a side of the grid that asks for masks")
+    sure: float = Field(0.88, ge=0, le=1, description="least quality that the model itself expects of a mask")
+    stable: float = Field(
+        0.95, ge=0, le=1, description="least IoU of a mask cut 1 above and 1 below its logit"
+    )
+
+    def build(self) -> Any:
+        """Return the score."""
+        from spf_plugins.metrics.networks.sam import MaskFinder
+        from spf_plugins.metrics.scores.masks import MaskConsistency
+
+        found = self.locate()
+        finder = MaskFinder(found.folder, self.points, self.sure, self.stable)
+        facts = found.provenance(points=self.points, sure=self.sure, stable=self.stable)
+        return MaskConsistency(finder, facts)
+
+
+SCORES: list[type[ScoreConfig]] = [Fid, FdClip, FdDino, FdId, Lpips, Id, ClipI, Dino, SegCons, SegConsSam]

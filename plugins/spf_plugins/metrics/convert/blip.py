@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from spf_core.errors import RunError
 from spf_plugins.metrics.convert.files import matched, need_base, need_sources, read_upstream, write_folder
 
 HEAD_WIDTH = 64  # of an attention head, in both towers of every BLIP
@@ -30,7 +31,10 @@ def convert_image_reward(sources: Sequence[Path], out: Path, base: Path | None) 
     need_sources(sources, "ImageReward.pt")
     folder = need_base(base, "bert-base-uncased")
     tensors = transformers_names(read_upstream(sources[0]))
-    config = blip_config(tensors)
+    try:
+        config = blip_config(tensors)
+    except (KeyError, ValueError) as error:
+        raise RunError(f"'{sources[0]}' is no ImageReward: it lacks the tensor {error}") from None
     wanted = ImageReward(config_of(config), _head_widths(tensors)).state_dict()
     kept = matched(tensors, wanted, f"'{sources[0]}'")
     write_folder(out, kept, sources, base=folder, configs={"config.json": json.dumps(config, indent=2)})

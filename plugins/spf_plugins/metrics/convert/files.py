@@ -35,9 +35,8 @@ def read_upstream(file: Path) -> dict[str, Tensor]:
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise RunError(
-            f"'{file}' holds more than tensors ({type(error).__name__}: {reason}). A file with a whole module "
-            "in it runs code when it is opened: open it in a container that may be lost, save its state_dict() "
-            "and convert that"
+            f"'{file}' holds more than tensors ({type(error).__name__}: {reason}). A whole module runs code "
+            "when it is opened: do that in a container that may be lost, save its state_dict(), convert that"
         ) from None
     tensors = _tensors(content)
     if not tensors:
