@@ -116,12 +116,13 @@ class Column:
     """What a score says of N pairs: a number for each, a statistic of the whole set, or both.
 
     What is published is `statistic` of the places of the usable pairs or, without one, the mean of
-    `values_N`, which is NaN where a pair has none; `failed` says why it has none.
+    `values_N` (with `root` its square root). A value is NaN where a pair has none; `failed` says why.
     """
 
     meaning: str
     better: Literal["higher", "lower"]
     values_N: Tensor | None = None
+    root: bool = False
     statistic: Callable[[Tensor], float] | None = None
     failed: Mapping[int, str] = field(default_factory=dict)
     note: str = ""  # what a reader of the number must know about these pairs

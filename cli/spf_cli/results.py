@@ -21,6 +21,7 @@ MEASURES = {
     "delta_spi": "pollution added by training",
     "rec": "likeness under the base text alone, 0 to 100",
 }
+ARROWS = {"higher": "↑", "lower": "↓"}
 GROUPS = {
     "parts": "part of spi",
     "bias_rise": "percentage points that this unmentioned bias rose",
@@ -68,7 +69,7 @@ def _score(value: Mapping[str, Any] | None) -> str:
 
 def _meaning(score: Mapping[str, Any]) -> str:
     before = score["original"]["value"]
-    parts = [f"{score['meaning']}, {score['better']} is better"]
+    parts = [f"{score['meaning']} {ARROWS[score['better']]}"]
     parts += [f"before training {_number(before)}"] if before is not None else []
     failed = len(score["failed"])
     parts += [f"failed on {failed} of {failed + score['pairs']} pairs"] if failed else []

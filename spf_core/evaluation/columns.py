@@ -96,7 +96,8 @@ def _summary(asked: Mapping[str, Column], draws: Bootstrap, quads: Quadruples) -
 def _estimate(column: Column, draws: Bootstrap, quads: Quadruples) -> Estimate:
     statistic = column.statistic
     if statistic is None:
-        return estimate(draws.mean(_array(column)))
+        means_R = draws.mean(_array(column))
+        return estimate(np.sqrt(means_R) if column.root else means_R)
     usable_M = _usable(column, len(quads.a))
     return jackknife(lambda chosen: statistic(torch.from_numpy(usable_M[chosen])), usable_M // quads.seeds)
 

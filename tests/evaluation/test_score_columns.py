@@ -81,6 +81,14 @@ def test_a_set_statistic_is_over_all_pairs_with_a_jackknife_interval():
     assert found.values == {}
 
 
+def test_a_root_is_taken_of_the_mean_in_every_replicate():
+    call = lambda quads: {"": Column("rms", "lower", numbers(quads).square(), root=True)}  # noqa: E731
+    found = compute(call).columns["probe"].estimates["tuned"]
+    squares = numbers(QUADS).double().numpy() ** 2
+    assert found.value == pytest.approx(squares.mean() ** 0.5)
+    assert found.ci == pytest.approx(np.sqrt(estimate(DRAWS.mean(squares)).ci))
+
+
 def test_a_pair_that_makes_a_score_fail_is_named_and_the_others_count():
     broken = {id(QUADS.c[3]): "no hat", id(QUADS.c[8]): "no face"}
 

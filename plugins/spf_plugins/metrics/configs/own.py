@@ -6,7 +6,7 @@ from pydantic import Field
 
 from spf_core.components import ScoreConfig
 
-SUITE, CLIP = "the suite's judge", "the backbone's own CLIP, which training may use"
+SUITE, CLIP = "the suite's judge", "the backbone's own CLIP"
 
 
 class SuiteFd(ScoreConfig):
@@ -22,7 +22,7 @@ class SuiteFd(ScoreConfig):
 
         judge = judges.suite_patches if self.features == "patches" else judges.suite_identity
         facts = {"model": SUITE, "features": self.features}
-        return FeatureDistance(judged_alike(judge), f"{self.features} as seen by {SUITE}", facts)
+        return FeatureDistance(judged_alike(judge), f"{self.features} by {SUITE}", facts)
 
 
 class SuiteId(ScoreConfig):
@@ -35,7 +35,7 @@ class SuiteId(ScoreConfig):
         from spf_plugins.metrics.scores.judges import suite_identity
         from spf_plugins.metrics.scores.preservation import Cosine, judged_alike
 
-        meaning = f"cosine of identities, {SUITE}"
+        meaning = f"cosine of identities by {SUITE}"
         return Cosine(judged_alike(suite_identity), meaning, {"model": SUITE}, identity=True)
 
 
@@ -62,7 +62,7 @@ class BackboneClipI(ScoreConfig):
         from spf_plugins.metrics.scores.judges import backbone_images
         from spf_plugins.metrics.scores.preservation import Cosine, judged_alike
 
-        return Cosine(judged_alike(backbone_images), f"cosine of pictures, {CLIP}", {"model": CLIP})
+        return Cosine(judged_alike(backbone_images), f"cosine of pictures by {CLIP}", {"model": CLIP})
 
 
 class BackboneClipT(ScoreConfig):

@@ -73,7 +73,6 @@ class FeatureDistance:
         """Statistics of the set; the displacement also has a value for each pair."""
         first, second, failed = self.pairs(quads, suite, backbone)
         note = f"{len(first)} pairs: compare at equal number only" if len(first) < SMALL_SET else ""
-        moved_N = squared_displacement(first, second)
         return {
             "": Column(
                 f"Frechet distance of {self.what}",
@@ -91,8 +90,8 @@ class FeatureDistance:
             "displacement": Column(
                 f"root mean square distance of a pair's {self.what}",
                 "lower",
-                moved_N.sqrt(),
-                statistic=lambda places: float(moved_N[places].mean().sqrt()),
+                squared_displacement(first, second),
+                root=True,
                 failed=failed,
             ),
         }
@@ -118,9 +117,9 @@ class SegmentationConsistency:
         everywhere = part_agreement(first, second, torch.ones_like(outside), frozenset())
         inside_left_out = part_agreement(first, second, outside, self.allowed(suite, quads.target))
         return {
-            "": Column(f"mean IoU of parts, %, {self.by}", "higher", 100 * everywhere),
+            "": Column(f"mean IoU of parts, %, by {self.by}", "higher", 100 * everywhere),
             "out": Column(
-                f"the same outside the target's region, {self.by}", "higher", 100 * inside_left_out
+                f"the same outside the target's region, by {self.by}", "higher", 100 * inside_left_out
             ),
         }
 

@@ -37,9 +37,9 @@ class ClipT:
         note = self.truncated(complete, backbone)
         whole, phrase = (c * full).sum(dim=-1), (c * asked).sum(dim=-1)
         return {
-            "": Column(f"cosine with the complete text, {self.by}", "higher", whole, note=note),
-            "target": Column(f"cosine with the target text, {self.by}", "higher", phrase),
-            "direction": Column(f"cosine of the changes of picture and text, {self.by}", "higher", along),
+            "": Column(f"cosine with the complete text by {self.by}", "higher", whole, note=note),
+            "target": Column(f"cosine with the target text by {self.by}", "higher", phrase),
+            "direction": Column(f"cosine of the changes of picture and text by {self.by}", "higher", along),
         }
 
 
