@@ -1,5 +1,7 @@
 """Base classes of component configs, one per kind. Torch-free: `build()` imports the heavy module."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import (
@@ -10,6 +12,8 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+
+from spf_core.errors import ConfigError
 
 # reference: theta_0's prediction under the base text; attention, queries: captured from both paths;
 # map: the control map; clean_image: E_I(x_0) of the images; counterfactuals: those of the batch;
@@ -124,6 +128,21 @@ class MetricConfig(Component):
     kind = "metric"
 
 
+class ScoreConfig(Component):
+    """A number shown beside the purity score; builds an `interfaces.Score`, or raises Unavailable."""
+
+    kind = "score"
+    weights: ClassVar[str | None] = None  # what outside weights are called; None when none are needed
+
+    def missing(self) -> str | None:
+        """Why the score cannot be had on this machine, as far as a look at the disk tells."""
+        return None
+
+    def convert(self, sources: Sequence[Path], out: Path, base: Path | None) -> None:
+        """Turn upstream's files into the safetensors that `build()` reads; `base` gives what they lack."""
+        raise ConfigError(f"score '{self.name}' has no converter: it reads upstream's files as they are")
+
+
 class SuiteConfig(Component):
     """A world to train and evaluate in: data sets, prompts, judges; builds an `interfaces.Suite`."""
 
@@ -149,6 +168,7 @@ KINDS: dict[str, type[Component]] = {
         RewardConfig,
         PromptEditorConfig,
         MetricConfig,
+        ScoreConfig,
         SuiteConfig,
         PresetConfig,
     )

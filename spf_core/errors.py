@@ -24,6 +24,10 @@ class RunError(SpfError):
     """A run folder, checkpoint or weights file cannot be used."""
 
 
+class Unavailable(SpfError):  # noqa: N818 - a state of affairs that is reported, not a fault
+    """A score cannot be had here: its weights are absent, or it says nothing about the target."""
+
+
 class InterruptedRunError(RunError):
     """Ctrl-C while a run trained; its state is saved."""
 

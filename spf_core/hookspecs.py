@@ -13,6 +13,7 @@ from spf_core.components import (
     ReferenceConfig,
     ResponseConfig,
     RewardConfig,
+    ScoreConfig,
     SuiteConfig,
 )
 
@@ -75,6 +76,12 @@ def spf_register_metrics() -> list[type[MetricConfig]]:
 
 
 @hookspec
+def spf_register_scores() -> list[type[ScoreConfig]]:
+    """Return scores, shown beside the purity score. Called once, when plugins load."""
+    raise NotImplementedError
+
+
+@hookspec
 def spf_register_suites() -> list[type[SuiteConfig]]:
     """Return suites: worlds with data, prompts and judges. Called once, when plugins load."""
     raise NotImplementedError
@@ -96,6 +103,7 @@ REGISTRATION_HOOKS: dict[str, str] = {
     "reward": "spf_register_rewards",
     "prompt-editor": "spf_register_prompt_editors",
     "metric": "spf_register_metrics",
+    "score": "spf_register_scores",
     "suite": "spf_register_suites",
     "preset": "spf_register_presets",
 }

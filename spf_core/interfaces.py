@@ -11,7 +11,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from spf_core.prompts import Prompt
-from spf_core.types import NOTHING, Batch, Capture, Conditioning, Noised, PathOutput
+from spf_core.types import NOTHING, Batch, Capture, Column, Conditioning, Noised, PathOutput
 
 TextName = Literal["complete", "base", "target", "empty"]
 
@@ -317,4 +317,18 @@ class Metric(Protocol):
         """Return N distances, NaN where a pair has none.
 
         With `region` None nothing at all may change: whole images, all parts, every attribute are compared.
+        """
+
+
+class Score(Protocol):
+    """A number of the literature that is shown beside the purity score and does not enter it."""
+
+    provenance: Mapping[str, Any]  # what judges: model, revision, hashes of its weights, settings
+
+    def __call__(self, quads: Quadruples, suite: Suite, backbone: Backbone) -> Mapping[str, Column]:
+        """Compare A with C, or C with its text; the key "" is the score itself, others are its variants.
+
+        Every pair has a prompt of its own (`quads.seeds` is 1). Asked again with B in the place of C, lists
+        being the same objects. Raises Unavailable where the score says nothing at all; any other error is
+        traced to the pairs that cause it, and the rest is scored without them.
         """

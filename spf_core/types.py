@@ -4,7 +4,9 @@ Shape legend: B batch, C latent channels, H W latent height and width, L text to
 P base phrases (padded), Q = HW positions of one cross-attention layer.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -116,3 +118,20 @@ def choose(mask_B: Tensor, yes: Conditioning, no: Conditioning) -> Conditioning:
         )
 
     return Conditioning(**{name: pick(name) for name in vars(yes)})
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a score says of N pairs: a number for each, a statistic of the whole set, or both.
+
+    What is published is `statistic` of the places of the usable pairs or, without one, the mean of
+    `values_N` (with `root` its square root). A value is NaN where a pair has none; `failed` says why.
+    """
+
+    meaning: str
+    better: Literal["higher", "lower"]
+    values_N: Tensor | None = None
+    root: bool = False
+    statistic: Callable[[Tensor], float] | None = None
+    failed: Mapping[int, str] = field(default_factory=dict)
+    note: str = ""  # what a reader of the number must know about these pairs

@@ -50,6 +50,7 @@ def test_a_function_has_at_most_60_lines(file: Path) -> None:
 @pytest.mark.parametrize("file", PACKAGES, ids=relative)
 def test_nothing_that_is_read_can_run_code(file: Path) -> None:
     text = file.read_text(encoding="utf-8").replace("allow_pickle=False", "")
+    text = re.sub(r"torch\.load\([^()]*, weights_only=True\)", "", text)
     assert not re.search(r"torch\.load\(|pickle|yaml\.(unsafe_|full_)?load\(", text)
 
 

@@ -5,10 +5,12 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import typer
+from PIL import Image
 
 from spf_cli.main import app
 from spf_core.benchmark.plan import build_suite
@@ -97,6 +99,21 @@ def test_a_kind_its_hook_and_its_built_in_components_are_in_the_reference(kind: 
         if re.match(rf"\| {kind} \| `[a-z0-9-]+`(, `[a-z0-9-]+`)* \|$", line)
     ]
     assert sorted(re.findall(r"`([^`]+)`", row)) == sorted(load_plugins().of_kind(kind))
+
+
+def test_every_score_is_described() -> None:
+    page = (ROOT / "docs" / "reference" / "scores.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    described = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert sorted(described) == sorted(load_plugins().of_kind("score"))
+
+
+def test_the_score_of_the_docs_loads_and_measures(tmp_path: Path) -> None:
+    (block,) = [block for page, block in blocks("python") if page == "docs/reference/scores.md"]
+    (tmp_path / "mine.py").write_text(block, encoding="utf-8")
+    config = load_plugins([tmp_path / "mine.py"]).get("brightness", "score")()
+    white = SimpleNamespace(c=[Image.new("RGB", (4, 4), "white")])
+    assert config.build()(white, None, None)[""].values_N.tolist() == [255.0]
 
 
 def test_every_hook_says_when_it_is_called() -> None:

@@ -6,7 +6,27 @@ from typing import Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, RunFolder
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, RunFolder
+
+SCORES = "Scores of the literature"
+Scores = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Score to show beside the purity score, or [cyan]all[/]. Repeatable.",
+        show_default="those without outside weights",
+        rich_help_panel=SCORES,
+    ),
+]
+ScoreOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SCORE.OPTION=VALUE",
+        help="An option of a score, as in [cyan]clip-i.path=models/clip[/]. Repeatable.",
+        rich_help_panel=SCORES,
+    ),
+]
 
 
 class Split(StrEnum):
@@ -32,18 +52,26 @@ def evaluate(
         typer.Option(metavar="NAME", help="Target to judge.", show_default="the one of the data"),
     ] = None,
     split: Annotated[Split, typer.Option(help="[bold]dev[/] while choosing settings.")] = Split.TEST,
+    score: Scores = None,
+    assignments: ScoreOptions = None,
+    plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:
-    """Measure effect and pollution on prompts that training never saw, with confidence intervals."""
+    """Measure effect and pollution on prompts that training never saw, with confidence intervals.
+
+    A score without its weights is reported as not available; [bold]spf plugins show NAME[/] tells more.
+    """
     from spf_cli.bars import progress_bars
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show
     from spf_cli.results import read_results, results_table
+    from spf_core.evaluation.chosen import choose_scores
     from spf_core.evaluation.run import evaluate as measure
     from spf_core.runs import open_run
 
     refuse_filled(out, "choose another --out")
-    _, plugins = run_config(run)
+    _, plugins = run_config(run, plugin or ())
+    scores = choose_scores(plugins, score or (), assignments or ())
     opened = open_run(run, plugins, device=device)
     with progress_bars() as progress:
         measure(
@@ -54,6 +82,7 @@ def evaluate(
             prompts=prompts,
             seeds=seeds,
             split=split.value,
+            scores=scores,
             out=out,
             progress=progress,
         )

@@ -47,14 +47,14 @@ def load_config(
     return config, plugins
 
 
-def run_config(run: Path) -> tuple[RunConfig, Plugins]:
-    """The saved configuration of a run folder, with the plugins it names; RunError when there is none."""
+def run_config(run: Path, files: Iterable[Path] = ()) -> tuple[RunConfig, Plugins]:
+    """The saved configuration of a run folder, with its plugins and `files`; RunError when there is none."""
     file = run / "config.yaml"
     if not file.is_file():
         raise RunError(
             f"'{run}' is not a run folder: it has no config.yaml; `spf train --out {run}` makes one"
         )
-    plugins = load(plugin_files(file))
+    plugins = load([*plugin_files(file), *files])
     return read_run_config(file, plugins), plugins
 
 

@@ -10,6 +10,8 @@ from spf_cli.options import PluginFiles, show_help
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+    from spf_core.components import Component
+
 app = typer.Typer(help="List components and show their options.")
 app.callback(invoke_without_command=True)(show_help)
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -51,7 +53,7 @@ def show_plugin(
         ("summary", entry.summary),
         ("provider", f"{entry.provider} {entry.version}"),
     ]
-    show(table(name, ("", ""), rows), "")
+    show(table(name, ("", ""), [*rows, *_weights(config)]), "")
     if issubclass(config, PresetConfig):
         typer.echo(yaml.safe_dump(config.settings, sort_keys=False).rstrip())
     elif config.model_fields:
@@ -59,6 +61,21 @@ def show_plugin(
         show(table("", ("option", "type", "default", "range", "description"), options))
     else:
         typer.echo("no options")
+
+
+def _weights(config: "type[Component]") -> Iterator[tuple[str, str]]:
+    """What a score reads that does not come with it."""
+    from inspect import getdoc
+
+    from spf_core.components import ScoreConfig
+    from spf_core.weights import HOME, WeightedScoreConfig
+
+    if issubclass(config, WeightedScoreConfig):
+        yield "weights", f"option `path`, or ${HOME}/{config.weights}"
+        yield "usual model", config.hub or "not on the hub as safetensors"
+        if config.convert is not ScoreConfig.convert:
+            yield "convert from", getdoc(config.convert) or ""
+        yield "licence", config.licence
 
 
 def _option(name: str, info: "FieldInfo") -> tuple[str, str, str, str, str]:

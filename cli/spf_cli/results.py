@@ -1,7 +1,7 @@
 """Tables of evaluation results, read from the `results.json` that an evaluation wrote."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ MEASURES = {
     "delta_spi": "pollution added by training",
     "rec": "likeness under the base text alone, 0 to 100",
 }
+ARROWS = {"higher": "↑", "lower": "↓"}
 GROUPS = {
     "parts": "part of spi",
     "bias_rise": "percentage points that this unmentioned bias rose",
@@ -48,7 +49,31 @@ def result_rows(results: Mapping[str, Results]) -> list[tuple[str, ...]]:
     for group, meaning in GROUPS.items():
         for name in dict.fromkeys(name for run in runs for name in run.get(group, {})):
             rows.append((f"  {name}", *(interval(run.get(group, {}).get(name)) for run in runs), meaning))
+    return [*rows, *_score_rows([run.get("scores", {}) for run in runs])]
+
+
+def _score_rows(scores: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A row for each score: values of the tuned model, what it is, and what the original reaches."""
+    rows = []
+    for name in dict.fromkeys(name for run in scores for name in run):
+        found = [run.get(name) for run in scores]
+        meaning = next((_meaning(each) for each in found if each and "meaning" in each), "score")
+        rows.append((f"  {name}", *(_score(each) for each in found), meaning))
     return rows
+
+
+def _score(value: Mapping[str, Any] | None) -> str:
+    reason = (value or {}).get("not_available")
+    return interval(value) if reason is None else f"not available: {reason}"
+
+
+def _meaning(score: Mapping[str, Any]) -> str:
+    before = score["original"]["value"]
+    parts = [f"{score['meaning']} {ARROWS[score['better']]}"]
+    parts += [f"before training {_number(before)}"] if before is not None else []
+    failed = len(score["failed"])
+    parts += [f"failed on {failed} of {failed + score['pairs']} pairs"] if failed else []
+    return "; ".join([*parts, *([score["note"]] if score["note"] else [])])
 
 
 def results_table(results: Mapping[str, Results]) -> Table:
@@ -68,4 +93,6 @@ def markdown_table(results: Mapping[str, Results]) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if abs(value) >= 0.01 or abs(value) < 1e-6 else f"{value:.1g}"

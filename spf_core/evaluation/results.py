@@ -13,6 +13,7 @@ import numpy as np
 
 from spf_core import __version__
 from spf_core.checkpoint import atomic_write_text
+from spf_core.evaluation.columns import Scored, ScoreTable
 from spf_core.evaluation.leakage import Leak, Rise, flips
 from spf_core.evaluation.measure import Measurements
 from spf_core.evaluation.scores import pair_pollution
@@ -31,7 +32,7 @@ class Results:
     `headline` holds at least sps, effect, spi, delta_spi, rec, hit_rate, hit_rate_original and base_leak;
     `parts` the calibrated pollution p_k of A to C; `flips` the shares of captioned attributes that change
     from A to C (`tuned`) and from A to A' (`reseed`); `calibration` what turns the rows of pairs.jsonl into
-    scores; `provenance` hashes, seeds, options and versions.
+    scores; `scores` those of the literature beside them; `provenance` hashes, seeds, options and versions.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Results:
     bias_rise: Mapping[str, Rise]
     caption_accuracy: Mapping[str, Estimate]
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    scores: ScoreTable = field(default_factory=ScoreTable)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -66,6 +68,8 @@ class Results:
             "caption_accuracy": _plain(self.caption_accuracy),
             "leakage": {name: _plain(row) for name, row in self.leakage.items()},
             "calibration": dict(self.calibration),
+            "scores": _plain(self.scores.columns),
+            "score_models": {name: dict(model) for name, model in self.scores.models.items()},
             **self.provenance,
         }
 
@@ -76,7 +80,7 @@ def environment(device: str) -> dict[str, str]:
     return {"spf": __version__, "python": platform.python_version(), **libraries, "device": device}
 
 
-def pair_rows(quads: Quadruples, found: Measurements) -> Iterator[dict[str, Any]]:
+def pair_rows(quads: Quadruples, found: Measurements, scores: ScoreTable) -> Iterator[dict[str, Any]]:
     """One row per pair with every per-pair number, so that tables are recomputable without images."""
     pollution, tuned, reseed = pair_pollution(found), flips(found, "c"), flips(found, "a2")
     for i in range(len(quads.a)):
@@ -95,6 +99,7 @@ def pair_rows(quads: Quadruples, found: Measurements) -> Iterator[dict[str, Any]
             "flips": {"tuned": _number(tuned[i]), "reseed": _number(reseed[i])},
             "distances": {name: _distances(found, name, i) for name in ("tuned", "prompted", "base")},
             "labels": {role: _labels(found, role, i) for role in ("a", "c", "a2")},
+            "scores": {name: _scores(column, i) for name, column in scores.columns.items() if column.values},
         }
 
 
@@ -121,6 +126,10 @@ def _distances(found: Measurements, name: str, i: int) -> dict[str, dict[str, fl
 def _labels(found: Measurements, role: str, i: int) -> dict[str, str]:
     read = found.probabilities[role]
     return {name: values[int(np.argmax(read[name][i]))] for name, values in found.attributes.items()}
+
+
+def _scores(column: Scored, i: int) -> dict[str, float | None]:
+    return {role: _number(values[i]) for role, values in column.values.items()}
 
 
 def _number(value: float) -> float | None:

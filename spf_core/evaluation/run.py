@@ -1,13 +1,18 @@
 """`spf evaluate`: sample quadruples of a run, judge them, and write scores, rows and figures."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spf_core.components import ScoreConfig
 from spf_core.errors import ConfigError, RunError
+from spf_core.evaluation.chosen import choose_scores, warn_of_missing
+from spf_core.evaluation.columns import ScoreTable, compute_scores
 from spf_core.evaluation.figures import keep_images, write_figures
 from spf_core.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
 from spf_core.evaluation.measure import Measurements, measure
+from spf_core.evaluation.memory import RememberingSuite
 from spf_core.evaluation.quadruples import generate
 from spf_core.evaluation.results import Results, environment, pair_rows, write_results
 from spf_core.evaluation.scores import score
@@ -31,6 +36,7 @@ def evaluate(
     split: str = "test",
     seed: int = 0,
     sample: SampleSection | None = None,
+    scores: Mapping[str, ScoreConfig] | None = None,
     out: Path,
     keep: int = 0,
     progress: Progress = silent,
@@ -38,12 +44,15 @@ def evaluate(
     """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl and figures.
 
     `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
-    options. Of the first `keep` prompts, A and C are kept as pictures in images/. Raises ConfigError for an
-    unknown target or a count below 1, RunError when `out` is not empty.
+    options, `scores` to those that need no outside weights. Of the first `keep` prompts, A and C are kept as
+    pictures in images/. Raises ConfigError for an unknown target or a count below 1, RunError when `out` is
+    not empty.
     """
     _check(prompts, seeds, out)
     subject = find_subject(run.config.data, plugins, suite=suite, target=target)
     metrics = build_metrics(plugins)
+    shown = choose_scores(plugins) if scores is None else scores
+    warn_of_missing(shown)
     options = sample or run.config.sample
     texts = unseen_prompts(subject, prompts, seed=seed, split=split)
     quads = generate(
@@ -58,13 +67,15 @@ def evaluate(
         progress=progress,
     )
     progress("judging", 0, 1)
-    found = measure(subject.suite, metrics, quads)
+    judge = RememberingSuite(subject.suite)
+    found = measure(judge, metrics, quads)
+    columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(len(texts)), progress)
     provenance = _provenance(run, subject, sorted(metrics), options, seed)
-    results = summarise(subject, quads, found, split=split, provenance=provenance)
+    results = summarise(subject, quads, found, columns, split=split, provenance=provenance)
     out.mkdir(parents=True, exist_ok=True)
     write_figures(out, results, quads, found, subject.suite)
     keep_images(out, quads, keep)
-    write_results(out, results, pair_rows(quads, found))
+    write_results(out, results, pair_rows(quads, found, columns))
     progress("judging", 1, 1)
     return results
 
@@ -78,7 +89,13 @@ def unseen_prompts(subject: Subject, count: int, *, seed: int, split: str) -> li
 
 
 def summarise(
-    subject: Subject, quads: Quadruples, found: Measurements, *, split: str, provenance: dict[str, Any]
+    subject: Subject,
+    quads: Quadruples,
+    found: Measurements,
+    columns: ScoreTable,
+    *,
+    split: str,
+    provenance: dict[str, Any],
 ) -> Results:
     """All scores of measured quadruples; one set of bootstrap draws serves them all."""
     draws = Bootstrap(found.prompts)
@@ -101,6 +118,7 @@ def summarise(
         bias_rise=bias_rises(found, subject.bias, draws),
         caption_accuracy={name: estimate(draws.mean(values)) for name, values in followed.items()},
         calibration={"tau_ref": found.tau_ref, "floor": dict(found.floor), "parts": dict(found.parts)},
+        scores=columns,
         provenance=provenance,
     )
 

@@ -2,23 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from safetensors import SafetensorError
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
-from transformers.utils import logging as transformers_logging
 
 from spf_core.errors import RunError
+from spf_core.pretrained import DAMAGE, damaged, load, load_network, quiet
 
 COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 _HASHED = ("*.safetensors", "tokenizer.json", "vocab.json", "merges.txt", "scheduler_config.json")
-_DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -38,15 +33,15 @@ class Parts:
 def load_parts(folder: Path, clip_folder: Path) -> Parts:
     """Load every part; RunError names the first that is missing or damaged."""
     _check_folder(folder, clip_folder)
-    with _quiet():
+    with quiet():
         mean, std = _image_statistics(clip_folder)
         return Parts(
-            unet=_network(UNet2DConditionModel, folder / "unet"),
-            vae=_network(AutoencoderKL, folder / "vae"),
-            text_encoder=_network(CLIPTextModel, folder / "text_encoder"),
-            tokenizer=_load(CLIPTokenizer, folder / "tokenizer"),
+            unet=load_network(UNet2DConditionModel, folder / "unet"),
+            vae=load_network(AutoencoderKL, folder / "vae"),
+            text_encoder=load_network(CLIPTextModel, folder / "text_encoder"),
+            tokenizer=load(CLIPTokenizer, folder / "tokenizer"),
             scheduler=_scheduler(folder / "scheduler"),
-            clip=_network(CLIPModel, clip_folder),
+            clip=load_network(CLIPModel, clip_folder),
             image_mean=mean,
             image_std=std,
         )
@@ -54,7 +49,7 @@ def load_parts(folder: Path, clip_folder: Path) -> Parts:
 
 def make_pipeline(**parts: Any) -> Any:
     """A `StableDiffusionPipeline` over the given modules, without safety checker or progress bar."""
-    with _quiet():
+    with quiet():
         from diffusers import StableDiffusionPipeline
 
         pipeline = StableDiffusionPipeline(
@@ -86,28 +81,8 @@ def _check_folder(folder: Path, clip_folder: Path) -> None:
             raise RunError(f"backbone component '{part}' is missing; {way_out}")
 
 
-def _network(cls: Any, folder: Path) -> Any:
-    network, report = _load(cls, folder, use_safetensors=True, output_loading_info=True)
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise RunError(f"the weights in '{folder}' lack the tensor '{missing[0]}'; restore the original file")
-    return network.float().eval().requires_grad_(False)
-
-
-def _load(cls: Any, folder: Path, **options: Any) -> Any:
-    try:
-        return cls.from_pretrained(folder, local_files_only=True, **options)
-    except _DAMAGE as error:
-        raise _damaged(folder, error) from None
-
-
-def _damaged(place: Path, error: BaseException) -> RunError:
-    reason = " ".join(str(error).split())[:160]
-    return RunError(f"'{place}' cannot be loaded ({type(error).__name__}: {reason}); restore the original")
-
-
 def _scheduler(folder: Path) -> Any:
-    scheduler = _load(DDIMScheduler, folder)
+    scheduler = load(DDIMScheduler, folder)
     if scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
         raise RunError(
             f"'{folder}' predicts '{scheduler.config.prediction_type}'; "
@@ -122,20 +97,5 @@ def _image_statistics(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
         return tuple(settings["image_mean"]), tuple(settings["image_std"])
-    except _DAMAGE as error:
-        raise _damaged(file, error) from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back transformers' bars and reports (what matters is raised), and keep torch's random state."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()
+    except DAMAGE as error:
+        raise damaged(file, error) from None

@@ -1,9 +1,10 @@
-"""Distances between the original's and the tuned model's images, one per part of pollution."""
+"""Distances that make up the pollution, one per part of it, and scores of the literature beside them."""
 
 from typing import Any
 
-from spf_core.components import MetricConfig
+from spf_core.components import MetricConfig, ScoreConfig
 from spf_core.hookspecs import hookimpl
+from spf_plugins.metrics.configs import SCORES
 
 
 class AppearanceConfig(MetricConfig):
@@ -70,3 +71,9 @@ class AttributesConfig(MetricConfig):
 def spf_register_metrics() -> list[type[MetricConfig]]:
     """Return the five built-in metrics."""
     return [AppearanceConfig, StructureConfig, LayoutConfig, IdentityConfig, AttributesConfig]
+
+
+@hookimpl
+def spf_register_scores() -> list[type[ScoreConfig]]:
+    """Return the scores of the literature."""
+    return SCORES

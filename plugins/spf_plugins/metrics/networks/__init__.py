@@ -1,0 +1,1 @@
+"""Networks whose weights are not part of this project, read from safetensors, frozen, float32."""

@@ -1,0 +1,1 @@
+"""Scores of the literature: what they do with pictures, texts and judges."""

@@ -1,0 +1,52 @@
+"""Local folders in transformers' and diffusers' format, read with every failure as one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
+
+from spf_core.errors import RunError
+
+DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
+
+
+def load_network(cls: Any, folder: Path) -> Any:
+    """The network in `folder` in float32, frozen, in evaluation mode; RunError when a tensor is missing."""
+    network, report = load(cls, folder, use_safetensors=True, output_loading_info=True)
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise RunError(f"the weights in '{folder}' lack the tensor '{missing[0]}'; restore the original file")
+    return network.float().eval().requires_grad_(False)
+
+
+def load(cls: Any, folder: Path, **options: Any) -> Any:
+    """`cls.from_pretrained` of a local folder; RunError of one line when it is damaged."""
+    try:
+        return cls.from_pretrained(folder, local_files_only=True, **options)
+    except DAMAGE as error:
+        raise damaged(folder, error) from None
+
+
+def damaged(place: Path, error: BaseException) -> RunError:
+    """The error for a file or folder that cannot be read."""
+    reason = " ".join(str(error).split())[:160]
+    return RunError(f"'{place}' cannot be loaded ({type(error).__name__}: {reason}); restore the original")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back transformers' bars and reports (what matters is raised), and keep torch's random state."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
