@@ -32,6 +32,10 @@ def evaluate(
         typer.Option(metavar="NAME", help="Target to judge.", show_default="the one of the data"),
     ] = None,
     split: Annotated[Split, typer.Option(help="[bold]dev[/] while choosing settings.")] = Split.TEST,
+    keep: Annotated[
+        int,
+        typer.Option(min=0, help="Prompts to keep pictures of, for a study.", rich_help_panel=OUTPUT),
+    ] = 0,
     device: Device = DeviceName.AUTO,
 ) -> None:
     """Measure effect and pollution on prompts that training never saw, with confidence intervals."""
@@ -55,6 +59,7 @@ def evaluate(
             seeds=seeds,
             split=split.value,
             out=out,
+            keep=keep,
             progress=progress,
         )
     show(results_table({str(run): read_results(out)}), f"results in {out}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from spf_core.atomic import atomic_write_text
 from spf_core.benchmark.plan import data_folder
 from spf_core.benchmark.spec import BenchmarkSpec, parse_benchmark
 from spf_core.data import METADATA
@@ -23,8 +24,6 @@ def open_folder(out: Path, spec: BenchmarkSpec, *, create: bool = True) -> None:
     RunError when the folder holds something else, or was made with other settings; or when there is none and
     it shall not be created.
     """
-    from spf_core.checkpoint import atomic_write_text
-
     record = out / RECORD
     if out.exists() and not out.is_dir():
         raise RunError(f"'{out}' is a file; choose a folder with --out")
