@@ -93,12 +93,13 @@ def analyse(
     ] = None,
 ) -> None:
     """Strengths with confidence intervals for each question, side bias and agreement of the raters."""
-    from spf_cli.render import note, show
+    from spf_cli.render import console, note, show
     from spf_core.study.analysis import analyse_study
     from spf_core.study.report import REPORT_FILE, TITLES
 
     place = out or study / "results"
-    results = analyse_study(study, votes, place, against=against)
+    with console(stderr=True).status("fitting"):
+        results = analyse_study(study, votes, place, against=against)
     for question, title in TITLES.items():
         show(*_question(title, results["questions"][question], results))
     for rater, reason in results["raters"]["excluded"].items():
@@ -138,8 +139,9 @@ def _question(title: str, found: Any, results: Any) -> list[Any]:
 
     heading = f"{results['label']}: {title}" if results["simulated"] else title
     if found is None:
-        return [f"{heading}: nobody answered this question", ""]
-    return [table(heading, strength_head(results["against"]), strength_rows(found)), summary(found), ""]
+        return [heading, "nobody answered this question", ""]
+    rows = table("", strength_head(results["against"]), strength_rows(found))
+    return [f"[bold]{heading}[/]", rows, summary(found), ""]
 
 
 def _text(file: Path) -> str:

@@ -72,7 +72,8 @@ def design(
 def comparison(place: int, methods: Sequence[str]) -> tuple[tuple[str, str], Question]:
     """The pair and the question at a place of an endless list in which any stretch is balanced."""
     pairs = list(combinations(methods, 2))
-    question = place + place // lcm(len(pairs), len(QUESTIONS))
+    place %= len(pairs) * len(QUESTIONS)
+    question = place + place // lcm(len(pairs), len(QUESTIONS))  # the shift keeps a pair from its one question
     return pairs[place % len(pairs)], QUESTIONS[question % len(QUESTIONS)]
 
 

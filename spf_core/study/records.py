@@ -20,6 +20,7 @@ SIMULATED = "SIMULATED, not a result"
 class ExclusionRule(Section):
     """When a rater's votes are left out; written into the page before anyone votes."""
 
+    least: int = Field(4, ge=1, description="catch trials, or repeats, that a rater is judged by at least")
     max_wrong: float = Field(0.25, ge=0, le=1, description="largest share of catch trials answered wrongly")
     min_consistency: float = Field(
         0.6, ge=0, le=1, description="smallest share of repeats that do not contradict the first answer"

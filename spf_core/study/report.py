@@ -24,7 +24,7 @@ _PROTOCOL = """\
 and {withdrawn} withdrawn raters left out. Median time for an answer: {median_seconds:.1f} s. One question a
 screen, sides and order at random, at least 1 s for every answer, no feedback. Left out by the rule that was
 fixed before: raters with more than {max_wrong:.0%} of the catch trials wrong, or less than
-{min_consistency:.0%} of the repeats free of contradiction."""
+{min_consistency:.0%} of the repeats free of contradiction, judged by {least} or more of them."""
 FEW_RATERS = 5
 
 

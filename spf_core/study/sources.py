@@ -101,6 +101,7 @@ def read_sources(sources: Sequence[str], methods: Sequence[str] = ()) -> Sources
     different worlds or base models, or no prompt and noise is common to all; ConfigError for an unknown
     method.
     """
+    _refuse_same_names(sources)
     found = [evaluation for source in sources for evaluation in _expand(source)]
     names = tuple(dict.fromkeys(each.method for each in found))
     for name in methods:
@@ -113,6 +114,14 @@ def read_sources(sources: Sequence[str], methods: Sequence[str] = ()) -> Sources
     used = [each for each in found if each.method in chosen]
     _refuse_mixed(used)
     return Sources(used[0].results.suite_label, chosen, _common_scenes(used, chosen))
+
+
+def _refuse_same_names(sources: Sequence[str]) -> None:
+    """Two folders may share a name that was given to them: targets or training seeds of one method."""
+    names = [Path(source).resolve().name for source in sources if "=" not in source]
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"two sources are called '{name}'; say which method each is: NAME=DIR")
 
 
 def _expand(source: str) -> Iterator[_Evaluation]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 import numpy as np
 
@@ -24,14 +25,13 @@ class Rater:
     complete: bool
 
     @property
-    def wrong(self) -> float | None:
-        """Share of the catch trials answered wrongly; None before the first."""
-        caught = [vote.answer != trial.expected for trial, vote in self.answers if trial.expected is not None]
-        return sum(caught) / len(caught) if caught else None
+    def wrong(self) -> list[bool]:
+        """For each catch trial, whether it was answered wrongly."""
+        return [vote.answer != trial.expected for trial, vote in self.answers if trial.expected is not None]
 
     @property
-    def consistency(self) -> float | None:
-        """Share of the repeats that do not prefer the other method; None before the first.
+    def consistent(self) -> list[bool]:
+        """For each repeat, whether it does not prefer the other method.
 
         A tie contradicts nothing: between near equals it is a matter of luck.
         """
@@ -40,15 +40,15 @@ class Rater:
             for trial, vote in self.answers
             if trial.repeats is not None
         ]
-        kept = ["tie" in pair or pair[0] == _SWAPPED[pair[1]] for pair in again]
-        return sum(kept) / len(kept) if kept else None
+        return ["tie" in pair or pair[0] == _SWAPPED[pair[1]] for pair in again]
 
     def exclusion(self, rule: ExclusionRule) -> str | None:
         """Why the rule leaves this rater out, or None."""
-        if self.wrong is not None and self.wrong > rule.max_wrong:
-            return f"{self.wrong:.0%} of catch trials wrong"
-        if self.consistency is not None and self.consistency < rule.min_consistency:
-            return f"{self.consistency:.0%} of repeats consistent"
+        wrong, consistent = self.wrong, self.consistent
+        if len(wrong) >= rule.least and mean(wrong) > rule.max_wrong:
+            return f"{sum(wrong)} of {len(wrong)} catch trials wrong"
+        if len(consistent) >= rule.least and mean(consistent) < rule.min_consistency:
+            return f"{sum(consistent)} of {len(consistent)} repeats consistent"
         return None
 
 

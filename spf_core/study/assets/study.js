@@ -47,6 +47,7 @@
     link.download = `${state.withdrawn ? "withdrawal" : "votes"}-${state.rater}.json`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    all("[data-saved]").forEach((line) => { line.hidden = false; });
   }
 
   // --- time for which the pictures are seen ---
@@ -132,6 +133,11 @@
     show("withdrawn");
   }
 
+  function startOver() {
+    localStorage.removeItem(STORE);
+    location.reload();
+  }
+
   // --- enlarged pictures ---
 
   let zoomed = 0;
@@ -174,6 +180,7 @@
   all("[data-answer]").forEach((button) => button.addEventListener("click", () => answer(button.dataset.answer)));
   all("[data-export]").forEach((button) => button.addEventListener("click", save));
   all("[data-withdraw]").forEach((button) => button.addEventListener("click", () => byId("confirm").showModal()));
+  all("[data-another]").forEach((button) => button.addEventListener("click", startOver));
   all("[data-step]").forEach((button) => button.addEventListener("click", () => enlarge(Number(button.dataset.step))));
   places.forEach((place) => byId(place).querySelector("button").addEventListener("click", () => openZoom(place)));
   byId("close").addEventListener("click", () => byId("zoom").close());
@@ -198,7 +205,7 @@
   const before = load();
   state = before ?? newcomer();
   const minutes = Math.max(1, Math.round(trials().length * 6 / 60));
-  byId("length").textContent = `There are ${trials().length} questions: about ${minutes} minutes at six seconds each.`;
+  byId("length").textContent = `There are ${trials().length} questions; at six seconds each they take ${minutes} min.`;
   if (!before) show("welcome");
   else if (before.withdrawn) show("withdrawn");
   else if (state.votes.length < trials().length) pause();
