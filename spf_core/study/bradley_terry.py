@@ -6,8 +6,8 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, log_softmax
+from scipy.optimize import root
+from scipy.special import expit, softmax
 
 from spf_core.evaluation.purity import Floats
 from spf_core.evaluation.statistics import Estimate
@@ -58,33 +58,31 @@ def maximum_likelihood(counts_MM3: Floats, start: Floats | None = None) -> Float
 
     Davidson (1970) with the multiplicative order effect of Davidson & Beaver (1977): with
     d = theta_left - theta_right + beta, P(left) : P(tie) : P(right) = exp(d/2) : nu : exp(-d/2). Minimised is
-    the negative log-likelihood + RIDGE/2 |parameters|^2, which is convex.
+    the negative log-likelihood + RIDGE/2 |parameters|^2, strictly convex: its gradient has one root.
     """
     size = len(counts_MM3)
     features_CAP = _features(size)
     counts_CA = counts_MM3.reshape(-1, 3)
-    total_C = counts_CA.sum(axis=1)
+    flat_KP, total_C = features_CAP.reshape(-1, size + 2), counts_CA.sum(axis=1)
 
-    def log_p(parameters: Floats) -> Floats:
-        return np.asarray(log_softmax(features_CAP @ parameters, axis=1))
-
-    def loss(parameters: Floats) -> float:
-        return float(RIDGE / 2 * parameters @ parameters - (counts_CA * log_p(parameters)).sum())
+    def chances(parameters: Floats) -> Floats:
+        return np.asarray(softmax(features_CAP @ parameters, axis=1))
 
     def gradient(parameters: Floats) -> Floats:
-        excess_CA = total_C[:, None] * np.exp(log_p(parameters)) - counts_CA
-        return np.asarray(np.tensordot(excess_CA, features_CAP, 2) + RIDGE * parameters)
+        excess_CA = total_C[:, None] * chances(parameters) - counts_CA
+        return np.asarray(excess_CA.ravel() @ flat_KP + RIDGE * parameters)
 
     def hessian(parameters: Floats) -> Floats:
-        p_CA1 = np.exp(log_p(parameters))[..., None]
+        p_CA1 = chances(parameters)[..., None]
         centred_CAP = features_CAP - (p_CA1 * features_CAP).sum(axis=1, keepdims=True)
-        weighted = (total_C[:, None, None] * p_CA1 * centred_CAP).reshape(-1, size + 2)
-        return np.asarray(weighted.T @ centred_CAP.reshape(-1, size + 2) + RIDGE * np.eye(size + 2))
+        weighted_CAP = total_C[:, None, None] * p_CA1 * centred_CAP
+        return np.asarray(weighted_CAP.reshape(flat_KP.shape).T @ flat_KP + RIDGE * np.eye(size + 2))
 
-    first = np.zeros(size + 2) if start is None else start
-    found: Floats = minimize(loss, first, jac=gradient, hess=hessian, method="trust-exact").x
-    found[:size] -= found[:size].mean()
-    return found
+    found = root(gradient, np.zeros(size + 2) if start is None else start, jac=hessian)
+    assert found.success, found.message  # see above
+    best: Floats = found.x
+    best[:size] -= best[:size].mean()
+    return best
 
 
 @cache

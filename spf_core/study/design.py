@@ -73,7 +73,7 @@ def comparison(place: int, methods: Sequence[str]) -> tuple[tuple[str, str], Que
     """The pair and the question at a place of an endless list in which any stretch is balanced."""
     pairs = list(combinations(methods, 2))
     place %= len(pairs) * len(QUESTIONS)
-    question = place + place // lcm(len(pairs), len(QUESTIONS))  # the shift keeps a pair from its one question
+    question = place + place // lcm(len(pairs), len(QUESTIONS))  # the shift: no pair keeps to one question
     return pairs[place % len(pairs)], QUESTIONS[question % len(QUESTIONS)]
 
 

@@ -50,6 +50,7 @@ class Browser:
 
     def open(self, url: str) -> None:
         self._send("POST", "/url", {"url": url})
+        self.wait(f"document.readyState === 'complete' && location.href === {json.dumps(url)}")
 
     def run(self, script: str, *args: Any) -> Any:
         return self._send("POST", "/execute/sync", {"script": script, "args": list(args)})
