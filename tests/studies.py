@@ -1,4 +1,4 @@
-"""Folders as `spf evaluate --keep` leaves them, with pictures that are made up, and studies built from them."""
+"""Folders as `spf evaluate --keep` leaves them, with pictures that are made up."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ SIZE = 24
 def write_evaluation(
     folder: Path, *, scenes: int = 40, method: str = "spf", first: int = 0, target: str = "hat", **facts: Any
 ) -> Path:
-    """Pictures differ between methods and scenes; their metadata names the method, as a careless tool's would."""
+    """Pictures differ between methods and scenes; their metadata names the method."""
     (folder / "images").mkdir(parents=True)
-    results = {"suite_label": "squares", "target": target, "target_text": f"wearing a {target}", "model_hash": "base"}
+    results = {
+        "suite_label": "squares",
+        "target": target,
+        "target_text": f"wearing a {target}",
+        "model_hash": "base",
+    }
     (folder / "results.json").write_text(json.dumps(results | facts), encoding="utf-8")
     rows = []
     for number in range(scenes):

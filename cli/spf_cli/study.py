@@ -1,5 +1,7 @@
 """`spf study`: an offline page on which people compare methods, and what their votes say."""
 
+from collections.abc import Iterable
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -155,7 +157,7 @@ def _text(file: Path) -> str:
         raise DataError(f"consent file '{file}' is not UTF-8 text") from None
 
 
-def _strengths(assignments: Any) -> dict[str, float]:
+def _strengths(assignments: Iterable[str]) -> dict[str, float]:
     from spf_core.errors import ConfigError
 
     found = {}
@@ -165,4 +167,6 @@ def _strengths(assignments: Any) -> dict[str, float]:
             found[name] = float(number)
         except ValueError:
             raise ConfigError(f"--strength {assignment}: expected NAME=NUMBER, as in spf=1.5") from None
+        if not isfinite(found[name]):
+            raise ConfigError(f"--strength {assignment}: the number must be finite")
     return found

@@ -16,9 +16,15 @@ from typing import Any
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key of an element reference, fixed by the standard
 KEYS = {"left": "\ue012", "right": "\ue014", "down": "\ue015", "escape": "\ue00c", "tab": "\ue004"}
 FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-background-networking --disable-sync --no-first-run "
-    "--disable-dev-shm-usage --hide-scrollbars"
-).split()
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+)
 
 
 def missing() -> str | None:
@@ -30,7 +36,9 @@ def missing() -> str | None:
 class Browser:
     """A session with a profile of its own; files that pages save lie in `folder`."""
 
-    def __init__(self, folder: Path, *, width: int = 1280, height: int = 900, reduced_motion: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, width: int = 1280, height: int = 900, reduced_motion: bool = True
+    ) -> None:
         self.folder = folder
         command = [shutil.which("chromedriver") or "", "--port=0"]
         self.driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -42,10 +50,19 @@ class Browser:
         motion = ["--force-prefers-reduced-motion"] if reduced_motion else []
         options = {
             "binary": shutil.which("chromium"),
-            "args": [*FLAGS, *motion, f"--window-size={width},{height}", f"--user-data-dir={folder / 'profile'}"],
+            "args": [
+                *FLAGS,
+                *motion,
+                f"--window-size={width},{height}",
+                f"--user-data-dir={folder / 'profile'}",
+            ],
             "prefs": {"download.default_directory": str(folder), "download.prompt_for_download": False},
         }
-        wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}}
+        wanted = {
+            "capabilities": {
+                "alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+            }
+        }
         self.base += "/session/" + self._send("POST", "/session", wanted)["sessionId"]
 
     def open(self, url: str) -> None:
@@ -81,7 +98,9 @@ class Browser:
     def resize(self, width: int, height: int) -> None:
         """Emulate a screen of this size."""
         screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-        self._send("POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": screen})
+        self._send(
+            "POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": screen}
+        )
 
     def screenshot(self, file: Path) -> None:
         file.write_bytes(base64.b64decode(self._send("GET", "/screenshot")))

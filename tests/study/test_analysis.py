@@ -185,9 +185,9 @@ def test_what_is_no_votes_file_is_refused(study, tmp_path, content, words):
 
 
 def test_places_without_votes_or_study_are_refused(study, tmp_path):
-    with pytest.raises(RunError, match="holds no .json file"):
+    with pytest.raises(RunError, match=r"holds no \.json file"):
         read_votes([tmp_path], read_key(study))
-    with pytest.raises(RunError, match="nothing.json' does not exist"):
+    with pytest.raises(RunError, match=r"nothing\.json' does not exist"):
         read_votes([tmp_path / "nothing.json"], read_key(study))
     with pytest.raises(RunError, match=r"is not a study's folder: it has no key\.json"):
         read_key(tmp_path)
@@ -197,7 +197,7 @@ def test_places_without_votes_or_study_are_refused(study, tmp_path):
 
 
 def test_unknown_methods_are_refused(study, votes, tmp_path):
-    with pytest.raises(ConfigError, match="no method named 'spv'. Did you mean 'spf'"):
+    with pytest.raises(ConfigError, match=r"no method named 'spv'\. Did you mean 'spf'"):
         analyse_study(study, [votes[1]], tmp_path / "out", against="spv")
     with pytest.raises(ConfigError, match="no method named 'spv'"):
         simulate_raters(study, tmp_path / "out", behaviour=Behaviour({"spv": 1.0}))

@@ -61,7 +61,10 @@ def test_the_key_says_whose_pictures_are_shown(study, sources):
                 said, _, file = key.pictures[trial[side]].partition(": ")
                 assert said == by
                 if by in METHODS:
-                    with Image.open(study / "page" / "images" / trial[side]) as one, Image.open(file) as other:
+                    with (
+                        Image.open(study / "page" / "images" / trial[side]) as one,
+                        Image.open(file) as other,
+                    ):
                         assert np.array_equal(np.asarray(one), np.asarray(other))
                     assert Path(file).parent.parent == Path(sources[METHODS.index(by)])
             if row.repeats is not None:
@@ -138,25 +141,25 @@ def resize(place):
     Image.open(file).resize((30, 30)).save(file)
 
 
-@pytest.mark.parametrize(
-    ("damage", "error", "words"),
-    [
-        (lambda at: (at / "results.json").write_text("{"), DataError, r"results\.json' is damaged"),
-        (lambda at: (at / "results.json").write_text("{}"), DataError, r"results\.json': suite_label: is required"),
-        (lambda at: (at / "pairs.jsonl").write_text('{"prompt": 0}'), DataError, r"pairs\.jsonl:1': seed: is req"),
-        (lambda at: (at / "pairs.jsonl").unlink(), DataError, r"pairs\.jsonl' does not exist"),
-        (lambda at: (at / "images" / "tuned-002.png").write_bytes(b"no"), DataError, r"tuned-002\.png' cannot be dec"),
-        (lambda at: (at / "images" / "original-002.png").unlink(), DataError, r"original-002\.png' does not exist"),
-        (resize, DataError, r"tuned-003\.png' is 30x30 pixels, others are 24x24"),
-        (lambda at: edit(at, suite_label="circles"), DataError, "another world: .*circles"),
-        (lambda at: edit(at, model_hash="sd15"), DataError, "another base model: .*sd15"),
-        (lambda at: edit(at, target_text="with hat"), DataError, "no prompt in common .*same target text"),
-    ],
-)  # fmt: skip
-def test_a_damaged_or_foreign_source_is_named_and_nothing_is_written(tmp_path, damage, error, words):
+DAMAGES = {
+    r"results\.json' is damaged": lambda at: (at / "results.json").write_text("{"),
+    r"results\.json': suite_label: is required": lambda at: (at / "results.json").write_text("{}"),
+    r"pairs\.jsonl:1': seed: is required": lambda at: (at / "pairs.jsonl").write_text('{"prompt": 0}'),
+    r"pairs\.jsonl' does not exist": lambda at: (at / "pairs.jsonl").unlink(),
+    r"tuned-002\.png' cannot be decoded": lambda at: (at / "images" / "tuned-002.png").write_bytes(b"no"),
+    r"original-002\.png' does not exist": lambda at: (at / "images" / "original-002.png").unlink(),
+    r"tuned-003\.png' is 30x30 pixels, others are 24x24": resize,
+    "another world: .*circles": lambda at: edit(at, suite_label="circles"),
+    "another base model: .*sd15": lambda at: edit(at, model_hash="sd15"),
+    "no prompt in common .*same target text": lambda at: edit(at, target_text="with hat"),
+}
+
+
+@pytest.mark.parametrize("words", DAMAGES)
+def test_a_damaged_or_foreign_source_is_named_and_nothing_is_written(tmp_path, words):
     sources = write_evaluations(tmp_path / "in", ("lora", "spf"), scenes=8)
-    damage(Path(sources[0]))
-    with pytest.raises(error, match=words):
+    DAMAGES[words](Path(sources[0]))
+    with pytest.raises(DataError, match=words):
         build_study(sources, tmp_path / "out", forms=8, trials=8)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 

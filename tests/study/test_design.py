@@ -15,7 +15,9 @@ METHODS = ("a", "b", "c", "d")
 def scenes(count, *, targets=("hat",), certain=METHODS):
     pictures = {name: (Path("x"),) for name in METHODS}
     return [
-        Scene(target, target, f"person {i}", i, Path("o"), pictures, certain) for target in targets for i in range(count)
+        Scene(target, target, f"person {i}", i, Path("o"), pictures, certain)
+        for target in targets
+        for i in range(count)
     ]
 
 

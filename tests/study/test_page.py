@@ -152,8 +152,8 @@ def test_keyboard_focus_is_visible_and_reaches_every_control(page):
     for _ in range(9):  # once around, past the browser's own controls
         page.press("tab")
         name, style = page.run(
-            "const a = document.activeElement; return [a.closest('figure')?.id ?? (a.dataset.answer || a.id), "
-            "getComputedStyle(a).outlineStyle]"
+            "const a = document.activeElement; return [a.closest('figure')?.id ?? "
+            "(a.dataset.answer || a.id), getComputedStyle(a).outlineStyle]"
         )
         reached[name] = style
     reached.pop("", None)

@@ -66,7 +66,13 @@ def test_the_minimum_is_where_the_gradient_vanishes():
         total = bradley_terry.RIDGE / 2 * parameters @ parameters
         for left in range(4):
             for right in range(4):
-                odds = np.exp([(theta[left] - theta[right] + beta) / 2, log_nu, -(theta[left] - theta[right] + beta) / 2])
+                odds = np.exp(
+                    [
+                        (theta[left] - theta[right] + beta) / 2,
+                        log_nu,
+                        -(theta[left] - theta[right] + beta) / 2,
+                    ]
+                )
                 total -= counts[left, right] @ np.log(odds / odds.sum())
         return total
 
@@ -80,7 +86,9 @@ def test_known_strengths_side_bias_and_ties_lie_within_their_intervals():
     inside = []
     for seed in range(8):
         found = fit(drawn(seed, theta=tuple(truth.values()), beta=0.5), "b", resamples=60)
-        inside += [found.strengths[name].ci[0] < value < found.strengths[name].ci[1] for name, value in truth.items()]
+        inside += [
+            found.strengths[name].ci[0] < value < found.strengths[name].ci[1] for name, value in truth.items()
+        ]
         inside.append(found.beats["a"].ci[0] < 1 / (1 + np.exp(-1)) < found.beats["a"].ci[1])
         inside.append(found.left.ci[0] < 1 / (1 + np.exp(-0.5)) < found.left.ci[1])
         inside.append(found.tie.ci[0] < -0.5 < found.tie.ci[1])
@@ -106,7 +114,9 @@ def test_wilson_interval_has_its_textbook_value():
 
 
 def test_raw_counts_do_not_depend_on_sides():
-    (row,) = pair_table(answers((0, 1, LEFT, 0, 0), (1, 0, RIGHT, 0, 1), (1, 0, LEFT, 0, 2), (0, 1, TIE, 0, 3)))
+    (row,) = pair_table(
+        answers((0, 1, LEFT, 0, 0), (1, 0, RIGHT, 0, 1), (1, 0, LEFT, 0, 2), (0, 1, TIE, 0, 3))
+    )
     assert (row["method"], row["against"]) == ("a", "b")
     assert (row["wins"], row["ties"], row["losses"]) == (2, 1, 1)
     assert row["win_share"]["value"] == 0.5
@@ -120,7 +130,9 @@ def test_alpha_has_the_value_of_krippendorffs_own_example():
 
 
 def test_full_agreement_is_one_and_coin_tosses_are_nothing():
-    assert agreement(answers((0, 1, LEFT, 0, 0), (1, 0, RIGHT, 1, 0), (0, 1, RIGHT, 0, 1), (1, 0, LEFT, 1, 1))) == (1, 2)
+    assert agreement(
+        answers((0, 1, LEFT, 0, 0), (1, 0, RIGHT, 1, 0), (0, 1, RIGHT, 0, 1), (1, 0, LEFT, 1, 1))
+    ) == (1, 2)
     assert agreement(answers((0, 1, LEFT, 0, 0), (0, 1, LEFT, 0, 1))) == (None, 0)
     rng = np.random.default_rng(0)
     tossed = [(0, 1, 2 * int(rng.integers(2)), rater, prompt) for prompt in range(400) for rater in range(2)]
