@@ -22,7 +22,7 @@ StudyFolder = Annotated[
 def build(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="[NAME=]DIR...", help="Benchmark folder, or evaluations of several methods."),
+        typer.Argument(metavar="[NAME=]DIR", help="Benchmark folder, or evaluations of several methods."),
     ],
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="New folder: page and key.", rich_help_panel=OUTPUT)
@@ -79,7 +79,7 @@ def build(
 def analyse(
     study: StudyFolder,
     votes: Annotated[
-        list[Path], typer.Argument(metavar="VOTES...", help="Files that raters saved, or folders of them.")
+        list[Path], typer.Argument(metavar="VOTES", help="Files that raters saved, or folders of them.")
     ],
     out: Annotated[
         Path | None,

@@ -27,9 +27,9 @@ def draw_strengths(results: Mapping[str, Any], path: Path) -> None:
         axis.set_ylim(-0.6, len(methods) - 0.4)
         axis.spines[["top", "right"]].set_visible(False)
         axis.set_title(title, loc="left", fontsize=10)
+        if results["simulated"]:
+            mark = axis.text(0.5, 0.5, results["label"], ha="center", va="center", transform=axis.transAxes)
+            mark.set(fontsize=22, color="#b00020", alpha=0.35)
     panels[-1].set_xlabel("log-strength (Bradley-Terry), 95 % intervals")
     figure.suptitle(results["suite_label"], fontsize=11)
-    if results["simulated"]:
-        mark = figure.text(0.55, 0.5, results["label"], ha="center", va="center", rotation=18)
-        mark.set(fontsize=26, color="#b00020", alpha=0.35)
     figure.savefig(path, format="png", dpi=_DPI)
