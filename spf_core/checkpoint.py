@@ -1,12 +1,8 @@
-"""Atomic files and folders, safetensors in and out, and the state a run resumes from."""
+"""Safetensors in and out, and the state a run resumes from."""
 
-import errno
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +11,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from spf_core.atomic import atomic_file, atomic_folder, atomic_write_text
 from spf_core.errors import RunError
 
 ADAPTER_FILE = "adapter.safetensors"
 _OPTIMIZER_FILE, _PARTS_FILE, _STATE_FILE = "optimizer.safetensors", "parts.safetensors", "state.json"
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; it becomes `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        with _readable_disk_errors(path):
-            yield temporary
-            temporary.chmod(0o755)
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary file name beside `path`; it becomes `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with _readable_disk_errors(path):
-            yield temporary
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def atomic_write_text(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old or the new content, never a part."""
-    with atomic_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -123,21 +85,6 @@ def prune_checkpoints(run: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints."""
     for folder in checkpoints(run)[:-keep]:
         shutil.rmtree(folder)
-
-
-@contextmanager
-def _readable_disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        reason = (
-            "no space left on the disk of" if full else f"{' '.join(str(error).split())}: could not write"
-        )
-        raise RunError(
-            f"{reason} '{path}'; what was saved before is intact. "
-            f"{'Free space' if full else 'Mend that'} and use --resume"
-        ) from error
 
 
 def _flatten(optimizer: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:

@@ -12,10 +12,10 @@ from diffusers.optimization import get_scheduler
 from torch import Tensor
 
 from spf_core import __version__
+from spf_core.atomic import atomic_write_text
 from spf_core.cache import CachedRows
 from spf_core.checkpoint import (
     ADAPTER_FILE,
-    atomic_write_text,
     checkpoints,
     load_checkpoint,
     load_parts,

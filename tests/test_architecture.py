@@ -81,6 +81,13 @@ def test_what_a_user_waits_for_imports_nothing_heavy(start: str) -> None:
     assert done.stdout.splitlines()[-1].split() == ["LOADED"]
 
 
+@pytest.mark.parametrize("module", ["build", "simulate", "analysis"])
+def test_a_user_study_needs_no_torch(module: str) -> None:
+    script = f"import sys, spf_core.study.{module}; assert 'torch' not in sys.modules"
+    done = run(sys.executable, "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", sorted(CONFIGS))
 def test_a_component_says_in_one_line_what_it_is(name: str) -> None:
     summary = (vars(CONFIGS[name]).get("__doc__") or "").partition("\n")[0]

@@ -78,7 +78,7 @@ def demo(
 def _write_data(out: Path, settings: Settings, plugins: "Plugins") -> None:
     """Render the tailored set, once; a folder made with other settings is refused."""
     from spf_cli.loading import build, refuse_filled
-    from spf_core.checkpoint import atomic_write_text
+    from spf_core.atomic import atomic_write_text
     from spf_core.errors import RunError
 
     record = out / "demo.json"

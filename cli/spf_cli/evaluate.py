@@ -55,6 +55,10 @@ def evaluate(
     score: Scores = None,
     assignments: ScoreOptions = None,
     plugin: PluginFiles = None,
+    keep: Annotated[
+        int,
+        typer.Option(min=0, help="Prompts to keep pictures of, for a study.", rich_help_panel=OUTPUT),
+    ] = 0,
     device: Device = DeviceName.AUTO,
 ) -> None:
     """Measure effect and pollution on prompts that training never saw, with confidence intervals.
@@ -84,6 +88,7 @@ def evaluate(
             split=split.value,
             scores=scores,
             out=out,
+            keep=keep,
             progress=progress,
         )
     show(results_table({str(run): read_results(out)}), f"results in {out}")

@@ -40,7 +40,7 @@ def maps(
     from spf_cli.bars import progress_bars
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show, table
-    from spf_core.checkpoint import atomic_write_text
+    from spf_core.atomic import atomic_write_text
     from spf_core.data import read_folder
     from spf_core.errors import ConfigError
     from spf_core.evaluation.maps import map_quality

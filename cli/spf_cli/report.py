@@ -42,7 +42,7 @@ _ROWS = (
 
 def write_report(out: Path, target: str, bias: Mapping[str, str], results: Mapping[str, Results]) -> Path:
     """Write `report.md` into the demo folder and return its path."""
-    from spf_core.checkpoint import atomic_write_text
+    from spf_core.atomic import atomic_write_text
     from spf_core.data import read_folder
 
     shared = ", ".join(f"{attribute} {value}" for attribute, value in bias.items())

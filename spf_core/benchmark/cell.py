@@ -17,7 +17,6 @@ from spf_core.runlog import reset_peak_memory
 from spf_core.runs import CONFIG_FILE, open_run, pick_device, saved_config
 
 RESULTS_FILE = "results.json"
-KEPT_PROMPTS = 8  # the first ones, whose pictures the grids show
 
 
 def is_finished(cell: Cell, out: Path) -> bool:
@@ -59,6 +58,6 @@ def run_cell(
         seeds=spec.evaluation.seeds,
         split=spec.evaluation.split,
         out=evaluation,
-        keep=KEPT_PROMPTS,
+        keep=spec.evaluation.keep,
         progress=progress,
     )

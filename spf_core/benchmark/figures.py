@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from spf_core.atomic import atomic_file
 from spf_core.benchmark.analysis import Row, Table
-from spf_core.checkpoint import atomic_file
 from spf_core.data import open_rgb
 from spf_core.errors import RunError
 from spf_core.sampling import comparison_grid, save_png
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 150
+_COLUMNS = 8  # of a grid; more pictures may be kept
 
 
 def purity_figure(results: Mapping[str, Any]) -> "Figure":
@@ -58,7 +59,7 @@ def write_grid(path: Path, table: Table, out: Path) -> None:
     first = next(iter(table.values()))
     rows = {"original": _pictures(first, out, "original")}
     rows |= {name: _pictures(row, out, "tuned") for name, row in table.items()}
-    count = min(len(images) for images in rows.values())
+    count = min(_COLUMNS, *(len(images) for images in rows.values()))
     pairs = first.cells[0].pairs[:: first.cells[0].results["n_seeds"]][:count]
     captions = [text for text, _ in pairs]
     facts = {

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from spf_core.atomic import atomic_write_text
 from spf_core.benchmark.plan import data_folder
 from spf_core.benchmark.spec import BenchmarkSpec, parse_benchmark
 from spf_core.data import METADATA
 from spf_core.errors import DataError, RunError
-from spf_core.interfaces import Suite
 from spf_core.merging import read_yaml
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Suite
 
 RECORD = "benchmark.yaml"
 _GROWING = ("targets", "seeds")
@@ -23,8 +26,6 @@ def open_folder(out: Path, spec: BenchmarkSpec, *, create: bool = True) -> None:
     RunError when the folder holds something else, or was made with other settings; or when there is none and
     it shall not be created.
     """
-    from spf_core.checkpoint import atomic_write_text
-
     record = out / RECORD
     if out.exists() and not out.is_dir():
         raise RunError(f"'{out}' is a file; choose a folder with --out")
@@ -41,7 +42,7 @@ def open_folder(out: Path, spec: BenchmarkSpec, *, create: bool = True) -> None:
     atomic_write_text(record, yaml.safe_dump(spec.plain(), sort_keys=False, allow_unicode=True))
 
 
-def write_data(out: Path, target: str, spec: BenchmarkSpec, suite: Suite) -> None:
+def write_data(out: Path, target: str, spec: BenchmarkSpec, suite: "Suite") -> None:
     """Let the suite write the target's training folder, once; another process may be doing the same."""
     folder, data = data_folder(out, target), spec.data
     if (folder / METADATA).is_file():

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spf_core.benchmark.spec import BenchmarkSpec, PresetEntry
 from spf_core.config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, unknown
-from spf_core.interfaces import Suite
 from spf_core.plugins import Plugins
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Suite
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def data_folder(out: Path, target: str) -> Path:
     return out / "data" / target
 
 
-def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> Suite:
+def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> "Suite":
     """The suite, after every name in the file was found and every run's settings resolved."""
     suite: Suite = plugins.get(spec.suite, "suite")().build()
     for target in spec.targets:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spf_core.atomic import atomic_write_text
 from spf_core.benchmark.analysis import Table, make_tables, mean_over_targets, paired_tests
 from spf_core.benchmark.cell import RESULTS_FILE, is_finished
 from spf_core.benchmark.collect import Finished, read_cells
@@ -14,7 +15,6 @@ from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.runner import missing_cells
 from spf_core.benchmark.signs import sign_tests
 from spf_core.benchmark.spec import BenchmarkSpec
-from spf_core.checkpoint import atomic_write_text
 from spf_core.errors import RunError
 
 SCHEMA = 1

@@ -39,6 +39,7 @@ class EvaluationSection(Section):
     prompts: int = Field(100, ge=1, description="unseen prompts per target")
     seeds: int = Field(2, ge=1, description="noise seeds per prompt")
     split: Literal["test", "dev"] = Field("test", description="dev while choosing settings")
+    keep: int = Field(8, ge=1, description="prompts whose pictures are kept, for grids and user studies")
 
 
 class BenchmarkSpec(Section):

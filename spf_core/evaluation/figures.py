@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spf_core.checkpoint import atomic_file
+from spf_core.atomic import atomic_file
 from spf_core.evaluation.measure import Measurements
 from spf_core.evaluation.purity import Floats
 from spf_core.evaluation.results import Results

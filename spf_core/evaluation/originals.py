@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from spf_core.checkpoint import atomic_folder
+from spf_core.atomic import atomic_folder
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
 from spf_core.kept import cache_folder, made_by

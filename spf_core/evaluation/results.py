@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spf_core import __version__
-from spf_core.checkpoint import atomic_write_text
+from spf_core.atomic import atomic_write_text
 from spf_core.evaluation.columns import Scored, ScoreTable
 from spf_core.evaluation.leakage import Leak, Rise, flips
 from spf_core.evaluation.measure import Measurements

@@ -71,6 +71,15 @@ def test_the_page_shows_tables_and_figures(finished) -> None:
     assert [str(json.loads(line)["noise"]) for line in first] == noise
 
 
+def test_its_pictures_serve_a_user_study(spf, finished, tmp_path: Path) -> None:
+    made = spf("study", "build", finished.out, "--out", tmp_path / "study", "--trials", 3, "--raters", 2)
+    assert made.code == 0, made.err
+    assert "compared: lora, strong" in made.out
+    key = json.loads((tmp_path / "study" / "key.json").read_text())
+    assert {scene["target"] for scene in key["scenes"]} == {"hat"}
+    assert all(Path(origin.split(": ")[1]).is_file() for origin in key["pictures"].values())
+
+
 def test_a_second_call_computes_no_cell_again(spf, finished) -> None:
     file, out = finished.file, finished.out
     before = times(out / "cells")

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spf_core.checkpoint import atomic_folder, read_safetensors, write_safetensors
+from spf_core.atomic import atomic_folder
+from spf_core.checkpoint import read_safetensors, write_safetensors
 from spf_core.errors import ConfigError, RunError
 from spf_core.weights import CONVERTED_FROM, SUFFIX, sha256
 
