@@ -32,6 +32,10 @@ def evaluate(
         typer.Option(metavar="NAME", help="Target to judge.", show_default="the one of the data"),
     ] = None,
     split: Annotated[Split, typer.Option(help="[bold]dev[/] while choosing settings.")] = Split.TEST,
+    strengths: Annotated[
+        str,
+        typer.Option(metavar="S,S,...", help="Also draw at these adapter strengths, for the frontier."),
+    ] = "",
     device: Device = DeviceName.AUTO,
 ) -> None:
     """Measure effect and pollution on prompts that training never saw, with confidence intervals."""
@@ -42,6 +46,7 @@ def evaluate(
     from spf_core.evaluation.run import evaluate as measure
     from spf_core.runs import open_run
 
+    swept = _numbers(strengths)
     refuse_filled(out, "choose another --out")
     _, plugins = run_config(run)
     opened = open_run(run, plugins, device=device)
@@ -54,7 +59,18 @@ def evaluate(
             prompts=prompts,
             seeds=seeds,
             split=split.value,
+            strengths=swept,
             out=out,
             progress=progress,
         )
     show(results_table({str(run): read_results(out)}), f"results in {out}")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """`"0,0.5,1"` as numbers; ConfigError when a part is none."""
+    from spf_core.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ConfigError(f"--strengths {text}: give numbers between commas, as in 0,0.5,1") from None

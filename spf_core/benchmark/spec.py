@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -39,6 +39,15 @@ class EvaluationSection(Section):
     prompts: int = Field(100, ge=1, description="unseen prompts per target")
     seeds: int = Field(2, ge=1, description="noise seeds per prompt")
     split: Literal["test", "dev"] = Field("test", description="dev while choosing settings")
+    strengths: tuple[Annotated[float, Field(ge=0, le=4)], ...] = Field(
+        (), description="adapter strengths of the frontier"
+    )
+
+    @field_validator("strengths")
+    @classmethod
+    def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        refuse_repeated(values)
+        return values
 
 
 class BenchmarkSpec(Section):

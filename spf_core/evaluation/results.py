@@ -13,6 +13,7 @@ import numpy as np
 
 from spf_core import __version__
 from spf_core.checkpoint import atomic_write_text
+from spf_core.evaluation.frontier import Frontier
 from spf_core.evaluation.leakage import Leak, Rise, flips
 from spf_core.evaluation.measure import Measurements
 from spf_core.evaluation.scores import pair_pollution
@@ -20,6 +21,7 @@ from spf_core.evaluation.statistics import Estimate
 from spf_core.interfaces import Quadruples
 
 SCHEMA = 1
+RESULTS_FILE, PAIRS_FILE = "results.json", "pairs.jsonl"
 DIGITS = 9  # of per-pair numbers: scores computed from the rows are those of results.json
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy")
 
@@ -31,7 +33,8 @@ class Results:
     `headline` holds at least sps, effect, spi, delta_spi, rec, hit_rate, hit_rate_original and base_leak;
     `parts` the calibrated pollution p_k of A to C; `flips` the shares of captioned attributes that change
     from A to C (`tuned`) and from A to A' (`reseed`); `calibration` what turns the rows of pairs.jsonl into
-    scores; `provenance` hashes, seeds, options and versions.
+    scores; `provenance` hashes, seeds, options and versions; `frontier` what other
+    strengths give, if asked for.
     """
 
     label: str
@@ -50,6 +53,7 @@ class Results:
     caption_accuracy: Mapping[str, Estimate]
     calibration: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    frontier: Frontier | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values; estimates as `{"value", "ci": [lo, hi]}`, null where not applicable."""
@@ -67,6 +71,7 @@ class Results:
             "leakage": {name: _plain(row) for name, row in self.leakage.items()},
             "calibration": dict(self.calibration),
             **self.provenance,
+            **({"frontier": self.frontier.to_json()} if self.frontier else {}),
         }
 
 
@@ -98,12 +103,17 @@ def pair_rows(quads: Quadruples, found: Measurements) -> Iterator[dict[str, Any]
         }
 
 
+def write_rows(file: Path, rows: Iterator[dict[str, Any]]) -> None:
+    """Write one line of JSON for each row."""
+    lines = [json.dumps(row, allow_nan=False, ensure_ascii=False) for row in rows]
+    atomic_write_text(file, "".join(f"{line}\n" for line in lines))
+
+
 def write_results(out: Path, results: Results, rows: Iterator[dict[str, Any]]) -> None:
     """Write pairs.jsonl and results.json, the latter last: where it stands, the evaluation is complete."""
-    lines = [json.dumps(row, allow_nan=False, ensure_ascii=False) for row in rows]
-    atomic_write_text(out / "pairs.jsonl", "".join(f"{line}\n" for line in lines))
+    write_rows(out / PAIRS_FILE, rows)
     text = json.dumps(results.to_json(), indent=2, allow_nan=False, ensure_ascii=False)
-    atomic_write_text(out / "results.json", text + "\n")
+    atomic_write_text(out / RESULTS_FILE, text + "\n")
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,24 @@
 """`spf evaluate`: sample quadruples of a run, judge them, and write scores, rows and figures."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from spf_core.errors import ConfigError, RunError
-from spf_core.evaluation.figures import keep_images, write_figures
+from spf_core.evaluation.figures import write_grids
+from spf_core.evaluation.frontier import frontier
 from spf_core.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
 from spf_core.evaluation.measure import Measurements, measure
+from spf_core.evaluation.pictures import first_pairs, keep_pictures, worst_pairs
+from spf_core.evaluation.plots import write_plots
 from spf_core.evaluation.quadruples import generate
 from spf_core.evaluation.results import Results, environment, pair_rows, write_results
-from spf_core.evaluation.scores import score
+from spf_core.evaluation.scores import pair_pollution, score
 from spf_core.evaluation.statistics import RESAMPLES, Bootstrap, estimate
+from spf_core.evaluation.strengths import check_strengths, draw_strengths, measure_strengths
 from spf_core.evaluation.subject import Subject, build_metrics, find_subject
-from spf_core.interfaces import Quadruples, UnseenPrompt
+from spf_core.interfaces import Quadruples, Suite, UnseenPrompt
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
 from spf_core.runs import OpenRun
@@ -31,17 +36,19 @@ def evaluate(
     split: str = "test",
     seed: int = 0,
     sample: SampleSection | None = None,
+    strengths: Sequence[float] = (),
     out: Path,
-    keep: int = 0,
     progress: Progress = silent,
 ) -> Results:
-    """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl and figures.
+    """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl, pictures and figures.
 
     `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
-    options. Of the first `keep` prompts, A and C are kept as pictures in images/. Raises ConfigError for an
-    unknown target or a count below 1, RunError when `out` is not empty.
+    options. With `strengths` the same is done at other strengths of the adapter, for the frontier. Raises
+    ConfigError for an unknown target, a count below 1 or a strength that cannot be, RunError when `out` is
+    not empty.
     """
     _check(prompts, seeds, out)
+    check_strengths(strengths)
     subject = find_subject(run.config.data, plugins, suite=suite, target=target)
     metrics = build_metrics(plugins)
     options = sample or run.config.sample
@@ -56,16 +63,26 @@ def evaluate(
         seed=seed,
         progress=progress,
     )
+    drawn = draw_strengths(run, quads, strengths, options, seed=seed, progress=progress)
     progress("judging", 0, 1)
     found = measure(subject.suite, metrics, quads)
     provenance = _provenance(run, subject, sorted(metrics), options, seed)
     results = summarise(subject, quads, found, split=split, provenance=provenance)
     out.mkdir(parents=True, exist_ok=True)
-    write_figures(out, results, quads, found, subject.suite)
-    keep_images(out, quads, keep)
-    write_results(out, results, pair_rows(quads, found))
+    if drawn:
+        swept = measure_strengths(subject.suite, metrics, drawn, found, out)
+        results = replace(results, frontier=frontier(swept, Bootstrap(found.prompts)))
+    _write(out, results, quads, found, subject.suite)
     progress("judging", 1, 1)
     return results
+
+
+def _write(out: Path, results: Results, quads: Quadruples, found: Measurements, suite: Suite) -> None:
+    write_grids(out, results, quads, found, suite)
+    write_plots(out, results.to_json())
+    shown = [*first_pairs(found.prompts, quads.seeds), *worst_pairs(pair_pollution(found))]
+    keep_pictures(out, quads, shown, suite)
+    write_results(out, results, pair_rows(quads, found))
 
 
 def unseen_prompts(subject: Subject, count: int, *, seed: int, split: str) -> list[UnseenPrompt]:
