@@ -1,7 +1,9 @@
 """Resizing of control maps and attention between latent and layer resolutions."""
 
 import math
+from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,6 +24,12 @@ def at_latents(values_BQP: Tensor, height: int, width: int) -> Tensor:
     rows = round(height * factor)
     image = values_BQP.transpose(1, 2).reshape(batch, phrases, rows, positions // rows)
     return F.interpolate(image, (height, width), mode="bilinear", align_corners=False)
+
+
+def phrase_attention(attention: Mapping[str, Tensor], phrase_BL: Tensor, size: torch.Size) -> Tensor:
+    """Attention to a phrase's tokens in [0, 1], their mean over layers at the latent's size: B 1 H W."""
+    maps = [at_latents(values @ phrase_BL[:, :, None], size[0], size[1]) for values in attention.values()]
+    return torch.stack(maps).mean(0)
 
 
 def min_max(values_BPHW: Tensor) -> Tensor:

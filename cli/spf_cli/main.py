@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from spf_cli import benchmark, config, data, demo, evaluate, plugins, sample, train
+from spf_cli import attention, benchmark, config, data, demo, evaluate, plugins, report, sample, train
 from spf_cli.options import show_help
 from spf_core.errors import SpfError
 
@@ -39,6 +39,8 @@ app.command("train", rich_help_panel="Work")(train.train)
 app.command("sample", rich_help_panel="Work")(sample.sample)
 app.command("evaluate", rich_help_panel="Work")(evaluate.evaluate)
 app.command("benchmark", rich_help_panel="Work")(benchmark.benchmark)
+app.command("report", rich_help_panel="Look and prepare")(report.report)
+app.command("attention", rich_help_panel="Look and prepare")(attention.attention)
 app.add_typer(data.app, name="data", rich_help_panel="Look and prepare")
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Look and prepare")
 app.add_typer(config.app, name="config", rich_help_panel="Look and prepare")

@@ -14,6 +14,17 @@ from spf_core.validation import explain
 Assignments = tuple[str, ...]
 
 
+def refuse_repeated(values: Iterable[Any]) -> None:
+    """ValueError when a value occurs twice."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(
+                f"'{value}' is listed twice; give every entry once, presets with a `name` of their own"
+            )
+        seen.add(value)
+
+
 class PresetEntry(Section):
     """A row of the tables: a preset, perhaps with other settings, under a name of its own."""
 
@@ -105,17 +116,6 @@ def parse_benchmark(content: Mapping[str, Any], place: str) -> BenchmarkSpec:
         return BenchmarkSpec.model_validate(dict(content))
     except ValidationError as error:
         raise ConfigError(f"'{place}': {explain(error, '', BenchmarkSpec)}") from None
-
-
-def refuse_repeated(values: Iterable[Any]) -> None:
-    """ValueError when a value occurs twice."""
-    seen = set()
-    for value in values:
-        if value in seen:
-            raise ValueError(
-                f"'{value}' is listed twice; give every entry once, presets with a `name` of their own"
-            )
-        seen.add(value)
 
 
 def _named_entry(entry: Any) -> Any:

@@ -1,0 +1,182 @@
+"""The page of several presets side by side: a benchmark, or a demo."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spf_core.benchmark.page import LEGEND, NO_SIGNS, SIGNS, TESTS, grid_file
+from spf_core.benchmark.tables import HEADLINE, score_table, sign_table, test_table
+from spf_core.data import open_rgb
+from spf_core.evaluation.plots import frontier_figure
+from spf_core.report import texts
+from spf_core.report.arms import Arm, Json
+from spf_core.report.html import Html, document, folded, join, paragraph, plot, section, table, tag
+from spf_core.report.pairs import arm_rows, run_rows, slider
+from spf_core.report.plots import bars_figure, dots_figure, drift, drift_figure
+from spf_core.report.sources import picture, vector
+
+LIMITS = {
+    "sps": (0, 100),
+    "effect": (0, 1),
+    "spi": (0, 1),
+    "rec": (0, 100),
+    "hit_rate": (0, 1),
+    "base_leak": (0, 1),
+}
+WORST = 3  # pairs of each preset
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the page shows. `results` is a benchmark's results.json; arms and attention parts by target."""
+
+    title: str
+    label: str
+    lead: str
+    results: Json
+    arms: Mapping[str, Sequence[Arm]]
+    looks: Mapping[str, Html]
+    folder: Path
+    closing: Html
+
+
+def comparison_page(shown: Compared) -> str:
+    """The page as HTML."""
+    results = shown.results
+    parts = [
+        (f"target-{target}", target, _target(shown, target, found))
+        for target, found in results["targets"].items()
+    ]
+    if results.get("mean_over_targets"):
+        cells = score_table(results["mean_over_targets"])
+        parts.append(("mean", "Mean", section("mean", "Mean over targets", table("All targets", *cells))))
+    if "sign_tests" in results:
+        parts.append(("signs", "Sign tests", section("signs", "Sign tests", *_signs(results))))
+    parts.append(("settings", "Settings", section("settings", "Settings and hashes", shown.closing)))
+    header = tag(
+        "header",
+        tag("p", shown.label, class_="label"),
+        tag("h1", shown.title),
+        paragraph(shown.lead, class_="lead"),
+        *_incomplete(results),
+    )
+    return document(f"{shown.title}: {shown.label}", header, parts)
+
+
+def _incomplete(results: Json) -> list[Html]:
+    missing = results.get("missing") or []
+    words = f"**Incomplete**: {len(missing)} cells are missing: {', '.join(missing)}."
+    return [paragraph(words, class_="missing")] if missing else []
+
+
+def _target(shown: Compared, target: str, found: Json) -> Html:
+    rows, arms = found["presets"], list(shown.arms.get(target, ()))
+    first = next(iter(rows.values()))
+    words = texts.TARGET.format(
+        target_text=found["target_text"],
+        prompts=first["n_prompts"],
+        seeds=first["n_seeds"],
+        asked=first["hit_rate_original"]["value"],
+        unasked=first["base_leak_original"]["value"],
+    )
+    return section(
+        f"target-{target}",
+        target,
+        paragraph(words),
+        *_first(shown, target, arms),
+        tag("h3", "Scores"),
+        _plots(target, rows, arms),
+        table(f"Scores on {target}", *score_table(rows)),
+        folded("What the columns are", paragraph(LEGEND)),
+        *_tests(target, found, shown.results),
+        *_drifts(target, arms),
+        *_worst(arms),
+        *([tag("h3", "Where the target is looked at"), shown.looks[target]] if target in shown.looks else []),
+    )
+
+
+def _first(shown: Compared, target: str, arms: Sequence[Arm]) -> list[Html]:
+    """A slider and the first pairs; where the cells are gone, the grid that the benchmark drew of them."""
+    shared = [pair for pair in arms[0].first if all(pair in arm.first for arm in arms)] if arms else []
+    grid = shown.folder / grid_file(target)
+    if not shared:
+        alt = f"{target}: the first prompts, drawn by the original model and by every preset"
+        return [plot(picture(open_rgb(grid), largest=1600), alt, texts.ARM_ROWS)] if grid.is_file() else []
+    best = [arm for arm in arms if arm.name == shown.results["reference"]] or list(arms[:1])
+    ordered = [*best, *(arm for arm in arms if arm not in best)]
+    kept = ordered[0].pictures(shared[0]).roles
+    titles = [(arm.name, arm.name) for arm in ordered]
+    hero = slider(titles, ordered[0].rows[shared[0]], kept["original"], kept["tuned"])
+    return [
+        hero,
+        tag("h3", "The first prompts, which nobody chose"),
+        paragraph(texts.ARM_ROWS),
+        arm_rows(arms, shared),
+    ]
+
+
+def _plots(target: str, rows: Mapping[str, Json], arms: Sequence[Arm]) -> Html:
+    swept = {arm.name: arm.results["frontier"]["points"] for arm in arms if "frontier" in arm.results}
+    curves = {name: swept.get(name, [row]) for name, row in rows.items()}
+    plane = frontier_figure(f"{target}: effect and purity", curves)
+    figures = [plot(vector(plane), f"Effect against 1 - SPI of every preset on {target}", texts.PLANE)]
+    for name, limits in LIMITS.items():
+        title = " ".join(HEADLINE[name])
+        alt = f"{title} of every preset on {target}: {_spoken(rows, name)}"
+        figures.append(plot(vector(dots_figure(title, rows, name, limits)), alt))
+    return tag("div", *figures, class_="plots")
+
+
+def _spoken(rows: Mapping[str, Json], name: str) -> str:
+    values = {preset: row[name]["value"] for preset, row in rows.items()}
+    return ", ".join(f"{preset} {value:.3g}" for preset, value in values.items() if value is not None)
+
+
+def _tests(target: str, found: Json, results: Json) -> list[Html]:
+    tests, reference = found.get("paired_tests") or [], results["reference"]
+    if not tests:
+        return []
+    figures = []
+    for measure in dict.fromkeys(test["measure"] for test in tests):
+        of_measure = [test for test in tests if test["measure"] == measure]
+        title = f"{HEADLINE[measure][0]}: {reference} less the other"
+        said = {test["against"]: {measure: test["difference"]} for test in of_measure}
+        alt = f"{title} on {target}: {_spoken(said, measure)}"
+        figures.append(plot(vector(bars_figure(title, of_measure)), alt))
+    words = TESTS.format(reference=reference)
+    return [
+        tag("h3", "Ablations and baselines"),
+        paragraph(texts.BARS.format(reference=reference)),
+        tag("div", *figures, class_="plots"),
+        folded("All paired tests", paragraph(words), table(f"Paired tests on {target}", *test_table(tests))),
+    ]
+
+
+def _drifts(target: str, arms: Sequence[Arm]) -> list[Html]:
+    if not arms:
+        return []
+    drifts = {arm.name: drift(arm.results) for arm in arms}
+    most = {name: max(row, key=lambda key: row[key]) for name, row in drifts.items() if row}
+    alt = ", ".join(f"{name} most in {key} ({drifts[name][key]:.0f})" for name, key in most.items())
+    figure = drift_figure(f"{target}: what drifts", drifts)
+    return [
+        tag("h3", "Leakage"),
+        plot(vector(figure), f"Drift of attributes on {target}: {alt}", texts.DRIFT),
+    ]
+
+
+def _worst(arms: Sequence[Arm]) -> list[Html]:
+    rows = [
+        folded(f"{arm.name}: worst pairs by SPI", run_rows(arm, arm.worst[:WORST]))
+        for arm in arms
+        if arm.worst
+    ]
+    return [tag("h3", "Worst pairs of each preset"), join(rows)] if rows else []
+
+
+def _signs(results: Json) -> list[Html]:
+    tests = results["sign_tests"]
+    if not tests:
+        return [paragraph(NO_SIGNS)]
+    cells = sign_table(tests, list(results["targets"]))
+    return [paragraph(SIGNS), table("The paper's directions", *cells)]
