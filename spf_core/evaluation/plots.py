@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 Json = Mapping[str, Any]
 SIGNIFICANT = 0.05
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito 2008
+_MARKERS = "osD^v"
 _ISO_SPS = (20, 40, 60, 80, 90)
-_STRONGEST = 3.0  # re-seed standard deviations at full colour; more looks the same
+STRONGEST = 3.0  # re-seed standard deviations at full colour; more looks the same
 _DPI = 150
 
 
@@ -44,7 +45,7 @@ def leakage_figure(results: Json) -> "Figure":
     grid = np.full((len(leakage), widest), np.nan)
     for j, row in enumerate(leakage.values()):
         grid[j, : len(row)] = [leak["value"] for leak in row.values()]
-    limit = float(np.clip(np.nanmax(np.abs(grid)), 1.0, _STRONGEST))
+    limit = float(np.clip(np.nanmax(np.abs(grid)), 1.0, STRONGEST))
     figure = Figure(figsize=(1.0 * widest + 2.6, 0.55 * len(grid) + 0.9))
     axis = figure.add_axes((0.18, 0.03, 0.7, 1 - 0.75 / figure.get_figheight()))
     image = axis.imshow(np.ma.masked_invalid(grid), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
@@ -70,17 +71,23 @@ def frontier_figure(title: str, curves: Mapping[str, Sequence[Json]]) -> "Figure
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2, 4.7), layout="constrained")
+    lines = -(-len(curves) // 2) if len(curves) > 1 else 0
+    figure = Figure(figsize=(5.2, 4.7 + 0.17 * lines), layout="constrained")
     axis = figure.subplots()
     _iso_lines(axis)
     for number, (name, points) in enumerate(curves.items()):
-        _curve(axis, name, points, COLOURS[number % len(COLOURS)])
+        _curve(axis, name, points, *mark_of(number))
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="effect E →", ylabel="kept as it was, 1 - SPI →")
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_title(title, fontsize=10, loc="left")
     if len(curves) > 1:
-        axis.legend(fontsize=8, frameon=False, loc="lower left")
+        figure.legend(fontsize=8, frameon=False, loc="outside lower left", ncols=2)
     return figure
+
+
+def mark_of(number: int) -> tuple[str, str]:
+    """Colour and marker of a figure's n-th row, the same in all figures of a page."""
+    return COLOURS[number % len(COLOURS)], _MARKERS[number // len(COLOURS) % len(_MARKERS)]
 
 
 def _iso_lines(axis: "Axes") -> None:
@@ -89,11 +96,11 @@ def _iso_lines(axis: "Axes") -> None:
     axis.clabel(lines, fmt="SPS %d", fontsize=7, colors="#888888")
 
 
-def _curve(axis: "Axes", name: str, points: Sequence[Json], colour: str) -> None:
+def _curve(axis: "Axes", name: str, points: Sequence[Json], colour: str, marker: str) -> None:
     shown = [p for p in points if p["effect"]["value"] is not None and p["spi"]["value"] is not None]
     x, y = [p["effect"]["value"] for p in shown], [1 - p["spi"]["value"] for p in shown]
     axis.plot(x, y, "-", color=colour, linewidth=1.4, zorder=2)
-    axis.plot(x, y, "o", color=colour, markersize=5, zorder=3, label=name)
+    axis.plot(x, y, marker, color=colour, markersize=5, zorder=3, label=name)
     for point, e, kept in zip(shown, x, y, strict=True):
         low, high = point["effect"]["ci"]
         axis.plot([low, high], [kept, kept], color=colour, alpha=0.35, linewidth=1)

@@ -10,7 +10,7 @@ from spf_core.data import open_rgb
 from spf_core.evaluation.plots import frontier_figure
 from spf_core.report import texts
 from spf_core.report.arms import Arm, Json
-from spf_core.report.html import Html, document, folded, join, paragraph, plot, section, table, tag
+from spf_core.report.html import Html, document, folded, image, join, paragraph, plot, section, table, tag
 from spf_core.report.pairs import arm_rows, run_rows, slider
 from spf_core.report.plots import bars_figure, dots_figure, drift, drift_figure
 from spf_core.report.sources import picture, vector
@@ -91,7 +91,8 @@ def _target(shown: Compared, target: str, found: Json) -> Html:
         *_tests(target, found, shown.results),
         *_drifts(target, arms),
         *_worst(arms),
-        *([tag("h3", "Where the target is looked at"), shown.looks[target]] if target in shown.looks else []),
+        tag("h3", "Where the target is looked at"),
+        shown.looks[target],
     )
 
 
@@ -101,7 +102,7 @@ def _first(shown: Compared, target: str, arms: Sequence[Arm]) -> list[Html]:
     grid = shown.folder / grid_file(target)
     if not shared:
         alt = f"{target}: the first prompts, drawn by the original model and by every preset"
-        return [plot(picture(open_rgb(grid), largest=1600), alt, texts.ARM_ROWS)] if grid.is_file() else []
+        return [_whole_grid(grid, alt)] if grid.is_file() else []
     best = [arm for arm in arms if arm.name == shown.results["reference"]] or list(arms[:1])
     ordered = [*best, *(arm for arm in arms if arm not in best)]
     kept = ordered[0].pictures(shared[0]).roles
@@ -115,11 +116,19 @@ def _first(shown: Compared, target: str, arms: Sequence[Arm]) -> list[Html]:
     ]
 
 
+def _whole_grid(file: Path, alt: str) -> Html:
+    """A picture too wide for a phone, in a box that scrolls."""
+    shown = tag("div", image(picture(open_rgb(file), largest=1600), alt), class_="wide")
+    box = tag("div", shown, class_="scroll", tabindex="0", role="region", aria_label=alt)
+    return join([box, paragraph(texts.GRID)])
+
+
 def _plots(target: str, rows: Mapping[str, Json], arms: Sequence[Arm]) -> Html:
     swept = {arm.name: arm.results["frontier"]["points"] for arm in arms if "frontier" in arm.results}
     curves = {name: swept.get(name, [row]) for name, row in rows.items()}
     plane = frontier_figure(f"{target}: effect and purity", curves)
-    figures = [plot(vector(plane), f"Effect against 1 - SPI of every preset on {target}", texts.PLANE)]
+    alt = f"Effect against 1 - SPI of every preset on {target}; the numbers are in the table of scores"
+    figures = [plot(vector(plane), alt, texts.PLANE)]
     for name, limits in LIMITS.items():
         title = " ".join(HEADLINE[name])
         alt = f"{title} of every preset on {target}: {_spoken(rows, name)}"
@@ -159,10 +168,8 @@ def _drifts(target: str, arms: Sequence[Arm]) -> list[Html]:
     most = {name: max(row, key=lambda key: row[key]) for name, row in drifts.items() if row}
     alt = ", ".join(f"{name} most in {key} ({drifts[name][key]:.0f})" for name, key in most.items())
     figure = drift_figure(f"{target}: what drifts", drifts)
-    return [
-        tag("h3", "Leakage"),
-        plot(vector(figure), f"Drift of attributes on {target}: {alt}", texts.DRIFT),
-    ]
+    shown = plot(vector(figure), f"Drift of attributes on {target}: {alt}", texts.DRIFT)
+    return [tag("h3", "Leakage"), tag("div", shown, class_="plots")]
 
 
 def _worst(arms: Sequence[Arm]) -> list[Html]:

@@ -66,7 +66,11 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> H
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Html:
     """Names with their values."""
-    return tag("dl", *(tag("div", tag("dt", name), tag("dd", marked(value))) for name, value in pairs), class_="facts")
+    return tag(
+        "dl",
+        *(tag("div", tag("dt", name), tag("dd", marked(value))) for name, value in pairs),
+        class_="facts",
+    )
 
 
 def section(name: str, title: str, *parts: str) -> Html:

@@ -7,7 +7,8 @@ for (const slider of document.querySelectorAll(".slider")) {
   const caption = slider.querySelector("figcaption");
   const places = section.querySelector(".pair") ? [section] : [...document.querySelectorAll("section")];
   const pairs = places.flatMap((place) => [...place.querySelectorAll(".pair:has([data-role=original])")])
-    .filter((pair) => !pair.closest("details"));
+    .filter((pair, place, all) => !pair.closest("details")
+      && all.findIndex((other) => other.dataset.pair === pair.dataset.pair) === place);
   let current = pairs[0];
 
   const picture = (pair, role) => pair.querySelector(`[data-role="${CSS.escape(role)}"] img`);

@@ -127,6 +127,7 @@ def _row(
         tag("div", *figures, *maps, class_="tiles"),
         class_="pair",
         data_text=row["base_text"],
+        data_pair=str(row["noise"]),
     )
 
 
@@ -142,7 +143,7 @@ def _map(pictures: Pictures, top: float, title: str, of: str) -> Html:
     where = "" if region is None else f", {outside.mean() if outside.size else 0.0:.2f} outside the region"
     alt = f"Change from the original, {of}: mean {changes.mean():.2f}{where}"
     caption = (tag("figcaption", title),) if title else ()
-    return tag("figure", image(source, alt, class_="sharp"), *caption)
+    return tag("figure", image(source, alt), *caption)
 
 
 def _change(pictures: Pictures) -> Floats:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spf_core.evaluation.plots import COLOURS
+from spf_core.evaluation.plots import COLOURS, mark_of
 from spf_core.evaluation.purity import Floats
 from spf_core.report.arms import Json
 
@@ -25,10 +25,11 @@ def curves_figure(title: str, curves: Mapping[str, tuple[Sequence[int], Sequence
         axis.plot(steps, values, color=colour, alpha=0.2, linewidth=0.7)
         axis.plot(steps, smoothed(values), color=colour, linewidth=1.6, label=name)
     if all(value > 0 for _, values in curves.values() for value in values):
-        axis.set_yscale("log")
+        _logarithmic(axis)
     axis.set_xlabel("optimizer step")
     axis.grid(color="#e5e5e5", linewidth=0.6)
-    figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=2)
+    if len(curves) > 1:
+        figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -46,13 +47,14 @@ def smoothed(values: Sequence[float]) -> Floats:
 
 def dots_figure(title: str, rows: Mapping[str, Json], measure: str, limits: tuple[float, float]) -> "Figure":
     """A measure of every preset as a dot with its 95 % interval."""
-    shown = {name: row[measure] for name, row in rows.items() if row[measure]["value"] is not None}
-    figure, axis = _axis(title, 0.26 * len(shown) + 0.8)
-    for place, value in enumerate(shown.values()):
-        axis.plot(value["ci"], [place, place], color="#9a9a9a", linewidth=2, solid_capstyle="butt")
-        axis.plot(value["value"], place, "o", color=COLOURS[0], markersize=5, clip_on=False)
+    figure, axis = _axis(title, 0.26 * len(rows) + 0.8)
+    for place, value in enumerate(row[measure] for row in rows.values()):
+        if value["value"] is not None:
+            colour, marker = mark_of(place)
+            axis.plot(value["ci"], [place, place], color="#9a9a9a", linewidth=2, solid_capstyle="butt")
+            axis.plot(value["value"], place, marker, color=colour, markersize=5, clip_on=False)
     axis.set(xlim=limits)
-    _named(axis, list(shown))
+    _named(axis, list(rows))
     return figure
 
 
@@ -103,6 +105,18 @@ def _axis(title: str, height: float) -> "tuple[Figure, Axes]":
     axis.set_title(title, fontsize=10, loc="left")
     axis.tick_params(labelsize=8)
     return figure, axis
+
+
+def _logarithmic(axis: "Axes") -> None:
+    """A logarithmic scale with numbers written out at 1, 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    axis.set_yscale("log")
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axis.yaxis.set_major_formatter(plain)
+    axis.yaxis.set_minor_formatter(plain)
+    axis.tick_params(labelsize=8, which="both")
 
 
 def _named(axis: "Axes", names: Sequence[str]) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.data import Row, open_rgb
-from spf_core.evaluation.plots import frontier_figure, leakage_figure
+from spf_core.evaluation.plots import frontier_figure
 from spf_core.report import texts
 from spf_core.report.arms import Arm
 from spf_core.report.html import Html, document, facts, folded, image, join, paragraph, plot, section, tag
+from spf_core.report.leakage import leakage
 from spf_core.report.pairs import ROLES, run_rows, slider
 from spf_core.report.plots import curves_figure
 from spf_core.report.scores import cards, frontier_table, measures
@@ -87,27 +88,21 @@ def _pictures(arm: Arm) -> list[Part]:
 
 def _scores(arm: Arm) -> list[Part]:
     results = arm.results
-    leakage = plot(
-        vector(leakage_figure(results)),
-        f"Leakage of {results['target']}, {_strongest(results)}",
-        texts.LEAKAGE,
-    )
-    parts = [measures({"this run": results}), leakage]
+    parts = [
+        measures({"this run": results}),
+        tag("h3", "Leakage"),
+        paragraph(texts.LEAKAGE),
+        leakage(results),
+    ]
     if "frontier" in results:
         figure = frontier_figure("Adapter strengths", {"tuned": results["frontier"]["points"]})
         alt = "Effect against 1 - SPI at each adapter strength; the numbers are in the table below"
-        parts += [tag("h3", "Strength frontier"), plot(vector(figure), alt, texts.FRONTIER)]
+        parts += [
+            tag("h3", "Strength frontier"),
+            tag("div", plot(vector(figure), alt, texts.FRONTIER), class_="plots"),
+        ]
         parts.append(frontier_table(results["frontier"]))
     return [("scores", "Scores", section("scores", "Scores", *parts))]
-
-
-def _strongest(results: Mapping[str, Any]) -> str:
-    leaks = [
-        (abs(leak["shift"]["value"] or 0.0), f"{name} {value} by {leak['shift']['value'] or 0.0:+.0f} points")
-        for name, row in results["leakage"].items()
-        for value, leak in row.items()
-    ]
-    return f"strongest: {max(leaks)[1]}"
 
 
 def _training(run: Path, config: Mapping[str, Any], rows: list[Row], arm: Arm | None) -> Part:

@@ -20,8 +20,8 @@ NO_EVALUATION = (
 )
 
 LEAKAGE = """\
-How much more or less often each attribute value is seen in C than in A: colour in standard deviations of
-a re-seed, numbers in percentage points, ● where q < 0.05. A pure model leaves all of it pale."""
+How much more or less often each attribute value is seen in C than in A. A pure model leaves all of it
+pale."""
 FRONTIER = """\
 The adapter at several strengths, with lines of equal SPS; up and to the right is better. At strength 0 it
 is the original model, asked for the target."""
@@ -55,6 +55,8 @@ Against an ablation it is what the part that was left out contributes."""
 DRIFT = """\
 Percentage points by which the mix of each attribute's values moved from the original to the tuned model,
 on attributes that should stay (first training seed)."""
+GRID = "The first prompts of the evaluation, fixed in advance, first noise seed and first training seed."
+NO_CELL = "the run of `{reference}` is not in this folder."
 ARM_ROWS = """\
 The first prompts of the evaluation, fixed in advance, first noise seed and first training seed. Below
 each picture is its change from the original, on one scale a row; white line: the border of the target's

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.plan import Cell, all_cells
@@ -16,11 +15,12 @@ from spf_core.merging import read_yaml
 from spf_core.plugins import Plugins
 from spf_core.report.arms import Arm, Json, read_arm
 from spf_core.report.comparison import Compared, comparison_page
-from spf_core.report.html import facts, folded, join
+from spf_core.report.html import Html, facts, folded, join
 from spf_core.report.look import Subject, look, subject_of
 from spf_core.report.run import run_page
 from spf_core.report.settings import hashes, listed, settings
-from spf_core.report.texts import BENCHMARK, DEMO
+from spf_core.report.strips import missing
+from spf_core.report.texts import BENCHMARK, DEMO, NO_CELL
 from spf_core.runs import CONFIG_FILE, file_hash
 
 DEMO_RECORD = "demo.json"
@@ -45,22 +45,24 @@ def benchmark_report(folder: Path, plugins: Plugins, *, device: str) -> str:
         target: [read_arm(cell.entry.name, cell.evaluation(folder)) for cell in found]
         for target, found in cells.items()
     }
+    none = missing(NO_CELL.format(reference=results["reference"]))
     references = {
         target: cell.run(folder)
         for target, found in cells.items()
         for cell in found
         if cell.entry.name == results["reference"]
     }
+    looks = {**dict.fromkeys(results["targets"], none), **_looks(references, arms, plugins, device)}
     made = [("base weights", f"`{results['model_hash']}`"), ("sampling", listed(results["sampling"]))]
     made += [("versions", listed(each)) for each in results["environments"]]
     return comparison_page(
         Compared(
-            title="Benchmark",
+            title=f"Benchmark: {', '.join(results['targets'])}",
             label=results["suite_label"],
             lead=BENCHMARK.format(label=results["suite_label"]),
             results=results,
             arms=arms,
-            looks=_looks(references, arms, plugins, device),
+            looks=looks,
             folder=folder,
             closing=join(
                 [facts(made), folded("The benchmark's file (benchmark.yaml)", settings(folder / RECORD))]
@@ -100,7 +102,7 @@ def demo_report(folder: Path, plugins: Plugins, *, device: str) -> str:
 
 def _looks(
     runs: Mapping[str, Path], arms: Mapping[str, list[Arm]], plugins: Plugins, device: str
-) -> dict[str, Any]:
+) -> dict[str, Html]:
     return {
         target: look(run, plugins, _default_subject(arms[target][0], []), device)
         for target, run in runs.items()
