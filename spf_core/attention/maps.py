@@ -80,9 +80,7 @@ def attention_maps(
     weights_BL = word.phrase_BPL[:, -1]
     if not bool(weights_BL.any()):
         reads = run.backbone.max_tokens
-        raise ConfigError(
-            f"--token '{token}': it lies beyond the {reads} tokens that are read; shorten the prompt"
-        )
+        raise ConfigError(f"'{token}' lies beyond the {reads} tokens that are read; shorten the prompt")
     look = _Look(run, prompt, weights_BL, span[1] > len(prompt.base_text), options, seed, columns)
     mapped = run.config.control_map
     return AttentionMaps(
@@ -96,10 +94,10 @@ def attention_maps(
 
 
 def chosen_steps(steps: int, columns: int, opening: int) -> list[int]:
-    """Steps to show, evenly spread; of the first `opening` ones, which say nothing of the word, a quarter."""
+    """Steps to show, evenly spread; a quarter are of the `opening` ones, which do not read the word."""
     first = opening if opening < steps else 0
-    early = min(first, columns // 4)
-    parts = [(0, first - 1, early), (first, steps - 1, min(columns - early, steps - first))]
+    late = min(columns - columns // 4 if first else columns, steps - first)
+    parts = [(0, first - 1, min(first, columns - late)), (first, steps - 1, late)]
     places = np.concatenate([np.linspace(low, high, count) for low, high, count in parts])
     return [int(step) for step in places.round()]
 

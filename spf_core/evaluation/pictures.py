@@ -52,11 +52,13 @@ def keep_pictures(out: Path, quads: Quadruples, pairs: Iterable[int], suite: Sui
 def read_pictures(out: Path, pair: int) -> Pictures:
     """What the evaluation's folder `out` keeps of a pair; roles that it lacks are left out."""
     files = {role: _file(out, role, pair) for role in ROLES}
+    roles = {role: open_rgb(file) for role, file in files.items() if file.is_file()}
     region = _file(out, _REGION, pair)
-    return Pictures(
-        roles={role: open_rgb(file) for role, file in files.items() if file.is_file()},
-        region_HW=np.asarray(Image.open(region).convert("1")) if region.is_file() else None,
-    )
+    if not (roles and region.is_file()):
+        return Pictures(roles, None)
+    size = next(iter(roles.values())).size  # a judge may see pictures at a size of its own
+    with Image.open(region) as mask:
+        return Pictures(roles, np.asarray(mask.convert("1").resize(size, Image.Resampling.NEAREST)))
 
 
 def change(one: Image.Image, other: Image.Image) -> Floats:

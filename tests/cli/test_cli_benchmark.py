@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from benchmarks import CELLS, STRONG, Finished, cell_lines, finished_cells, report, times, write
+from pages import Page
 from PIL import Image
 
 HEADLINE = ("sps", "effect", "spi", "delta_spi", "rec", "hit_rate", "base_leak")
@@ -69,6 +70,21 @@ def test_the_page_shows_tables_and_figures(finished) -> None:
     first = (out / "cells/hat/lora/seed-0/evaluation/pairs.jsonl").read_text().splitlines()
     assert [json.loads(line)["complete_text"] for line in first] == prompts
     assert [str(json.loads(line)["noise"]) for line in first] == noise
+
+
+def test_the_report_compares_every_preset_in_one_page(spf, finished, tmp_path: Path) -> None:
+    done = spf("report", finished.out, "--out", tmp_path / "page.html")
+    assert done.code == 0, done.err
+    page = Page(tmp_path / "page.html")
+    page.stands_alone()
+    alts = [each["alt"] or "" for each in page.all("img")]
+    for name, row in report(finished.out)["targets"]["hat"]["presets"].items():
+        assert f"{row['sps']['value']:.1f} [" in page.text
+        assert sum(alt.startswith(f"{name}, target asked") for alt in alts) == 3, "one for each prompt"
+        assert any(f"Change from the original, {name}" in alt for alt in alts)
+    assert any(alt.startswith("SPS: lora less the other on hat") for alt in alts)
+    assert "Not drawn: 'hat' lies beyond the 77 tokens" in page.text, "the tiny tokenizer cuts long texts"
+    assert report(finished.out)["model_hash"] in page.text
 
 
 def test_a_second_call_computes_no_cell_again(spf, finished) -> None:
