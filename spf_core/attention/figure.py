@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spf_core.attention.maps import AttentionMaps
+from spf_core.attention.types import AttentionMaps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

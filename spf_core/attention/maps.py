@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from spf_core.attention.control import control_maps, row_of
+from spf_core.attention.types import AttentionMaps, Strip
 from spf_core.attention.words import find_token, singled_out
 from spf_core.cache import widen
 from spf_core.control import phrase_attention
@@ -25,45 +25,6 @@ from spf_core.types import Capture
 from spf_core.visuals import to_images
 
 COLUMNS = 8
-
-
-@dataclass(frozen=True)
-class Strip:
-    """One model's sampling at some timesteps: what it expects to draw, attention and control map, each H W.
-
-    Attention is the share of a position's attention that the word gets, a mean over heads, layers and the
-    word's tokens. It is None where the original model opens the picture with a text that lacks the word.
-    """
-
-    picture: Image.Image
-    estimates: tuple[Image.Image, ...]
-    attention: tuple[Floats | None, ...]
-    control: tuple[Floats, ...] = ()
-
-
-@dataclass(frozen=True)
-class AttentionMaps:
-    """`timesteps` are fractions of the schedule, from noise to picture; strips by the model's name."""
-
-    prompt: Prompt
-    token: str
-    seed: int
-    timesteps: tuple[float, ...]
-    strips: dict[str, Strip]
-    control_map: str | None
-
-    @property
-    def strongest(self) -> float:
-        """The largest attention of all maps: the top of their scale."""
-        return max(
-            (
-                float(each.max())
-                for strip in self.strips.values()
-                for each in strip.attention
-                if each is not None
-            ),
-            default=0.0,
-        )
 
 
 @torch.no_grad()

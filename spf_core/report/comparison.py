@@ -4,25 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spf_core.benchmark.page import LEGEND, NO_SIGNS, SIGNS, TESTS, grid_file
-from spf_core.benchmark.tables import HEADLINE, score_table, sign_table, test_table
+from spf_core.benchmark.page import LEGEND, NO_SIGNS, SIGNS, grid_file
+from spf_core.benchmark.tables import score_table, sign_table
 from spf_core.data import open_rgb
-from spf_core.evaluation.plots import frontier_figure
 from spf_core.report import texts
 from spf_core.report.arms import Arm, Json
-from spf_core.report.html import Html, document, folded, image, join, paragraph, plot, section, table, tag
-from spf_core.report.pairs import arm_rows, run_rows, slider
-from spf_core.report.plots import bars_figure, dots_figure, drift, drift_figure
-from spf_core.report.sources import picture, vector
+from spf_core.report.evidence import ablations, drifts, score_plots
+from spf_core.report.html import Html, document, folded, image, join, paragraph, section, table, tag
+from spf_core.report.pairs import arm_rows, run_rows
+from spf_core.report.slider import slider
+from spf_core.report.sources import picture
 
-LIMITS = {
-    "sps": (0, 100),
-    "effect": (0, 1),
-    "spi": (0, 1),
-    "rec": (0, 100),
-    "hit_rate": (0, 1),
-    "base_leak": (0, 1),
-}
 WORST = 3  # pairs of each preset
 
 
@@ -85,11 +77,11 @@ def _target(shown: Compared, target: str, found: Json) -> Html:
         paragraph(words),
         *_first(shown, target, arms),
         tag("h3", "Scores"),
-        _plots(target, rows, arms),
+        score_plots(target, rows, arms),
         table(f"Scores on {target}", *score_table(rows)),
         folded("What the columns are", paragraph(LEGEND)),
-        *_tests(target, found, shown.results),
-        *_drifts(target, arms),
+        *ablations(target, found, shown.results["reference"]),
+        *drifts(target, arms),
         *_worst(arms),
         tag("h3", "Where the target is looked at"),
         shown.looks[target],
@@ -121,55 +113,6 @@ def _whole_grid(file: Path, alt: str) -> Html:
     shown = tag("div", image(picture(open_rgb(file), largest=1600), alt), class_="wide")
     box = tag("div", shown, class_="scroll", tabindex="0", role="region", aria_label=alt)
     return join([box, paragraph(texts.GRID)])
-
-
-def _plots(target: str, rows: Mapping[str, Json], arms: Sequence[Arm]) -> Html:
-    swept = {arm.name: arm.results["frontier"]["points"] for arm in arms if "frontier" in arm.results}
-    curves = {name: swept.get(name, [row]) for name, row in rows.items()}
-    plane = frontier_figure(f"{target}: effect and purity", curves)
-    alt = f"Effect against 1 - SPI of every preset on {target}; the numbers are in the table of scores"
-    figures = [plot(vector(plane), alt, texts.PLANE)]
-    for name, limits in LIMITS.items():
-        title = " ".join(HEADLINE[name])
-        alt = f"{title} of every preset on {target}: {_spoken(rows, name)}"
-        figures.append(plot(vector(dots_figure(title, rows, name, limits)), alt))
-    return tag("div", *figures, class_="plots")
-
-
-def _spoken(rows: Mapping[str, Json], name: str) -> str:
-    values = {preset: row[name]["value"] for preset, row in rows.items()}
-    return ", ".join(f"{preset} {value:.3g}" for preset, value in values.items() if value is not None)
-
-
-def _tests(target: str, found: Json, results: Json) -> list[Html]:
-    tests, reference = found.get("paired_tests") or [], results["reference"]
-    if not tests:
-        return []
-    figures = []
-    for measure in dict.fromkeys(test["measure"] for test in tests):
-        of_measure = [test for test in tests if test["measure"] == measure]
-        title = f"{HEADLINE[measure][0]}: {reference} less the other"
-        said = {test["against"]: {measure: test["difference"]} for test in of_measure}
-        alt = f"{title} on {target}: {_spoken(said, measure)}"
-        figures.append(plot(vector(bars_figure(title, of_measure)), alt))
-    words = TESTS.format(reference=reference)
-    return [
-        tag("h3", "Ablations and baselines"),
-        paragraph(texts.BARS.format(reference=reference)),
-        tag("div", *figures, class_="plots"),
-        folded("All paired tests", paragraph(words), table(f"Paired tests on {target}", *test_table(tests))),
-    ]
-
-
-def _drifts(target: str, arms: Sequence[Arm]) -> list[Html]:
-    if not arms:
-        return []
-    drifts = {arm.name: drift(arm.results) for arm in arms}
-    most = {name: max(row, key=lambda key: row[key]) for name, row in drifts.items() if row}
-    alt = ", ".join(f"{name} most in {key} ({drifts[name][key]:.0f})" for name, key in most.items())
-    figure = drift_figure(f"{target}: what drifts", drifts)
-    shown = plot(vector(figure), f"Drift of attributes on {target}: {alt}", texts.DRIFT)
-    return [tag("h3", "Leakage"), tag("div", shown, class_="plots")]
 
 
 def _worst(arms: Sequence[Arm]) -> list[Html]:

@@ -39,7 +39,7 @@ def run_rows(arm: Arm, pairs: Sequence[int]) -> Html:
             arm.rows[pair],
             _described(arm.rows[pair], _scores(arm.rows[pair])),
             [_tile(role, pictures, arm.rows[pair]) for role in ROLES if role in pictures.roles],
-            [_map(pictures, top, "|A - C|", f"tuned, {_short(arm.rows[pair])}")],
+            [_map(pictures, top, "|A - C|", f"tuned, {short(arm.rows[pair])}")],
         )
         for pair, pictures in zip(pairs, kept, strict=True)
     ]
@@ -49,41 +49,6 @@ def run_rows(arm: Arm, pairs: Sequence[int]) -> Html:
 def arm_rows(arms: Sequence[Arm], pairs: Sequence[int]) -> Html:
     """A row per pair: the original and every arm with the target; below, the changes on one scale a row."""
     return join(_arm_row(arms, pair) for pair in pairs)
-
-
-def slider(titles: Sequence[tuple[str, str]], row: Json, before: Image.Image, after: Image.Image) -> Html:
-    """Before and after, one over the other. The script adds a choice of pairs and of `titles`."""
-    options = [tag("option", title, value=key) for key, title in titles]
-    stage = tag(
-        "div",
-        image(picture(before), f"Before: original model, {_short(row)}", class_="before"),
-        image(picture(after), f"After: {titles[0][1]}, {_short(row)}", class_="after"),
-        tag("span", "", class_="handle", aria_hidden="true"),
-        tag("span", "before", class_="corner left", aria_hidden="true"),
-        tag("span", "after", class_="corner right", aria_hidden="true"),
-        tag(
-            "input",
-            type="range",
-            min="0",
-            max="100",
-            value="50",
-            aria_label="How much of the picture shows the original",
-        ),
-        class_="stage",
-    )
-    chooser = tag("label", "After: ", tag("select", *options), class_="choice")
-    caption = tag("figcaption", row["base_text"], aria_live="polite")
-    return tag(
-        "div",
-        tag("figure", stage, caption),
-        tag(
-            "div",
-            chooser,
-            tag("div", class_="thumbs", role="group", aria_label="Choose a pair"),
-            class_="side",
-        ),
-        class_="slider",
-    )
 
 
 def scale(top: float, what: str) -> Html:
@@ -100,10 +65,10 @@ def _arm_row(arms: Sequence[Arm], pair: int) -> Html:
     kept = [(arm, arm.pictures(pair)) for arm in arms]
     shown = [(arm, pictures) for arm, pictures in kept if {"original", "tuned"} <= set(pictures.roles)]
     row, top = arms[0].rows[pair], shared_top([_change(pictures) for _, pictures in shown])
-    first = Tile("original", "original", shown[0][1].roles["original"], f"original model, {_short(row)}")
+    first = Tile("original", "original", shown[0][1].roles["original"], f"original model, {short(row)}")
     tiles, maps = [first], [tag("div", class_="blank")]
     for arm, pictures in shown:
-        alt = f"{arm.name}, target asked, {_short(row)}"
+        alt = f"{arm.name}, target asked, {short(row)}"
         tiles.append(Tile(arm.name, f"{arm.name} {_spi(arm.rows[pair])}", pictures.roles["tuned"], alt))
         maps.append(_map(pictures, top, "", alt))
     return _row(row, _described(row, f"change maps: 0 to {top:.2f}"), tiles, maps, paired=True)
@@ -132,7 +97,7 @@ def _row(
 
 
 def _tile(role: str, pictures: Pictures, row: Json) -> Tile:
-    return Tile(role, ROLES[role], pictures.roles[role], f"{ROLES[role]}: {_short(row)}")
+    return Tile(role, ROLES[role], pictures.roles[role], f"{ROLES[role]}: {short(row)}")
 
 
 def _map(pictures: Pictures, top: float, title: str, of: str) -> Html:
@@ -168,5 +133,6 @@ def _value(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _short(row: Json) -> str:
+def short(row: Json) -> str:
+    """A pair in words."""
     return f"{row['base_text']}, seed {row['seed']}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from spf_core.attention.maps import AttentionMaps
+from spf_core.attention.types import AttentionMaps
 from spf_core.report.html import Html, image, join, marked, paragraph, tag
 from spf_core.report.pairs import scale
 from spf_core.report.sources import heat, picture
