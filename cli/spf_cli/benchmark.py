@@ -127,5 +127,6 @@ def _report(spec: "BenchmarkSpec", out: Path) -> None:
         for name, row in found["presets"].items()
     ]
     show(
-        table(f"{results['suite_label']}, 95 % intervals", ("", *shown), rows), f"report: {out / REPORT_FILE}"
+        table(f"{results['suite_label']}, 95 % intervals", ("", *shown), rows),
+        f"report: {out / REPORT_FILE}; as one page: spf report {out}",
     )

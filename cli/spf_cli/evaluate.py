@@ -63,7 +63,8 @@ def evaluate(
             out=out,
             progress=progress,
         )
-    show(results_table({str(run): read_results(out)}), f"results in {out}")
+    command = f"spf report {run} --evaluation {out}"
+    show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")
 
 
 def _numbers(text: str) -> tuple[float, ...]:

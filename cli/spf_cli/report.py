@@ -46,8 +46,8 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: pictures, change maps, attention, curves, tables, settings.
 
-    It is made from what is in the folder. Only the attention maps need the model; without its weights the
-    page says so in their place.
+    It is made from what is in the folder. Only the attention maps need the model: without its
+    weights the page says so in their place.
     """
     from spf_cli.sample import refuse_existing
 

@@ -48,7 +48,7 @@ Target text: “{target_text}”. {prompts} unseen prompts x {seeds} noise seeds
 target in {asked:.0%} when asked and in {unasked:.0%} unasked."""
 PLANE = """\
 Each preset's effect against what it kept, with lines of equal SPS and 95 % intervals; up and to the right
-is better. Points on a line are strengths of one adapter."""
+is better. Points on a line are strengths of one adapter, that of the first training seed."""
 BARS = """\
 What `{reference}` gains over each other preset on the same prompts; pale where the interval holds 0.
 Against an ablation it is what the part that was left out contributes."""
