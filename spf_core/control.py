@@ -39,6 +39,12 @@ def middle_attention(attention: Mapping[str, Tensor], phrase_BPL: Tensor, size: 
     return torch.stack(maps).mean(0)
 
 
+def phrase_attention(attention: Mapping[str, Tensor], phrase_BL: Tensor, size: torch.Size) -> Tensor:
+    """Attention to a phrase's tokens in [0, 1], their mean over layers at the latent's size: B 1 H W."""
+    maps = [at_latents(values @ phrase_BL[:, :, None], size[0], size[1]) for values in attention.values()]
+    return torch.stack(maps).mean(0)
+
+
 def min_max(values_BPHW: Tensor) -> Tensor:
     """Scale every image to [0, 1]; a constant image becomes 0."""
     low = values_BPHW.amin((-2, -1), keepdim=True)

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from spf_core.cache import CachedRows
-from spf_core.control import at_latents, min_max
+from spf_core.control import min_max, phrase_attention
 from spf_core.noising import clean_estimate, noise_latents
 from spf_core.parts import Parts
 from spf_core.sampling import Opening, comparison_grid, sample_images, save_png
@@ -44,7 +44,7 @@ def map_overlays(parts: Parts, rows: CachedRows, count: int, seed: int) -> Image
     parts = replace(parts, control_map=deepcopy(parts.control_map))  # looking must not change training
     batch = rows.batch(range(count))
     generator = torch.Generator().manual_seed(seed)
-    images = {"image": _to_images(parts.backbone.decode(batch.latents_BCHW))}
+    images = {"image": to_images(parts.backbone.decode(batch.latents_BCHW))}
     for level in NOISE_LEVELS:
         timesteps = torch.full((count,), int(level * len(parts.backbone.abar_T)))
         noised = noise_latents(batch.latents_BCHW, timesteps, parts.backbone.abar_T, generator=generator)
@@ -65,18 +65,13 @@ def map_overlays(parts: Parts, rows: CachedRows, count: int, seed: int) -> Image
         pixels = parts.backbone.decode(
             clean_estimate(noised.z_t_BCHW, state.response.pred_BCHW, noised.abar_B)
         )
-        attention = _target_attention(
+        attention = phrase_attention(
             state.response.attention, batch.complete.target_BL, noised.z_t_BCHW.shape[-2:]
         )
-        images[f"attention, t={level:g}"] = _overlay(pixels, attention)
+        images[f"attention, t={level:g}"] = _overlay(pixels, min_max(attention))
         if state.map_B1HW is not None:
             images[f"control map, t={level:g}"] = _overlay(pixels, state.map_B1HW)
     return comparison_grid(images, [prompt.target_text or "" for prompt in rows.prompts[:count]])
-
-
-def _target_attention(attention: dict[str, Tensor], target_BL: Tensor, size: torch.Size) -> Tensor:
-    maps = [at_latents(values @ target_BL[:, :, None], size[0], size[1]) for values in attention.values()]
-    return min_max(torch.stack(maps).mean(0))
 
 
 def heat_images(heat_N1HW: Tensor, size: int) -> list[Image.Image]:
@@ -99,6 +94,7 @@ def _overlay(pixels_B3HW: Tensor, heat_B1HW: Tensor) -> list[Image.Image]:
     return [Image.fromarray((255 * image).astype(np.uint8)) for image in blended]
 
 
-def _to_images(pixels_B3HW: Tensor) -> list[Image.Image]:
+def to_images(pixels_B3HW: Tensor) -> list[Image.Image]:
+    """Pictures of pixels in [-1, 1]; what lies beyond is clipped."""
     array = ((pixels_B3HW.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(image) for image in array]

@@ -86,7 +86,8 @@ def _say_finished(cell: "Cell", out: Path, seconds: float) -> None:
     from datetime import timedelta
 
     from spf_cli.render import show
-    from spf_cli.results import interval, read_results
+    from spf_cli.results import read_results
+    from spf_core.evaluation.readout import interval
 
     found = read_results(cell.evaluation(out))
     shown = {"SPS": "sps", "hit": "hit_rate", "leak": "base_leak"}
@@ -114,9 +115,9 @@ def _say_what_is_missing(outcome: "Outcome", spec: "BenchmarkSpec", file: Path, 
 
 def _report(spec: "BenchmarkSpec", out: Path) -> None:
     from spf_cli.render import show, table
-    from spf_cli.results import interval
     from spf_core.benchmark.page import REPORT_FILE
     from spf_core.benchmark.report import write_report
+    from spf_core.evaluation.readout import interval
 
     results = write_report(spec, out)
     shown = {"SPS": "sps", "E": "effect", "SPI": "spi", "hit": "hit_rate", "leak": "base_leak"}
@@ -126,5 +127,6 @@ def _report(spec: "BenchmarkSpec", out: Path) -> None:
         for name, row in found["presets"].items()
     ]
     show(
-        table(f"{results['suite_label']}, 95 % intervals", ("", *shown), rows), f"report: {out / REPORT_FILE}"
+        table(f"{results['suite_label']}, 95 % intervals", ("", *shown), rows),
+        f"report: {out / REPORT_FILE}; as one page: spf report {out}",
     )

@@ -51,7 +51,7 @@ def demo(
     from spf_cli.bars import progress_bars
     from spf_cli.loading import load
     from spf_cli.render import show
-    from spf_cli.report import write_report
+    from spf_cli.report import write_page
     from spf_cli.results import read_results, results_table
 
     settings = Settings(target, steps, prompts, tuple(assignments or ()))
@@ -65,11 +65,10 @@ def demo(
         for preset in PRESETS:
             _evaluate(out, preset, settings, opened[preset], plugins, progress)
     results = {preset: read_results(out / "evaluation" / preset) for preset in PRESETS}
-    report = write_report(out, target, BIAS, results)
     show(
         results_table(results),
         "",
-        f"report:   {report}",
+        f"report:   {write_page(out, device=device)}",
         f"pictures: {out / PAIRS_FILE}",
         f"runs:     {out / 'runs'}",
     )

@@ -59,6 +59,10 @@ def evaluate(
         int,
         typer.Option(min=0, help="Prompts to keep pictures of, for a study.", rich_help_panel=OUTPUT),
     ] = 0,
+    strengths: Annotated[
+        str,
+        typer.Option(metavar="S,S,...", help="Also draw at these adapter strengths, for the frontier."),
+    ] = "",
     device: Device = DeviceName.AUTO,
 ) -> None:
     """Measure effect and pollution on prompts that training never saw, with confidence intervals.
@@ -73,6 +77,7 @@ def evaluate(
     from spf_core.evaluation.run import evaluate as measure
     from spf_core.runs import open_run
 
+    swept = _numbers(strengths)
     refuse_filled(out, "choose another --out")
     _, plugins = run_config(run, plugin or ())
     scores = choose_scores(plugins, score or (), assignments or ())
@@ -87,8 +92,20 @@ def evaluate(
             seeds=seeds,
             split=split.value,
             scores=scores,
+            strengths=swept,
             out=out,
             keep=keep,
             progress=progress,
         )
-    show(results_table({str(run): read_results(out)}), f"results in {out}")
+    command = f"spf report {run} --evaluation {out}"
+    show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """`"0,0.5,1"` as numbers; ConfigError when a part is none."""
+    from spf_core.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ConfigError(f"--strengths {text}: give numbers between commas, as in 0,0.5,1") from None

@@ -8,7 +8,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from spf_cli import benchmark, config, convert, data, demo, evaluate, maps, plugins, sample, study, train
+from spf_cli import (
+    attention,
+    benchmark,
+    config,
+    convert,
+    data,
+    demo,
+    evaluate,
+    maps,
+    plugins,
+    report,
+    sample,
+    study,
+    train,
+)
 from spf_cli.options import show_help
 from spf_core.errors import SpfError
 
@@ -42,6 +56,8 @@ app.command("benchmark", rich_help_panel="Work")(benchmark.benchmark)
 app.command("maps", rich_help_panel="Work")(maps.maps)
 app.command("convert-weights", rich_help_panel="Look and prepare")(convert.convert_weights)
 app.add_typer(study.app, name="study", rich_help_panel="Work")
+app.command("report", rich_help_panel="Look and prepare")(report.report)
+app.command("attention", rich_help_panel="Look and prepare")(attention.attention)
 app.add_typer(data.app, name="data", rich_help_panel="Look and prepare")
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Look and prepare")
 app.add_typer(config.app, name="config", rich_help_panel="Look and prepare")

@@ -67,7 +67,7 @@ def maps(
 
 
 def _row(name: str, quality: "MapQuality") -> tuple[str, ...]:
-    from spf_cli.results import interval
+    from spf_core.evaluation.readout import interval
 
     values = (quality.precision, quality.chance, quality.iou)
     return name, *(interval(value.to_json()) for value in values)

@@ -1,67 +1,104 @@
-"""The demo's report: one Markdown page with the pictures and the numbers."""
+"""`spf report`: a run, a benchmark or a demo as one HTML page."""
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from spf_cli.results import Results, markdown_table
+import typer
 
-_PAGE = """\
-# Learning '{target}' and nothing else
+from spf_cli.options import OUTPUT, Device, DeviceName
 
-{label}: {rows}
+if TYPE_CHECKING:
+    from spf_core.report.look import Subject
 
-![the same people: original, naive, spf]({pairs})
-
-Each column is one unseen prompt and one seed. **original** is the base model without the target,
-**naive** and **spf** are asked for the target. Whatever else differs from
-the original is pollution. Preset `spf` also lets the original model open every picture
-(`sample.handover`); the published benchmark shows what that alone does for the others.
-
-## Numbers
-
-{size}; 95 % confidence intervals in brackets. These are numbers of the embedded portraits; they say
-nothing about other models. The loss terms of preset `spf` are reconstructions from the paper.
-
-{table}
-
-## Pictures of the evaluation
-
-{figures}
-
-## Go on
-
-    spf sample {out}/runs/spf --prompt "a portrait of an old man" --target "{phrase}" --compare --out grid.png
-    spf evaluate {out}/runs/spf --prompts 50 --seeds 2 --out results
-    spf plugins list
-"""
-_ROWS = (
-    "the training pictures of '{target}' all share {bias}, which no caption mentions. "
-    "A model that learns the attribute alone leaves these as they were."
-)
+PAGE = "report.html"
 
 
-def write_report(out: Path, target: str, bias: Mapping[str, str], results: Mapping[str, Results]) -> Path:
-    """Write `report.md` into the demo folder and return its path."""
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN|BENCH", help="Folder of a run, a benchmark or a demo.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="Page to write.",
+            show_default="report.html in the folder",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="What [bold]spf evaluate[/] wrote of the run.",
+            show_default="RUN/evaluation",
+        ),
+    ] = None,
+    prompt: Annotated[
+        str,
+        typer.Option(help="Base text of the attention maps.", show_default="the evaluation's first"),
+    ] = "",
+    target: Annotated[str, typer.Option(help="Target text, added to the prompt.")] = "",
+    device: Device = DeviceName.AUTO,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace FILE.html if it exists.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Write one self-contained HTML page: pictures, change maps, attention, curves, tables, settings.
+
+    It is made from what is in the folder. Only the attention maps need the model: without its
+    weights the page says so in their place.
+    """
+    from spf_cli.sample import refuse_existing
+
+    if out is not None:
+        refuse_existing(out, overwrite)
+    written = write_page(folder, out, evaluation=evaluation, subject=_subject(prompt, target), device=device)
+    typer.echo(f"wrote {written}")
+
+
+def write_page(
+    folder: Path,
+    out: Path | None = None,
+    *,
+    evaluation: Path | None = None,
+    subject: "Subject | None" = None,
+    device: str,
+) -> Path:
+    """Write the folder's page and say where it is; RunError when the folder is of no kind that has one."""
     from spf_core.atomic import atomic_write_text
-    from spf_core.data import read_folder
 
-    shared = ", ".join(f"{attribute} {value}" for attribute, value in bias.items())
-    first = next(iter(results.values()))
-    page = _PAGE.format(
-        target=target,
-        label="Embedded portraits",
-        rows=_ROWS.format(target=target, bias=shared),
-        pairs="pairs.png",
-        size=f"{first['n_prompts']} unseen prompts, {first['n_seeds']} seed(s) each",
-        table=markdown_table(results),
-        figures=_figures(out, results) or "none",
-        out=out,
-        phrase=read_folder(out / "data")[0].target_text,
-    )
-    atomic_write_text(out / "report.md", page)
-    return out / "report.md"
+    page, file = _page(folder, evaluation, subject, device), out or folder / PAGE
+    atomic_write_text(file, page)
+    return file
 
 
-def _figures(out: Path, results: Mapping[str, Results]) -> str:
-    found = [(run, file) for run in results for file in sorted((out / "evaluation" / run).glob("*.png"))]
-    return "\n\n".join(f"![{run}: {file.stem}]({file.relative_to(out).as_posix()})" for run, file in found)
+def _page(folder: Path, evaluation: Path | None, subject: "Subject | None", device: str) -> str:
+    from spf_cli.loading import load, plugin_files
+    from spf_core.benchmark.folder import RECORD
+    from spf_core.errors import RunError
+    from spf_core.report import write
+    from spf_core.runs import CONFIG_FILE
+
+    if (folder / CONFIG_FILE).is_file():
+        plugins = load(plugin_files(folder / CONFIG_FILE))
+        return write.run_report(folder, plugins, evaluation=evaluation, subject=subject, device=device)
+    if evaluation or subject:
+        raise RunError(f"--evaluation, --prompt and --target belong to a run; '{folder}' is none")
+    if (folder / RECORD).is_file():
+        return write.benchmark_report(folder, load(plugin_files(folder / RECORD)), device=device)
+    if (folder / write.DEMO_RECORD).is_file():
+        return write.demo_report(folder, load(), device=device)
+    records = f"{CONFIG_FILE} (a run), {RECORD} (a benchmark) or {write.DEMO_RECORD} (a demo)"
+    raise RunError(f"'{folder}' has no {records}; give a folder that spf train, benchmark or demo wrote")
+
+
+def _subject(prompt: str, target: str) -> "Subject | None":
+    from spf_core.errors import ConfigError
+    from spf_core.report.look import subject_of
+
+    if not prompt.strip() and not target.strip():
+        return None
+    if not (prompt.strip() and target.strip()):
+        raise ConfigError("--prompt and --target go together; give both")
+    return subject_of(prompt.strip(), target.strip())

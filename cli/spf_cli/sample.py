@@ -57,10 +57,10 @@ def sample(
     from spf_core.prompts import Prompt
     from spf_core.sampling import comparison_grid, save_png
 
-    text = Prompt(_text(prompt), target.strip() or None)
-    _refuse_existing(out, overwrite)
-    opened = _open(run, device)
-    options = _options(opened, steps=steps, guidance=guidance, handover=handover)
+    text = Prompt(base_text(prompt), target.strip() or None)
+    refuse_existing(out, overwrite)
+    opened = open_folder(run, device)
+    options = sample_options(opened, steps=steps, guidance=guidance, handover=handover)
     numbers = range(first_seed, first_seed + seeds)
     with progress_bars() as progress:
         rows = grid_rows(opened, text, numbers, strength, options, compare=compare, progress=progress)
@@ -113,7 +113,8 @@ def grid_rows(
     return rows
 
 
-def _open(run: Path, device: str) -> "OpenRun":
+def open_folder(run: Path, device: str) -> "OpenRun":
+    """Open a run folder with the plugins that it names."""
     from spf_cli.loading import run_config
     from spf_core.runs import open_run
 
@@ -121,12 +122,14 @@ def _open(run: Path, device: str) -> "OpenRun":
     return open_run(run, plugins, device=device)
 
 
-def _options(opened: "OpenRun", **flags: float | None) -> "SampleSection":
+def sample_options(opened: "OpenRun", **flags: float | None) -> "SampleSection":
+    """The run's sampling options, with the flags that were given in their place."""
     given = {name: value for name, value in flags.items() if value is not None}
     return opened.config.sample.model_copy(update=given)
 
 
-def _text(prompt: str) -> str:
+def base_text(prompt: str) -> str:
+    """The prompt without blanks around it; ConfigError when nothing is left."""
     from spf_core.errors import ConfigError
 
     if not prompt.strip():
@@ -134,7 +137,8 @@ def _text(prompt: str) -> str:
     return prompt.strip()
 
 
-def _refuse_existing(out: Path, overwrite: bool) -> None:
+def refuse_existing(out: Path, overwrite: bool) -> None:
+    """RunError when `out` is a folder, or a file that may not be replaced."""
     from spf_core.errors import RunError
 
     if out.is_dir():

@@ -10,13 +10,12 @@ from spf_core.benchmark.spec import BenchmarkSpec
 from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.config import RunConfig
 from spf_core.errors import RunError
+from spf_core.evaluation.results import RESULTS_FILE
 from spf_core.evaluation.run import evaluate
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress
 from spf_core.runlog import reset_peak_memory
 from spf_core.runs import CONFIG_FILE, open_run, pick_device, saved_config
-
-RESULTS_FILE = "results.json"
 
 
 def is_finished(cell: Cell, out: Path) -> bool:
@@ -59,5 +58,6 @@ def run_cell(
         split=spec.evaluation.split,
         out=evaluation,
         keep=spec.evaluation.keep,
+        strengths=spec.evaluation.strengths,
         progress=progress,
     )

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from spf_core.benchmark.cell import RESULTS_FILE
 from spf_core.benchmark.plan import Cell
 from spf_core.benchmark.pooling import read_numbers
 from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.errors import RunError
 from spf_core.evaluation.measure import PairNumbers
+from spf_core.evaluation.results import PAIRS_FILE, RESULTS_FILE
 from spf_core.runlog import read_metrics
 
 
@@ -57,7 +57,7 @@ def read_cell(cell: Cell, out: Path) -> Finished:
     evaluation = cell.evaluation(out)
     try:
         results = json.loads((evaluation / RESULTS_FILE).read_text(encoding="utf-8"))
-        lines = (evaluation / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (evaluation / PAIRS_FILE).read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
         numbers = read_numbers(results, rows)
         pairs = tuple((row["complete_text"], row["noise"]) for row in rows)

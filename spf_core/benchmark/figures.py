@@ -8,8 +8,8 @@ from PIL import Image
 
 from spf_core.atomic import atomic_file
 from spf_core.benchmark.analysis import Row, Table
-from spf_core.data import open_rgb
 from spf_core.errors import RunError
+from spf_core.evaluation.pictures import first_pairs, read_pictures
 from spf_core.sampling import comparison_grid, save_png
 
 if TYPE_CHECKING:
@@ -59,23 +59,24 @@ def write_grid(path: Path, table: Table, out: Path) -> None:
     first = next(iter(table.values()))
     rows = {"original": _pictures(first, out, "original")}
     rows |= {name: _pictures(row, out, "tuned") for name, row in table.items()}
-    count = min(_COLUMNS, *(len(images) for images in rows.values()))
-    pairs = first.cells[0].pairs[:: first.cells[0].results["n_seeds"]][:count]
+    results = first.cells[0].results
+    pairs = [first.cells[0].pairs[i] for i in first_pairs(results["n_prompts"], results["n_seeds"])]
     captions = [text for text, _ in pairs]
     facts = {
         "prompts": "\n".join(captions),
         "noise_seeds": " ".join(str(noise) for _, noise in pairs),
         "training_seeds": " ".join(f"{name}:{row.seeds[0]}" for name, row in table.items()),
     }
-    save_png(comparison_grid({name: images[:count] for name, images in rows.items()}, captions), path, facts)
+    save_png(comparison_grid(rows, captions), path, facts)
 
 
 def _pictures(row: Row, out: Path, role: str) -> list[Image.Image]:
-    cell = row.cells[0].cell
-    files = sorted((cell.evaluation(out) / "images").glob(f"{role}-*.png"))
-    if not files:
+    cell, results = row.cells[0].cell, row.cells[0].results
+    pairs = first_pairs(results["n_prompts"], results["n_seeds"])
+    kept = [read_pictures(cell.evaluation(out), pair).roles for pair in pairs]
+    if not all(role in each for each in kept):
         raise RunError(
-            f"cell '{cell.folder(out)}' is damaged (its evaluation has no images); "
+            f"cell '{cell.folder(out)}' is damaged (its evaluation lacks pictures); "
             f"delete that folder and run the benchmark again"
         )
-    return [open_rgb(file) for file in files]
+    return [each[role] for each in kept]

@@ -1,7 +1,7 @@
 """results.md: a plain function of what results.json holds. Torch-free."""
 
 from spf_core.benchmark.folder import RECORD
-from spf_core.benchmark.tables import Json, score_table, sign_table, test_table
+from spf_core.benchmark.tables import Json, markdown, score_table, sign_table, test_table
 
 REPORT_FILE, PURITY_FILE = "results.md", "sps.png"
 LEGEND = """\
@@ -11,14 +11,14 @@ pictures that show the target when asked and unasked, then the parts of SPI. 95 
 bootstrap over prompts with all their noise and training seeds: they do not tell how much another training
 seed would change. Bold: the best, where its interval excludes the runner-up. Seconds and memory (of the whole
 process, or of the CUDA allocator) are of the machine that ran the cell, beside whatever else it did."""
-_SIGNS = """\
+SIGNS = """\
 A direction holds where the whole 95 % interval lies on its side, and does not hold where all of it lies on
 the other; else it is unclear. These intervals are not adjusted for their number."""
-_NO_SIGNS = "None: they compare `spf` with its ablations and baselines, under these names."
-_TESTS = """\
+NO_SIGNS = "None: they compare `spf` with its ablations and baselines, under these names."
+TESTS = """\
 `{reference}` less each other preset, paired by prompt; p by exchanging the two presets' results of whole
 prompts, Holm-adjusted over this table:"""
-_PREFACE = """\
+PREFACE = """\
 Numbers of the **{suite_label}**; they say nothing about other worlds. The terms of the method are
 reconstructions. Each cell: {prompts} unseen prompts x {seeds} noise seeds, split `{split}`. Training seeds:
 {training}."""
@@ -32,7 +32,7 @@ def page(results: Json) -> str:
     for target, found in results["targets"].items():
         parts += _section(target, found, results["reference"])
     if results["mean_over_targets"]:
-        parts += ["## Mean over targets", score_table(results["mean_over_targets"])]
+        parts += ["## Mean over targets", markdown(score_table(results["mean_over_targets"]))]
     return "\n\n".join([*parts, *_signs(results), *_reproduce(results)]) + "\n"
 
 
@@ -44,7 +44,7 @@ def grid_file(target: str) -> str:
 def _preface(results: Json) -> list[str]:
     spec, missing = results["benchmark"], results["missing"]
     training = ", ".join(str(seed) for seed in spec["seeds"])
-    words = _PREFACE.format(suite_label=results["suite_label"], training=training, **spec["evaluation"])
+    words = PREFACE.format(suite_label=results["suite_label"], training=training, **spec["evaluation"])
     lack = f"**Incomplete**: {len(missing)} cells are missing: {', '.join(missing)}."
     return [words, *([lack] if missing else []), f"![SPS of every preset]({PURITY_FILE})"]
 
@@ -54,11 +54,15 @@ def _section(target: str, found: Json, reference: str) -> list[str]:
     first = next(iter(rows.values()))
     asked, unasked = (first[name]["value"] for name in ("hit_rate_original", "base_leak_original"))
     original = f"The original model shows it in {asked:.0%} when asked and in {unasked:.0%} unasked."
-    parts = [f"## {target}", f'Target text: "{found["target_text"]}". {original}', score_table(rows)]
+    parts = [
+        f"## {target}",
+        f'Target text: "{found["target_text"]}". {original}',
+        markdown(score_table(rows)),
+    ]
     if any(len(row["training_seeds"]) > 1 for row in rows.values()):
         parts.append(_seed_spread(rows))
     if tests:
-        parts += [_TESTS.format(reference=reference), test_table(tests)]
+        parts += [TESTS.format(reference=reference), markdown(test_table(tests))]
     return [*parts, _GRID, f"![{target}: original and every preset]({grid_file(target)})"]
 
 
@@ -74,7 +78,7 @@ def _list(scores: Json) -> str:
 
 def _signs(results: Json) -> list[str]:
     tests = results["sign_tests"]
-    body = [_SIGNS, sign_table(tests, list(results["targets"]))] if tests else [_NO_SIGNS]
+    body = [SIGNS, markdown(sign_table(tests, list(results["targets"])))] if tests else [NO_SIGNS]
     return ["## Sign tests", *body]
 
 

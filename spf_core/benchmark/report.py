@@ -7,7 +7,7 @@ from typing import Any
 
 from spf_core.atomic import atomic_write_text
 from spf_core.benchmark.analysis import Table, make_tables, mean_over_targets, paired_tests
-from spf_core.benchmark.cell import RESULTS_FILE, is_finished
+from spf_core.benchmark.cell import is_finished
 from spf_core.benchmark.collect import Finished, read_cells
 from spf_core.benchmark.figures import write_grid, write_purity_figure
 from spf_core.benchmark.page import PURITY_FILE, REPORT_FILE, grid_file, page
@@ -16,6 +16,7 @@ from spf_core.benchmark.runner import missing_cells
 from spf_core.benchmark.signs import sign_tests
 from spf_core.benchmark.spec import BenchmarkSpec
 from spf_core.errors import RunError
+from spf_core.evaluation.results import RESULTS_FILE
 
 SCHEMA = 1
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -12,6 +12,17 @@ from spf_core.sections import Section
 from spf_core.validation import explain
 
 Assignments = tuple[str, ...]
+
+
+def refuse_repeated(values: Iterable[Any]) -> None:
+    """ValueError when a value occurs twice."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(
+                f"'{value}' is listed twice; give every entry once, presets with a `name` of their own"
+            )
+        seen.add(value)
 
 
 class PresetEntry(Section):
@@ -40,6 +51,15 @@ class EvaluationSection(Section):
     seeds: int = Field(2, ge=1, description="noise seeds per prompt")
     split: Literal["test", "dev"] = Field("test", description="dev while choosing settings")
     keep: int = Field(8, ge=1, description="prompts whose pictures are kept, for grids and user studies")
+    strengths: tuple[Annotated[float, Field(ge=0, le=4)], ...] = Field(
+        (), description="adapter strengths of the frontier"
+    )
+
+    @field_validator("strengths")
+    @classmethod
+    def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        refuse_repeated(values)
+        return values
 
 
 class BenchmarkSpec(Section):
@@ -97,17 +117,6 @@ def parse_benchmark(content: Mapping[str, Any], place: str) -> BenchmarkSpec:
         return BenchmarkSpec.model_validate(dict(content))
     except ValidationError as error:
         raise ConfigError(f"'{place}': {explain(error, '', BenchmarkSpec)}") from None
-
-
-def refuse_repeated(values: Iterable[Any]) -> None:
-    """ValueError when a value occurs twice."""
-    seen = set()
-    for value in values:
-        if value in seen:
-            raise ValueError(
-                f"'{value}' is listed twice; give every entry once, presets with a `name` of their own"
-            )
-        seen.add(value)
 
 
 def _named_entry(entry: Any) -> Any:

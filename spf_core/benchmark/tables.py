@@ -1,6 +1,6 @@
-"""Tables of results.md. Torch-free."""
+"""Tables of a benchmark as heads and rows, **bold** and `code` marked as in Markdown. Torch-free."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -16,15 +16,17 @@ HEADLINE = {
     "base_leak": ("base leak", LOWER),
 }
 PERCENT = ("sps", "rec")
+Cells = tuple[list[str], list[list[str]]]
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown(cells: Cells) -> str:
     """A Markdown table."""
+    head, rows = cells
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def score_table(rows: Mapping[str, Json]) -> str:
+def score_table(rows: Mapping[str, Json]) -> Cells:
     """Presets down; headline scores with intervals, parts of pollution, and costs across."""
     columns = [(title, _cells(rows, key, mark)) for key, (title, mark) in HEADLINE.items()]
     for part in PARTS:
@@ -38,10 +40,10 @@ def score_table(rows: Mapping[str, Json]) -> str:
         [name, *(cells[number] for _, cells in columns), *(costs[number] if costs else ())]
         for number, name in enumerate(rows)
     ]
-    return table(["preset", *head], body)
+    return ["preset", *head], body
 
 
-def test_table(tests: Sequence[Json]) -> str:
+def test_table(tests: Sequence[Json]) -> Cells:
     """The reference less each other preset, with p values."""
     rows = [
         [
@@ -53,10 +55,10 @@ def test_table(tests: Sequence[Json]) -> str:
         ]
         for test in tests
     ]
-    return table(["against", "measure", "difference", "p", "p (Holm)"], rows)
+    return ["against", "measure", "difference", "p", "p (Holm)"], rows
 
 
-def sign_table(tests: Sequence[Json], targets: Sequence[str]) -> str:
+def sign_table(tests: Sequence[Json], targets: Sequence[str]) -> Cells:
     """Expected directions down, targets across."""
     several = len(targets) > 1
     rows = []
@@ -70,7 +72,7 @@ def sign_table(tests: Sequence[Json], targets: Sequence[str]) -> str:
                 *(f"{each['verdict']}: {interval(each, percent=percent)}" for each in found),
             ]
         )
-    return table(["the paper's direction", "tested", *targets, *(["mean"] if several else [])], rows)
+    return ["the paper's direction", "tested", *targets, *(["mean"] if several else [])], rows
 
 
 def interval(value: Json, *, percent: bool = False) -> str:

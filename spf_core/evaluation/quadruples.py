@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from PIL.Image import Image
 
 from spf_core.evaluation.originals import original_images
 from spf_core.interfaces import Adapter, Backbone, PromptEditor, Quadruples, UnseenPrompt
@@ -67,17 +68,42 @@ def generate(
         rerun = sample_images(backbone, base[:RERUN], noise[:RERUN], options)
     finally:
         adapter.scale(1.0)
-    c, d = (
-        sample_images(
-            backbone,
-            texts,
-            noise,
-            options,
-            opening=opening,
-            editor=editor,
-            progress=progress,
-            stage=f"tuned, {stage}",
-        )
-        for texts, stage in ((complete, "complete text"), (base, "base text"))
-    )
+    c, d = draw_tuned(backbone, adapter, prompts, seeds, options, editor=editor, seed=seed, progress=progress)
     return Quadruples(target, tuple(prompts), seeds, noise, noise2, a, b, c, d, a2, rerun)
+
+
+def draw_tuned(
+    backbone: Backbone,
+    adapter: Adapter,
+    prompts: Sequence[UnseenPrompt],
+    seeds: int,
+    options: SampleSection,
+    *,
+    editor: PromptEditor | None = None,
+    seed: int = 0,
+    strength: float = 1.0,
+    progress: Progress = silent,
+) -> tuple[list[Image], list[Image]]:
+    """C and D with the adapter at `strength`; it is back at 1 afterwards."""
+    base = [item.prompt.base_text for item in prompts for _ in range(seeds)]
+    complete = [item.prompt.complete_text for item in prompts for _ in range(seeds)]
+    noise, opening = noise_seeds(len(prompts), seeds, seed=seed, draw=0), Opening(base, adapter)
+    name = "tuned" if strength == 1 else f"tuned x {strength:g}"
+    adapter.scale(strength)
+    try:
+        c, d = (
+            sample_images(
+                backbone,
+                texts,
+                noise,
+                options,
+                opening=opening,
+                editor=editor,
+                progress=progress,
+                stage=f"{name}, {stage}",
+            )
+            for texts, stage in ((complete, "complete text"), (base, "base text"))
+        )
+    finally:
+        adapter.scale(1.0)
+    return c, d

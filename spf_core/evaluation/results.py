@@ -14,6 +14,7 @@ import numpy as np
 from spf_core import __version__
 from spf_core.atomic import atomic_write_text
 from spf_core.evaluation.columns import Scored, ScoreTable
+from spf_core.evaluation.frontier import Frontier
 from spf_core.evaluation.leakage import Leak, Rise, flips
 from spf_core.evaluation.measure import Measurements
 from spf_core.evaluation.scores import pair_pollution
@@ -21,6 +22,7 @@ from spf_core.evaluation.statistics import Estimate
 from spf_core.interfaces import Quadruples
 
 SCHEMA = 1
+RESULTS_FILE, PAIRS_FILE = "results.json", "pairs.jsonl"
 DIGITS = 9  # of per-pair numbers: scores computed from the rows are those of results.json
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy")
 
@@ -32,7 +34,8 @@ class Results:
     `headline` holds at least sps, effect, spi, delta_spi, rec, hit_rate, hit_rate_original and base_leak;
     `parts` the calibrated pollution p_k of A to C; `flips` the shares of captioned attributes that change
     from A to C (`tuned`) and from A to A' (`reseed`); `calibration` what turns the rows of pairs.jsonl into
-    scores; `scores` those of the literature beside them; `provenance` hashes, seeds, options and versions.
+    scores; `scores` those of the literature beside them; `provenance` hashes, seeds, options and versions;
+    `frontier` what other strengths give, if asked for.
     """
 
     label: str
@@ -52,6 +55,7 @@ class Results:
     calibration: Mapping[str, Any] = field(default_factory=dict)
     scores: ScoreTable = field(default_factory=ScoreTable)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    frontier: Frontier | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values; estimates as `{"value", "ci": [lo, hi]}`, null where not applicable."""
@@ -71,6 +75,7 @@ class Results:
             "scores": _plain(self.scores.columns),
             "score_models": {name: dict(model) for name, model in self.scores.models.items()},
             **self.provenance,
+            **({"frontier": self.frontier.to_json()} if self.frontier else {}),
         }
 
 
@@ -103,12 +108,17 @@ def pair_rows(quads: Quadruples, found: Measurements, scores: ScoreTable) -> Ite
         }
 
 
+def write_rows(file: Path, rows: Iterator[dict[str, Any]]) -> None:
+    """Write one line of JSON for each row."""
+    lines = [json.dumps(row, allow_nan=False, ensure_ascii=False) for row in rows]
+    atomic_write_text(file, "".join(f"{line}\n" for line in lines))
+
+
 def write_results(out: Path, results: Results, rows: Iterator[dict[str, Any]]) -> None:
     """Write pairs.jsonl and results.json, the latter last: where it stands, the evaluation is complete."""
-    lines = [json.dumps(row, allow_nan=False, ensure_ascii=False) for row in rows]
-    atomic_write_text(out / "pairs.jsonl", "".join(f"{line}\n" for line in lines))
+    write_rows(out / PAIRS_FILE, rows)
     text = json.dumps(results.to_json(), indent=2, allow_nan=False, ensure_ascii=False)
-    atomic_write_text(out / "results.json", text + "\n")
+    atomic_write_text(out / RESULTS_FILE, text + "\n")
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

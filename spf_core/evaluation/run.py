@@ -1,6 +1,6 @@
 """`spf evaluate`: sample quadruples of a run, judge them, and write scores, rows and figures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,20 @@ from spf_core.components import ScoreConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.evaluation.chosen import choose_scores, warn_of_missing
 from spf_core.evaluation.columns import ScoreTable, compute_scores
-from spf_core.evaluation.figures import keep_images, write_figures
+from spf_core.evaluation.figures import write_grids
+from spf_core.evaluation.frontier import frontier
 from spf_core.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
 from spf_core.evaluation.measure import Measurements, measure
 from spf_core.evaluation.memory import RememberingSuite
+from spf_core.evaluation.pictures import SHOWN, first_pairs, keep_pictures, worst_pairs
+from spf_core.evaluation.plots import write_plots
 from spf_core.evaluation.quadruples import generate
 from spf_core.evaluation.results import Results, environment, pair_rows, write_results
-from spf_core.evaluation.scores import score
+from spf_core.evaluation.scores import pair_pollution, score
 from spf_core.evaluation.statistics import RESAMPLES, Bootstrap, estimate
+from spf_core.evaluation.strengths import check_strengths, draw_strengths, measure_strengths
 from spf_core.evaluation.subject import Subject, build_metrics, find_subject
-from spf_core.interfaces import Quadruples, UnseenPrompt
+from spf_core.interfaces import Quadruples, Suite, UnseenPrompt
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
 from spf_core.runs import OpenRun
@@ -37,18 +41,21 @@ def evaluate(
     seed: int = 0,
     sample: SampleSection | None = None,
     scores: Mapping[str, ScoreConfig] | None = None,
+    strengths: Sequence[float] = (),
     out: Path,
-    keep: int = 0,
+    keep: int = SHOWN,
     progress: Progress = silent,
 ) -> Results:
-    """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl and figures.
+    """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl, pictures and figures.
 
     `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
-    options, `scores` to those that need no outside weights. Of the first `keep` prompts, A and C are kept as
-    pictures in images/. Raises ConfigError for an unknown target or a count below 1, RunError when `out` is
+    options, `scores` to those that need no outside weights. Of the first `keep` prompts the pictures are kept
+    in images/. With `strengths` the same is done at other strengths of the adapter, for the frontier. Raises
+    ConfigError for an unknown target, a count below 1 or a strength that cannot be, RunError when `out` is
     not empty.
     """
     _check(prompts, seeds, out)
+    check_strengths(strengths)
     subject = find_subject(run.config.data, plugins, suite=suite, target=target)
     metrics = build_metrics(plugins)
     shown = choose_scores(plugins) if scores is None else scores
@@ -66,6 +73,7 @@ def evaluate(
         seed=seed,
         progress=progress,
     )
+    drawn = draw_strengths(run, quads, strengths, options, seed=seed, progress=progress)
     progress("judging", 0, 1)
     judge = RememberingSuite(subject.suite)
     found = measure(judge, metrics, quads)
@@ -73,11 +81,28 @@ def evaluate(
     provenance = _provenance(run, subject, sorted(metrics), options, seed)
     results = summarise(subject, quads, found, columns, split=split, provenance=provenance)
     out.mkdir(parents=True, exist_ok=True)
-    write_figures(out, results, quads, found, subject.suite)
-    keep_images(out, quads, keep)
-    write_results(out, results, pair_rows(quads, found, columns))
+    if drawn:
+        swept = measure_strengths(judge, metrics, drawn, found, out)
+        results = replace(results, frontier=frontier(swept, Bootstrap(found.prompts)))
+    _write(out, results, quads, found, columns, judge, keep)
     progress("judging", 1, 1)
     return results
+
+
+def _write(
+    out: Path,
+    results: Results,
+    quads: Quadruples,
+    found: Measurements,
+    columns: ScoreTable,
+    suite: Suite,
+    keep: int,
+) -> None:
+    write_grids(out, results, quads, found, suite)
+    write_plots(out, results.to_json())
+    shown = [*first_pairs(found.prompts, quads.seeds, keep), *worst_pairs(pair_pollution(found))]
+    keep_pictures(out, quads, shown, suite)
+    write_results(out, results, pair_rows(quads, found, columns))
 
 
 def unseen_prompts(subject: Subject, count: int, *, seed: int, split: str) -> list[UnseenPrompt]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spf_core.benchmark.tables import interval, table
+from spf_core.benchmark.tables import interval, markdown
 
 Json = Mapping[str, Any]
 REPORT_FILE, FIGURE_FILE = "report.md", "strengths.png"
@@ -84,9 +84,9 @@ def _questions(questions: Json, results: Json) -> list[str]:
         if found is None:
             parts.append("Nobody answered this question.")
             continue
-        parts += [summary(found) + ".", table(strength_head(results["against"]), strength_rows(found))]
+        parts += [summary(found) + ".", markdown((strength_head(results["against"]), strength_rows(found)))]
         parts.append(
-            table(["pair", "wins", "ties", "losses", "win share", "loss share"], _pairs(found["pairs"]))
+            markdown((["pair", "wins", "ties", "losses", "win share", "loss share"], _pairs(found["pairs"])))
         )
     return parts
 

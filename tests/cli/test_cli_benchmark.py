@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from benchmarks import CELLS, STRONG, Finished, cell_lines, finished_cells, report, times, write
+from pages import Page
 from PIL import Image
 
 HEADLINE = ("sps", "effect", "spi", "delta_spi", "rec", "hit_rate", "base_leak")
@@ -78,6 +79,21 @@ def test_its_pictures_serve_a_user_study(spf, finished, tmp_path: Path) -> None:
     key = json.loads((tmp_path / "study" / "key.json").read_text())
     assert {scene["target"] for scene in key["scenes"]} == {"hat"}
     assert all(Path(origin.split(": ")[1]).is_file() for origin in key["pictures"].values())
+
+
+def test_the_report_compares_every_preset_in_one_page(spf, finished, tmp_path: Path) -> None:
+    done = spf("report", finished.out, "--out", tmp_path / "page.html")
+    assert done.code == 0, done.err
+    page = Page(tmp_path / "page.html")
+    page.stands_alone()
+    alts = [each["alt"] or "" for each in page.all("img")]
+    for name, row in report(finished.out)["targets"]["hat"]["presets"].items():
+        assert f"{row['sps']['value']:.1f} [" in page.text
+        assert sum(alt.startswith(f"{name}, target asked") for alt in alts) == 3, "one for each prompt"
+        assert any(f"Change from the original, {name}" in alt for alt in alts)
+    assert any(alt.startswith("SPS: lora less the other on hat") for alt in alts)
+    assert "Not drawn: 'hat' lies beyond the 77 tokens" in page.text, "the tiny tokenizer cuts long texts"
+    assert report(finished.out)["model_hash"] in page.text
 
 
 def test_a_second_call_computes_no_cell_again(spf, finished) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pages import Page, results
 from PIL import Image
 
 SHORT = ("--steps", 1, "--prompts", 2, "--target", "hat")
@@ -16,19 +17,20 @@ def demo(spf, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path
         patch.setenv("SPF_CACHE", str(folder / "cache"))
         done = spf("demo", "--out", folder / "demo", *SHORT, *tiny)
     assert done.code == 0, done.err
-    assert all(words in done.out for words in ("sps", "naive", "spf", "report.md"))
+    assert all(words in done.out for words in ("sps", "naive", "spf", "report.html"))
     return folder / "demo"
 
 
 def test_the_report_shows_the_pictures_and_the_numbers(demo: Path) -> None:
-    page = (demo / "report.md").read_text()
-    assert "embedded portraits" in page
-    assert "background teal, clothes blazer, expression laughing" in page
-    assert "| sps |" in page
-    pictures = [part.split(")")[0] for part in page.split("](")[1:]]
-    assert "pairs.png" in pictures
-    assert len(pictures) >= 3
-    assert all((demo / picture).is_file() for picture in pictures)
+    page = Page(demo / "report.html")
+    page.stands_alone()
+    assert "embedded portraits" in page.text
+    assert "background teal, clothes blazer, expression laughing" in page.text
+    for preset in ("naive", "spf"):
+        found = results(demo / "evaluation" / preset)
+        assert f"{found['sps']['value']:.1f} [" in page.text
+        assert any((each["alt"] or "").startswith(f"{preset}, target asked") for each in page.all("img"))
+    assert "Not drawn: 'hat' lies beyond the 77 tokens" in page.text, "the tiny tokenizer cuts long texts"
 
 
 def test_both_presets_are_trained_on_the_same_biased_rows_and_evaluated(demo: Path) -> None:
@@ -47,7 +49,7 @@ def test_the_pairs_tell_their_texts_and_seeds(demo: Path) -> None:
 
 def test_a_second_call_keeps_what_is_complete(spf, demo: Path, tiny: list[str]) -> None:
     def times() -> dict[Path, int]:
-        files = (file for file in demo.rglob("*") if file.is_file() and file.name != "report.md")
+        files = (file for file in demo.rglob("*") if file.is_file() and file.name != "report.html")
         return {file: file.stat().st_mtime_ns for file in files}
 
     before = times()

@@ -16,7 +16,7 @@ from spf_core.benchmark.plan import Cell
 from spf_core.benchmark.pooling import join
 from spf_core.benchmark.signs import sign_tests
 from spf_core.benchmark.spec import PresetEntry
-from spf_core.benchmark.tables import score_table, winner
+from spf_core.benchmark.tables import markdown, score_table, winner
 from spf_core.evaluation.measure import Comparison, PairNumbers
 from spf_core.evaluation.purity import PARTS
 from spf_core.evaluation.scores import score
@@ -146,7 +146,7 @@ def test_the_best_stands_out_only_when_its_interval_excludes_the_runner_up():
     table = make_tables([finished("spf", numbers()), finished("lora", numbers(appearance=0.9, noise=1))])[
         "hat"
     ]
-    page = score_table({name: row.to_json() for name, row in table.items()})
+    page = markdown(score_table({name: row.to_json() for name, row in table.items()}))
     spf = next(line for line in page.splitlines() if line.startswith("| spf "))
     assert spf.split(" | ")[1].startswith("**")
 

@@ -1,0 +1,75 @@
+"""A run's control map along the sampling of a picture that it never trained on."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from spf_core.cache import CachedRows, to_pixels
+from spf_core.counterfactuals import purify
+from spf_core.parts import build_parts
+from spf_core.prompts import Prompt
+from spf_core.runs import OpenRun
+from spf_core.sections import SampleSection
+from spf_core.step import run_paths
+from spf_core.types import Capture, Conditioning, Noised
+
+
+def control_maps(
+    run: OpenRun, rows: CachedRows, states: Sequence[Tensor], timesteps: Sequence[int]
+) -> Iterator[Tensor]:
+    """The map at each z_t of a sampling, B 1 H W: as in training on a state of the model's own sampling.
+
+    `rows` holds one row. A map that remembers does so along these states.
+    """
+    parts = build_parts(run.config, run.backbone, run.adapter)
+    batch, everyone = rows.batch([0]), torch.ones(1, dtype=torch.bool, device=run.backbone.device)
+    for z_t, t in zip(states, timesteps, strict=True):
+        times = torch.tensor([t], device=z_t.device)
+        noised = Noised(z_t, torch.zeros_like(z_t), times, run.backbone.abar_T[times], ~everyone)
+        state = run_paths(
+            parts,
+            batch,
+            noised,
+            everyone,
+            everyone,
+            Capture(attention=True, queries=True),
+            1.0,
+            reference=parts.reference is not None,
+            mapped=True,
+            generator=torch.Generator().manual_seed(0),
+        )
+        assert state.map_B1HW is not None
+        yield state.map_B1HW
+
+
+def row_of(
+    run: OpenRun,
+    picture: Image.Image,
+    prompt: Prompt,
+    texts: tuple[Conditioning, Conditioning, Conditioning],
+    options: SampleSection,
+    seed: int,
+) -> CachedRows:
+    """The picture as if it were the training folder, purified where the run's rows were.
+
+    `texts` are the complete, the base and the empty one.
+    """
+    complete, base, empty = texts
+    device = run.backbone.device
+    rows = CachedRows(
+        ids=("prompt",),
+        prompts=(prompt,),
+        latents_NCHW=run.backbone.encode_images(to_pixels([np.asarray(picture.convert("RGB"))]).to(device)),
+        complete=complete,
+        base=base,
+        empty=empty,
+        image_embeds_ND=None,
+        image_N=torch.zeros(1, dtype=torch.long, device=device),
+    )
+    if not run.config.counterfactuals.enabled:
+        return rows
+    with run.adapter.disabled():
+        return purify(run.backbone, rows, run.config.counterfactuals, options, seed=seed)

@@ -1,0 +1,73 @@
+"""The measures of a results.json in words, for the terminal and for pages. Torch-free."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Results = Mapping[str, Any]
+MEASURES = {
+    "sps": "purity score, 0 to 100, higher is better",
+    "effect": "how much of the target appears",
+    "hit_rate": "share of pictures that show the target",
+    "hit_rate_original": "the same before training",
+    "base_leak": "share that shows the target unasked",
+    "spi": "pollution, lower is better",
+    "spi_original": "the same before training",
+    "delta_spi": "pollution added by training",
+    "rec": "likeness under the base text alone, 0 to 100",
+}
+ARROWS = {"higher": "↑", "lower": "↓"}
+GROUPS = {
+    "parts": "part of spi",
+    "bias_rise": "percentage points that this unmentioned bias rose",
+}
+
+
+def interval(value: Mapping[str, Any] | None) -> str:
+    """`12.3 [10.1, 14.5]`, or a dash for what does not apply."""
+    if value is None or value.get("value") is None:
+        return "-"
+    low, high = value["ci"]
+    return f"{number(value['value'])} [{number(low)}, {number(high)}]"
+
+
+def number(value: float | None) -> str:
+    """One digit from 10 on, two below, more where these would be zeros; a dash for what does not apply."""
+    if value is None:
+        return "-"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if abs(value) >= 0.01 or abs(value) < 1e-6 else f"{value:.1g}"
+
+
+def result_rows(results: Mapping[str, Results]) -> list[tuple[str, ...]]:
+    """A row for each measure, part and bias: its name, one value for each run, its meaning."""
+    runs = results.values()
+    rows = [(name, *(interval(run.get(name)) for run in runs), meaning) for name, meaning in MEASURES.items()]
+    for group, meaning in GROUPS.items():
+        for name in dict.fromkeys(name for run in runs for name in run.get(group, {})):
+            rows.append((f"  {name}", *(interval(run.get(group, {}).get(name)) for run in runs), meaning))
+    return [*rows, *_score_rows([run.get("scores", {}) for run in runs])]
+
+
+def _score_rows(scores: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """A row for each score: values of the tuned model, what it is, and what the original reaches."""
+    rows = []
+    for name in dict.fromkeys(name for run in scores for name in run):
+        found = [run.get(name) for run in scores]
+        meaning = next((_meaning(each) for each in found if each and "meaning" in each), "score")
+        rows.append((f"  {name}", *(_score(each) for each in found), meaning))
+    return rows
+
+
+def _score(value: Mapping[str, Any] | None) -> str:
+    reason = (value or {}).get("not_available")
+    return interval(value) if reason is None else f"not available: {reason}"
+
+
+def _meaning(score: Mapping[str, Any]) -> str:
+    before = score["original"]["value"]
+    parts = [f"{score['meaning']} {ARROWS[score['better']]}"]
+    parts += [f"before training {number(before)}"] if before is not None else []
+    failed = len(score["failed"])
+    parts += [f"failed on {failed} of {failed + score['pairs']} pairs"] if failed else []
+    return "; ".join([*parts, *([score["note"]] if score["note"] else [])])

@@ -1,0 +1,132 @@
+"""The page of several presets side by side: a benchmark, or a demo."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spf_core.benchmark.page import LEGEND, NO_SIGNS, SIGNS, grid_file
+from spf_core.benchmark.tables import score_table, sign_table
+from spf_core.data import open_rgb
+from spf_core.report import texts
+from spf_core.report.arms import Arm, Json
+from spf_core.report.evidence import ablations, drifts, score_plots
+from spf_core.report.html import Html, document, folded, image, join, paragraph, section, table, tag
+from spf_core.report.pairs import arm_rows, run_rows
+from spf_core.report.slider import slider
+from spf_core.report.sources import picture
+
+WORST = 3  # pairs of each preset
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the page shows. `results` is a benchmark's results.json; arms and attention parts by target."""
+
+    title: str
+    label: str
+    lead: str
+    results: Json
+    arms: Mapping[str, Sequence[Arm]]
+    looks: Mapping[str, Html]
+    folder: Path
+    closing: Html
+
+
+def comparison_page(shown: Compared) -> str:
+    """The page as HTML."""
+    results = shown.results
+    parts = [
+        (f"target-{target}", target, _target(shown, target, found))
+        for target, found in results["targets"].items()
+    ]
+    if results.get("mean_over_targets"):
+        cells = score_table(results["mean_over_targets"])
+        parts.append(("mean", "Mean", section("mean", "Mean over targets", table("All targets", *cells))))
+    if "sign_tests" in results:
+        parts.append(("signs", "Sign tests", section("signs", "Sign tests", *_signs(results))))
+    parts.append(("settings", "Settings", section("settings", "Settings and hashes", shown.closing)))
+    header = tag(
+        "header",
+        tag("p", shown.label, class_="label"),
+        tag("h1", shown.title),
+        paragraph(shown.lead, class_="lead"),
+        *_incomplete(results),
+    )
+    return document(f"{shown.title}: {shown.label}", header, parts)
+
+
+def _incomplete(results: Json) -> list[Html]:
+    missing = results.get("missing") or []
+    words = f"**Incomplete**: {len(missing)} cells are missing: {', '.join(missing)}."
+    return [paragraph(words, class_="missing")] if missing else []
+
+
+def _target(shown: Compared, target: str, found: Json) -> Html:
+    rows, arms = found["presets"], list(shown.arms.get(target, ()))
+    first = next(iter(rows.values()))
+    words = texts.TARGET.format(
+        target_text=found["target_text"],
+        prompts=first["n_prompts"],
+        seeds=first["n_seeds"],
+        asked=first["hit_rate_original"]["value"],
+        unasked=first["base_leak_original"]["value"],
+    )
+    return section(
+        f"target-{target}",
+        target,
+        paragraph(words),
+        *_first(shown, target, arms),
+        tag("h3", "Scores"),
+        score_plots(target, rows, arms),
+        table(f"Scores on {target}", *score_table(rows)),
+        folded("What the columns are", paragraph(LEGEND)),
+        *ablations(target, found, shown.results["reference"]),
+        *drifts(target, arms),
+        *_worst(arms),
+        tag("h3", "Where the target is looked at"),
+        shown.looks[target],
+    )
+
+
+def _first(shown: Compared, target: str, arms: Sequence[Arm]) -> list[Html]:
+    """A slider and the first pairs; where the cells are gone, the grid that the benchmark drew of them."""
+    shared = [pair for pair in arms[0].first if all(pair in arm.first for arm in arms)] if arms else []
+    grid = shown.folder / grid_file(target)
+    if not shared:
+        alt = f"{target}: the first prompts, drawn by the original model and by every preset"
+        return [_whole_grid(grid, alt)] if grid.is_file() else []
+    best = [arm for arm in arms if arm.name == shown.results["reference"]] or list(arms[:1])
+    ordered = [*best, *(arm for arm in arms if arm not in best)]
+    kept = ordered[0].pictures(shared[0]).roles
+    titles = [(arm.name, arm.name) for arm in ordered]
+    hero = slider(titles, ordered[0].rows[shared[0]], kept["original"], kept["tuned"])
+    return [
+        hero,
+        tag("h3", "The first prompts, which nobody chose"),
+        paragraph(texts.ARM_ROWS),
+        arm_rows(arms, shared),
+    ]
+
+
+def _whole_grid(file: Path, alt: str) -> Html:
+    """A picture too wide for a phone, in a box that scrolls."""
+    shown = tag("div", image(picture(open_rgb(file), largest=1600), alt), class_="wide")
+    box = tag("div", shown, class_="scroll", tabindex="0", role="region", aria_label=alt)
+    return join([box, paragraph(texts.GRID)])
+
+
+def _worst(arms: Sequence[Arm]) -> list[Html]:
+    rows = [
+        folded(f"{arm.name}: worst pairs by SPI", run_rows(arm, arm.worst[:WORST]))
+        for arm in arms
+        if arm.worst
+    ]
+    return [tag("h3", "Worst pairs of each preset"), join(rows)] if rows else []
+
+
+def _signs(results: Json) -> list[Html]:
+    tests = results["sign_tests"]
+    if not tests:
+        return [paragraph(NO_SIGNS)]
+    cells = sign_table(tests, list(results["targets"]))
+    return [paragraph(SIGNS), table("The paper's directions", *cells)]

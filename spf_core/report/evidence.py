@@ -1,0 +1,73 @@
+"""How presets compare on a target: plots of scores, of ablations and of what drifts."""
+
+from collections.abc import Mapping, Sequence
+
+from spf_core.benchmark.page import TESTS
+from spf_core.benchmark.tables import HEADLINE, test_table
+from spf_core.evaluation.plots import frontier_figure
+from spf_core.report import texts
+from spf_core.report.arms import Arm, Json
+from spf_core.report.html import Html, folded, paragraph, plot, table, tag
+from spf_core.report.plots import bars_figure, dots_figure, drift, drift_figure
+from spf_core.report.sources import vector
+
+LIMITS = {
+    "sps": (0, 100),
+    "effect": (0, 1),
+    "spi": (0, 1),
+    "rec": (0, 100),
+    "hit_rate": (0, 1),
+    "base_leak": (0, 1),
+}
+
+
+def score_plots(target: str, rows: Mapping[str, Json], arms: Sequence[Arm]) -> Html:
+    """Effect against purity, and each score as dots with intervals."""
+    swept = {arm.name: arm.results["frontier"]["points"] for arm in arms if "frontier" in arm.results}
+    curves = {name: swept.get(name, [row]) for name, row in rows.items()}
+    plane = frontier_figure(f"{target}: effect and purity", curves)
+    alt = f"Effect against 1 - SPI of every preset on {target}; the numbers are in the table of scores"
+    figures = [plot(vector(plane), alt, texts.PLANE)]
+    for name, limits in LIMITS.items():
+        title = " ".join(HEADLINE[name])
+        alt = f"{title} of every preset on {target}: {_spoken(rows, name)}"
+        figures.append(plot(vector(dots_figure(title, rows, name, limits)), alt))
+    return tag("div", *figures, class_="plots")
+
+
+def _spoken(rows: Mapping[str, Json], name: str) -> str:
+    values = {preset: row[name]["value"] for preset, row in rows.items()}
+    return ", ".join(f"{preset} {value:.3g}" for preset, value in values.items() if value is not None)
+
+
+def ablations(target: str, found: Json, reference: str) -> list[Html]:
+    """What the reference gains over the others; nothing where no test was made."""
+    tests = found.get("paired_tests") or []
+    if not tests:
+        return []
+    figures = []
+    for measure in dict.fromkeys(test["measure"] for test in tests):
+        of_measure = [test for test in tests if test["measure"] == measure]
+        title = f"{HEADLINE[measure][0]}: {reference} less the other"
+        said = {test["against"]: {measure: test["difference"]} for test in of_measure}
+        alt = f"{title} on {target}: {_spoken(said, measure)}"
+        figures.append(plot(vector(bars_figure(title, of_measure)), alt))
+    words = TESTS.format(reference=reference)
+    return [
+        tag("h3", "Ablations and baselines"),
+        paragraph(texts.BARS.format(reference=reference)),
+        tag("div", *figures, class_="plots"),
+        folded("All paired tests", paragraph(words), table(f"Paired tests on {target}", *test_table(tests))),
+    ]
+
+
+def drifts(target: str, arms: Sequence[Arm]) -> list[Html]:
+    """Which attributes drift under each preset; nothing where the evaluations are gone."""
+    if not arms:
+        return []
+    moved = {arm.name: drift(arm.results) for arm in arms}
+    most = {name: max(row, key=lambda key: row[key]) for name, row in moved.items() if row}
+    alt = ", ".join(f"{name} most in {key} ({moved[name][key]:.0f})" for name, key in most.items())
+    figure = drift_figure(f"{target}: what drifts", moved)
+    shown = plot(vector(figure), f"Drift of attributes on {target}: {alt}", texts.DRIFT)
+    return [tag("h3", "Leakage"), tag("div", shown, class_="plots")]

@@ -1,0 +1,41 @@
+"""Settings, hashes and versions, as the end of the page."""
+
+from pathlib import Path
+from typing import Any
+
+from spf_core.checkpoint import read_safetensors
+from spf_core.errors import RunError
+from spf_core.report.arms import Json
+from spf_core.report.html import Html, tag
+from spf_core.runs import file_hash
+
+
+def settings(file: Path) -> Html:
+    """A settings file as it is."""
+    return tag("pre", tag("code", file.read_text(encoding="utf-8")), tabindex="0")
+
+
+def hashes(adapter: Path) -> list[tuple[str, str]]:
+    """What the weights are and what they were trained on."""
+    try:
+        tensors, metadata = read_safetensors(adapter)
+    except RunError as error:
+        return [("adapter", str(error))]
+    return [
+        ("adapter", f"`{file_hash(adapter)}` (SHA-256, first 16 digits)"),
+        ("trained on base weights", f"`{metadata.get('spf_backbone', 'unknown')}`"),
+        ("trained with spf", metadata.get("spf_version", "unknown")),
+        ("parameters", f"{sum(tensor.numel() for tensor in tensors.values()):,}"),
+    ]
+
+
+def environment(results: Json) -> list[tuple[str, str]]:
+    """How the evaluation sampled, and with which versions."""
+    made: dict[str, Any] = {"sampling": results["sampling"], "seeds": results.get("seeds")}
+    made["versions"] = results.get("environment")
+    return [(name, listed(values)) for name, values in made.items() if values]
+
+
+def listed(values: Json) -> str:
+    """`steps 20, guidance 3`."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())

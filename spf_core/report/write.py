@@ -1,0 +1,160 @@
+"""From a folder to its page: a run, a benchmark or a demo."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from spf_core.benchmark.folder import RECORD
+from spf_core.benchmark.plan import Cell, all_cells
+from spf_core.benchmark.spec import BenchmarkSpec, parse_benchmark
+from spf_core.checkpoint import ADAPTER_FILE
+from spf_core.data import Row, read_folder
+from spf_core.errors import DataError, RunError
+from spf_core.evaluation.results import RESULTS_FILE
+from spf_core.merging import read_yaml
+from spf_core.plugins import Plugins
+from spf_core.report.arms import Arm, Json, read_arm
+from spf_core.report.comparison import Compared, comparison_page
+from spf_core.report.html import Html, facts, folded, join
+from spf_core.report.look import Subject, look, subject_of
+from spf_core.report.run import run_page
+from spf_core.report.settings import hashes, listed, settings
+from spf_core.report.strips import missing
+from spf_core.report.texts import BENCHMARK, DEMO, NO_CELL
+from spf_core.runs import CONFIG_FILE, file_hash
+
+DEMO_RECORD = "demo.json"
+
+
+def run_report(
+    run: Path, plugins: Plugins, *, evaluation: Path | None, subject: Subject | None, device: str
+) -> str:
+    """The page of a run folder; RunError when an evaluation is damaged or of other weights."""
+    config = read_yaml(run / CONFIG_FILE)
+    rows, arm = _rows(config), _evaluation(run, evaluation)
+    chosen = subject or _default_subject(arm, rows)
+    return run_page(run, config, rows, arm, look(run, plugins, chosen, device))
+
+
+def benchmark_report(folder: Path, plugins: Plugins, *, device: str) -> str:
+    """The page of a benchmark's folder, from its results.json and the cells that are there."""
+    spec = parse_benchmark(read_yaml(folder / RECORD), str(folder / RECORD))
+    results = _read(folder / RESULTS_FILE, f"spf benchmark FILE.yaml --out {folder} --report-only writes it")
+    cells = _first_cells(spec, folder)
+    arms = {
+        target: [read_arm(cell.entry.name, cell.evaluation(folder)) for cell in found]
+        for target, found in cells.items()
+    }
+    none = missing(NO_CELL.format(reference=results["reference"]))
+    references = {
+        target: cell.run(folder)
+        for target, found in cells.items()
+        for cell in found
+        if cell.entry.name == results["reference"]
+    }
+    looks = {**dict.fromkeys(results["targets"], none), **_looks(references, arms, plugins, device)}
+    made = [("base weights", f"`{results['model_hash']}`"), ("sampling", listed(results["sampling"]))]
+    made += [("versions", listed(each)) for each in results["environments"]]
+    return comparison_page(
+        Compared(
+            title=f"Benchmark: {', '.join(results['targets'])}",
+            label=results["suite_label"],
+            lead=BENCHMARK.format(label=results["suite_label"]),
+            results=results,
+            arms=arms,
+            looks=looks,
+            folder=folder,
+            closing=join(
+                [facts(made), folded("The benchmark's file (benchmark.yaml)", settings(folder / RECORD))]
+            ),
+        )
+    )
+
+
+def demo_report(folder: Path, plugins: Plugins, *, device: str) -> str:
+    """The page of a demo's folder: its runs side by side."""
+    names = sorted(
+        path.name for path in (folder / "runs").glob("*/") if (folder / "evaluation" / path.name).is_dir()
+    )
+    if not names:
+        raise RunError(f"'{folder}' holds no finished run; continue the demo with spf demo --out {folder}")
+    arms = [read_arm(name, folder / "evaluation" / name) for name in names]
+    first, runs = arms[0].results, {name: folder / "runs" / name for name in names}
+    target, bias = first["target"], first["training_bias"]
+    presets = {arm.name: arm.results for arm in arms}
+    found = {"target_text": first["target_text"], "presets": presets, "paired_tests": []}
+    closing = [facts(hashes(run / ADAPTER_FILE)) for run in runs.values()]
+    closing += [folded(f"All settings of {name}", settings(run / CONFIG_FILE)) for name, run in runs.items()]
+    shared = ", ".join(f"{key} {value}" for key, value in bias.items())
+    return comparison_page(
+        Compared(
+            title=f"Learning “{target}” and nothing else",
+            label=first["suite_label"],
+            lead=DEMO.format(rows=len(read_folder(folder / "data")), bias=shared),
+            results={"reference": "spf", "targets": {target: found}},
+            arms={target: arms},
+            looks=_looks({target: runs[names[-1]]}, {target: arms}, plugins, device),
+            folder=folder,
+            closing=join(closing),
+        )
+    )
+
+
+def _looks(
+    runs: Mapping[str, Path], arms: Mapping[str, list[Arm]], plugins: Plugins, device: str
+) -> dict[str, Html]:
+    return {
+        target: look(run, plugins, _default_subject(arms[target][0], []), device)
+        for target, run in runs.items()
+    }
+
+
+def _first_cells(spec: BenchmarkSpec, folder: Path) -> dict[str, list[Cell]]:
+    """Finished cells of the first training seed by target."""
+    finished = [cell for cell in all_cells(spec) if (cell.evaluation(folder) / RESULTS_FILE).is_file()]
+    found: dict[str, dict[str, Cell]] = {target: {} for target in spec.targets}
+    for cell in finished:
+        found[cell.target].setdefault(cell.entry.name, cell)
+    return {target: list(cells.values()) for target, cells in found.items() if cells}
+
+
+def _evaluation(run: Path, given: Path | None) -> Arm | None:
+    """The given evaluation, or the one in the run's folder or, as in a benchmark's cell, beside it."""
+    usual = [
+        folder
+        for folder in (run / "evaluation", run.parent / "evaluation")
+        if (folder / RESULTS_FILE).is_file()
+    ]
+    folder = given or next(iter(usual), None)
+    if folder is None:
+        return None
+    arm, weights = read_arm(run.name, folder), run / ADAPTER_FILE
+    if weights.is_file() and arm.results["adapter_hash"] != file_hash(weights):
+        raise RunError(f"'{folder}' evaluates other weights than '{weights}'; name its own with --evaluation")
+    return arm
+
+
+def _default_subject(arm: Arm | None, rows: list[Row]) -> Subject | None:
+    """The first pair of the evaluation, with its noise; else the first training text."""
+    if arm:
+        row, results = arm.rows[0], arm.results
+        return subject_of(row["base_text"], results["target_text"], results["target"], row["noise"])
+    return subject_of(rows[0].base_text, rows[0].target_text) if rows else None
+
+
+def _rows(config: Json) -> list[Row]:
+    """The training rows, none when their folder is gone."""
+    try:
+        return read_folder(Path(config["data"])) if config.get("data") else []
+    except DataError:
+        return []
+
+
+def _read(file: Path, way_out: str) -> Json:
+    try:
+        content: Json = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"'{file}' does not exist; {way_out}") from None
+    except ValueError:
+        raise RunError(f"'{file}' is damaged; {way_out}") from None
+    return content

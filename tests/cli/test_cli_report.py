@@ -1,0 +1,178 @@
+"""`spf report`: one page that stands alone, of a run, a benchmark or a published folder."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from pages import Page, results, shown
+
+from spf_core.checkpoint import ADAPTER_FILE
+from spf_core.runs import file_hash
+
+SCORES = ("sps", "effect", "spi", "hit_rate", "base_leak", "rec")
+SHORT = ("--prompt", "a young man", "--target", "wearing a hat")  # the tiny tokenizer cuts long texts
+PUBLISHED = Path(__file__).parents[2] / "docs" / "results" / "portraits"
+
+
+@pytest.fixture(scope="module")
+def run(spf, tiny: list[str], cache: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with an evaluation inside, as `spf evaluate RUN --out RUN/evaluation` leaves it."""
+    folder = tmp_path_factory.mktemp("report")
+    data, out = folder / "data", folder / "run"
+    bias = ("--bias", "background=teal,clothes=blazer")
+    commands = [
+        ("data", "portraits", "--target", "hat", "--count", 4, *bias, "--out", data),
+        ("train", "--data", data, "--steps", 2, "--out", out, *tiny),
+        ("evaluate", out, "--prompts", 3, "--seeds", 1, "--strengths", "0,1", "--out", out / "evaluation"),
+    ]
+    for command in commands:
+        done = spf(*command)
+        assert done.code == 0, done.err
+    return out
+
+
+@pytest.fixture(scope="module")
+def page(spf, run: Path) -> Page:
+    done = spf("report", run, *SHORT)
+    assert done.code == 0, done.err
+    assert done.out.strip() == f"wrote {run / 'report.html'}"
+    return Page(run / "report.html")
+
+
+@pytest.fixture
+def copied(run: Path, tmp_path: Path) -> Path:
+    shutil.copytree(run, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_the_page_stands_alone(page: Page) -> None:
+    page.stands_alone()
+
+
+def test_the_page_holds_the_scores_of_the_evaluation(page: Page, run: Path) -> None:
+    found = results(run / "evaluation")
+    assert all(shown(found[name]) in page.text for name in SCORES)
+    assert all(shown(part) in page.text for part in found["parts"].values())
+    for point in found["frontier"]["points"]:
+        assert shown(point["sps"]) in page.text
+    assert "embedded portraits" in page.text
+    assert "background teal, clothes blazer" in page.text
+
+
+def test_the_page_shows_every_kind_of_picture_with_its_words(page: Page, run: Path) -> None:
+    alts = [picture["alt"] or "" for picture in page.all("img")]
+    rows = [json.loads(line) for line in (run / "evaluation" / "pairs.jsonl").read_text().splitlines()]
+    for row in rows:
+        assert sum(row["base_text"] in alt for alt in alts) >= 5, "A, B, C, D and the change map"
+    assert sum(alt.startswith("Change from the original") for alt in alts) == 6, "three first and three worst"
+    assert any("outside the region" in alt for alt in alts)
+    for words in (
+        "original model's attention to wearing a hat",
+        "tuned model's attention to wearing a hat",
+        "control map sfcm-counterfactual",
+    ):
+        assert any(words in alt for alt in alts), words
+    assert any(alt.startswith("Training loss over 2 steps") for alt in alts)
+    assert any(alt.startswith("Effect against 1 - SPI at each adapter strength") for alt in alts)
+
+
+def test_the_slider_works_from_the_keyboard_and_says_what_it_does(page: Page) -> None:
+    (slider,) = [each for each in page.all("input") if each["type"] == "range"]
+    assert slider["aria-label"]
+    assert "tabindex" not in slider
+    keys = {each.get("data-role") for _, each in page.elements} - {None}
+    assert {option["value"] for option in page.all("option")} < keys
+
+
+def test_settings_and_hashes_are_at_the_end(page: Page, run: Path) -> None:
+    assert file_hash(run / ADAPTER_FILE) in page.text
+    assert results(run / "evaluation")["model_hash"] in page.text
+    assert (run / "config.yaml").read_text() in page.text
+
+
+def test_the_same_folder_gives_the_same_page(spf, page: Page, run: Path, tmp_path: Path) -> None:
+    assert spf("report", run, *SHORT, "--out", tmp_path / "again.html").code == 0
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page.source
+
+
+def test_texts_are_shown_not_run(spf, copied: Path) -> None:
+    file = copied / "evaluation" / "pairs.jsonl"
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows[0]["base_text"] = '<script>alert("1")</script> & co'
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert spf("report", copied).code == 0
+    page = Page(copied / "report.html")
+    assert '<script>alert("1")' not in page.source
+    assert '<script>alert("1")</script> & co' in page.text
+    page.stands_alone()
+
+
+def test_without_usable_weights_the_page_says_so_in_their_place(spf, copied: Path) -> None:
+    (copied / ADAPTER_FILE).unlink()
+    assert spf("report", copied).code == 0
+    page = Page(copied / "report.html")
+    page.stands_alone()
+    assert f"Not drawn: '{copied}' has no {ADAPTER_FILE}" in page.text
+    assert shown(results(copied / "evaluation")["sps"]) in page.text
+
+
+def test_an_evaluation_of_other_weights_is_refused(spf, run: Path, copied: Path) -> None:
+    file = copied / "evaluation" / "results.json"
+    file.write_text(file.read_text().replace(file_hash(run / ADAPTER_FILE), "0" * 16))
+    assert spf("report", copied).fails_with("other weights", "--evaluation")
+    assert spf("report", copied, "--evaluation", run / "evaluation").code == 0
+
+
+def test_a_run_without_an_evaluation_tells_how_to_make_one(spf, copied: Path) -> None:
+    shutil.rmtree(copied / "evaluation")
+    assert spf("report", copied, *SHORT).code == 0
+    page = Page(copied / "report.html")
+    page.stands_alone()
+    assert f"spf evaluate {copied} --out {copied}/evaluation" in page.text
+    assert "a young man, wearing a hat" in page.text
+    assert any((picture["alt"] or "").startswith("Training loss") for picture in page.all("img"))
+
+
+def test_a_damaged_evaluation_is_named(spf, copied: Path) -> None:
+    file = copied / "evaluation" / "pairs.jsonl"
+    file.write_text(file.read_text()[:-40])
+    assert spf("report", copied).fails_with(str(copied / "evaluation"), "no whole evaluation")
+
+
+@pytest.mark.parametrize("name", ["", "missing"])
+def test_a_folder_of_something_else_is_refused(spf, tmp_path: Path, name: str) -> None:
+    refused = spf("report", tmp_path / name)
+    assert refused.fails_with(str(tmp_path / name), "config.yaml", "benchmark.yaml", "demo.json")
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_named_file_is_replaced_only_when_asked(spf, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    out.write_text("mine")
+    assert spf("report", run, "--out", out).fails_with("--overwrite")
+    assert out.read_text() == "mine"
+
+
+def test_a_published_folder_has_a_page_without_its_cells(spf, tmp_path: Path) -> None:
+    shutil.copytree(PUBLISHED, tmp_path / "published")
+    assert spf("report", tmp_path / "published").code == 0
+    page = Page(tmp_path / "published" / "report.html")
+    page.stands_alone()
+    assert "Not drawn: the run of spf is not in this folder." in page.text
+    for target, found in results(PUBLISHED)["targets"].items():
+        assert any(
+            f"{target}: the first prompts, drawn by" in (each["alt"] or "") for each in page.all("img")
+        )
+        assert all(f"{row['sps']['value']:.1f} [" in page.text for row in found["presets"].values())
+
+
+def test_options_of_a_run_are_refused_for_a_benchmark(spf) -> None:
+    refused = spf("report", PUBLISHED, "--evaluation", PUBLISHED)
+    assert refused.fails_with("--evaluation", "belong to a run")
+
+
+@pytest.mark.parametrize("strengths", ["0,a", "-1,0", "1,1"])
+def test_strengths_that_cannot_be_are_refused(spf, run: Path, tmp_path: Path, strengths: str) -> None:
+    refused = spf("evaluate", run, "--out", tmp_path / "out", f"--strengths={strengths}")
+    assert refused.fails_with(f"--strengths {strengths}")
