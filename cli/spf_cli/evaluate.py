@@ -27,6 +27,14 @@ ScoreOptions = Annotated[
         rich_help_panel=SCORES,
     ),
 ]
+Keep = Annotated[
+    int,
+    typer.Option(min=0, help="First prompts to keep pictures of.", rich_help_panel=OUTPUT),
+]
+Strengths = Annotated[
+    str,
+    typer.Option(metavar="S,S,...", help="Also draw at these adapter strengths, for the frontier."),
+]
 
 
 class Split(StrEnum):
@@ -55,14 +63,8 @@ def evaluate(
     score: Scores = None,
     assignments: ScoreOptions = None,
     plugin: PluginFiles = None,
-    keep: Annotated[
-        int,
-        typer.Option(min=0, help="Prompts to keep pictures of, for a study.", rich_help_panel=OUTPUT),
-    ] = 0,
-    strengths: Annotated[
-        str,
-        typer.Option(metavar="S,S,...", help="Also draw at these adapter strengths, for the frontier."),
-    ] = "",
+    keep: Keep = 8,
+    strengths: Strengths = "",
     device: Device = DeviceName.AUTO,
 ) -> None:
     """Measure effect and pollution on prompts that training never saw, with confidence intervals.

@@ -90,7 +90,7 @@ class PureCC(LossConfig):
 
 
 class L2Drift(LossConfig):
-    """|| theta - theta_0 ||^2 of the trained weights (Preserve and Personalize)."""
+    """The trained weights stay near the original ones: || theta - theta_0 ||^2 (Preserve and Personalize)."""
 
     name = "weight-drift"
 

@@ -1,0 +1,152 @@
+"""Contracts of evaluation: worlds with their judges, the pictures to judge, metrics and scores."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL.Image import Image
+from torch import Tensor
+
+from spf_core.interfaces.training import Backbone
+from spf_core.prompts import Prompt
+from spf_core.types import Column
+
+
+@dataclass(frozen=True)
+class UnseenPrompt:
+    """An evaluation prompt with what its base text says: captioned attribute -> value."""
+
+    prompt: Prompt
+    mentioned: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """What a suite knows of a training folder that it wrote: the target, and the bias nobody captioned."""
+
+    target: str
+    bias: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Quadruples:
+    """Same-seed images of one target, prompt-major; lists run over N = prompts x seeds.
+
+    A original/base, B original/complete, C tuned/complete, D tuned/base, A2 original/base with another seed.
+    `noise` and `noise2` are the N seeds of the initial noise of A, B, C, D and of A2; `rerun` is A drawn
+    again for the first pairs, which shows how far sampling is deterministic.
+    """
+
+    target: str
+    prompts: tuple[UnseenPrompt, ...]
+    seeds: int
+    noise: tuple[int, ...]
+    noise2: tuple[int, ...]
+    a: list[Image]
+    b: list[Image]
+    c: list[Image]
+    d: list[Image]
+    a2: list[Image]
+    rerun: list[Image]
+
+
+@dataclass(frozen=True)
+class Region:
+    """What must not change, N H W bool: pixels whose look must stay, and pixels whose part must stay.
+
+    The two are the same for a local target; a style leaves no pixel its look but every part its place.
+    """
+
+    outside_NHW: Tensor
+    layout_NHW: Tensor
+
+
+class Suite(Protocol):
+    """A world: training folders, unseen prompts, and judges that no training ever used.
+
+    Every judge takes N images and answers for all of them on the CPU, in float32 (parts: int64).
+    """
+
+    label: str  # what its numbers are called wherever they are shown
+    targets: tuple[str, ...]
+    attributes: Mapping[str, tuple[str, ...]]  # attribute -> its values
+
+    def write_training_set(
+        self, out: Path, *, target: str, count: int, bias: Mapping[str, str], seed: int, size: int
+    ) -> None:
+        """Write an image folder with metadata.jsonl; deterministic for a seed."""
+
+    def recognise(self, folder: Path) -> TrainingFacts | None:
+        """What `folder` trains, when this suite wrote it; otherwise None."""
+
+    def prompts(
+        self, target: str, count: int, *, seed: int, split: str, avoid: Collection[str] = ()
+    ) -> list[UnseenPrompt]:
+        """Prompts of the target that no training set holds, none with a base text in `avoid`.
+
+        Those at even places caption every attribute, the others are silent on some.
+        """
+
+    def positives(self, target: str, count: int, *, seed: int, size: int) -> list[Image]:
+        """Real examples that show the target: the scale of the effect."""
+
+    def target_probability(self, images: Sequence[Image], target: str) -> Tensor:
+        """tau: N probabilities that the target is seen."""
+
+    def attribute_probabilities(self, images: Sequence[Image]) -> Mapping[str, Tensor]:
+        """Per attribute N x K probabilities, in the order of its values."""
+
+    def segment(self, images: Sequence[Image]) -> Tensor:
+        """Part numbers, N H W."""
+
+    def identity(self, images: Sequence[Image]) -> Tensor:
+        """Unit-norm identity embeddings, N D."""
+
+    def patch_features(self, images: Sequence[Image]) -> Tensor:
+        """Features of a grid of patches, N D h w."""
+
+    def region(self, a: Sequence[Image], other: Sequence[Image], target: str) -> Region:
+        """What the target must not change between `a` and `other`, by the suite's own parser."""
+
+    def allowed_parts(self, target: str) -> frozenset[int]:
+        """Part numbers that the target may legitimately change."""
+
+    def allowed_attributes(self, target: str) -> frozenset[str]:
+        """Attributes that the target may legitimately change."""
+
+    def changes_identity(self, target: str) -> bool:
+        """Whether the target alters what makes up the identity, so that comparing identities says nothing."""
+
+
+class Metric(Protocol):
+    """A per-pair distance between two lists of images; lower is closer."""
+
+    part: str  # the part of pollution it measures: appearance, structure, layout, identity or attributes
+
+    def __call__(
+        self,
+        suite: Suite,
+        first: Sequence[Image],
+        second: Sequence[Image],
+        region: Region | None,
+        target: str,
+    ) -> Tensor:
+        """Return N distances, NaN where a pair has none.
+
+        With `region` None nothing at all may change: whole images, all parts, every attribute are compared.
+        """
+
+
+class Score(Protocol):
+    """A number of the literature that is shown beside the purity score and does not enter it."""
+
+    provenance: Mapping[str, Any]  # what judges: model, revision, hashes of its weights, settings
+
+    def __call__(self, quads: Quadruples, suite: Suite, backbone: Backbone) -> Mapping[str, Column]:
+        """Compare A with C, or C with its text; the key "" is the score itself, others are its variants.
+
+        Every pair has a prompt of its own (`quads.seeds` is 1). Asked again with B in the place of C, lists
+        being the same objects. Raises Unavailable where the score says nothing at all; any other error is
+        traced to the pairs that cause it, and the rest is scored without them.
+        """
