@@ -32,6 +32,7 @@ from spf_core.plugins import Plugins
 from spf_core.sections import (
     CheckpointSection,
     CounterfactualSection,
+    EvaluationSection,
     OptimizerSection,
     SampleSection,
     Section,
@@ -61,6 +62,7 @@ class RunConfig(Section):
     counterfactuals: CounterfactualSection = CounterfactualSection()
     optimizer: OptimizerSection = OptimizerSection()
     checkpoint: CheckpointSection = CheckpointSection()
+    evaluation: EvaluationSection = EvaluationSection()
     sample: SampleSection = SampleSection()
 
     @field_validator("losses")

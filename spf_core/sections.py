@@ -85,6 +85,24 @@ class CheckpointSection(Section):
     keep: int = Field(2, ge=1, description="newest checkpoints kept")
 
 
+class EvaluationSection(Section):
+    """Evaluation on development prompts while training goes on."""
+
+    every: int = Field(0, ge=0, description="optimizer steps between evaluations; 0 makes none")
+    prompts: int = Field(16, ge=1, description="unseen prompts, of the development split")
+    seeds: int = Field(1, ge=1, description="noise seeds for each prompt")
+    target: str | None = Field(None, description="target to judge; none: the one of the training folder")
+    keep: Literal["last", "purest"] = Field(
+        "last", description="which weights the run ends with: the last, or those with the highest SPS"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "EvaluationSection":
+        if self.keep == "purest" and not self.every:
+            raise ValueError("keep=purest needs evaluations to choose from; set every above 0")
+        return self
+
+
 class CounterfactualSection(Section):
     """Before training, the original model redraws every training image with the target and without."""
 

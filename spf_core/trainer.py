@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -39,6 +39,9 @@ from spf_core.types import LossReport
 from spf_core.variants import with_variants
 from spf_core.visuals import save_samples
 
+if TYPE_CHECKING:
+    from spf_core.evaluation.during import PurityWatch
+
 
 def train(
     config: RunConfig, run: Path, plugins: Plugins, *, resume: bool = False, progress: Progress = silent
@@ -48,12 +51,21 @@ def train(
     Raises SpfError kinds. Ctrl-C saves a checkpoint and raises InterruptedRunError, which says how to resume.
     """
     rows = rows_of(config)
+    watch = _watch(config, run, plugins, progress)
     _prepare_folder(config, run, resume)
-    trainer = Trainer(config, run, rows, progress)
+    trainer = Trainer(config, run, rows, progress, watch)
     if resume:
         trainer.resume()
     with _saved_on_interrupt(trainer):
         trainer.fit()
+
+
+def _watch(config: RunConfig, run: Path, plugins: Plugins, progress: Progress) -> "PurityWatch | None":
+    if not config.evaluation.every:
+        return None
+    from spf_core.evaluation.during import PurityWatch
+
+    return PurityWatch(config, run, plugins, progress)
 
 
 def rows_of(config: RunConfig) -> list[Row]:
@@ -74,8 +86,15 @@ def _prepare_folder(config: RunConfig, run: Path, resume: bool) -> None:
 class Trainer:
     """Holds the parts of a run and moves them from step to step."""
 
-    def __init__(self, config: RunConfig, run: Path, rows: list[Row], progress: Progress) -> None:
-        self.config, self.run, self.progress = config, run, progress
+    def __init__(
+        self,
+        config: RunConfig,
+        run: Path,
+        rows: list[Row],
+        progress: Progress,
+        watch: "PurityWatch | None" = None,
+    ) -> None:
+        self.config, self.run, self.progress, self.watch = config, run, progress, watch
         self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
         self.accelerator = Accelerator(
             cpu=self.backbone.device.type == "cpu",
@@ -139,7 +158,12 @@ class Trainer:
                 save_samples(
                     self.run / "samples", self.step, self.parts, self.rows, sample, self.config.train.seed
                 )
-        write_safetensors(self.run / ADAPTER_FILE, self.adapter.state_dict(), self.metadata())
+            if self.watch and self.watch.due(self.step):
+                self.watch(self.backbone, self.adapter, self.step, self.metadata())
+        metadata = self.metadata()
+        if self.watch:
+            metadata = self.watch.choose(self.adapter, metadata)
+        write_safetensors(self.run / ADAPTER_FILE, self.adapter.state_dict(), metadata)
 
     def train_step(self) -> dict[str, Any]:
         """One optimizer step: forward passes, backward, the finite check, clipping; returns its log line."""

@@ -24,6 +24,15 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of everything random.", show_default="of the preset")
     ] = None,
+    evaluate_every: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="K",
+            help="Measure purity every K steps, on development prompts.",
+            show_default="never",
+        ),
+    ] = None,
     preset: Preset = None,
     backbone: Backbone = None,
     plugin: Plugin = None,
@@ -44,7 +53,9 @@ def train(
     What comes later wins: defaults, preset, --config, --backbone and --plugin, other options, --set.
     """
     numbers = {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}
-    overrides = {**({"data": data} if data else {}), **({"train": numbers} if numbers else {})}
+    overrides: dict[str, Any] = {"data": data} if data else {}
+    overrides |= {"train": numbers} if numbers else {}
+    overrides |= {"evaluation": {"every": evaluate_every}} if evaluate_every is not None else {}
     choices: dict[str, Any] = {
         "preset": preset,
         "file": config,

@@ -1,0 +1,75 @@
+"""Purity while training goes on: evaluations on development prompts, and the purest weights so far."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from spf_core.atomic import atomic_write_text
+from spf_core.checkpoint import read_safetensors, write_safetensors
+from spf_core.config import RunConfig
+from spf_core.evaluation.run import evaluate
+from spf_core.evaluation.subject import find_subject
+from spf_core.interfaces import Adapter, Backbone
+from spf_core.plugins import Plugins
+from spf_core.progress import Progress, silent
+from spf_core.runs import OpenRun
+
+PURITY_FILE, PUREST_FILE = "purity.jsonl", "purest.safetensors"
+SHOWN = ("sps", "effect", "spi", "rec", "hit_rate", "base_leak")
+
+
+class PurityWatch:
+    """Evaluates a run at some of its steps: evaluations/step-NNNNNN, one line each in purity.jsonl.
+
+    The weights with the highest SPS are kept in purest.safetensors. ConfigError at the start when nobody
+    knows the target to judge.
+    """
+
+    def __init__(self, config: RunConfig, run: Path, plugins: Plugins, progress: Progress = silent) -> None:
+        self.config, self.run, self.plugins, self.progress = config, run, plugins, progress
+        self.options = config.evaluation
+        self.editor = config.editor.build() if config.editor else None
+        find_subject(config.data, plugins, target=self.options.target)
+
+    def due(self, step: int) -> bool:
+        """Whether the weights after `step` are to be evaluated: every so often, and at the end."""
+        return step % self.options.every == 0 or step == self.config.train.steps
+
+    def __call__(self, backbone: Backbone, adapter: Adapter, step: int, metadata: dict[str, str]) -> None:
+        """Evaluate the weights as they are; the adapter is at strength 1 before and afterwards."""
+        out = self.run / "evaluations" / f"step-{step:06d}"
+        shutil.rmtree(out, ignore_errors=True)  # of a run that was resumed from before
+        results = evaluate(
+            OpenRun(self.run, self.config, backbone, adapter, f"step {step}", self.editor),
+            self.plugins,
+            target=self.options.target,
+            prompts=self.options.prompts,
+            seeds=self.options.seeds,
+            split="dev",
+            scores={},
+            out=out,
+            progress=self.progress,
+        )
+        values = {name: results.headline[name].value for name in SHOWN}
+        earlier = [line for line in read_purity(self.run) if line["step"] < step]
+        if not any((line["sps"] or 0) > (values["sps"] or 0) for line in earlier):
+            write_safetensors(self.run / PUREST_FILE, adapter.state_dict(), metadata)
+        lines = [*earlier, {"step": step, **values}]
+        atomic_write_text(self.run / PURITY_FILE, "".join(f"{json.dumps(line)}\n" for line in lines))
+
+    def choose(self, adapter: Adapter, metadata: dict[str, str]) -> dict[str, str]:
+        """Load the purest weights where the run shall end with them; returns what the file says of itself."""
+        if self.options.keep == "last" or not (self.run / PUREST_FILE).is_file():
+            return metadata
+        tensors, kept = read_safetensors(self.run / PUREST_FILE)
+        adapter.load_state_dict(tensors)
+        return {**metadata, "spf_step": kept["spf_step"]}
+
+
+def read_purity(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's purity.jsonl, in the order of steps; none when there is no such file."""
+    file = run / PURITY_FILE
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
