@@ -69,7 +69,7 @@ def change(one: Image.Image, other: Image.Image) -> Floats:
 
 def shared_top(changes: Sequence[Floats]) -> float:
     """The change at full colour when maps share a scale; small ones are not blown up."""
-    return max(0.1, *(float(each.max()) for each in changes))
+    return max([0.1, *(float(each.max()) for each in changes)])
 
 
 def _file(out: Path, role: str, pair: int) -> Path:
