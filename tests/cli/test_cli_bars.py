@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from spf_cli.bars import Bars, Lines, prefixed
-from spf_cli.results import interval, markdown_table
+from spf_core.evaluation.readout import interval, result_rows
 
 
 def test_lines_come_every_tenth() -> None:
@@ -43,9 +43,8 @@ def test_intervals_and_missing_values_are_readable() -> None:
     assert interval(None) == "-"
 
 
-def test_the_markdown_table_has_a_column_for_each_run() -> None:
+def test_the_table_has_a_column_for_each_run() -> None:
     run = {"sps": {"value": 1, "ci": [0, 2]}, "parts": {"layout": {"value": 0.5, "ci": [0.4, 0.6]}}}
-    lines = markdown_table({"naive": run, "spf": run}).splitlines()
-    assert lines[0] == "| measure | naive | spf | meaning |"
-    assert "1.00 [0.00, 2.00] | 1.00 [0.00, 2.00]" in lines[2]
-    assert any(line.startswith("|   layout | 0.50") for line in lines)
+    rows = result_rows({"naive": run, "spf": run})
+    assert rows[0][:3] == ("sps", "1.00 [0.00, 2.00]", "1.00 [0.00, 2.00]")
+    assert any(row[:2] == ("  layout", "0.50 [0.40, 0.60]") for row in rows)
