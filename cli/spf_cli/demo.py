@@ -26,7 +26,7 @@ class Settings:
     """What a demo folder was made with."""
 
     target: str
-    steps: int | None
+    steps: int
     prompts: int
     assignments: tuple[str, ...]
 
@@ -36,9 +36,7 @@ def demo(
         Path, typer.Option(metavar="DIR", help="Folder for everything.", rich_help_panel=OUTPUT)
     ] = Path("demo"),
     target: Annotated[str, typer.Option(help="What the model is to learn.")] = "sunglasses",
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimizer steps of each run.", show_default="of the presets")
-    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each run.")] = 250,
     prompts: Annotated[int, typer.Option(min=1, help="Unseen prompts of the evaluation.")] = 25,
     device: Device = DeviceName.AUTO,
     assignments: Assignments = None,
@@ -105,8 +103,7 @@ def _train(
     run = out / "runs" / preset
     if (run / ADAPTER_FILE).is_file():
         return
-    length: dict[str, Any] = {} if settings.steps is None else {"steps": settings.steps}
-    overrides = {"data": str(out / "data"), "train": {"device": device, **length}}
+    overrides = {"data": str(out / "data"), "train": {"device": device, "steps": settings.steps}}
     config = load_run_config(
         plugins, preset=preset, backbone=BACKBONE, overrides=overrides, assignments=settings.assignments
     )
