@@ -56,4 +56,27 @@ def stretch(values_B1HW: Tensor, low: float, high: float) -> Tensor:
     """Scale every image so that its quantiles `low` and `high` become 0 and 1, and clip."""
     flat = values_B1HW.flatten(1)
     bottom, top = (flat.quantile(q, dim=1).view(-1, 1, 1, 1) for q in (low, high))
+    return _between(values_B1HW, bottom, top)
+
+
+def effective_share(values_B1HW: Tensor) -> Tensor:
+    """Share of positions that hold the values, in (0, 1]: (sum m)^2 / (HW sum m^2), the participation ratio, B.
+
+    n equal values among zeros give n / HW.
+    """
+    flat = values_B1HW.flatten(1)
+    return flat.sum(1).square() / (flat.shape[1] * flat.square().sum(1)).clamp(min=1e-12)
+
+
+def stretch_to_share(values_B1HW: Tensor, inner: float, outer: float) -> Tensor:
+    """Scale every image to 1 in its `inner` and to 0 beyond its `outer` effective shares of highest values."""
+    flat, share_B = values_B1HW.flatten(1), effective_share(values_B1HW)
+    bottom, top = (
+        torch.stack([row.quantile(float((1 - reach * share).clamp(0, 1))) for row, share in zip(flat, share_B)])
+        for reach in (outer, inner)
+    )
+    return _between(values_B1HW, bottom.view(-1, 1, 1, 1), top.view(-1, 1, 1, 1))
+
+
+def _between(values_B1HW: Tensor, bottom: Tensor, top: Tensor) -> Tensor:
     return ((values_B1HW - bottom) / (top - bottom).clamp(min=1e-8)).clamp(0, 1)

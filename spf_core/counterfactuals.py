@@ -1,7 +1,8 @@
 """Training images purified: the original model redraws each one with and without the target's words.
 
 Noised half-way and denoised under its base text, an image keeps its layout and loses the target; under its
-complete text it keeps the target as well. Where the two differ is where the target belongs. There the
+complete text it keeps what the model knows of the target as well. Where the picture without the target differs
+from both others, and CLIP finds the target's text in the difference, is where the target belongs. There the
 training image teaches, and the picture without the target is its ground: what else the training images
 share, and no caption names, is mostly gone from it.
 """
@@ -12,10 +13,11 @@ import torch
 from torch import Tensor
 
 from spf_core.cache import CachedRows
-from spf_core.control import stretch
+from spf_core.control import stretch_to_share
 from spf_core.interfaces import Backbone
 from spf_core.kept import kept
 from spf_core.progress import Progress, silent
+from spf_core.relevance import integrated_gradients, mean_of_group, relevance
 from spf_core.sampling import guided_prediction
 from spf_core.sections import CounterfactualSection, SampleSection
 from spf_core.types import Conditioning, index
@@ -35,10 +37,9 @@ def purify(
 ) -> CachedRows:
     """Rows whose latents are `without + region (latents - without)`, with theta_0 as it is before training.
 
-    `without` is the row's picture under the base text, `region` the stretched mean difference over channels
-    from the one under the complete text, over all wordings of the image; both start from the same noised
-    image. With `clean_image` the image embeddings are those of the new latents. The pictures are kept on disk
-    for other runs of the same data, model and seed.
+    `without` is the row's picture under the base text; the region is that of `target_region`, the same for all
+    wordings of an image. With `clean_image` the image embeddings are those of the new latents. The pictures are
+    kept on disk for other runs of the same data, model and seed.
     """
     redrawn = kept(
         "counterfactuals",
@@ -49,11 +50,12 @@ def purify(
             "base": rows.base.embeds_BLD,
             "complete": rows.complete.embeds_BLD,
             "empty": rows.empty.embeds_BLD,
+            "target": rows.complete.target_embed_BD,
         },
         lambda: _redraw(backbone, rows, options.start, sample, seed, progress),
     )
     without = redrawn["without"]
-    region = stretch(_mean_of_image(redrawn["response"], rows.image_N), options.low, options.high)
+    region = target_region(rows, without, redrawn["response"], redrawn["gradients"], options)
     purified = without + region * (rows.latents_NCHW - without)
     embeds = _embedded(backbone, purified) if clean_image else None
     return replace(
@@ -70,7 +72,9 @@ def _redraw(
     seed: int,
     progress: Progress,
 ) -> dict[str, Tensor]:
-    """Every row's picture without the target, N C H W, and how far the target's words move it, N 1 H W."""
+    """Every row's picture without the target, N C H W, how far the target's words move it, and what the way
+    from it to the training image adds to the target's text, each N 1 H W.
+    """
     generator = torch.Generator().manual_seed(seed)
     pictures, responses = [], []
     for begin in range(0, len(rows.ids), CHUNK):
@@ -85,14 +89,32 @@ def _redraw(
         pictures.append(base)
         responses.append((complete - base).abs().mean(1, keepdim=True))
         progress("counterfactuals", int(chosen[-1]) + 1, len(rows.ids))
-    return {"without": torch.cat(pictures), "response": torch.cat(responses)}
+    without = torch.cat(pictures)
+    targets = rows.complete.target_embed_BD
+    gradients = integrated_gradients(backbone, without, rows.latents_NCHW, targets, progress=progress)
+    return {"without": without, "response": torch.cat(responses), "gradients": gradients}
 
 
-def _mean_of_image(values_N1HW: Tensor, image_N: Tensor) -> Tensor:
-    """For every row the mean over all rows of its image."""
-    counts = image_N.bincount()
-    sums = values_N1HW.new_zeros(len(counts), *values_N1HW.shape[1:]).index_add_(0, image_N, values_N1HW)
-    return (sums / counts.clamp(min=1).view(-1, 1, 1, 1))[image_N]
+def target_region(
+    rows: CachedRows,
+    without_NCHW: Tensor,
+    response_N1HW: Tensor,
+    gradients_N1HW: Tensor,
+    options: CounterfactualSection,
+) -> Tensor:
+    """Where the target belongs, N 1 H W in [0, 1].
+
+    m = (|z - z_base| + |z_complete - z_base|) q: how far the picture without the target lies from the training
+    image and from the original's own picture with it, times the relevance q of that difference to the target's
+    text. m is scaled to 1 in `inner` and to 0 beyond `outer` effective shares of the image.
+    """
+    if options.region == "everywhere":
+        return torch.ones_like(response_N1HW)
+    texts = {text: number for number, text in enumerate(dict.fromkeys(p.target_text for p in rows.prompts))}
+    target_N = torch.tensor([texts[p.target_text] for p in rows.prompts], device=rows.image_N.device)
+    change = (rows.latents_NCHW - without_NCHW).abs().mean(1, keepdim=True) + response_N1HW
+    found = change * relevance(gradients_N1HW, target_N)
+    return stretch_to_share(mean_of_group(found, rows.image_N), options.inner, options.outer)
 
 
 def _first_steps(

@@ -110,8 +110,13 @@ class CounterfactualSection(Section):
     start: tuple[float, float] = Field(
         (0.6, 0.75), description="range of noise levels, as fractions of the schedule, to redraw from"
     )
-    low: float = Field(0.7, ge=0, lt=1, description="quantile of positions where the region becomes 0")
-    high: float = Field(0.92, gt=0, le=1, description="quantile of positions where the region becomes 1")
+    region: Literal["relevance", "everywhere"] = Field(
+        "relevance",
+        description="where the images teach: where they differ from the pictures without the target and the "
+        "target's text finds itself, or everywhere, as a style needs it",
+    )
+    inner: float = Field(1.0, gt=0, description="the region is 1 in so many effective shares of its map")
+    outer: float = Field(2.5, gt=0, description="the region is 0 beyond so many effective shares of its map")
     between: float = Field(
         0.5, ge=0, le=1, description="share of rows whose z_t still lacks some of the target"
     )
@@ -120,8 +125,8 @@ class CounterfactualSection(Section):
     def _ordered(self) -> "CounterfactualSection":
         if not 0 < self.start[0] <= self.start[1] <= 1:
             raise ValueError(f"start={list(self.start)} must be two rising fractions above 0 and up to 1")
-        if self.low >= self.high:
-            raise ValueError(f"low={self.low} must lie below high={self.high}")
+        if self.inner >= self.outer:
+            raise ValueError(f"inner={self.inner} must lie below outer={self.outer}")
         return self
 
 

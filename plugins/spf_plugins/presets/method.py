@@ -29,7 +29,7 @@ _SPF: dict[str, Any] = {
     **_PAPER,
     "adapter": {"name": "lora-adapter", "rank": 32, "targets": _TRANSFORMERS},
     "control_map": "sfcm-counterfactual",
-    "counterfactuals": {"enabled": True, "low": 0.6, "high": 0.85},
+    "counterfactuals": {"enabled": True},
     "response": {"name": "clip-direction", "weight": 0.1, "start": 0.6},
     "losses": {
         "region-denoising": {"weight": 5.0, "floor": 0.02, "space": "image"},

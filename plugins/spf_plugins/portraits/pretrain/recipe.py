@@ -31,7 +31,7 @@ class SetPlan:
 SETS = (
     SetPlan("clip", 20_000, 11, 0.5, ("weak", "novel")),
     SetPlan("unet", 20_000, 12, 0.03, ("weak",)),
-    SetPlan("judge", 4_000, 13, 0.5, ("weak", "novel"), views=2, parts=True),
+    SetPlan("judge", 12_000, 13, 0.7, ("weak", "novel"), views=2, parts=True),
     SetPlan("heldout", 1_000, 14, 0.5, ("weak", "novel"), split="test", views=2, parts=True),
 )
 
@@ -56,9 +56,9 @@ STAGES = {
         Stage("text", 1_400, 192, 5e-4, decay=0.05),
         Stage("vae", 1_800, 16, 1e-3, decay=0.0),
         Stage("unet", 6_000, 32, 6e-4, warmup=150),
-        Stage("probe", 2_500, 64, 2e-3, warmup=50),
-        Stage("segmenter", 500, 32, 2e-3, warmup=50),
-        Stage("identity", 1_200, 128, 2e-3, warmup=50),
+        Stage("probe", 5_000, 64, 2e-3, warmup=50),
+        Stage("segmenter", 1_500, 32, 2e-3, warmup=50),
+        Stage("identity", 3_000, 128, 2e-3, warmup=50),
     )
 }
 

@@ -1,0 +1,66 @@
+"""Where a picture carries what a text says: integrated gradients of CLIP's similarity, along a path of latents."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spf_core.interfaces import Backbone
+from spf_core.progress import Progress, silent
+
+CHUNK = 32
+PATH_STEPS = 8
+
+
+def integrated_gradients(
+    backbone: Backbone,
+    start_NCHW: Tensor,
+    end_NCHW: Tensor,
+    target_ND: Tensor,
+    *,
+    progress: Progress = silent,
+) -> Tensor:
+    """What each position adds to cos(E_I(decode z), E_T(target)) on the way from start to end, N 1 H W.
+
+    (z_end - z_start) times the mean gradient on the straight path, summed over channels; all positions together
+    give the whole change of the cosine (Sundararajan, Taly and Yan 2017, arXiv 1703.01365, eq. 1).
+    """
+    found = []
+    for begin in range(0, len(start_NCHW), CHUNK):
+        part = slice(begin, begin + CHUNK)
+        start, way = start_NCHW[part], end_NCHW[part] - start_NCHW[part]
+        gradient = torch.zeros_like(start)
+        for step in range(PATH_STEPS):
+            z = (start + (step + 0.5) / PATH_STEPS * way).detach().requires_grad_()
+            with torch.enable_grad():
+                similarity = (backbone.embed_images(backbone.decode(z)) * target_ND[part]).sum()
+            gradient += torch.autograd.grad(similarity, z)[0] / PATH_STEPS
+        found.append((way * gradient).sum(1, keepdim=True).detach())
+        progress("relevance", min(begin + CHUNK, len(start_NCHW)), len(start_NCHW))
+    return torch.cat(found)
+
+
+def relevance(gradients_N1HW: Tensor, group_N: Tensor) -> Tensor:
+    """A picture's own |gradients| plus the mean over the pictures of its group, each blurred and of mean 1.
+
+    A single picture's gradients are noisy, and a face lies at about the same place in all: what many pictures
+    agree on is kept.
+    """
+    agreed = blurred(mean_of_group(gradients_N1HW, group_N)).clamp(min=0)
+    return of_mean_one(blurred(gradients_N1HW.abs())) + of_mean_one(agreed)
+
+
+def mean_of_group(values_N1HW: Tensor, group_N: Tensor) -> Tensor:
+    """For every row the mean over all rows of its group; groups are numbered from 0."""
+    counts = group_N.bincount()
+    sums = values_N1HW.new_zeros(len(counts), *values_N1HW.shape[1:]).index_add_(0, group_N, values_N1HW)
+    return (sums / counts.clamp(min=1).view(-1, 1, 1, 1))[group_N]
+
+
+def blurred(values_N1HW: Tensor) -> Tensor:
+    """Mean over 3 x 3 positions."""
+    return F.avg_pool2d(values_N1HW, 3, 1, 1, count_include_pad=False)
+
+
+def of_mean_one(values_N1HW: Tensor) -> Tensor:
+    """Every image divided by its mean."""
+    return values_N1HW / values_N1HW.mean((1, 2, 3), keepdim=True).clamp(min=1e-8)
