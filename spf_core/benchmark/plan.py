@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf_core.benchmark.spec import BenchmarkSpec, PresetEntry
+from spf_core.benchmark.spec import BenchmarkSpec, PresetEntry, RunsSpec
 from spf_core.config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, unknown
 from spf_core.plugins import Plugins
@@ -65,7 +65,7 @@ def data_folder(out: Path, target: str) -> Path:
     return out / "data" / target
 
 
-def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> "Suite":
+def build_suite(spec: RunsSpec, plugins: Plugins) -> "Suite":
     """The suite, after every name in the file was found and every run's settings resolved."""
     suite: Suite = plugins.get(spec.suite, "suite")().build()
     for target in spec.targets:
@@ -77,7 +77,7 @@ def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> "Suite":
         if value not in suite.attributes[attribute]:
             raise unknown(f"value of '{attribute}'", value, suite.attributes[attribute])
     configs = {
-        entry.name: cell_config(spec, Cell(spec.targets[0], entry, spec.seeds[0]), plugins, Path(), "auto")
+        entry.name: cell_config(spec, Cell(spec.targets[0], entry, 0), plugins, Path(), "auto")
         for entry in spec.presets
     }
     _refuse_mixed(configs)
@@ -93,11 +93,11 @@ def _refuse_mixed(configs: Mapping[str, RunConfig]) -> None:
             if one != other:
                 raise ConfigError(
                     f"presets.{name}: train.{key} is {other!r}, but {one!r} for '{first}'; "
-                    f"all presets of a benchmark share it"
+                    f"all presets of a file share it"
                 )
 
 
-def cell_config(spec: BenchmarkSpec, cell: Cell, plugins: Plugins, out: Path, device: str) -> RunConfig:
+def cell_config(spec: RunsSpec, cell: Cell, plugins: Plugins, out: Path, device: str) -> RunConfig:
     """The run configuration of a cell; ConfigError names the entry whose settings cannot be."""
     train: dict[str, Any] = {"device": device, "seed": cell.seed}
     if spec.steps is not None:
@@ -116,7 +116,7 @@ def cell_config(spec: BenchmarkSpec, cell: Cell, plugins: Plugins, out: Path, de
         raise ConfigError(f"presets.{cell.entry.name}: {error}") from None
     for key, wanted, found in (("train.seed", cell.seed, config.train.seed), ("data", data, config.data)):
         if wanted != found:
-            raise ConfigError(f"presets.{cell.entry.name}: '{key}' cannot be set; the benchmark decides it")
+            raise ConfigError(f"presets.{cell.entry.name}: '{key}' cannot be set; the file decides it")
     return config
 
 

@@ -78,8 +78,8 @@ def evaluate(
     judge = RememberingSuite(subject.suite)
     found = measure(judge, metrics, quads)
     columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(len(texts)), progress)
-    provenance = _provenance(run, subject, sorted(metrics), options, seed)
-    results = summarise(subject, quads, found, columns, split=split, provenance=provenance)
+    made = provenance(run, subject, sorted(metrics), options, seed)
+    results = summarise(subject, quads, found, columns, split=split, provenance=made)
     out.mkdir(parents=True, exist_ok=True)
     if drawn:
         swept = measure_strengths(judge, metrics, drawn, found, out)
@@ -156,9 +156,10 @@ def _check(prompts: int, seeds: int, out: Path) -> None:
         raise RunError(f"output folder '{out}' is not empty; choose another with --out or delete it")
 
 
-def _provenance(
+def provenance(
     run: OpenRun, subject: Subject, metrics: list[str], options: SampleSection, seed: int
 ) -> dict[str, Any]:
+    """What made the results: hashes of the weights, options, seeds, versions."""
     device = next(run.backbone.denoiser.parameters()).device.type
     sampling = options.model_dump(include={"steps", "guidance", "batch_size", "handover"})
     return {
