@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from spf_core.config import RunConfig
     from spf_core.plugins import Plugins
 
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN", help="Begin with the weights of this run.", show_default="the original model"
+    ),
+]
+
 
 def train(
     out: Annotated[Path, typer.Option(metavar="RUN", help="New run folder.", rich_help_panel=OUTPUT)],
@@ -24,12 +31,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of everything random.", show_default="of the preset")
     ] = None,
-    start_from: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN", help="Begin with the weights of this run.", show_default="the original model"
-        ),
-    ] = None,
+    start_from: StartFrom = None,
     evaluate_every: Annotated[
         int | None,
         typer.Option(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from spf_core.interfaces import Suite
 
 
+_PLACES: Any = {"data": True, "plugins": True, "train": {"device", "start_from"}}
+
+
 @dataclass(frozen=True)
 class Cell:
     """One training run and its evaluation."""
@@ -129,7 +132,7 @@ def differences(one: RunConfig, other: RunConfig) -> Iterator[tuple[str, Any, An
 
 
 def _comparable(config: RunConfig) -> dict[str, Any]:
-    plain = config.model_dump(mode="json", exclude={"data": True, "plugins": True, "train": {"device"}})
+    plain = config.model_dump(mode="json", exclude=_PLACES)
     return {
         f"{section}.{key}" if isinstance(values, dict) else section: value
         for section, values in plain.items()
