@@ -11,9 +11,11 @@ from spf_core.checkpoint import read_safetensors, write_safetensors
 from spf_core.config import RunConfig
 from spf_core.errors import RunError
 from spf_core.plugins import Plugins, load_plugins
-from spf_core.runs import file_hash, open_run
-from spf_core.trainer import train
-from spf_core.types import Conditioning
+from spf_core.progress import silent
+from spf_core.runs import file_hash
+from spf_core.starting import read_start
+from spf_core.trainer import Trainer, rows_of, train
+from spf_core.types import NOTHING, Noised, index
 
 KINDS = ["lora-adapter", "adalora-adapter", "cross-attention", "full-unet"]
 STEPS = ("adapter.warmup=0", "adapter.settle=0.4")
@@ -60,19 +62,21 @@ def test_the_second_run_begins_where_the_first_ended(plugins, setting, tmp_path:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_its_adapter_it_is_still_the_original_model(
-    plugins, setting, loaded_backbone, tmp_path: Path, kind: str
+@pytest.mark.parametrize("reference", ["adapter-off", "frozen-copy"])
+def test_its_reference_path_is_still_the_original_model(
+    plugins, setting, loaded_backbone, tmp_path: Path, kind: str, reference: str
 ) -> None:
     train(setting(kind, "optimizer.learning_rate=0.1"), tmp_path / "first", plugins)
-    train(setting(kind, start=tmp_path / "first"), tmp_path / "second", plugins)
-    opened = open_run(tmp_path / "second", plugins, device="cpu")
+    config = setting(kind, f"reference={reference}", "train.device=cpu", start=tmp_path / "first")
+    begun = Trainer(config, tmp_path / "second", rows_of(config), silent, start=read_start(config))
+    backbone, base = begun.backbone, index(begun.rows.base, torch.tensor([0]))
     z_t, t = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([500])
+    noised = Noised(z_t, z_t, t, backbone.abar_T[t], torch.tensor([True]))
+    referred = begun.parts.reference.run(backbone, begun.adapter, noised, base, NOTHING).pred_BCHW
     with torch.no_grad():
-        with opened.adapter.disabled():
-            off = opened.backbone.predict(z_t, t, nothing(opened.backbone)).pred_BCHW
-        tuned = opened.backbone.predict(z_t, t, nothing(opened.backbone)).pred_BCHW
-        original = loaded_backbone.predict(z_t, t, nothing(loaded_backbone)).pred_BCHW
-    assert torch.allclose(off, original, atol=1e-5)
+        tuned = backbone.predict(z_t, t, base).pred_BCHW
+        original = loaded_backbone.predict(z_t, t, base).pred_BCHW
+    assert torch.allclose(referred, original, atol=1e-5)
     assert not torch.allclose(tuned, original, atol=1e-2)
 
 
@@ -128,9 +132,3 @@ def test_weights_that_do_not_fit_are_refused_by_name(plugins, setting, tmp_path:
     write_safetensors(file, tensors, {**metadata, "spf_backbone": "another"})
     with pytest.raises(RunError, match="was trained on the backbone with hash another"):
         train(setting("lora-adapter", start=tmp_path / "first"), tmp_path / "third", plugins)
-
-
-def nothing(backbone) -> Conditioning:
-    from spf_core.prompts import Prompt
-
-    return backbone.encode_prompts([Prompt("")], with_target=False)

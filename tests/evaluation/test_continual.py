@@ -4,11 +4,13 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from squares import Squares
 
 from spf_core.benchmark.collect import Cost
 from spf_core.benchmark.spec import PresetEntry
 from spf_core.continual.analysis import compare, make_presets
 from spf_core.continual.collect import MATRICES, Trace
+from spf_core.continual.joint import joint_pairs
 from spf_core.continual.plan import Stages, draw_orders
 from spf_core.continual.summaries import average_effect, backward_transfer, forgetting, over_learned, slope
 
@@ -88,6 +90,13 @@ def test_presets_are_compared_on_the_orders_that_both_have() -> None:
     assert found["rec_growth"]["difference"]["value"] == pytest.approx(-0.25)
     assert found["average_effect"]["difference"] == {"value": 0, "ci": [0, 0]}
     assert compare(make_presets(lora), "spf") == []
+
+
+def test_a_suite_that_does_not_say_what_goes_together_gives_no_joint_rate() -> None:
+    assert joint_pairs(Squares(), ("dot", "line")) == (
+        [],
+        "the suite does not say which of its targets one picture can show",
+    )
 
 
 def test_a_single_order_has_no_spread() -> None:
