@@ -86,7 +86,7 @@ def test_a_configuration_in_the_docs_resolves(block: str, tmp_path: Path) -> Non
 def test_a_benchmark_in_the_docs_names_what_there_is(block: str, tmp_path: Path) -> None:
     file = tmp_path / "benchmark.yaml"
     file.write_text(block, encoding="utf-8")
-    spec = read_continual(file) if "orders" in read_yaml(file) else read_benchmark(file)
+    spec = read_continual(file).as_benchmark() if "orders" in read_yaml(file) else read_benchmark(file)
     assert build_suite(spec, load_plugins()).label == "embedded portraits"
 
 

@@ -43,7 +43,7 @@ def continual(
     spec = read_continual(file)
     plugins = load(spec.plugins)
     if report_only:
-        build_suite(spec, plugins)
+        build_suite(spec.as_benchmark(), plugins)
         open_folder(out, spec, create=False, kind=CONTINUAL)
     else:
         command = f"spf continual {file} --out {out}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from spf_core.benchmark.sharing import Outcome
+    from spf_core.benchmark.sharing import Pass
 
 
 class Named(Protocol):
@@ -31,7 +31,7 @@ def interruptible(work: Callable[[], Result], command: str) -> Result:
         raise RunError(f"interrupted; what is done is kept. Continue with: {command}") from None
 
 
-def refuse_failures(outcome: "Outcome[Unit]", what: str) -> None:
+def refuse_failures(outcome: "Pass[Unit]", what: str) -> None:
     """RunError of the first unit that failed, and how many others did; `what` names one unit."""
     from spf_core.errors import RunError
 
@@ -41,7 +41,7 @@ def refuse_failures(outcome: "Outcome[Unit]", what: str) -> None:
         raise RunError(f"{what} {unit.name}: {error}{others}")
 
 
-def say_what_is_missing(outcome: "Outcome[Unit]", missing: Sequence[Unit], what: str, command: str) -> None:
+def say_what_is_missing(outcome: "Pass[Unit]", missing: Sequence[Unit], what: str, command: str) -> None:
     """Who works on what, how many units are not finished, and how to continue."""
     for unit, process in outcome.elsewhere.items():
         typer.echo(f"{unit.name} is left to {process}")

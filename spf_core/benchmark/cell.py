@@ -25,16 +25,12 @@ def is_finished(cell: Cell, out: Path) -> bool:
 
 def refuse_other_settings(cell: Cell, config: RunConfig, out: Path, plugins: Plugins) -> None:
     """RunError when the cell was begun with settings that the file and the presets no longer give."""
-    refuse_changed_run(cell.folder(out), cell.run(out), config, plugins)
-
-
-def refuse_changed_run(folder: Path, run: Path, config: RunConfig, plugins: Plugins) -> None:
-    """RunError when the run in `folder` was begun with other settings than `config`."""
+    run = cell.run(out)
     if not (run / CONFIG_FILE).is_file():
         return
     for key, before, now in differences(saved_config(run, plugins), config):
         raise RunError(
-            f"'{folder}' was trained with {key}={before!r}, which is {now!r} now; "
+            f"'{cell.folder(out)}' was trained with {key}={before!r}, which is {now!r} now; "
             f"delete that folder to train it again, or choose another --out"
         )
 

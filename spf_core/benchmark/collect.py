@@ -61,7 +61,7 @@ def read_cell(cell: Cell, out: Path) -> Finished:
         rows = [json.loads(line) for line in lines]
         numbers = read_numbers(results, rows)
         pairs = tuple((row["complete_text"], row["noise"]) for row in rows)
-        return Finished(cell, results, numbers, pairs, read_cost(cell.run(out)))
+        return Finished(cell, results, numbers, pairs, _cost(cell.run(out)))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise RunError(
@@ -69,8 +69,7 @@ def read_cell(cell: Cell, out: Path) -> Finished:
         ) from None
 
 
-def read_cost(run: Path) -> Cost:
-    """The cost of a finished run; ValueError or OSError when its log or weights cannot be read."""
+def _cost(run: Path) -> Cost:
     lines = read_metrics(run)
     if not lines:
         raise ValueError("metrics.jsonl holds no step")

@@ -42,7 +42,7 @@ BENCHMARK = FolderKind(RECORD, "benchmark", ("targets", "presets", "seeds"), par
 
 
 def open_folder(out: Path, spec: RunsSpec, *, create: bool = True, kind: FolderKind = BENCHMARK) -> None:
-    """Make `out` the folder of this file, or check that it is; some keys may have grown since.
+    """Make `out` the folder of this file, or check that it is; what `kind` allows may have been added.
 
     RunError when the folder holds something else, or was made with other settings; or when there is none and
     it shall not be created.
@@ -80,29 +80,30 @@ def write_data(out: Path, target: str, spec: RunsSpec, suite: "Suite") -> None:
 def _refuse_changes(out: Path, before: Mapping[str, Any], now: Mapping[str, Any], kind: FolderKind) -> None:
     for key, old in before.items():
         new = now[key]
-        change = _preset_change(old, new) if key == "presets" else _change(key, old, new, key in kind.growing)
-        if change:
-            raise RunError(
-                f"'{out}' was made with another file: {change}; only {kind.may_grow} can be added. "
-                f"Change it back, or choose another --out"
-            )
+        if key == "presets":
+            _refuse_changed_presets(out, old, new, kind)
+        elif key in kind.growing and isinstance(old, list):
+            for value in old:
+                if value not in new:
+                    _refuse(out, f"'{key}' had {value!r}, which is missing now", kind)
+        elif new < old if key in kind.growing else new != old:
+            _refuse(out, f"'{key}' was {old!r} and is {new!r} now", kind)
 
 
-def _change(key: str, old: Any, new: Any, growing: bool) -> str | None:
-    """What changed in a way that cannot be; None when nothing did."""
-    if growing and isinstance(old, list):
-        missing = [value for value in old if value not in new]
-        return f"'{key}' had {missing[0]!r}, which is missing now" if missing else None
-    same = new >= old if growing else new == old
-    return None if same else f"'{key}' was {old!r} and is {new!r} now"
-
-
-def _preset_change(old: list[Mapping[str, Any]], new: list[Mapping[str, Any]]) -> str | None:
+def _refuse_changed_presets(
+    out: Path, old: list[Mapping[str, Any]], new: list[Mapping[str, Any]], kind: FolderKind
+) -> None:
     entries = {entry["name"]: entry for entry in new}
     for entry in old:
         name = entry["name"]
         if name not in entries:
-            return f"'presets' had {name!r}, which is missing now"
+            _refuse(out, f"'presets' had {name!r}, which is missing now", kind)
         if entries[name] != entry:
-            return f"preset {name!r} was {dict(entry)!r} and is {dict(entries[name])!r} now"
-    return None
+            _refuse(out, f"preset {name!r} was {dict(entry)!r} and is {dict(entries[name])!r} now", kind)
+
+
+def _refuse(out: Path, change: str, kind: FolderKind) -> None:
+    raise RunError(
+        f"'{out}' was made with another file: {change}; only {kind.may_grow} can be added. "
+        f"Change it back, or choose another --out"
+    )

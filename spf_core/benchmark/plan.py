@@ -6,16 +6,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf_core.benchmark.spec import BenchmarkSpec, PresetEntry, RunsSpec
+from spf_core.benchmark.spec import BenchmarkSpec, PresetEntry
 from spf_core.config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, unknown
 from spf_core.plugins import Plugins
 
 if TYPE_CHECKING:
     from spf_core.interfaces import Suite
-
-
-_PLACES: Any = {"data": True, "plugins": True, "train": {"device", "start_from"}}
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def data_folder(out: Path, target: str) -> Path:
     return out / "data" / target
 
 
-def build_suite(spec: RunsSpec, plugins: Plugins) -> "Suite":
+def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> "Suite":
     """The suite, after every name in the file was found and every run's settings resolved."""
     suite: Suite = plugins.get(spec.suite, "suite")().build()
     for target in spec.targets:
@@ -80,7 +77,7 @@ def build_suite(spec: RunsSpec, plugins: Plugins) -> "Suite":
         if value not in suite.attributes[attribute]:
             raise unknown(f"value of '{attribute}'", value, suite.attributes[attribute])
     configs = {
-        entry.name: cell_config(spec, Cell(spec.targets[0], entry, 0), plugins, Path(), "auto")
+        entry.name: cell_config(spec, Cell(spec.targets[0], entry, spec.seeds[0]), plugins, Path(), "auto")
         for entry in spec.presets
     }
     _refuse_mixed(configs)
@@ -100,7 +97,7 @@ def _refuse_mixed(configs: Mapping[str, RunConfig]) -> None:
                 )
 
 
-def cell_config(spec: RunsSpec, cell: Cell, plugins: Plugins, out: Path, device: str) -> RunConfig:
+def cell_config(spec: BenchmarkSpec, cell: Cell, plugins: Plugins, out: Path, device: str) -> RunConfig:
     """The run configuration of a cell; ConfigError names the entry whose settings cannot be."""
     train: dict[str, Any] = {"device": device, "seed": cell.seed}
     if spec.steps is not None:
@@ -132,7 +129,7 @@ def differences(one: RunConfig, other: RunConfig) -> Iterator[tuple[str, Any, An
 
 
 def _comparable(config: RunConfig) -> dict[str, Any]:
-    plain = config.model_dump(mode="json", exclude=_PLACES)
+    plain = config.model_dump(mode="json", exclude={"data": True, "plugins": True, "train": {"device"}})
     return {
         f"{section}.{key}" if isinstance(values, dict) else section: value
         for section, values in plain.items()

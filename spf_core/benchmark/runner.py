@@ -2,19 +2,22 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 
 from spf_core.benchmark.cell import is_finished, refuse_other_settings, run_cell
 from spf_core.benchmark.claims import Claim
 from spf_core.benchmark.folder import open_folder, write_data
 from spf_core.benchmark.plan import Cell, all_cells, build_suite, cell_config, chosen_cells
-from spf_core.benchmark.sharing import Outcome, run_if_free
+from spf_core.benchmark.sharing import Pass, run_if_free
 from spf_core.benchmark.spec import BenchmarkSpec
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress
 
 Watch = Callable[[Cell], AbstractContextManager[Progress]]
+
+
+class Outcome(Pass[Cell]):
+    """What a pass over the cells left."""
 
 
 def run_benchmark(
@@ -25,7 +28,7 @@ def run_benchmark(
     watch: Watch,
     device: str = "auto",
     only: str | None = None,
-) -> Outcome[Cell]:
+) -> Outcome:
     """Run every cell that is neither finished nor held by another process; `watch` follows each.
 
     A cell that fails does not keep the others from running. Raises ConfigError and RunError before anything
@@ -38,18 +41,23 @@ def run_benchmark(
         refuse_other_settings(cell, cell_config(spec, cell, plugins, out, device), out, plugins)
     for target in dict.fromkeys(cell.target for cell in chosen):
         write_data(out, target, spec, suite)
-
-    def work(cell: Cell, claim: Claim) -> None:
-        with watch(cell) as progress:
-            run_cell(spec, cell, out, plugins, device=device, progress=claim.heard_by(progress))
-
-    outcome = Outcome[Cell]()
+    outcome = Outcome()
     for cell in chosen:
         if not is_finished(cell, out):
-            run_if_free(cell, cell.folder(out), partial(is_finished, cell, out), partial(work, cell), outcome)
+            _run_if_free(spec, cell, out, plugins, device, watch, outcome)
     return outcome
 
 
 def missing_cells(spec: BenchmarkSpec, out: Path) -> list[Cell]:
     """Cells that are not finished."""
     return [cell for cell in all_cells(spec) if not is_finished(cell, out)]
+
+
+def _run_if_free(
+    spec: BenchmarkSpec, cell: Cell, out: Path, plugins: Plugins, device: str, watch: Watch, outcome: Outcome
+) -> None:
+    def work(claim: Claim) -> None:
+        with watch(cell) as progress:
+            run_cell(spec, cell, out, plugins, device=device, progress=claim.heard_by(progress))
+
+    run_if_free(cell, cell.folder(out), lambda: is_finished(cell, out), work, outcome)

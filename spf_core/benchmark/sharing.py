@@ -12,7 +12,7 @@ Unit = TypeVar("Unit")
 
 
 @dataclass
-class Outcome(Generic[Unit]):
+class Pass(Generic[Unit]):
     """What a pass over the units left: failed ones with their errors, and who else holds which."""
 
     failed: dict[Unit, SpfError] = field(default_factory=dict)
@@ -24,7 +24,7 @@ def run_if_free(
     folder: Path,
     finished: Callable[[], bool],
     work: Callable[[Claim], None],
-    outcome: Outcome[Unit],
+    outcome: Pass[Unit],
 ) -> None:
     """Do the unit's work while holding its folder, unless another process does; `outcome` notes what failed.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
-from spf_core.benchmark.collect import Cost, read_cost
+from spf_core.benchmark.costs import Cost, read_cost
 from spf_core.benchmark.pooling import read_numbers
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.continual.plan import Stage, Stages
@@ -88,7 +88,7 @@ def _trace(sequence: Stages, spec: ContinualSpec, out: Path, draws: Bootstrap) -
                 raise ValueError(f"{stage.name} was judged on other prompts than the stages before")
         rec_KR.append(np.mean(recs, axis=0))
     joint = json.loads(joint_file(sequence, out).read_text(encoding="utf-8"))
-    costs = tuple(read_cost(stage.run(out)) for stage in stages)
+    costs = tuple(read_cost(stage.run(out), None) for stage in stages)
     return Trace(sequence, matrices, np.stack(rec_KR), joint, costs, results, pairs)
 
 

@@ -39,7 +39,7 @@ def matrix_figure(title: str, preset: Json) -> "Figure":
             image = _matrix(axis, found[key], stages, targets, colours)
             axis.set_title(label, fontsize=9, loc="left", pad=4)
             if row == 0:
-                bar = add(width - 0.6, bottom + (1 - column) * (side / 2 + 0.06), 0.11, side / 2 - 0.06)
+                bar = add(width - 0.6, bottom + (1 - column) * (side / 2 + 0.1), 0.11, side / 2 - 0.12)
                 figure.colorbar(image, cax=bar, ticks=[0, 0.5, 1]).ax.tick_params(labelsize=6)
                 bar.set_title(("E", "SPI")[column], fontsize=6, pad=2)
     figure.text(0.1 / width, 1 - 0.08 / height, title, fontsize=11, ha="left", va="top")

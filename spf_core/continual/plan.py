@@ -114,10 +114,15 @@ def chosen_sequences(spec: ContinualSpec, only: str | None) -> list[Stages]:
 def stage_config(spec: ContinualSpec, stage: Stage, plugins: Plugins, out: Path, device: str) -> RunConfig:
     """The run configuration of a stage; ConfigError names the entry whose settings cannot be."""
     cell = Cell(stage.target, stage.sequence.entry, spec.seed)
-    config = cell_config(spec, cell, plugins, out, device)
+    config = cell_config(spec.as_benchmark(), cell, plugins, out, device)
     if config.train.start_from is not None:
         raise ConfigError(
             f"presets.{cell.entry.name}: 'train.start_from' cannot be set; the sequence decides it"
         )
     start = None if stage.start is None else str(stage.start.run(out))
     return config.model_copy(update={"train": config.train.model_copy(update={"start_from": start})})
+
+
+def placeless(config: RunConfig) -> RunConfig:
+    """The configuration without the folder it starts from, which another machine may mount elsewhere."""
+    return config.model_copy(update={"train": config.train.model_copy(update={"start_from": None})})

@@ -5,17 +5,19 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from spf_core.benchmark.cell import refuse_changed_run
 from spf_core.benchmark.claims import Claim
 from spf_core.benchmark.folder import FolderKind, open_folder, write_data
-from spf_core.benchmark.plan import build_suite
-from spf_core.benchmark.sharing import Outcome, run_if_free
+from spf_core.benchmark.plan import build_suite, differences
+from spf_core.benchmark.sharing import Pass, run_if_free
+from spf_core.config import RunConfig
 from spf_core.continual.judge import find_subjects
-from spf_core.continual.plan import Stage, Stages, all_sequences, chosen_sequences, stage_config
+from spf_core.continual.plan import Stage, Stages, all_sequences, chosen_sequences, placeless, stage_config
 from spf_core.continual.spec import ContinualSpec, parse_continual
 from spf_core.continual.stage import is_complete, is_finished, run_stage
+from spf_core.errors import RunError
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress
+from spf_core.runs import CONFIG_FILE, saved_config
 
 RECORD = "continual.yaml"
 CONTINUAL = FolderKind(RECORD, "continual protocol", ("presets", "orders"), parse_continual)
@@ -30,19 +32,19 @@ def run_continual(
     watch: Watch,
     device: str = "auto",
     only: str | None = None,
-) -> Outcome[Stages]:
+) -> Pass[Stages]:
     """Run every sequence that is neither finished nor held by another process; `watch` follows each stage.
 
     A sequence that fails does not keep the others from running. Raises ConfigError and RunError before
     anything is computed when the file or the folder cannot be used, InterruptedRunError and KeyboardInterrupt
     on Ctrl-C.
     """
-    chosen, suite = chosen_sequences(spec, only), build_suite(spec, plugins)
+    chosen, suite = chosen_sequences(spec, only), build_suite(spec.as_benchmark(), plugins)
     stages = [stage for sequence in all_sequences(spec) for stage in sequence]
     configs = {stage: stage_config(spec, stage, plugins, out, device) for stage in stages}
     open_folder(out, spec, kind=CONTINUAL)
     for stage, config in configs.items():
-        refuse_changed_run(stage.folder(out), stage.run(out), config, plugins)
+        _refuse_other_settings(stage, config, out, plugins)
     for target in spec.targets:
         write_data(out, target, spec, suite)
     subjects = find_subjects(spec, out, plugins)
@@ -54,7 +56,7 @@ def run_continual(
                     heard = claim.heard_by(progress)
                     run_stage(spec, stage, out, plugins, subjects, device=device, progress=heard)
 
-    outcome = Outcome[Stages]()
+    outcome = Pass[Stages]()
     for sequence in chosen:
         done = partial(is_complete, sequence, spec, out)
         if not done():
@@ -65,3 +67,15 @@ def run_continual(
 def missing_sequences(spec: ContinualSpec, out: Path) -> list[Stages]:
     """Sequences that are not finished."""
     return [sequence for sequence in all_sequences(spec) if not is_complete(sequence, spec, out)]
+
+
+def _refuse_other_settings(stage: Stage, config: RunConfig, out: Path, plugins: Plugins) -> None:
+    """RunError when the stage was begun with settings that the file and the presets no longer give."""
+    run = stage.run(out)
+    if not (run / CONFIG_FILE).is_file():
+        return
+    for key, before, now in differences(placeless(saved_config(run, plugins)), placeless(config)):
+        raise RunError(
+            f"'{stage.folder(out)}' was trained with {key}={before!r}, which is {now!r} now; "
+            f"delete that folder to train it again, or choose another --out"
+        )

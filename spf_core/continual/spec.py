@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spf_core.benchmark.spec import RunsSpec, parse_spec
+from spf_core.benchmark.spec import BenchmarkSpec, RunsSpec, parse_spec
 from spf_core.merging import read_yaml
 from spf_core.sections import Section
 
@@ -30,6 +30,11 @@ class ContinualSpec(RunsSpec):
     order_seed: int = Field(0, ge=0, description="seed of the orders")
     seed: int = Field(0, ge=0, description="training seed of every stage")
     evaluation: StageEvaluation = StageEvaluation()
+
+    def as_benchmark(self) -> BenchmarkSpec:
+        """The same targets and presets as cells of a benchmark with one training seed."""
+        common = {name: getattr(self, name) for name in RunsSpec.model_fields if name != "assignments"}
+        return BenchmarkSpec(**common, set=self.assignments, seeds=(self.seed,))
 
 
 def read_continual(file: Path) -> ContinualSpec:

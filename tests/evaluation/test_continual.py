@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from squares import Squares
 
-from spf_core.benchmark.collect import Cost
+from spf_core.benchmark.costs import Cost
 from spf_core.benchmark.spec import PresetEntry
 from spf_core.continual.analysis import compare, make_presets
 from spf_core.continual.collect import MATRICES, Trace
