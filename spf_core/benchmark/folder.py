@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from spf_core.interfaces import Suite
 
 RECORD = "benchmark.yaml"
+_GROWING = ("targets", "seeds")
 
 
 @dataclass(frozen=True)
 class FolderKind:
     """A folder of results: the record of its settings, what it is called, and the keys that may grow.
 
-    A list grows by further values, a number by becoming larger.
+    A list grows by further values, a number by becoming larger; presets may always be added.
     """
 
     record: str
@@ -34,11 +35,11 @@ class FolderKind:
 
     @property
     def may_grow(self) -> str:
-        """The keys that may grow, in words."""
-        return f"{', '.join(self.growing[:-1])} and {self.growing[-1]}"
+        """What may be added, in words."""
+        return f"{', '.join(('presets', *self.growing[:-1]))} and {self.growing[-1]}"
 
 
-BENCHMARK = FolderKind(RECORD, "benchmark", ("targets", "presets", "seeds"), parse_benchmark)
+BENCHMARK = FolderKind(RECORD, "benchmark", _GROWING, parse_benchmark)
 
 
 def open_folder(out: Path, spec: RunsSpec, *, create: bool = True, kind: FolderKind = BENCHMARK) -> None:
