@@ -20,6 +20,11 @@ class TrainSection(Section):
     seed: int = Field(0, ge=0, description="seed of data order, noise and adapter initialisation")
     precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision, by Accelerate")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
+    start_from: str | None = Field(
+        None,
+        description="finished run whose weights training begins with; "
+        "the reference path stays the original model",
+    )
     base_share: float = Field(
         0.0,
         ge=0,

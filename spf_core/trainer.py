@@ -34,6 +34,7 @@ from spf_core.preparation import encoded_rows, prepared_rows, recorded_states
 from spf_core.progress import Progress, silent
 from spf_core.runlog import RunLog, peak_memory_mib
 from spf_core.runs import CONFIG_FILE, open_backbone, refuse_other_backbone
+from spf_core.starting import START_HASH, Start, read_start
 from spf_core.step import dual_path_step
 from spf_core.types import LossReport
 from spf_core.variants import with_variants
@@ -52,8 +53,9 @@ def train(
     """
     rows = rows_of(config)
     watch = _watch(config, run, plugins, progress)
+    start = None if resume and checkpoints(run) else read_start(config)
     _prepare_folder(config, run, resume)
-    trainer = Trainer(config, run, rows, progress, watch)
+    trainer = Trainer(config, run, rows, progress, watch, start)
     if resume:
         trainer.resume()
     with _saved_on_interrupt(trainer):
@@ -93,9 +95,13 @@ class Trainer:
         rows: list[Row],
         progress: Progress,
         watch: "PurityWatch | None" = None,
+        start: Start | None = None,
     ) -> None:
         self.config, self.run, self.progress, self.watch = config, run, progress, watch
+        self.start_hash = start.hash if start else None
         self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
+        if start:
+            start.refuse_other_backbone(self.backbone)
         self.accelerator = Accelerator(
             cpu=self.backbone.device.type == "cpu",
             mixed_precision=config.train.precision,
@@ -110,6 +116,8 @@ class Trainer:
         self.adapter.attach(self.backbone)
         if isinstance(self.adapter, Budgeted):
             self.adapter.start(config.train.steps)
+        if start:
+            start.load_into(self.adapter)
         self.parts = build_parts(config, self.backbone, self.adapter, states)
         self._make_optimizer()
         self.step = 0
@@ -136,6 +144,7 @@ class Trainer:
             adapter, optimizer, state = load_checkpoint(found[-1])
             refuse_other_backbone(found[-1] / ADAPTER_FILE, state["metadata"], self.backbone)
             self.adapter.load_state_dict(adapter)
+            self.start_hash = state["metadata"].get(START_HASH)
             self.optimizer.load_state_dict(optimizer)
             self.scheduler.load_state_dict(state["scheduler"])
             if self.accelerator.scaler is not None:
@@ -211,12 +220,14 @@ class Trainer:
 
     def metadata(self) -> dict[str, str]:
         """What the weights file says about itself."""
+        train = self.config.train.model_copy(update={"start_from": None})
         return {
             "format": "pt",
             "spf_version": __version__,
             "spf_backbone": self.backbone.fingerprint(),
-            "spf_config": self.config.model_copy(update={"data": None}).dump(),
+            "spf_config": self.config.model_copy(update={"data": None, "train": train}).dump(),
             "spf_step": str(self.step),
+            **({START_HASH: self.start_hash} if self.start_hash else {}),
         }
 
     def _refuse_non_finite(self, values: dict[str, float] | dict[str, Tensor], state: StepState) -> None:

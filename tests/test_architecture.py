@@ -67,6 +67,7 @@ def test_imports_point_down_only() -> None:
         "import spf_core.config",
         "import spf_cli.main",
         "from spf_core.plugins import load_plugins; assert not load_plugins().broken",
+        "import spf_core.continual.plan",
         "from spf_cli.main import app; app(['--help'], standalone_mode=False)",
         "from spf_cli.main import app; app(['plugins', 'list'], standalone_mode=False)",
         "from spf_cli.main import app; app(['plugins', 'show', 'sfcm-v1'], standalone_mode=False)",

@@ -17,6 +17,7 @@ from spf_core.benchmark.plan import build_suite
 from spf_core.benchmark.spec import read_benchmark
 from spf_core.components import KINDS
 from spf_core.config import load_run_config
+from spf_core.continual.spec import read_continual
 from spf_core.hookspecs import REGISTRATION_HOOKS
 from spf_core.merging import read_yaml
 from spf_core.plugins import load_plugins
@@ -85,7 +86,7 @@ def test_a_configuration_in_the_docs_resolves(block: str, tmp_path: Path) -> Non
 def test_a_benchmark_in_the_docs_names_what_there_is(block: str, tmp_path: Path) -> None:
     file = tmp_path / "benchmark.yaml"
     file.write_text(block, encoding="utf-8")
-    spec = read_benchmark(file)
+    spec = read_continual(file).as_benchmark() if "orders" in read_yaml(file) else read_benchmark(file)
     assert build_suite(spec, load_plugins()).label == "embedded portraits"
 
 

@@ -28,7 +28,11 @@ def plugins() -> Plugins:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data")
+    return noise_folder(tmp_path_factory.mktemp("data"))
+
+
+def noise_folder(path: Path) -> Path:
+    """Five rows whose images are noise."""
     rng = np.random.default_rng(0)
     rows = []
     for number in range(5):

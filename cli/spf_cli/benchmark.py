@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spf_cli.options import OUTPUT, Device, DeviceName
+from spf_cli.sharing import interruptible, refuse_failures, say_what_is_missing
 
 if TYPE_CHECKING:
     from spf_core.benchmark.plan import Cell
-    from spf_core.benchmark.runner import Outcome
     from spf_core.benchmark.spec import BenchmarkSpec
-    from spf_core.plugins import Plugins
     from spf_core.progress import Progress
 
 
@@ -38,7 +37,7 @@ def benchmark(
     from spf_cli.loading import load
     from spf_core.benchmark.folder import open_folder
     from spf_core.benchmark.plan import build_suite
-    from spf_core.benchmark.runner import missing_cells
+    from spf_core.benchmark.runner import missing_cells, run_benchmark
     from spf_core.benchmark.spec import read_benchmark
 
     spec = read_benchmark(file)
@@ -47,25 +46,15 @@ def benchmark(
         build_suite(spec, plugins)
         open_folder(out, spec, create=False)
     else:
-        outcome = _run(spec, file, out, plugins, device, only)
-        _refuse_failures(outcome)
-        if missing_cells(spec, out):
-            _say_what_is_missing(outcome, spec, file, out)
+        command = f"spf benchmark {file} --out {out}"
+        outcome = interruptible(
+            lambda: run_benchmark(spec, out, plugins, watch=_watch(out), device=device, only=only), command
+        )
+        refuse_failures(outcome, "cell")
+        if missing := missing_cells(spec, out):
+            say_what_is_missing(outcome, missing, "cell", command)
             return
     _report(spec, out)
-
-
-def _run(
-    spec: "BenchmarkSpec", file: Path, out: Path, plugins: "Plugins", device: str, only: str | None
-) -> "Outcome":
-    from spf_core.benchmark.runner import run_benchmark
-    from spf_core.errors import InterruptedRunError, RunError
-
-    try:
-        return run_benchmark(spec, out, plugins, watch=_watch(out), device=device, only=only)
-    except (InterruptedRunError, KeyboardInterrupt):
-        command = f"spf benchmark {file} --out {out}"
-        raise RunError(f"interrupted; what is done is kept. Continue with: {command}") from None
 
 
 def _watch(out: Path) -> "Callable[[Cell], AbstractContextManager[Progress]]":
@@ -93,24 +82,6 @@ def _say_finished(cell: "Cell", out: Path, seconds: float) -> None:
     shown = {"SPS": "sps", "hit": "hit_rate", "leak": "base_leak"}
     scores = "  ".join(f"{title} {interval(found[name])}" for title, name in shown.items())
     show(f"{cell.name}  {scores}  {timedelta(seconds=round(seconds))}")
-
-
-def _refuse_failures(outcome: "Outcome") -> None:
-    from spf_core.errors import RunError
-
-    if outcome.failed:
-        cell, error = next(iter(outcome.failed.items()))
-        others = f" ({len(outcome.failed) - 1} more cells failed)" if len(outcome.failed) > 1 else ""
-        raise RunError(f"cell {cell.name}: {error}{others}")
-
-
-def _say_what_is_missing(outcome: "Outcome", spec: "BenchmarkSpec", file: Path, out: Path) -> None:
-    from spf_core.benchmark.runner import missing_cells
-
-    for cell, process in outcome.elsewhere.items():
-        typer.echo(f"{cell.name} is left to {process}")
-    typer.echo(f"cells not finished: {len(missing_cells(spec, out))}; tables are written when all are")
-    typer.echo(f"continue with: spf benchmark {file} --out {out}")
 
 
 def _report(spec: "BenchmarkSpec", out: Path) -> None:

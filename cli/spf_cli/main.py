@@ -12,6 +12,7 @@ from spf_cli import (
     attention,
     benchmark,
     config,
+    continual,
     convert,
     data,
     demo,
@@ -53,6 +54,7 @@ app.command("train", rich_help_panel="Work")(train.train)
 app.command("sample", rich_help_panel="Work")(sample.sample)
 app.command("evaluate", rich_help_panel="Work")(evaluate.evaluate)
 app.command("benchmark", rich_help_panel="Work")(benchmark.benchmark)
+app.command("continual", rich_help_panel="Work")(continual.continual)
 app.command("maps", rich_help_panel="Work")(maps.maps)
 app.command("convert-weights", rich_help_panel="Look and prepare")(convert.convert_weights)
 app.add_typer(study.app, name="study", rich_help_panel="Work")

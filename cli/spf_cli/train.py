@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from spf_core.config import RunConfig
     from spf_core.plugins import Plugins
 
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN", help="Begin with the weights of this run.", show_default="the original model"
+    ),
+]
+
 
 def train(
     out: Annotated[Path, typer.Option(metavar="RUN", help="New run folder.", rich_help_panel=OUTPUT)],
@@ -24,6 +31,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of everything random.", show_default="of the preset")
     ] = None,
+    start_from: StartFrom = None,
     evaluate_every: Annotated[
         int | None,
         typer.Option(
@@ -52,9 +60,10 @@ def train(
 
     What comes later wins: defaults, preset, --config, --backbone and --plugin, other options, --set.
     """
-    numbers = {name: value for name, value in (("steps", steps), ("seed", seed)) if value is not None}
+    given = {"steps": steps, "seed": seed, "start_from": None if start_from is None else str(start_from)}
+    chosen = {name: value for name, value in given.items() if value is not None}
     overrides: dict[str, Any] = {"data": data} if data else {}
-    overrides |= {"train": numbers} if numbers else {}
+    overrides |= {"train": chosen} if chosen else {}
     overrides |= {"evaluation": {"every": evaluate_every}} if evaluate_every is not None else {}
     choices: dict[str, Any] = {
         "preset": preset,
@@ -111,12 +120,17 @@ def _show_plan(config: "RunConfig") -> None:
     from spf_core.errors import ConfigError
     from spf_core.interfaces import Adapter
     from spf_core.runs import open_backbone
+    from spf_core.starting import read_start
 
     if config.data is None:
         raise ConfigError("no training folder given; use --data DIR")
-    rows = read_folder(Path(config.data))
+    rows, start = read_folder(Path(config.data)), read_start(config)
     adapter: Adapter = config.adapter.build()
-    adapter.attach(open_backbone(config.backbone, config.train.device))
+    backbone = open_backbone(config.backbone, config.train.device)
+    adapter.attach(backbone)
+    if start:
+        start.refuse_other_backbone(backbone)
+        start.load_into(adapter)
     trainable = sum(parameter.numel() for parameter in adapter.parameters())
     typer.echo(config.dump())
     plan = [("rows", len(rows)), ("steps", config.train.steps), ("trainable parameters", f"{trainable:,}")]

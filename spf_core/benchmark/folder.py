@@ -1,6 +1,7 @@
 """A benchmark's folder: what it was made with, and the training data in it. Torch-free."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import yaml
 
 from spf_core.atomic import atomic_write_text
 from spf_core.benchmark.plan import data_folder
-from spf_core.benchmark.spec import BenchmarkSpec, parse_benchmark
+from spf_core.benchmark.spec import RunsSpec, parse_benchmark
 from spf_core.data import METADATA
 from spf_core.errors import DataError, RunError
 from spf_core.merging import read_yaml
@@ -20,29 +21,50 @@ RECORD = "benchmark.yaml"
 _GROWING = ("targets", "seeds")
 
 
-def open_folder(out: Path, spec: BenchmarkSpec, *, create: bool = True) -> None:
-    """Make `out` the folder of this benchmark, or check that it is; targets, presets and seeds may be added.
+@dataclass(frozen=True)
+class FolderKind:
+    """A folder of results: the record of its settings, what it is called, and the keys that may grow.
+
+    A list grows by further values, a number by becoming larger; presets may always be added.
+    """
+
+    record: str
+    name: str
+    growing: tuple[str, ...]
+    parse: Callable[[Mapping[str, Any], str], RunsSpec]
+
+    @property
+    def may_grow(self) -> str:
+        """What may be added, in words."""
+        return f"{', '.join(('presets', *self.growing[:-1]))} and {self.growing[-1]}"
+
+
+BENCHMARK = FolderKind(RECORD, "benchmark", _GROWING, parse_benchmark)
+
+
+def open_folder(out: Path, spec: RunsSpec, *, create: bool = True, kind: FolderKind = BENCHMARK) -> None:
+    """Make `out` the folder of this file, or check that it is; what `kind` allows may have been added.
 
     RunError when the folder holds something else, or was made with other settings; or when there is none and
     it shall not be created.
     """
-    record = out / RECORD
+    record = out / kind.record
     if out.exists() and not out.is_dir():
         raise RunError(f"'{out}' is a file; choose a folder with --out")
-    strange = [item.name for item in out.iterdir() if RECORD not in item.name] if out.is_dir() else []
+    strange = [item.name for item in out.iterdir() if kind.record not in item.name] if out.is_dir() else []
     if record.is_file():
-        before = parse_benchmark(read_yaml(record), str(record))
-        _refuse_changes(out, before.plain(), spec.plain())
+        before = kind.parse(read_yaml(record), str(record))
+        _refuse_changes(out, before.plain(), spec.plain(), kind)
         if before == spec:
             return
     elif not create:
-        raise RunError(f"'{out}' is not a benchmark's folder: it has no {RECORD}")
+        raise RunError(f"'{out}' is not a {kind.name}'s folder: it has no {kind.record}")
     elif strange:
-        raise RunError(f"'{out}' is not empty and no benchmark's folder; choose another with --out")
+        raise RunError(f"'{out}' is not empty and no {kind.name}'s folder; choose another with --out")
     atomic_write_text(record, yaml.safe_dump(spec.plain(), sort_keys=False, allow_unicode=True))
 
 
-def write_data(out: Path, target: str, spec: BenchmarkSpec, suite: "Suite") -> None:
+def write_data(out: Path, target: str, spec: RunsSpec, suite: "Suite") -> None:
     """Let the suite write the target's training folder, once; another process may be doing the same."""
     folder, data = data_folder(out, target), spec.data
     if (folder / METADATA).is_file():
@@ -56,31 +78,33 @@ def write_data(out: Path, target: str, spec: BenchmarkSpec, suite: "Suite") -> N
             raise
 
 
-def _refuse_changes(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _refuse_changes(out: Path, before: Mapping[str, Any], now: Mapping[str, Any], kind: FolderKind) -> None:
     for key, old in before.items():
         new = now[key]
         if key == "presets":
-            _refuse_changed_presets(out, old, new)
-        elif key in _GROWING:
+            _refuse_changed_presets(out, old, new, kind)
+        elif key in kind.growing and isinstance(old, list):
             for value in old:
                 if value not in new:
-                    _refuse(out, f"'{key}' had {value!r}, which is missing now")
-        elif old != new:
-            _refuse(out, f"'{key}' was {old!r} and is {new!r} now")
+                    _refuse(out, f"'{key}' had {value!r}, which is missing now", kind)
+        elif new < old if key in kind.growing else new != old:
+            _refuse(out, f"'{key}' was {old!r} and is {new!r} now", kind)
 
 
-def _refuse_changed_presets(out: Path, old: list[Mapping[str, Any]], new: list[Mapping[str, Any]]) -> None:
+def _refuse_changed_presets(
+    out: Path, old: list[Mapping[str, Any]], new: list[Mapping[str, Any]], kind: FolderKind
+) -> None:
     entries = {entry["name"]: entry for entry in new}
     for entry in old:
         name = entry["name"]
         if name not in entries:
-            _refuse(out, f"'presets' had {name!r}, which is missing now")
+            _refuse(out, f"'presets' had {name!r}, which is missing now", kind)
         if entries[name] != entry:
-            _refuse(out, f"preset {name!r} was {dict(entry)!r} and is {dict(entries[name])!r} now")
+            _refuse(out, f"preset {name!r} was {dict(entry)!r} and is {dict(entries[name])!r} now", kind)
 
 
-def _refuse(out: Path, change: str) -> None:
+def _refuse(out: Path, change: str, kind: FolderKind) -> None:
     raise RunError(
-        f"'{out}' was made with another file: {change}; only targets, presets and seeds can be added. "
+        f"'{out}' was made with another file: {change}; only {kind.may_grow} can be added. "
         f"Change it back, or choose another --out"
     )

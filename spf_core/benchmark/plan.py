@@ -93,7 +93,7 @@ def _refuse_mixed(configs: Mapping[str, RunConfig]) -> None:
             if one != other:
                 raise ConfigError(
                     f"presets.{name}: train.{key} is {other!r}, but {one!r} for '{first}'; "
-                    f"all presets of a benchmark share it"
+                    f"all presets of a file share it"
                 )
 
 
@@ -116,7 +116,7 @@ def cell_config(spec: BenchmarkSpec, cell: Cell, plugins: Plugins, out: Path, de
         raise ConfigError(f"presets.{cell.entry.name}: {error}") from None
     for key, wanted, found in (("train.seed", cell.seed, config.train.seed), ("data", data, config.data)):
         if wanted != found:
-            raise ConfigError(f"presets.{cell.entry.name}: '{key}' cannot be set; the benchmark decides it")
+            raise ConfigError(f"presets.{cell.entry.name}: '{key}' cannot be set; the file decides it")
     return config
 
 

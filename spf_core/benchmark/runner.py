@@ -2,27 +2,22 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from spf_core.benchmark.cell import is_finished, refuse_other_settings, run_cell
-from spf_core.benchmark.claims import claimed, holder, sweep
+from spf_core.benchmark.claims import Claim
 from spf_core.benchmark.folder import open_folder, write_data
 from spf_core.benchmark.plan import Cell, all_cells, build_suite, cell_config, chosen_cells
+from spf_core.benchmark.sharing import Pass, run_if_free
 from spf_core.benchmark.spec import BenchmarkSpec
-from spf_core.errors import InterruptedRunError, SpfError
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress
 
 Watch = Callable[[Cell], AbstractContextManager[Progress]]
 
 
-@dataclass
-class Outcome:
-    """What a pass over the cells left: failed ones with their errors, and who else holds which."""
-
-    failed: dict[Cell, SpfError] = field(default_factory=dict)
-    elsewhere: dict[Cell, str] = field(default_factory=dict)
+class Outcome(Pass[Cell]):
+    """What a pass over the cells left."""
 
 
 def run_benchmark(
@@ -61,17 +56,8 @@ def missing_cells(spec: BenchmarkSpec, out: Path) -> list[Cell]:
 def _run_if_free(
     spec: BenchmarkSpec, cell: Cell, out: Path, plugins: Plugins, device: str, watch: Watch, outcome: Outcome
 ) -> None:
-    folder = cell.folder(out)
-    with claimed(folder) as claim:
-        if claim is None:
-            outcome.elsewhere[cell] = holder(folder) or "another process"
-        elif not is_finished(cell, out):
-            try:
-                with watch(cell) as progress:
-                    run_cell(spec, cell, out, plugins, device=device, progress=claim.heard_by(progress))
-            except InterruptedRunError:
-                raise
-            except SpfError as error:
-                outcome.failed[cell] = error
-    if is_finished(cell, out):
-        sweep(folder)
+    def work(claim: Claim) -> None:
+        with watch(cell) as progress:
+            run_cell(spec, cell, out, plugins, device=device, progress=claim.heard_by(progress))
+
+    run_if_free(cell, cell.folder(out), lambda: is_finished(cell, out), work, outcome)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -12,6 +12,7 @@ from spf_core.sections import Section
 from spf_core.validation import explain
 
 Assignments = tuple[str, ...]
+Spec = TypeVar("Spec", bound=Section)
 
 
 def refuse_repeated(values: Iterable[Any]) -> None:
@@ -62,16 +63,14 @@ class EvaluationSection(Section):
         return values
 
 
-class BenchmarkSpec(Section):
-    """Presets x targets x training seeds, and what they have in common."""
+class RunsSpec(Section):
+    """Presets x targets, and what their runs have in common."""
 
     suite: str = Field(description="world that provides data, prompts and judges")
     backbone: str | None = Field(None, description="text-to-image model; by default that of the presets")
-    targets: tuple[str, ...] = Field(min_length=1, description="what is learnt, one table each")
+    targets: tuple[str, ...] = Field(min_length=1, description="what is learnt")
     presets: tuple[PresetEntry, ...] = Field(min_length=1, description="rows of the tables")
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="training seeds")
     data: DataSection = DataSection()
-    evaluation: EvaluationSection = EvaluationSection()
     steps: int | None = Field(None, ge=1, description="optimizer steps; by default those of the presets")
     plugins: tuple[str, ...] = Field((), description="plugin files to load")
     assignments: Assignments = Field((), alias="set", description="settings of every run as KEY=VALUE")
@@ -83,7 +82,7 @@ class BenchmarkSpec(Section):
             return entries
         return [_named_entry(entry) for entry in entries]
 
-    @field_validator("targets", "seeds")
+    @field_validator("targets")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         refuse_repeated(values)
@@ -106,6 +105,19 @@ class BenchmarkSpec(Section):
         return self.model_dump(mode="json", by_alias=True)
 
 
+class BenchmarkSpec(RunsSpec):
+    """Presets x targets x training seeds."""
+
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="training seeds")
+    evaluation: EvaluationSection = EvaluationSection()
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        refuse_repeated(values)
+        return values
+
+
 def read_benchmark(file: Path) -> BenchmarkSpec:
     """Read a benchmark's file; ConfigError names the key, what is wrong and what there is instead."""
     return parse_benchmark(read_yaml(file), str(file))
@@ -113,10 +125,15 @@ def read_benchmark(file: Path) -> BenchmarkSpec:
 
 def parse_benchmark(content: Mapping[str, Any], place: str) -> BenchmarkSpec:
     """Validate what was read from `place`."""
+    return parse_spec(BenchmarkSpec, content, place)
+
+
+def parse_spec(kind: type[Spec], content: Mapping[str, Any], place: str) -> Spec:
+    """Validate what was read from `place`; ConfigError as of `read_benchmark`."""
     try:
-        return BenchmarkSpec.model_validate(dict(content))
+        return kind.model_validate(dict(content))
     except ValidationError as error:
-        raise ConfigError(f"'{place}': {explain(error, '', BenchmarkSpec)}") from None
+        raise ConfigError(f"'{place}': {explain(error, '', kind)}") from None
 
 
 def _named_entry(entry: Any) -> Any:

@@ -36,10 +36,12 @@ def generate(
     target: str,
     editor: PromptEditor | None = None,
     seed: int = 0,
+    base_images: list[Image] | None = None,
     progress: Progress = silent,
 ) -> Quadruples:
     """Sample A, B, C, D and A' for every prompt and seed; A, B and A' come from the cache when they can.
 
+    `base_images` are D, when they were drawn before: base texts are the same for every target.
     The adapter is at strength 0 for A, B and A', at 1 for C and D, and stays at 1. With `sample.handover`
     below 1 the original model opens B, C and D from the base text, as it does in use.
     """
@@ -68,7 +70,17 @@ def generate(
         rerun = sample_images(backbone, base[:RERUN], noise[:RERUN], options)
     finally:
         adapter.scale(1.0)
-    c, d = draw_tuned(backbone, adapter, prompts, seeds, options, editor=editor, seed=seed, progress=progress)
+    c, d = draw_tuned(
+        backbone,
+        adapter,
+        prompts,
+        seeds,
+        options,
+        editor=editor,
+        seed=seed,
+        base_images=base_images,
+        progress=progress,
+    )
     return Quadruples(target, tuple(prompts), seeds, noise, noise2, a, b, c, d, a2, rerun)
 
 
@@ -82,16 +94,18 @@ def draw_tuned(
     editor: PromptEditor | None = None,
     seed: int = 0,
     strength: float = 1.0,
+    base_images: list[Image] | None = None,
     progress: Progress = silent,
 ) -> tuple[list[Image], list[Image]]:
-    """C and D with the adapter at `strength`; it is back at 1 afterwards."""
+    """C and D with the adapter at `strength`; it is back at 1 afterwards. D may have been drawn before."""
     base = [item.prompt.base_text for item in prompts for _ in range(seeds)]
     complete = [item.prompt.complete_text for item in prompts for _ in range(seeds)]
     noise, opening = noise_seeds(len(prompts), seeds, seed=seed, draw=0), Opening(base, adapter)
     name = "tuned" if strength == 1 else f"tuned x {strength:g}"
+    wanted = [(complete, "complete text"), *([(base, "base text")] if base_images is None else [])]
     adapter.scale(strength)
     try:
-        c, d = (
+        c, *drawn = (
             sample_images(
                 backbone,
                 texts,
@@ -102,8 +116,8 @@ def draw_tuned(
                 progress=progress,
                 stage=f"{name}, {stage}",
             )
-            for texts, stage in ((complete, "complete text"), (base, "base text"))
+            for texts, stage in wanted
         )
     finally:
         adapter.scale(1.0)
-    return c, d
+    return c, base_images if base_images is not None else drawn[0]

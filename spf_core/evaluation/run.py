@@ -16,10 +16,11 @@ from spf_core.evaluation.measure import Measurements, measure
 from spf_core.evaluation.memory import RememberingSuite
 from spf_core.evaluation.pictures import SHOWN, first_pairs, keep_pictures, worst_pairs
 from spf_core.evaluation.plots import write_plots
+from spf_core.evaluation.provenance import provenance as _provenance
 from spf_core.evaluation.quadruples import generate
-from spf_core.evaluation.results import Results, environment, pair_rows, write_results
+from spf_core.evaluation.results import Results, pair_rows, write_results
 from spf_core.evaluation.scores import pair_pollution, score
-from spf_core.evaluation.statistics import RESAMPLES, Bootstrap, estimate
+from spf_core.evaluation.statistics import Bootstrap, estimate
 from spf_core.evaluation.strengths import check_strengths, draw_strengths, measure_strengths
 from spf_core.evaluation.subject import Subject, build_metrics, find_subject
 from spf_core.interfaces import Quadruples, Suite, UnseenPrompt
@@ -154,21 +155,3 @@ def _check(prompts: int, seeds: int, out: Path) -> None:
             raise ConfigError(f"--{name} {count}: at least 1 is needed")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"output folder '{out}' is not empty; choose another with --out or delete it")
-
-
-def _provenance(
-    run: OpenRun, subject: Subject, metrics: list[str], options: SampleSection, seed: int
-) -> dict[str, Any]:
-    device = next(run.backbone.denoiser.parameters()).device.type
-    sampling = options.model_dump(include={"steps", "guidance", "batch_size", "handover"})
-    return {
-        "preset": run.config.preset,
-        "backbone": run.config.backbone.name,
-        "model_hash": run.backbone.fingerprint(),
-        "adapter_hash": run.adapter_hash,
-        "training_bias": dict(subject.bias),
-        "metrics": metrics,
-        "sampling": sampling,
-        "seeds": {"evaluation": seed, "training": run.config.train.seed, "resamples": RESAMPLES},
-        "environment": environment(device),
-    }

@@ -1,6 +1,7 @@
 """What each kind of component must do. Protocols: a plugin inherits from nothing."""
 
 from spf_core.interfaces.judging import (
+    JointlyJudged,
     Metric,
     Quadruples,
     Region,
@@ -31,6 +32,7 @@ __all__ = [
     "Budgeted",
     "ControlMap",
     "Drifting",
+    "JointlyJudged",
     "Metric",
     "Predictions",
     "PromptEditor",

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from PIL.Image import Image
 from torch import Tensor
@@ -117,6 +117,14 @@ class Suite(Protocol):
 
     def changes_identity(self, target: str) -> bool:
         """Whether the target alters what makes up the identity, so that comparing identities says nothing."""
+
+
+@runtime_checkable
+class JointlyJudged(Protocol):
+    """A suite that knows which of its targets one picture can show, and its judges see, at once."""
+
+    def why_not_joint(self, targets: Sequence[str]) -> str | None:
+        """Why a prompt that asks for all these targets cannot be judged; None where it can."""
 
 
 class Metric(Protocol):

@@ -50,6 +50,23 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     assert not out.exists()
 
 
+def test_a_run_begins_with_another_runs_weights(
+    spf, data: Path, run: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    args = ("train", "--data", data, "--steps", 1, "--start-from", run, *tiny)
+    done = spf(*args, "--preset", "lora", "--out", tmp_path / "next")
+    assert done.code == 0, done.err
+    saved = yaml.safe_load((tmp_path / "next" / "config.yaml").read_text())
+    assert saved["train"]["start_from"] == str(run)
+    other = spf(*args, "--preset", "naive", "--out", tmp_path / "other")
+    assert other.fails_with("train.start_from", "adapter.name='lora-adapter'", "'full-unet' here")
+    args = ("train", "--data", data, "--preset", "lora", *tiny, "--out", tmp_path / "other")
+    assert spf(*args, "--start-from", data).fails_with(str(data.name), "is not a run folder")
+    (tmp_path / "next" / ADAPTER_FILE).unlink()
+    assert spf(*args, "--start-from", tmp_path / "next").fails_with("next' did not finish", ADAPTER_FILE)
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_loss_from_a_file_trains_and_its_run_can_be_opened(
     spf, data: Path, tiny: list[str], plugin_file: Path, tmp_path: Path
 ) -> None:

@@ -146,6 +146,10 @@ class PortraitsSuite:
         """Whether the target may alter hair or skin, of which the identity is made."""
         return bool(self.allowed_attributes(target) & IDENTITY_TRAITS)
 
+    def why_not_joint(self, targets: Sequence[str]) -> str | None:
+        """No two targets can: the probe was trained on one a portrait, and its probabilities sum to 1."""
+        return "the judge of this suite names one target a picture" if len(targets) > 1 else None
+
     def _target(self, name: str) -> Target:
         if name not in TARGETS:
             raise unknown("target", name, TARGETS)

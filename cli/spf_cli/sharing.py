@@ -1,0 +1,49 @@
+"""What commands say whose work several processes share: failures, what is missing, how to continue."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from spf_core.benchmark.sharing import Pass
+
+
+class Named(Protocol):
+    """A unit of work."""
+
+    @property
+    def name(self) -> str:
+        """How it is called on screen."""
+
+
+Unit = TypeVar("Unit", bound=Named)
+Result = TypeVar("Result")
+
+
+def interruptible(work: Callable[[], Result], command: str) -> Result:
+    """Do the work; RunError that says how to continue when Ctrl-C ends it."""
+    from spf_core.errors import InterruptedRunError, RunError
+
+    try:
+        return work()
+    except (InterruptedRunError, KeyboardInterrupt):
+        raise RunError(f"interrupted; what is done is kept. Continue with: {command}") from None
+
+
+def refuse_failures(outcome: "Pass[Unit]", what: str) -> None:
+    """RunError of the first unit that failed, and how many others did; `what` names one unit."""
+    from spf_core.errors import RunError
+
+    if outcome.failed:
+        unit, error = next(iter(outcome.failed.items()))
+        others = f" ({len(outcome.failed) - 1} more {what}s failed)" if len(outcome.failed) > 1 else ""
+        raise RunError(f"{what} {unit.name}: {error}{others}")
+
+
+def say_what_is_missing(outcome: "Pass[Unit]", missing: Sequence[Unit], what: str, command: str) -> None:
+    """Who works on what, how many units are not finished, and how to continue."""
+    for unit, process in outcome.elsewhere.items():
+        typer.echo(f"{unit.name} is left to {process}")
+    typer.echo(f"{what}s not finished: {len(missing)}; tables are written when all are")
+    typer.echo(f"continue with: {command}")

@@ -1,0 +1,1 @@
+"""Targets learnt one after another: what each stage adds, forgets and pollutes."""

@@ -1,0 +1,76 @@
+"""One tuned model judged on several targets, asked for each of them and for none."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from PIL.Image import Image
+
+from spf_core.benchmark.plan import data_folder
+from spf_core.continual.spec import ContinualSpec
+from spf_core.evaluation.columns import ScoreTable
+from spf_core.evaluation.measure import measure
+from spf_core.evaluation.memory import RememberingSuite
+from spf_core.evaluation.provenance import provenance
+from spf_core.evaluation.quadruples import generate
+from spf_core.evaluation.results import pair_rows, write_results
+from spf_core.evaluation.run import summarise, unseen_prompts
+from spf_core.evaluation.subject import Subject, build_metrics, find_subject
+from spf_core.plugins import Plugins
+from spf_core.progress import Progress
+from spf_core.runs import OpenRun
+
+SEED = 0  # of the prompts and their noise, as in `spf evaluate`
+
+
+def find_subjects(spec: ContinualSpec, out: Path, plugins: Plugins) -> dict[str, Subject]:
+    """Every target with its trained text; none is judged on a base text that any of them trained.
+
+    Thereby a suite whose base texts do not depend on the target gives all of them the same ones.
+    """
+    found = {
+        target: find_subject(str(data_folder(out, target)), plugins, suite=spec.suite, target=target)
+        for target in spec.targets
+    }
+    seen = frozenset[str]().union(*(subject.seen_texts for subject in found.values()))
+    return {target: replace(subject, seen_texts=seen) for target, subject in found.items()}
+
+
+class StageJudge:
+    """Judges a run; pictures of base texts, which name no target, are drawn once for all of them."""
+
+    def __init__(
+        self,
+        run: OpenRun,
+        plugins: Plugins,
+        spec: ContinualSpec,
+        subjects: Mapping[str, Subject],
+        progress: Progress,
+    ) -> None:
+        self.run, self.spec, self.subjects, self.progress = run, spec, subjects, progress
+        self.metrics = build_metrics(plugins)
+        self._drawn: dict[tuple[str, ...], list[Image]] = {}
+
+    def __call__(self, target: str, out: Path) -> None:
+        """Write results.json and pairs.jsonl as `spf evaluate` does, without pictures and figures."""
+        run, subject, options = self.run, self.subjects[target], self.spec.evaluation
+        texts = unseen_prompts(subject, options.prompts, seed=SEED, split=options.split)
+        base = tuple(item.prompt.base_text for item in texts)
+        quads = generate(
+            run.backbone,
+            run.adapter,
+            texts,
+            options.seeds,
+            run.config.sample,
+            target=target,
+            editor=run.editor,
+            seed=SEED,
+            base_images=self._drawn.get(base),
+            progress=self.progress,
+        )
+        self._drawn[base] = quads.d
+        found = measure(RememberingSuite(subject.suite), self.metrics, quads)
+        made = provenance(run, subject, sorted(self.metrics), run.config.sample, SEED)
+        results = summarise(subject, quads, found, ScoreTable(), split=options.split, provenance=made)
+        out.mkdir(parents=True, exist_ok=True)
+        write_results(out, results, pair_rows(quads, found, ScoreTable()))

@@ -1,0 +1,28 @@
+"""What made an evaluation's results."""
+
+from typing import Any
+
+from spf_core.evaluation.results import environment
+from spf_core.evaluation.statistics import RESAMPLES
+from spf_core.evaluation.subject import Subject
+from spf_core.runs import OpenRun
+from spf_core.sections import SampleSection
+
+
+def provenance(
+    run: OpenRun, subject: Subject, metrics: list[str], options: SampleSection, seed: int
+) -> dict[str, Any]:
+    """Hashes of the weights, options, seeds and versions."""
+    device = next(run.backbone.denoiser.parameters()).device.type
+    sampling = options.model_dump(include={"steps", "guidance", "batch_size", "handover"})
+    return {
+        "preset": run.config.preset,
+        "backbone": run.config.backbone.name,
+        "model_hash": run.backbone.fingerprint(),
+        "adapter_hash": run.adapter_hash,
+        "training_bias": dict(subject.bias),
+        "metrics": metrics,
+        "sampling": sampling,
+        "seeds": {"evaluation": seed, "training": run.config.train.seed, "resamples": RESAMPLES},
+        "environment": environment(device),
+    }
