@@ -27,6 +27,11 @@ class Row:
         """Training seeds."""
         return tuple(each.cell.seed for each in self.cells)
 
+    @property
+    def shown(self) -> Finished | None:
+        """The cell that pictures are shown of: the first that keeps them."""
+        return next((each for each in self.cells if each.sheet), None)
+
     def measure(self, name: str) -> Floats:
         """Replicates of a headline score, or of a part of pollution."""
         return self.scores.headline[name] if name in self.scores.headline else self.scores.parts[name]
@@ -49,6 +54,7 @@ class Row:
             "total_seconds": seconds,
             "peak_memory_mib": max(cost.peak_memory_mib for cost in costs),
             "trainable_parameters": costs[0].trainable_parameters,
+            "evaluation_seconds": [cost.evaluation_seconds for cost in costs],
         }
 
 

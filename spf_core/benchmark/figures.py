@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from spf_core.atomic import atomic_file
-from spf_core.benchmark.analysis import Row, Table
+from spf_core.benchmark.analysis import Table
+from spf_core.benchmark.collect import Finished
 from spf_core.errors import RunError
-from spf_core.evaluation.pictures import first_pairs, read_pictures
+from spf_core.evaluation.pictures import first_pairs
 from spf_core.sampling import comparison_grid, save_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 150
-_COLUMNS = 8  # of a grid; more pictures may be kept
 
 
 def purity_figure(results: Mapping[str, Any]) -> "Figure":
@@ -51,32 +51,38 @@ def write_purity_figure(path: Path, results: Mapping[str, Any]) -> None:
         purity_figure(results).savefig(temporary, format="png", dpi=_DPI)
 
 
-def write_grid(path: Path, table: Table, out: Path) -> None:
+def write_grid(path: Path, table: Table) -> None:
     """The evaluation's first prompts: the original on the base text, then every preset on the complete text.
 
-    The pictures are those that were judged; each preset shows its first training seed.
+    The pictures are those that were judged; each preset shows its first training seed. Presets that keep no
+    pictures are left out, and so is the grid where none does.
     """
-    first = next(iter(table.values()))
-    rows = {"original": _pictures(first, out, "original")}
-    rows |= {name: _pictures(row, out, "tuned") for name, row in table.items()}
-    results = first.cells[0].results
-    pairs = [first.cells[0].pairs[i] for i in first_pairs(results["n_prompts"], results["n_seeds"])]
+    shown = {name: row.shown for name, row in table.items() if row.shown}
+    if not shown:
+        path.unlink(missing_ok=True)
+        return
+    first = next(iter(shown.values()))
+    rows = {"original": _pictures(first, "original")}
+    rows |= {name: _pictures(each, "tuned") for name, each in shown.items()}
+    pairs = [first.pairs[i] for i in _first(first)]
     captions = [text for text, _ in pairs]
     facts = {
         "prompts": "\n".join(captions),
         "noise_seeds": " ".join(str(noise) for _, noise in pairs),
-        "training_seeds": " ".join(f"{name}:{row.seeds[0]}" for name, row in table.items()),
+        "training_seeds": " ".join(f"{name}:{each.cell.seed}" for name, each in shown.items()),
     }
     save_png(comparison_grid(rows, captions), path, facts)
 
 
-def _pictures(row: Row, out: Path, role: str) -> list[Image.Image]:
-    cell, results = row.cells[0].cell, row.cells[0].results
-    pairs = first_pairs(results["n_prompts"], results["n_seeds"])
-    kept = [read_pictures(cell.evaluation(out), pair).roles for pair in pairs]
-    if not all(role in each for each in kept):
+def _first(found: Finished) -> list[int]:
+    return first_pairs(found.results["n_prompts"], found.results["n_seeds"])
+
+
+def _pictures(found: Finished, role: str) -> list[Image.Image]:
+    kept = [found.sheet.pictures(pair).roles for pair in _first(found)] if found.sheet else []
+    if not kept or not all(role in each for each in kept):
         raise RunError(
-            f"cell '{cell.folder(out)}' is damaged (its evaluation lacks pictures); "
-            f"delete that folder and run the benchmark again"
+            f"the record of cell '{found.cell.name}' lacks pictures; "
+            f"delete the cell's folder and run the benchmark again"
         )
     return [each[role] for each in kept]

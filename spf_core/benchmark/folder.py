@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from spf_core.interfaces import Suite
 
 RECORD = "benchmark.yaml"
+IGNORED = """\
+# Written by spf benchmark: what can be made again, and what only matters while it runs.
+# The records in cells/ are all that tables and figures need.
+data/
+cells/*/*/*/run/
+cells/*/*/*/evaluation/
+claim-*
+.*-*
+"""
 _GROWING = ("targets", "seeds")
 
 
@@ -34,12 +43,20 @@ def open_folder(out: Path, spec: BenchmarkSpec, *, create: bool = True) -> None:
         before = parse_benchmark(read_yaml(record), str(record))
         _refuse_changes(out, before.plain(), spec.plain())
         if before == spec:
+            _ignore(out)
             return
     elif not create:
         raise RunError(f"'{out}' is not a benchmark's folder: it has no {RECORD}")
     elif strange:
         raise RunError(f"'{out}' is not empty and no benchmark's folder; choose another with --out")
     atomic_write_text(record, yaml.safe_dump(spec.plain(), sort_keys=False, allow_unicode=True))
+    _ignore(out)
+
+
+def _ignore(out: Path) -> None:
+    """Keep out of git what needs not be there; a file of the user's own is left as it is."""
+    if not (out / ".gitignore").exists():
+        atomic_write_text(out / ".gitignore", IGNORED)
 
 
 def write_data(out: Path, target: str, spec: BenchmarkSpec, suite: "Suite") -> None:

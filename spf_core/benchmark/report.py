@@ -31,7 +31,7 @@ def write_report(spec: BenchmarkSpec, out: Path) -> dict[str, Any]:
     results = _results(spec, out, found, tables)
     write_purity_figure(out / PURITY_FILE, results)
     for target, table in tables.items():
-        write_grid(out / grid_file(target), table, out)
+        write_grid(out / grid_file(target), table)
     atomic_write_text(out / REPORT_FILE, page(results))
     text = json.dumps(results, indent=2, allow_nan=False, ensure_ascii=False)
     atomic_write_text(out / RESULTS_FILE, text + "\n")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf_core.benchmark.page import LEGEND, NO_SIGNS, SIGNS, grid_file
+from spf_core.benchmark.sheet import WORST_SHOWN
 from spf_core.benchmark.tables import score_table, sign_table
 from spf_core.data import open_rgb
 from spf_core.report import texts
@@ -14,8 +15,6 @@ from spf_core.report.html import Html, document, folded, image, join, paragraph,
 from spf_core.report.pairs import arm_rows, run_rows
 from spf_core.report.slider import slider
 from spf_core.report.sources import picture
-
-WORST = 3  # pairs of each preset
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def _whole_grid(file: Path, alt: str) -> Html:
 
 def _worst(arms: Sequence[Arm]) -> list[Html]:
     rows = [
-        folded(f"{arm.name}: worst pairs by SPI", run_rows(arm, arm.worst[:WORST]))
+        folded(f"{arm.name}: worst pairs by SPI", run_rows(arm, arm.worst[:WORST_SHOWN]))
         for arm in arms
         if arm.worst
     ]

@@ -1,0 +1,40 @@
+"""What a cell took: training, memory, and its evaluation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+
+from spf_core.checkpoint import ADAPTER_FILE
+from spf_core.runlog import read_metrics
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of all training steps; memory is the peak of the process or of the CUDA allocator, in MiB.
+
+    `evaluation_seconds` is the time of drawing, judging and scoring; None where it was not measured.
+    """
+
+    steps: int
+    seconds: float
+    peak_memory_mib: float
+    trainable_parameters: int
+    evaluation_seconds: float | None = None
+
+
+def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
+    """The cost of a run folder; ValueError, OSError or SafetensorError when its files are damaged."""
+    lines = read_metrics(run)
+    if not lines:
+        raise ValueError("metrics.jsonl holds no step")
+    with safe_open(run / ADAPTER_FILE, framework="numpy") as file:
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+    return Cost(
+        steps=len(lines),
+        seconds=sum(line["seconds"] for line in lines),
+        peak_memory_mib=max(line["peak_memory_mib"] for line in lines),
+        trainable_parameters=sum(int(np.prod(shape)) for shape in shapes),
+        evaluation_seconds=evaluation_seconds,
+    )
