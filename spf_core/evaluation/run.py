@@ -78,7 +78,7 @@ def evaluate(
     progress("judging", 0, 1)
     judge = RememberingSuite(subject.suite)
     found = measure(judge, metrics, quads)
-    columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(len(texts)), progress)
+    columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(found.prompts), progress)
     provenance = _provenance(run, subject, sorted(metrics), options, seed)
     results = summarise(subject, quads, found, columns, split=split, provenance=provenance)
     out.mkdir(parents=True, exist_ok=True)
@@ -86,9 +86,7 @@ def evaluate(
         swept = measure_strengths(judge, metrics, drawn, found, out)
         results = replace(results, frontier=frontier(swept, Bootstrap(found.prompts)))
     results = _timed(results, started)
-    _write(
-        out, results, quads, found, columns, judge, [*first_pairs(found.prompts, quads.seeds, keep), *also]
-    )
+    _write(out, results, quads, found, columns, judge, keep, also)
     progress("judging", 1, 1)
     return results
 
@@ -105,11 +103,13 @@ def _write(
     found: Measurements,
     columns: ScoreTable,
     suite: Suite,
-    chosen: Sequence[int],
+    keep: int,
+    also: Sequence[int],
 ) -> None:
     write_grids(out, results, quads, found, suite)
     write_plots(out, results.to_json())
-    keep_pictures(out, quads, [*chosen, *worst_pairs(pair_pollution(found), WORST)], suite)
+    shown = [*first_pairs(found.prompts, quads.seeds, keep), *worst_pairs(pair_pollution(found), WORST)]
+    keep_pictures(out, quads, [*shown, *also], suite)
     write_results(out, results, pair_rows(quads, found, columns))
 
 
