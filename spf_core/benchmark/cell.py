@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spf_core import trainer
-from spf_core.benchmark.plan import Cell, cell_config, comparable, data_folder, differences
+from spf_core.benchmark.plan import Cell, cell_config, cell_scores, comparable, data_folder, differences
 from spf_core.benchmark.record import Record, read_evaluation, read_record, write_record
 from spf_core.benchmark.sheet import REGION, WORST_SHOWN, write_sheet
 from spf_core.benchmark.spec import BenchmarkSpec
@@ -77,6 +77,7 @@ def _evaluate(
         seeds=spec.evaluation.seeds,
         split=spec.evaluation.split,
         out=cell.evaluation(out),
+        scores=cell_scores(spec, plugins),
         keep=spec.evaluation.keep,
         also=_worst_of_reference(spec, cell, out),
         strengths=spec.evaluation.strengths,

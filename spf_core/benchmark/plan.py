@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spf_core.benchmark.spec import BenchmarkSpec, PresetEntry
+from spf_core.components import ScoreConfig
 from spf_core.config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, unknown
+from spf_core.evaluation.chosen import choose_scores
 from spf_core.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -89,7 +91,18 @@ def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> "Suite":
         for entry in spec.presets
     }
     _refuse_mixed(configs)
+    cell_scores(spec, plugins)
     return suite
+
+
+def cell_scores(spec: BenchmarkSpec, plugins: Plugins) -> dict[str, ScoreConfig]:
+    """Configs of the scores that every cell is given; ConfigError for an unknown name or option."""
+    entries = spec.evaluation.scores
+    options = [f"{entry.name}.{option}" for entry in entries for option in entry.assignments]
+    try:
+        return choose_scores(plugins, [entry.name for entry in entries], options)
+    except ConfigError as error:
+        raise ConfigError(f"evaluation.scores: {error}") from None
 
 
 def _refuse_mixed(configs: Mapping[str, RunConfig]) -> None:

@@ -19,6 +19,14 @@ from benchmarks import (
 from pages import Page
 from PIL import Image
 
+PICTURES = (
+    "sps.png",
+    "plane-hat.png",
+    "leakage-hat.png",
+    "ablations-hat.png",
+    "grid-hat.webp",
+    "worst-hat.webp",
+)
 HEADLINE = ("sps", "effect", "spi", "delta_spi", "rec", "hit_rate", "base_leak")
 
 
@@ -70,15 +78,16 @@ def test_the_page_shows_tables_and_figures(finished) -> None:
     page = (out / "results.md").read_text(encoding="utf-8")
     assert page.startswith("# Benchmark: embedded portraits\n")
     assert all(f"\n| {name} | " in page for name in ("preset", "lora", "strong", "against"))
-    for picture in ("sps.png", "grid-hat.png"):
+    for picture in PICTURES:
         assert f"]({picture})" in page
         with Image.open(out / picture) as opened:
             assert min(opened.size) > 200
-    with Image.open(out / "grid-hat.png") as grid:
-        prompts, noise = grid.text["prompts"].splitlines(), grid.text["noise_seeds"].split()
+    assert page.index("## Overview") < page.index("## hat") < page.index("## Sign tests")
+    shown = report(out)["targets"]["hat"]["pictures"]["grid"]
     first = (out / "cells/hat/lora/seed-0/evaluation/pairs.jsonl").read_text().splitlines()
-    assert [json.loads(line)["complete_text"] for line in first] == prompts
-    assert [str(json.loads(line)["noise"]) for line in first] == noise
+    assert [json.loads(line)["complete_text"] for line in first] == shown["prompts"]
+    assert [json.loads(line)["noise"] for line in first] == shown["noise_seeds"]
+    assert shown["training_seeds"] == {"lora": 0, "strong": 0}
 
 
 def test_its_pictures_serve_a_user_study(spf, finished, tmp_path: Path) -> None:
@@ -114,7 +123,7 @@ def test_a_second_call_computes_no_cell_again(spf, finished) -> None:
 
 def test_tables_are_rebuilt_from_finished_cells_alone(spf, finished, copied: Path) -> None:
     file, out = finished.file, finished.out
-    for made in ("results.json", "results.md", "sps.png", "grid-hat.png"):
+    for made in ("results.json", "results.md", *PICTURES):
         (copied / made).unlink()
     shutil.rmtree(copied / "cells/hat/strong/seed-1")
     done = spf("benchmark", file, "--out", copied, "--report-only")

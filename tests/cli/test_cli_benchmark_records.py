@@ -49,11 +49,12 @@ def test_a_record_names_no_place_of_the_machine(finished: Finished) -> None:
 
 def test_a_clone_gives_the_same_tables_and_trains_nothing(spf, finished: Finished, cloned: Path) -> None:
     before = times(cloned / "cells")
-    for made in ("results.json", "results.md", "sps.png", "grid-hat.png"):
+    for made in ("results.json", "results.md", "sps.png", "grid-hat.webp", "worst-hat.webp"):
         (cloned / made).unlink()
     assert spf("benchmark", finished.file, "--out", cloned, "--report-only").code == 0
     assert report(cloned) == report(finished.out)
-    assert (cloned / "grid-hat.png").read_bytes() == (finished.out / "grid-hat.png").read_bytes()
+    for made in ("grid-hat.webp", "worst-hat.webp"):
+        assert (cloned / made).read_bytes() == (finished.out / made).read_bytes()
     assert spf("benchmark", finished.file, "--out", cloned).code == 0
     assert times(cloned / "cells") == before
     assert not (cloned / "data").exists(), "no cell is left to train"
