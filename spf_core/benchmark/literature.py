@@ -35,7 +35,9 @@ def _pooled(name: str, cells: Sequence[Finished]) -> dict[str, Any]:
     columns: list[Json] = [column for column in found.values() if column]
     facts = {key: columns[0][key] for key in ("original", "meaning", "better", "note")}
     failed = {
-        f"{seed}:{pair}": why for seed, column in found.items() for pair, why in column["failed"].items()
+        f"{seed}:{pair}" if len(cells) > 1 else pair: why
+        for seed, column in found.items()
+        for pair, why in column["failed"].items()
     }
     return {
         **_value(name, columns, cells).to_json(),

@@ -17,14 +17,14 @@ def unpack(columns: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
     return [_row(columns, place) for place in range(count)]
 
 
-def rounded(value: Any) -> Any:
-    """The same value with every float in it at five significant digits."""
+def rounded(value: Any, digits: int = DIGITS) -> Any:
+    """The same value with every float in it at so many significant digits."""
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
+        return float(f"{value:.{digits}g}")
     if isinstance(value, Mapping):
-        return {key: rounded(each) for key, each in value.items()}
+        return {key: rounded(each, digits) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [rounded(each) for each in value]
+        return [rounded(each, digits) for each in value]
     return value
 
 

@@ -51,24 +51,25 @@ def plane_figure(title: str, results: Json, rows: Mapping[str, Json]) -> "Figure
 
 def spread(points_N2: Floats, apart: float) -> Floats:
     """N x 2 places near the given ones, but at least about `apart` from each other and from all points."""
-    places = points_N2 + apart * np.array([0.8, 0.8])
-    for _ in range(200):
-        push = np.zeros_like(places)
-        for others, own in ((places, True), (points_N2, False)):
-            away = places[:, None] - others[None]
-            gap = np.linalg.norm(away, axis=2)
-            if own:
-                np.fill_diagonal(gap, np.inf)
-            close = np.maximum(apart - gap, 0) / np.maximum(gap, 1e-9)
-            push += 0.4 * (close[..., None] * (away + 1e-4 * _directions(len(places))[:, None])).sum(axis=1)
-        if np.abs(push).max(initial=0) < 1e-4:
+    places = points_N2 + apart * (0.6 + 0.2 * _directions(len(points_N2)))
+    for _ in range(300):
+        from_labels, from_points = places[:, None] - places[None], places[:, None] - points_N2[None]
+        push = _push(from_labels, apart) + _push(from_points, apart)
+        places = np.clip(places + 0.3 * push, 0, 1)
+        if np.abs(push).max(initial=0) < 1e-3 * apart:
             break
-        places = np.clip(places + push, 0, 1)
     return places
 
 
+def _push(away_NN2: Floats, apart: float) -> Floats:
+    """How far each of N places should go to be `apart` from those that are nearer; its own counts nothing."""
+    gap_NN = np.linalg.norm(away_NN2, axis=2)
+    lack_NN = np.maximum(apart - gap_NN, 0) / np.maximum(gap_NN, 1e-6)
+    return np.asarray((lack_NN[..., None] * away_NN2).sum(axis=1))
+
+
 def _directions(count: int) -> Floats:
-    """Different ones, so that labels of the same point part."""
+    """Directions, N x 2, so that labels of the same point part."""
     turns = 2.4 * np.arange(count)
     return np.stack([np.cos(turns), np.sin(turns)], axis=1)
 

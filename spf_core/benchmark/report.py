@@ -11,6 +11,7 @@ from spf_core.benchmark.cell import is_finished
 from spf_core.benchmark.collect import Finished, read_cells
 from spf_core.benchmark.figures import write_figures, write_grids
 from spf_core.benchmark.overview import best_of_families, mean_over_targets
+from spf_core.benchmark.packing import rounded
 from spf_core.benchmark.page import REPORT_FILE, page
 from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.runner import missing_cells
@@ -20,6 +21,7 @@ from spf_core.errors import RunError
 from spf_core.evaluation.results import RESULTS_FILE
 
 SCHEMA = 1
+DIGITS = 7  # significant ones, of results.json
 
 
 def write_report(spec: BenchmarkSpec, out: Path) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def write_report(spec: BenchmarkSpec, out: Path) -> dict[str, Any]:
         raise RunError(f"'{out}' holds no finished cell; run the benchmark first")
     found = read_cells(cells, out)
     tables = make_tables(found)
-    results = _results(spec, out, found, tables)
+    results: dict[str, Any] = rounded(_results(spec, out, found, tables), DIGITS)
     for target, facts in write_grids(out, tables, results).items():
         results["targets"][target]["pictures"] = facts
     write_figures(out, results)

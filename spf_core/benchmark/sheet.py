@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from spf_core.atomic import atomic_file
-from spf_core.evaluation.pictures import Pictures, read_pictures
+from spf_core.evaluation.pictures import LOSSY, Pictures, read_pictures
 
 REGION = "region"
 WORST_SHOWN = 3  # pairs of each preset on the page
@@ -57,7 +57,9 @@ class Sheet:
 
     @cached_property
     def _image(self) -> Image.Image:
-        return Image.open(io.BytesIO(self.content)).convert("RGB")
+        image = Image.open(io.BytesIO(self.content)).convert("RGB")
+        image.info[LOSSY] = True
+        return image
 
 
 def write_sheet(file: Path, evaluation: Path, wanted: Mapping[str, Sequence[int]]) -> Layout | None:

@@ -52,4 +52,7 @@ def targets_words(results: Mapping[str, Any]) -> str:
 
 def chosen_words(chosen: Mapping[str, str]) -> str:
     """Which preset of a family is the best, by target."""
+    names = set(chosen.values())
+    if len(names) == 1 and len(chosen) > 1:
+        return f"`{names.pop()}` on every target"
     return ", ".join(f"`{name}` on {target}" for target, name in chosen.items())

@@ -18,6 +18,7 @@ SHOWN = 8
 WORST = 10  # pairs whose pictures are kept for being the worst
 ROLES = {"original": "a", "prompted": "b", "tuned": "c", "tuned-base": "d"}  # file name -> list of quadruples
 _REGION = "region"
+LOSSY = "lossy"  # in the `info` of a picture that was compressed already
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,12 @@ def test_a_cell_that_fails_is_named_and_the_others_run(spf, settings, plugin: Pa
         ({"targets": ["hatt"]}, ("no target named 'hatt'", "Did you mean 'hat'?")),
         ({"suite": "portrait"}, ("no suite named 'portrait'", "Did you mean 'portraits'?")),
         ({"backbone": "minni"}, ("no backbone named 'minni'",)),
+        ({"evaluation": {"scores": ["lpisp"]}}, ("evaluation.scores", "'lpisp'", "Did you mean 'lpips'?")),
+        ({"evaluation": {"scores": ["lpips", "lpips"]}}, ("'lpips' is listed twice",)),
+        (
+            {"evaluation": {"scores": [{"name": "lpips", "set": ["pth=x"]}]}},
+            ("lpips", "Did you mean 'path'?"),
+        ),
         ({"data": {"bias": {"background": "teel"}}}, ("'teel'", "Did you mean 'teal'?")),
         ({"data": {"bias": {"backgrund": "teal"}}}, ("'backgrund'", "Did you mean 'background'?")),
     ],
