@@ -36,7 +36,7 @@ def write_report(spec: BenchmarkSpec, out: Path) -> dict[str, Any]:
         results["targets"][target]["pictures"] = facts
     write_figures(out, results)
     atomic_write_text(out / REPORT_FILE, page(results))
-    text = json.dumps(results, indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(results, indent=1, allow_nan=False, ensure_ascii=False)
     atomic_write_text(out / RESULTS_FILE, text + "\n")
     return results
 
