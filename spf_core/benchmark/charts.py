@@ -10,7 +10,7 @@ import numpy as np
 
 from spf_core.benchmark.styles import related, styles_of
 from spf_core.benchmark.tables import HEADLINE
-from spf_core.evaluation.plots import SIGNIFICANT, STRONGEST
+from spf_core.evaluation.plots import SIGNIFICANT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ Json = Mapping[str, Any]
 WIDTH = 5.2  # inches
 ABLATED = {"sps": (0, 100), "effect": (0, 1), "spi": (0, 1), "rec": (0, 100)}
 _ROW = 0.24
+_STRONGEST = 1.0  # re-seed standard deviations at full colour
 
 
 def purity_figure(results: Json) -> "Figure":
@@ -71,21 +72,20 @@ def ablation_figure(title: str, results: Json, rows: Mapping[str, Json]) -> "Fig
 
 
 def leakage_figure(title: str, rows: Mapping[str, Json]) -> "Figure":
-    """Presets down, attributes across: |L| of the value that shifts most; a dot where any has q < 0.05."""
+    """Presets down, attributes across: how far their values shift; a dot where one of them has q < 0.05."""
     from matplotlib.figure import Figure
 
     attributes = next(iter(rows.values()))["leakage"]
     cells = [[row["leakage"][name] for name in attributes] for row in rows.values()]
-    grid = np.abs(np.array([[cell["value"] for cell in line] for line in cells], np.float64))
+    grid = np.array([[cell["value"] for cell in line] for line in cells], np.float64)
     figure = Figure(figsize=(WIDTH + 0.4, _ROW * len(grid) + 1.9), layout="constrained")
     axis = figure.subplots()
-    shown = np.ma.masked_invalid(grid)
-    image = axis.imshow(shown, cmap="Oranges", vmin=0, vmax=STRONGEST, aspect="auto")
+    image = axis.imshow(grid, cmap="Oranges", vmin=0, vmax=_STRONGEST, aspect="auto")
     for (j, k), value in np.ndenumerate(grid):
         mark = "●" if cells[j][k]["q"] < SIGNIFICANT else ""
-        shade = "white" if value > 0.65 * STRONGEST else "black"
-        text = "-" if np.isnan(value) else f"{value:.1f}{mark}"
-        axis.text(k, j, text, ha="center", va="center", fontsize=7.5, color=shade)
+        shade = "white" if value > 0.65 * _STRONGEST else "black"
+        text = f"{value:.2f}{mark}"
+        axis.text(k, j, text, ha="center", va="center", fontsize=7, color=shade)
     labels = [
         f"{name.replace('_', ' ')}{'*' if cell['allowed'] else ''}" for name, cell in attributes.items()
     ]
@@ -94,7 +94,7 @@ def leakage_figure(title: str, rows: Mapping[str, Json]) -> "Figure":
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
     bar = figure.colorbar(image, ax=axis, fraction=0.03, pad=0.02, extend="max")
-    bar.set_label("largest shift / re-seed s.d.", fontsize=8)
+    bar.set_label("mean shift / re-seed s.d.", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     figure.suptitle(title, fontsize=9, x=0.02, ha="left")
     return figure

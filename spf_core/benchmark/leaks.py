@@ -7,16 +7,17 @@ Json = Mapping[str, Any]
 
 
 def leakage_row(several: Sequence[Json]) -> dict[str, dict[str, Any]]:
-    """Attribute -> its value that shifts most, by |L| averaged over training seeds; from their results.json.
+    """Attribute -> how far the mix of its values shifts from A to C, from the results.json of training seeds.
 
-    L is the mean shift from A to C over the standard deviation of the shift from A to A'. `q` is the smallest
-    of any value of the attribute, each being the largest over the training seeds.
+    `value` is the mean |shift| of its values over the mean standard deviation of their shifts from A to A',
+    averaged over training seeds: no single rare value decides it. `of` is the value that shifts most and
+    `shift` by how many points; `q` the smallest of any value, each being the largest over training seeds.
     """
     first = several[0]
     allowed = first.get("allowed_attributes", ())
     return {
-        name: {**_strongest(name, values, several), "allowed": name in allowed}
-        for name, values in first.get("leakage", {}).items()
+        name: {**_attribute([each["leakage"][name] for each in several]), "allowed": name in allowed}
+        for name in first.get("leakage", {})
     }
 
 
@@ -41,8 +42,22 @@ def mean_estimate(several: Sequence[Json]) -> dict[str, Any]:
     return {"value": value, "ci": [low, high]}
 
 
-def _strongest(name: str, values: Json, several: Sequence[Json]) -> dict[str, Any]:
-    found = {value: mean_estimate([each["leakage"][name][value] for each in several]) for value in values}
-    most = max(found, key=lambda value: abs(found[value]["value"] or 0.0))
-    q = min(max(each["leakage"][name][value]["q"] for each in several) for value in values)
-    return {"of": most, **found[most], "q": q}
+def _attribute(several: Sequence[Json]) -> dict[str, Any]:
+    values = list(several[0])
+    shifts = {v: sum(each[v]["shift"]["value"] or 0.0 for each in several) / len(several) for v in values}
+    most = max(values, key=lambda v: abs(shifts[v]))
+    return {
+        "value": sum(_strength(each) for each in several) / len(several),
+        "of": most,
+        "shift": shifts[most],
+        "q": min(max(each[v]["q"] for each in several) for v in values),
+    }
+
+
+def _strength(values: Json) -> float:
+    """Mean |shift| over mean spread; a value's spread is its shift over its leakage L."""
+    moved = [
+        (abs(leak["shift"]["value"]) / 100, abs(leak["value"])) for leak in values.values() if leak["value"]
+    ]
+    spread = sum(shift / strength for shift, strength in moved)
+    return sum(shift for shift, _ in moved) / spread if spread else 0.0

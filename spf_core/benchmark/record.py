@@ -78,6 +78,10 @@ def read_record(cell: Cell, out: Path) -> Record:
     """Read a finished cell; RunError when its record is damaged or of another cell."""
     try:
         content = json.loads(gzip.decompress(cell.record(out).read_bytes()))
+        if content["schema"] != SCHEMA:
+            raise ValueError(
+                f"its schema is {content['schema']}, not {SCHEMA}: another version of spf wrote it"
+            )
         if content["cell"] != cell.name:
             raise ValueError(f"it is the record of {content['cell']}")
         rows, results, layout = unpack(content["pairs"], content["count"]), content["results"], None

@@ -39,8 +39,8 @@ PLANE = """\
 Effect against what was kept, 95 % intervals; grey lines join equal SPS. A line through small dots shows other
 strengths of the adapter."""
 LEAKAGE = """\
-How far attributes shift: of each, the value that moves most, in standard deviations of re-seeding. Numbers
-above 3 share a colour."""
+How far attributes shift: the mean |shift| of an attribute's values over the mean standard deviation that
+re-seeding gives them. A shift of all pictures the same way counts, one back and forth does not."""
 ABLATIONS = "`{reference}` and its variants; the dotted line is `{reference}`."
 
 

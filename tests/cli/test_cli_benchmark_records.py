@@ -7,7 +7,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from benchmarks import CELLS, Finished, change_record, finished_cells, read_record, report, times, write
+from benchmarks import (
+    CELLS,
+    Finished,
+    cell_lines,
+    change_record,
+    finished_cells,
+    read_record,
+    report,
+    times,
+    write,
+)
 from pages import Page
 
 
@@ -99,7 +109,7 @@ def test_a_finished_evaluation_without_a_record_is_not_repeated(
     assert record.read_bytes() == whole, "the same files give the same record"
 
 
-@pytest.mark.parametrize("damage", ["cut", "other cell", "fewer pairs", "text"])
+@pytest.mark.parametrize("damage", ["cut", "other cell", "fewer pairs", "text", "schema"])
 def test_a_damaged_record_is_named(spf, finished: Finished, cloned: Path, damage: str) -> None:
     cell = cloned / "cells/hat/lora/seed-1"
     file = cell / "record.json.gz"
@@ -108,7 +118,11 @@ def test_a_damaged_record_is_named(spf, finished: Finished, cloned: Path, damage
     elif damage == "text":
         file.write_bytes(gzip.compress(b"{"))
     else:
-        changes = {"other cell": {"cell": "hat/lora/seed-7"}, "fewer pairs": {"count": 2}}
+        changes = {
+            "other cell": {"cell": "hat/lora/seed-7"},
+            "fewer pairs": {"count": 2},
+            "schema": {"schema": 99},
+        }
         change_record(cell, lambda content: content.update(changes[damage]))
     for more in ((), ("--report-only",)):
         refused = spf("benchmark", finished.file, "--out", cloned, *more)
@@ -128,3 +142,40 @@ def test_a_preset_that_changed_since_is_not_mixed_in(spf, finished: Finished, cl
     change_record(cloned / "cells/hat/lora/seed-0", slower)
     refused = spf("benchmark", finished.file, "--out", cloned)
     assert refused.fails_with("hat/lora/seed-0", "optimizer.learning_rate=0.0004", "0.0005 now")
+
+
+def test_the_reference_comes_first_and_the_others_keep_its_worst_pairs(
+    spf, settings, cache: None, tmp_path: Path
+) -> None:
+    changes = {
+        "presets": ["lora", {"name": "spf", "preset": "lora", "set": ["optimizer.learning_rate=0.1"]}],
+        "evaluation": {"prompts": 20, "seeds": 1},
+        "seeds": [0],
+    }
+    file, out = write(tmp_path / "small.yaml", {**settings, **changes}), tmp_path / "out"
+    done = spf("benchmark", file, "--out", out)
+    assert done.code == 0, done.err
+    assert cell_lines(done.out) == ["hat/spf/seed-0", "hat/lora/seed-0"]
+    reference, other = (read_record(out / f"cells/hat/{name}/seed-0") for name in ("spf", "lora"))
+    spi = reference["pairs"]["spi"]
+    worst = sorted(range(20), key=lambda pair: -spi[pair])[:10]
+    assert reference["pictures"]["tiles"]["prompted"] == worst
+    assert set(worst) <= set(other["pictures"]["tiles"]["tuned"])
+    shown = report(out)["targets"]["hat"]["pictures"]["worst"]
+    assert shown["training_seeds"] == {"spf": 0, "lora": 0}
+    assert shown["noise_seeds"] == [reference["pairs"]["noise"][pair] for pair in worst]
+
+
+def test_a_preset_without_pictures_is_left_out_of_the_grid_and_named(
+    spf, finished: Finished, cloned: Path
+) -> None:
+    shutil.rmtree(cloned / "cells/hat/strong/seed-0")
+    assert spf("benchmark", finished.file, "--out", cloned, "--report-only").code == 0
+    assert report(cloned)["targets"]["hat"]["pictures"]["grid"]["training_seeds"] == {"lora": 0}
+    assert "(without strong: no pictures kept)" in (cloned / "results.md").read_text(encoding="utf-8")
+
+
+def test_the_folder_keeps_its_own_gitignore(spf, finished: Finished, cloned: Path) -> None:
+    (cloned / ".gitignore").write_text("mine\n", encoding="utf-8")
+    assert spf("benchmark", finished.file, "--out", cloned, "--report-only").code == 0
+    assert (cloned / ".gitignore").read_text(encoding="utf-8") == "mine\n"

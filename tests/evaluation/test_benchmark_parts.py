@@ -68,16 +68,25 @@ def test_the_table_of_scores_says_what_is_missing_and_why() -> None:
     assert "lora failed on 1 of 81 pairs (pair 3: no face)" in notes[0]
 
 
-def leak(value: float, q: float) -> dict:
-    return {"shift": NOTHING, "value": value, "ci": [value - 1, value + 1], "q": q}
+def leak(value: float, q: float, spread: float = 0.1) -> dict:
+    """A value whose leakage is `value`, where re-seeding has the standard deviation `spread`."""
+    shift = {"value": 100 * value * spread, "ci": [0.0, 0.0]}
+    return {"shift": shift, "value": value, "ci": [value - 1, value + 1], "q": q}
 
 
-def test_a_leak_is_the_value_that_moves_most_and_counts_when_every_seed_agrees() -> None:
-    one = {"leakage": {"hair": {"red": leak(1.0, 0.01), "blue": leak(-4.0, 0.5)}}, "allowed_attributes": []}
-    two = {"leakage": {"hair": {"red": leak(2.0, 0.2), "blue": leak(-2.0, 0.04)}}, "allowed_attributes": []}
-    found = leakage_row([one, two])["hair"]
-    assert (found["of"], found["value"], found["allowed"]) == ("blue", -3.0, False)
-    assert found["q"] == 0.2, "no value is significant under both training seeds"
+def test_a_rare_value_does_not_decide_how_far_an_attribute_shifts() -> None:
+    hair = {"red": leak(9.0, 0.4, spread=0.01), "blue": leak(-1.0, 0.3, spread=0.29), "none": leak(0.0, 0.9)}
+    found = leakage_row([{"leakage": {"hair": hair}, "allowed_attributes": ["hair"]}])["hair"]
+    assert found["value"] == pytest.approx((0.09 + 0.29) / (0.01 + 0.29))
+    assert (found["of"], found["allowed"]) == ("blue", True)
+    assert found["shift"] == pytest.approx(-29)
+
+
+def test_a_leak_counts_when_every_training_seed_agrees_on_a_value() -> None:
+    one = {"leakage": {"hair": {"red": leak(1.0, 0.01), "blue": leak(-1.0, 0.5)}}}
+    two = {"leakage": {"hair": {"red": leak(2.0, 0.2), "blue": leak(-2.0, 0.04)}}}
+    assert leakage_row([one, two])["hair"]["q"] == 0.2
+    assert leakage_row([one, two])["hair"]["value"] == pytest.approx(1.5)
     assert leakage_row([one])["hair"]["q"] == 0.01
 
 
