@@ -13,7 +13,7 @@ from spf_core.benchmark.spec import BenchmarkSpec
 from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.config import RunConfig, resolve
 from spf_core.errors import ConfigError, RunError
-from spf_core.evaluation.pictures import WORST, first_pairs, worst_pairs
+from spf_core.evaluation.pictures import SHOWN, WORST, first_pairs, worst_pairs
 from spf_core.evaluation.results import RESULTS_FILE
 from spf_core.evaluation.run import evaluate
 from spf_core.plugins import Plugins
@@ -78,7 +78,7 @@ def _evaluate(
         split=spec.evaluation.split,
         out=cell.evaluation(out),
         scores=cell_scores(spec, plugins),
-        keep=spec.evaluation.keep,
+        keep=max(spec.evaluation.keep, SHOWN),
         also=_worst_of_reference(spec, cell, out),
         strengths=spec.evaluation.strengths,
         progress=progress,

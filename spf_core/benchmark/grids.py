@@ -45,10 +45,10 @@ def write_worst_grid(
     none; pictures that it does not keep are grey. None, and no file, where the reference keeps no pictures.
     """
     found = table[reference].shown if reference in table else None
-    if found is None:
+    pairs = _worst(found) if found else []
+    if found is None or not pairs:
         path.unlink(missing_ok=True)
         return None
-    pairs = worst_pairs([row["spi"] for row in found.rows], WORST)
     best = _best_other(table, reference, families)
     rows = {
         "original": _whole(found, "original", pairs),
@@ -63,6 +63,13 @@ def write_worst_grid(
     captions = [f"SPI {found.rows[i]['spi'] or 0.0:.2f}: {found.rows[i]['base_text']}" for i in pairs]
     _save(path, comparison_grid(rows, captions, _scale(rows)))
     return _facts(found, pairs, shown)
+
+
+def _worst(found: Finished) -> list[int]:
+    """The worst pairs whose pictures are kept: fewer where another preset was the reference before."""
+    worst = worst_pairs([row["spi"] for row in found.rows], WORST)
+    wanted = {"original", "prompted", "tuned"}
+    return [pair for pair in worst if found.sheet and wanted <= set(found.sheet.pictures(pair).roles)]
 
 
 def _best_other(table: Table, reference: str, families: Mapping[str, str]) -> Row | None:

@@ -149,7 +149,7 @@ def test_the_reference_comes_first_and_the_others_keep_its_worst_pairs(
 ) -> None:
     changes = {
         "presets": ["lora", {"name": "spf", "preset": "lora", "set": ["optimizer.learning_rate=0.1"]}],
-        "evaluation": {"prompts": 20, "seeds": 1},
+        "evaluation": {"prompts": 20, "seeds": 1, "keep": 1},
         "seeds": [0],
     }
     file, out = write(tmp_path / "small.yaml", {**settings, **changes}), tmp_path / "out"
@@ -179,3 +179,11 @@ def test_the_folder_keeps_its_own_gitignore(spf, finished: Finished, cloned: Pat
     (cloned / ".gitignore").write_text("mine\n", encoding="utf-8")
     assert spf("benchmark", finished.file, "--out", cloned, "--report-only").code == 0
     assert (cloned / ".gitignore").read_text(encoding="utf-8") == "mine\n"
+
+
+def test_presets_may_be_listed_in_another_order(spf, settings, cloned: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "other.yaml", {**settings, "presets": settings["presets"][::-1]})
+    assert spf("benchmark", file, "--out", cloned).code == 0
+    found = report(cloned)
+    assert found["reference"] == "strong"
+    assert set(found["targets"]["hat"]["pictures"]["worst"]["training_seeds"]) == {"strong", "lora"}
