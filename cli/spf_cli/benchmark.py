@@ -75,10 +75,10 @@ def _say_finished(cell: "Cell", out: Path, seconds: float) -> None:
     from datetime import timedelta
 
     from spf_cli.render import show
-    from spf_cli.results import read_results
+    from spf_core.benchmark.record import read_record
     from spf_core.evaluation.readout import interval
 
-    found = read_results(cell.evaluation(out))
+    found = read_record(cell, out).results
     shown = {"SPS": "sps", "hit": "hit_rate", "leak": "base_leak"}
     scores = "  ".join(f"{title} {interval(found[name])}" for title, name in shown.items())
     show(f"{cell.name}  {scores}  {timedelta(seconds=round(seconds))}")

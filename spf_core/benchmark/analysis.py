@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from spf_core.benchmark.collect import Finished
-from spf_core.benchmark.pooling import join
+from spf_core.benchmark.leaks import frontier_row, leakage_row
+from spf_core.benchmark.literature import pooled_scores
+from spf_core.benchmark.pooling import join, shared_draws
 from spf_core.benchmark.spec import PresetEntry
 from spf_core.evaluation.purity import Floats
 from spf_core.evaluation.scores import ScoreReplicates, score_replicates
-from spf_core.evaluation.statistics import Bootstrap, Estimate, Exchanges, estimate, exchange_p, holm
+from spf_core.evaluation.statistics import Estimate, Exchanges, estimate, exchange_p, holm
 
 COMPARED = ("sps", "spi", "effect")
 
@@ -27,28 +29,45 @@ class Row:
         """Training seeds."""
         return tuple(each.cell.seed for each in self.cells)
 
+    @property
+    def shown(self) -> Finished | None:
+        """The cell that pictures are shown of: the first that keeps them."""
+        return next((each for each in self.cells if each.sheet), None)
+
     def measure(self, name: str) -> Floats:
         """Replicates of a headline score, or of a part of pollution."""
         return self.scores.headline[name] if name in self.scores.headline else self.scores.parts[name]
 
     def to_json(self) -> dict[str, Any]:
         """Scores with intervals; costs over all training seeds: mean per step, total, highest memory."""
-        found, costs = self.scores.estimates, [each.cost for each in self.cells]
-        steps, seconds = sum(cost.steps for cost in costs), sum(cost.seconds for cost in costs)
+        found, results = self.scores.estimates, [each.results for each in self.cells]
         return {
             "preset": self.entry.preset,
             "set": list(self.entry.assignments),
             **{name: value.to_json() for name, value in found.headline.items()},
             "parts": {name: value.to_json() for name, value in found.parts.items()},
-            "n_prompts": self.cells[0].results["n_prompts"],
-            "n_seeds": self.cells[0].results["n_seeds"],
-            "training_seeds": list(self.seeds),
+            "n_prompts": results[0]["n_prompts"],
+            "n_seeds": results[0]["n_seeds"],
             "sps_of_training_seed": {str(each.cell.seed): each.results["sps"] for each in self.cells},
+            **self.costs,
+            "scores": pooled_scores(self.cells),
+            "leakage": leakage_row(results),
+            "frontier": frontier_row(results),
+        }
+
+    @property
+    def costs(self) -> dict[str, Any]:
+        """Costs over all training seeds."""
+        costs = [each.cost for each in self.cells]
+        steps, seconds = sum(cost.steps for cost in costs), sum(cost.seconds for cost in costs)
+        return {
+            "training_seeds": list(self.seeds),
             "steps": costs[0].steps,
             "seconds_per_step": seconds / steps,
             "total_seconds": seconds,
             "peak_memory_mib": max(cost.peak_memory_mib for cost in costs),
             "trainable_parameters": costs[0].trainable_parameters,
+            "evaluation_seconds": [cost.evaluation_seconds for cost in costs],
         }
 
 
@@ -67,19 +86,6 @@ def make_tables(found: Sequence[Finished]) -> dict[str, dict[str, Row]]:
     return {
         target: {name: _row(several) for name, several in by_name.items()}
         for target, by_name in cells.items()
-    }
-
-
-def mean_over_targets(tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
-    """Means of the headline scores over all targets, for presets that were run on each of them."""
-    first, *others = tables.values()
-    names = [name for name in first if all(name in table for table in others)]
-    return {
-        name: {
-            measure: estimate(mean([table[name].measure(measure) for table in tables.values()])).to_json()
-            for measure in first[name].scores.headline
-        }
-        for name in names
     }
 
 
@@ -134,7 +140,7 @@ def _row(cells: Sequence[Finished]) -> Row:
 
 def _scores(cells: Sequence[Finished]) -> ScoreReplicates:
     numbers = join([each.numbers for each in cells], along="seeds")
-    return score_replicates(numbers, Bootstrap(numbers.prompts))
+    return score_replicates(numbers, shared_draws(numbers.prompts))
 
 
 def _tests(reference: Row, other: Row) -> list[PairedTest]:

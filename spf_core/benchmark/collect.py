@@ -1,31 +1,17 @@
-"""Finished cells read back: per-pair numbers, and what training cost."""
+"""Finished cells read back from their records, and whether they can be compared."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors import SafetensorError, safe_open
-
+from spf_core.benchmark.costs import Cost
 from spf_core.benchmark.plan import Cell
 from spf_core.benchmark.pooling import read_numbers
-from spf_core.checkpoint import ADAPTER_FILE
+from spf_core.benchmark.record import damaged, read_record
+from spf_core.benchmark.sheet import Sheet, read_sheet
 from spf_core.errors import RunError
 from spf_core.evaluation.measure import PairNumbers
-from spf_core.evaluation.results import PAIRS_FILE, RESULTS_FILE
-from spf_core.runlog import read_metrics
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What training took; memory is the peak of the process or of the CUDA allocator, in MiB."""
-
-    steps: int
-    seconds: float
-    peak_memory_mib: float
-    trainable_parameters: int
 
 
 @dataclass(frozen=True)
@@ -37,6 +23,8 @@ class Finished:
     numbers: PairNumbers
     pairs: tuple[tuple[str, int], ...]
     cost: Cost
+    rows: Sequence[Mapping[str, Any]] = ()
+    sheet: Sheet | None = None
 
 
 def read_cells(cells: Sequence[Cell], out: Path) -> list[Finished]:
@@ -54,33 +42,14 @@ def read_cells(cells: Sequence[Cell], out: Path) -> list[Finished]:
 
 def read_cell(cell: Cell, out: Path) -> Finished:
     """Read a finished cell; RunError when its files are damaged."""
-    evaluation = cell.evaluation(out)
+    record = read_record(cell, out)
     try:
-        results = json.loads((evaluation / RESULTS_FILE).read_text(encoding="utf-8"))
-        lines = (evaluation / PAIRS_FILE).read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        numbers = read_numbers(results, rows)
-        pairs = tuple((row["complete_text"], row["noise"]) for row in rows)
-        return Finished(cell, results, numbers, pairs, _cost(cell.run(out)))
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise RunError(
-            f"cell '{cell.folder(out)}' is damaged ({reason}); delete that folder and run the benchmark again"
-        ) from None
-
-
-def _cost(run: Path) -> Cost:
-    lines = read_metrics(run)
-    if not lines:
-        raise ValueError("metrics.jsonl holds no step")
-    with safe_open(run / ADAPTER_FILE, framework="pt") as file:
-        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
-    return Cost(
-        steps=len(lines),
-        seconds=sum(line["seconds"] for line in lines),
-        peak_memory_mib=max(line["peak_memory_mib"] for line in lines),
-        trainable_parameters=sum(int(np.prod(shape)) for shape in shapes),
-    )
+        numbers = read_numbers(record.results, record.rows)
+        pairs = tuple((row["complete_text"], row["noise"]) for row in record.rows)
+        sheet = None if record.layout is None else read_sheet(cell.sheet(out), record.layout)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(cell, out, error) from None
+    return Finished(cell, record.results, numbers, pairs, record.cost, record.rows, sheet)
 
 
 def _incomparable(first: Finished, other: Finished, out: Path, how: str) -> str:

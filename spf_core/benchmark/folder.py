@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from spf_core.interfaces import Suite
 
 RECORD = "benchmark.yaml"
+IGNORED = """\
+# Written by spf benchmark: what can be made again, and what only matters while it runs.
+# The records in cells/ are all that tables and figures need.
+data/
+cells/*/*/*/run/
+cells/*/*/*/evaluation/
+claim-*
+.*-*
+"""
 _GROWING = ("targets", "seeds")
 
 
@@ -56,12 +65,20 @@ def open_folder(out: Path, spec: RunsSpec, *, create: bool = True, kind: FolderK
         before = kind.parse(read_yaml(record), str(record))
         _refuse_changes(out, before.plain(), spec.plain(), kind)
         if before == spec:
+            _ignore(out)
             return
     elif not create:
         raise RunError(f"'{out}' is not a {kind.name}'s folder: it has no {kind.record}")
     elif strange:
         raise RunError(f"'{out}' is not empty and no {kind.name}'s folder; choose another with --out")
     atomic_write_text(record, yaml.safe_dump(spec.plain(), sort_keys=False, allow_unicode=True))
+    _ignore(out)
+
+
+def _ignore(out: Path) -> None:
+    """Keep out of git what needs not be there; a file of the user's own is left as it is."""
+    if not (out / ".gitignore").exists():
+        atomic_write_text(out / ".gitignore", IGNORED)
 
 
 def write_data(out: Path, target: str, spec: RunsSpec, suite: "Suite") -> None:
@@ -99,7 +116,7 @@ def _refuse_changed_presets(
         name = entry["name"]
         if name not in entries:
             _refuse(out, f"'presets' had {name!r}, which is missing now", kind)
-        if entries[name] != entry:
+        if {**entries[name], "family": None} != {**entry, "family": None}:  # a family changes no cell
             _refuse(out, f"preset {name!r} was {dict(entry)!r} and is {dict(entries[name])!r} now", kind)
 
 

@@ -1,44 +1,42 @@
 """results.md: a plain function of what results.json holds. Torch-free."""
 
 from spf_core.benchmark.folder import RECORD
-from spf_core.benchmark.tables import Json, markdown, score_table, sign_table, test_table
+from spf_core.benchmark.literature_table import literature_notes, literature_table
+from spf_core.benchmark.styles import related
+from spf_core.benchmark.tables import Json, markdown, overview_table, score_table, sign_table, test_table
+from spf_core.benchmark.texts import (
+    ABLATIONS,
+    BEST,
+    GRID,
+    LEAKAGE,
+    LEGEND,
+    LITERATURE,
+    NO_SIGNS,
+    OVERVIEW,
+    PLANE,
+    PREFACE,
+    SIGNS,
+    TESTS,
+    WORST,
+    chosen_words,
+    targets_words,
+)
 
 REPORT_FILE, PURITY_FILE = "results.md", "sps.png"
-LEGEND = """\
-SPS purity (0 to 100), E how much of the target appears, SPI pollution, ΔSPI pollution added to prompting
-the original model, REC likeness under the base text alone (0 to 100), hit and base leak the shares of
-pictures that show the target when asked and unasked, then the parts of SPI. 95 % intervals in brackets, by a
-bootstrap over prompts with all their noise and training seeds: they do not tell how much another training
-seed would change. Bold: the best, where its interval excludes the runner-up. Seconds and memory (of the whole
-process, or of the CUDA allocator) are of the machine that ran the cell, beside whatever else it did."""
-SIGNS = """\
-A direction holds where the whole 95 % interval lies on its side, and does not hold where all of it lies on
-the other; else it is unclear. These intervals are not adjusted for their number."""
-NO_SIGNS = "None: they compare `spf` with its ablations and baselines, under these names."
-TESTS = """\
-`{reference}` less each other preset, paired by prompt; p by exchanging the two presets' results of whole
-prompts, Holm-adjusted over this table:"""
-PREFACE = """\
-Numbers of the **{suite_label}**; they say nothing about other worlds. The terms of the method are
-reconstructions. Each cell: {prompts} unseen prompts x {seeds} noise seeds, split `{split}`. Training seeds:
-{training}."""
-_GRID = """\
-The first prompts of the evaluation, fixed in advance, first noise seed and first training seed:"""
+_SUFFIXES = {"grid": "webp", "worst": "webp"}
 
 
 def page(results: Json) -> str:
     """The whole report in Markdown."""
-    parts = [f"# Benchmark: {results['suite_label']}", *_preface(results), LEGEND]
+    parts = [f"# Benchmark: {results['suite_label']}", *_preface(results), *_overview(results), LEGEND]
     for target, found in results["targets"].items():
-        parts += _section(target, found, results["reference"])
-    if results["mean_over_targets"]:
-        parts += ["## Mean over targets", markdown(score_table(results["mean_over_targets"]))]
+        parts += _section(target, found, results)
     return "\n\n".join([*parts, *_signs(results), *_reproduce(results)]) + "\n"
 
 
-def grid_file(target: str) -> str:
-    """Name of the target's grid of pictures."""
-    return f"grid-{target}.png"
+def figure_file(kind: str, target: str) -> str:
+    """Name of a target's figure: its plane, leakage, ablations, grid or worst."""
+    return f"{kind}-{target}.{_SUFFIXES.get(kind, 'png')}"
 
 
 def _preface(results: Json) -> list[str]:
@@ -46,11 +44,22 @@ def _preface(results: Json) -> list[str]:
     training = ", ".join(str(seed) for seed in spec["seeds"])
     words = PREFACE.format(suite_label=results["suite_label"], training=training, **spec["evaluation"])
     lack = f"**Incomplete**: {len(missing)} cells are missing: {', '.join(missing)}."
-    return [words, *([lack] if missing else []), f"![SPS of every preset]({PURITY_FILE})"]
+    return [words, *([lack] if missing else [])]
 
 
-def _section(target: str, found: Json, reference: str) -> list[str]:
-    rows, tests = found["presets"], found["paired_tests"]
+def _overview(results: Json) -> list[str]:
+    best = results["best_of_families"]
+    return [
+        "## Overview",
+        OVERVIEW.format(targets=targets_words(results)),
+        markdown(overview_table(results["mean_over_targets"], best)),
+        *(BEST.format(family=family, chosen=chosen_words(row["chosen"])) for family, row in best.items()),
+        f"![SPS of every preset]({PURITY_FILE})",
+    ]
+
+
+def _section(target: str, found: Json, results: Json) -> list[str]:
+    rows, tests, reference = found["presets"], found["paired_tests"], results["reference"]
     first = next(iter(rows.values()))
     asked, unasked = (first[name]["value"] for name in ("hit_rate_original", "base_leak_original"))
     original = f"The original model shows it in {asked:.0%} when asked and in {unasked:.0%} unasked."
@@ -61,9 +70,34 @@ def _section(target: str, found: Json, reference: str) -> list[str]:
     ]
     if any(len(row["training_seeds"]) > 1 for row in rows.values()):
         parts.append(_seed_spread(rows))
+    parts += _figure("plane", target, PLANE, f"effect against 1 - SPI on {target}")
+    if any(row["scores"] for row in rows.values()):
+        notes = "\n".join(f"- {note}" for note in literature_notes(rows))
+        parts += [LITERATURE, markdown(literature_table(rows)), notes]
     if tests:
         parts += [TESTS.format(reference=reference), markdown(test_table(tests))]
-    return [*parts, _GRID, f"![{target}: original and every preset]({grid_file(target)})"]
+    if related(results, rows):
+        words = ABLATIONS.format(reference=reference)
+        parts += _figure("ablations", target, words, f"{reference} and its variants on {target}")
+    if all(row["leakage"] for row in rows.values()):
+        parts += _figure("leakage", target, LEAKAGE, f"what shifts besides {target}")
+    return [*parts, *_grids(target, found, reference)]
+
+
+def _grids(target: str, found: Json, reference: str) -> list[str]:
+    shown, parts = found["pictures"], list[str]()
+    if "grid" in shown:
+        absent = [name for name in found["presets"] if name not in shown["grid"]["training_seeds"]]
+        without = f" (without {', '.join(absent)}: no pictures kept)" if absent else ""
+        alt = f"{target}: original and every preset"
+        parts += _figure("grid", target, GRID.format(without=without), alt)
+    if "worst" in shown:
+        parts += _figure("worst", target, WORST.format(reference=reference), f"{target}: the worst pairs")
+    return parts
+
+
+def _figure(kind: str, target: str, words: str, alt: str) -> list[str]:
+    return [words, f"![{alt}]({figure_file(kind, target)})"]
 
 
 def _seed_spread(rows: Json) -> str:

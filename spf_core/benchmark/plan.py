@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spf_core.benchmark.spec import BenchmarkSpec, PresetEntry
+from spf_core.components import ScoreConfig
 from spf_core.config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, unknown
+from spf_core.evaluation.chosen import choose_scores
 from spf_core.plugins import Plugins
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ class Cell:
         return f"{self.target}/{self.entry.name}/seed-{self.seed}"
 
     def folder(self, out: Path) -> Path:
-        """The cell's folder in a benchmark's folder: run/ and evaluation/."""
+        """The cell's folder in a benchmark's folder: its record, and beside it run/ and evaluation/."""
         return out / "cells" / self.name
 
     def run(self, out: Path) -> Path:
@@ -39,6 +41,14 @@ class Cell:
     def evaluation(self, out: Path) -> Path:
         """The evaluation's folder of the cell."""
         return self.folder(out) / "evaluation"
+
+    def record(self, out: Path) -> Path:
+        """The file that says what the finished cell gave; without it the cell is not finished."""
+        return self.folder(out) / "record.json.gz"
+
+    def sheet(self, out: Path) -> Path:
+        """The cell's pictures in one file, where it keeps any."""
+        return self.folder(out) / "pictures.webp"
 
 
 def all_cells(spec: BenchmarkSpec) -> list[Cell]:
@@ -81,7 +91,18 @@ def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> "Suite":
         for entry in spec.presets
     }
     _refuse_mixed(configs)
+    cell_scores(spec, plugins)
     return suite
+
+
+def cell_scores(spec: BenchmarkSpec, plugins: Plugins) -> dict[str, ScoreConfig]:
+    """Configs of the scores that every cell is given; ConfigError for an unknown name or option."""
+    entries = spec.evaluation.scores
+    options = [f"{entry.name}.{option}" for entry in entries for option in entry.assignments]
+    try:
+        return choose_scores(plugins, [entry.name for entry in entries], options)
+    except ConfigError as error:
+        raise ConfigError(f"evaluation.scores: {error}") from None
 
 
 def _refuse_mixed(configs: Mapping[str, RunConfig]) -> None:
@@ -122,16 +143,20 @@ def cell_config(spec: BenchmarkSpec, cell: Cell, plugins: Plugins, out: Path, de
 
 def differences(one: RunConfig, other: RunConfig) -> Iterator[tuple[str, Any, Any]]:
     """Settings in which two runs differ, besides where they run and where their files lie."""
-    first, second = (_comparable(config) for config in (one, other))
+    first, second = (_flat(config) for config in (one, other))
     for key in sorted({*first, *second}):
         if first.get(key) != second.get(key):
             yield key, first.get(key), second.get(key)
 
 
-def _comparable(config: RunConfig) -> dict[str, Any]:
-    plain = config.model_dump(mode="json", exclude={"data": True, "plugins": True, "train": {"device"}})
+def comparable(config: RunConfig) -> dict[str, Any]:
+    """A run's settings besides where it runs and where its files lie."""
+    return config.model_dump(mode="json", exclude={"data": True, "plugins": True, "train": {"device"}})
+
+
+def _flat(config: RunConfig) -> dict[str, Any]:
     return {
         f"{section}.{key}" if isinstance(values, dict) else section: value
-        for section, values in plain.items()
+        for section, values in comparable(config).items()
         for key, value in (values.items() if isinstance(values, dict) else [("", values)])
     }

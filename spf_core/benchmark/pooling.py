@@ -1,12 +1,14 @@
 """Per-pair numbers of an evaluation's files, pooled over training seeds or laid one after another."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
 from spf_core.evaluation.measure import Comparison, PairNumbers
 from spf_core.evaluation.purity import Floats
+from spf_core.evaluation.statistics import Bootstrap
 
 Row = Mapping[str, Any]
 
@@ -60,6 +62,12 @@ def join(several: Sequence[PairNumbers], *, along: Literal["seeds", "prompts"]) 
         tau_ref=float(np.mean([each.tau_ref for each in several])),
         region_share=arrays([each.region_share for each in several]),
     )
+
+
+@lru_cache(maxsize=2)
+def shared_draws(prompts: int) -> Bootstrap:
+    """The bootstrap draws of that many prompts: the same for all statistics, so that they vary jointly."""
+    return Bootstrap(prompts)
 
 
 def _means(several: Sequence[Mapping[str, float]]) -> dict[str, float]:

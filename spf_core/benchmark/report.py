@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from spf_core.atomic import atomic_write_text
-from spf_core.benchmark.analysis import Table, make_tables, mean_over_targets, paired_tests
+from spf_core.benchmark.analysis import Table, make_tables, paired_tests
 from spf_core.benchmark.cell import is_finished
 from spf_core.benchmark.collect import Finished, read_cells
-from spf_core.benchmark.figures import write_grid, write_purity_figure
-from spf_core.benchmark.page import PURITY_FILE, REPORT_FILE, grid_file, page
+from spf_core.benchmark.figures import write_figures, write_grids
+from spf_core.benchmark.overview import best_of_families, mean_over_targets
+from spf_core.benchmark.packing import rounded
+from spf_core.benchmark.page import REPORT_FILE, page
 from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.runner import missing_cells
 from spf_core.benchmark.signs import sign_tests
@@ -19,6 +21,7 @@ from spf_core.errors import RunError
 from spf_core.evaluation.results import RESULTS_FILE
 
 SCHEMA = 1
+DIGITS = 7  # significant ones, of results.json
 
 
 def write_report(spec: BenchmarkSpec, out: Path) -> dict[str, Any]:
@@ -28,12 +31,12 @@ def write_report(spec: BenchmarkSpec, out: Path) -> dict[str, Any]:
         raise RunError(f"'{out}' holds no finished cell; run the benchmark first")
     found = read_cells(cells, out)
     tables = make_tables(found)
-    results = _results(spec, out, found, tables)
-    write_purity_figure(out / PURITY_FILE, results)
-    for target, table in tables.items():
-        write_grid(out / grid_file(target), table, out)
+    results: dict[str, Any] = rounded(_results(spec, out, found, tables), DIGITS)
+    for target, facts in write_grids(out, tables, results).items():
+        results["targets"][target]["pictures"] = facts
+    write_figures(out, results)
     atomic_write_text(out / REPORT_FILE, page(results))
-    text = json.dumps(results, indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(results, indent=1, allow_nan=False, ensure_ascii=False)
     atomic_write_text(out / RESULTS_FILE, text + "\n")
     return results
 
@@ -56,7 +59,8 @@ def _results(
         "sampling": first["sampling"],
         "environments": environments,
         "targets": {target: _target(table, spec.reference) for target, table in tables.items()},
-        "mean_over_targets": mean_over_targets(tables) if len(tables) > 1 else {},
+        "mean_over_targets": mean_over_targets(tables),
+        "best_of_families": best_of_families(spec, tables),
         "sign_tests": sign_tests(tables),
     }
 

@@ -39,10 +39,11 @@ def run_benchmark(
     open_folder(out, spec)
     for cell in all_cells(spec):
         refuse_other_settings(cell, cell_config(spec, cell, plugins, out, device), out, plugins)
-    for target in dict.fromkeys(cell.target for cell in chosen):
+    todo = [cell for cell in _reference_first(spec, chosen) if not is_finished(cell, out)]
+    for target in dict.fromkeys(cell.target for cell in todo):
         write_data(out, target, spec, suite)
     outcome = Outcome()
-    for cell in chosen:
+    for cell in todo:
         if not is_finished(cell, out):
             _run_if_free(spec, cell, out, plugins, device, watch, outcome)
     return outcome
@@ -51,6 +52,13 @@ def run_benchmark(
 def missing_cells(spec: BenchmarkSpec, out: Path) -> list[Cell]:
     """Cells that are not finished."""
     return [cell for cell in all_cells(spec) if not is_finished(cell, out)]
+
+
+def _reference_first(spec: BenchmarkSpec, cells: list[Cell]) -> list[Cell]:
+    """Of each seed and target the reference's cell first: the others keep the pictures of its worst pairs."""
+    groups = [(seed, target) for seed in spec.seeds for target in spec.targets]
+    places = {group: place for place, group in enumerate(groups)}
+    return sorted(cells, key=lambda cell: (places[cell.seed, cell.target], cell.entry.name != spec.reference))
 
 
 def _run_if_free(

@@ -32,6 +32,14 @@ class PresetEntry(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="what the tables call it")
     preset: str = Field(description="name of an installed preset")
     assignments: Assignments = Field((), alias="set", description="settings as KEY=VALUE")
+    family: str | None = Field(None, description="rows of one family share a colour, and its best is named")
+
+
+class ScoreEntry(Section):
+    """A score of the literature, shown beside the purity score."""
+
+    name: str = Field(description="name of an installed score, or `all`")
+    assignments: Assignments = Field((), alias="set", description="options as KEY=VALUE")
 
 
 class DataSection(Section):
@@ -52,6 +60,9 @@ class EvaluationSection(Section):
     seeds: int = Field(2, ge=1, description="noise seeds per prompt")
     split: Literal["test", "dev"] = Field("test", description="dev while choosing settings")
     keep: int = Field(8, ge=1, description="prompts whose pictures are kept, for grids and user studies")
+    scores: tuple[ScoreEntry, ...] = Field(
+        (), description="scores of the literature; by default those without outside weights"
+    )
     strengths: tuple[Annotated[float, Field(ge=0, le=4)], ...] = Field(
         (), description="adapter strengths of the frontier"
     )
@@ -61,6 +72,19 @@ class EvaluationSection(Section):
     def _distinct(cls, values: tuple[float, ...]) -> tuple[float, ...]:
         refuse_repeated(values)
         return values
+
+    @field_validator("scores", mode="before")
+    @classmethod
+    def _named(cls, entries: Any) -> Any:
+        if not isinstance(entries, list | tuple):
+            return entries
+        return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+
+    @field_validator("scores")
+    @classmethod
+    def _distinct_scores(cls, entries: tuple[ScoreEntry, ...]) -> tuple[ScoreEntry, ...]:
+        refuse_repeated(entry.name for entry in entries)
+        return entries
 
 
 class RunsSpec(Section):

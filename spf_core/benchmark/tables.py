@@ -15,6 +15,8 @@ HEADLINE = {
     "hit_rate": ("hit", HIGHER),
     "base_leak": ("base leak", LOWER),
 }
+_OVERVIEW = {key: HEADLINE[key][1] for key in ("sps", "effect", "spi", "rec", "hit_rate", "base_leak")}
+_COST_HEAD = ["s/step", "s/run", "peak MiB", "parameters"]
 PERCENT = ("sps", "rec")
 Cells = tuple[list[str], list[list[str]]]
 
@@ -35,12 +37,32 @@ def score_table(rows: Mapping[str, Json]) -> Cells:
     head = [f"{title} {mark}" for title, mark in HEADLINE.values()]
     head += [f"{title} {LOWER}" for title, _ in columns[len(HEADLINE) :]]
     costs = [_costs(row) for row in rows.values()] if all("steps" in row for row in rows.values()) else []
-    head += ["s/step", "s/run", "peak MiB", "parameters"] if costs else []
+    head += _COST_HEAD if costs else []
     body = [
         [name, *(cells[number] for _, cells in columns), *(costs[number] if costs else ())]
         for number, name in enumerate(rows)
     ]
     return ["preset", *head], body
+
+
+def overview_table(rows: Mapping[str, Json], best: Mapping[str, Json]) -> Cells:
+    """Means over targets with costs; below them the best of each family, which takes no part in bold."""
+    columns = [_cells(rows, key, mark) for key, mark in _OVERVIEW.items()]
+    body = [[name, *(cells[number] for cells in columns)] for number, name in enumerate(rows)]
+    for family, row in best.items():
+        scores = [interval(row[key], percent=key in PERCENT) for key in _OVERVIEW]
+        body.append([f"{best_name(family, row)} †", *scores])
+    head = ["preset", *(f"{HEADLINE[key][0]} {mark}" for key, mark in _OVERVIEW.items())]
+    shown = [*rows.values(), *best.values()]
+    if not all("seconds_per_step" in row for row in shown):
+        return head, body
+    return [*head, *_COST_HEAD], [[*line, *_costs(row)] for line, row in zip(body, shown, strict=True)]
+
+
+def best_name(family: str, row: Json) -> str:
+    """`lora, best: lora-16`, or `lora, best of each target` where they differ."""
+    chosen = list(dict.fromkeys(row["chosen"].values()))
+    return f"{family}, best: {chosen[0]}" if len(chosen) == 1 else f"{family}, best of each target"
 
 
 def test_table(tests: Sequence[Json]) -> Cells:

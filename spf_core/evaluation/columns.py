@@ -1,6 +1,7 @@
 """Scores of the literature beside the purity score: chosen, computed pair by pair, summarised."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from spf_core.components import ScoreConfig
+from spf_core.errors import Unavailable
 from spf_core.evaluation.asking import ask, flat, one_line
 from spf_core.evaluation.memory import RememberingSuite
 from spf_core.evaluation.purity import Floats
@@ -31,6 +33,7 @@ class Scored:
     values: Mapping[str, Floats] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)  # pair -> reason, of `tuned`
     note: str = ""
+    root: bool = False  # of the mean; per-pair numbers are squared
     not_available: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -38,9 +41,16 @@ class Scored:
         tuned = self.estimates.get("tuned", NOTHING).to_json()
         if self.not_available is not None:
             return {**tuned, "not_available": self.not_available}
-        facts = {"meaning": self.meaning, "better": self.better, "pairs": self.pairs, "note": self.note}
+        facts: dict[str, Any] = {
+            "meaning": self.meaning,
+            "better": self.better,
+            "pairs": self.pairs,
+            "note": self.note,
+        }
         failed = {str(place): reason for place, reason in self.failed.items()}
-        return {**tuned, "original": self.estimates["original"].to_json(), **facts, "failed": failed}
+        facts |= {"root": True} if self.root else {}
+        original = self.estimates.get("original", NOTHING).to_json()
+        return {**tuned, "original": original, **facts, "failed": failed}
 
 
 @dataclass(frozen=True)
@@ -66,12 +76,11 @@ def compute_scores(
         progress("scores", place, len(scores))
         try:
             score: Score = config.build()
-            found = {
-                "tuned": ask(score, pairs, judge, backbone),
-                "original": ask(score, replace(pairs, c=pairs.b), judge, backbone),
-            }
+            found = {"tuned": ask(score, pairs, judge, backbone)}
+            with suppress(Unavailable):  # the tuned model's numbers stand without those of the original
+                found["original"] = ask(score, replace(pairs, c=pairs.b), judge, backbone)
             for key in found["tuned"]:
-                asked = {role: columns_of[key] for role, columns_of in found.items()}
+                asked = {role: columns_of[key] for role, columns_of in found.items() if key in columns_of}
                 columns[f"{name}-{key}" if key else name] = _summary(asked, draws, quads)
             models[name] = dict(score.provenance)
         except Exception as error:
@@ -90,6 +99,7 @@ def _summary(asked: Mapping[str, Column], draws: Bootstrap, quads: Quadruples) -
         values={role: _array(column) for role, column in asked.items() if column.values_N is not None},
         failed=_failures(tuned),
         note=tuned.note,
+        root=tuned.root,
     )
 
 

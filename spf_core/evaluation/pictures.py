@@ -15,8 +15,10 @@ from spf_core.sampling import save_png
 
 FOLDER = "images"
 SHOWN = 8
+WORST = 10  # pairs whose pictures are kept for being the worst
 ROLES = {"original": "a", "prompted": "b", "tuned": "c", "tuned-base": "d"}  # file name -> list of quadruples
 _REGION = "region"
+LOSSY = "lossy"  # in the `info` of a picture that was compressed already
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,10 @@ def first_pairs(prompts: int, seeds: int, count: int = SHOWN) -> list[int]:
     return [prompt * seeds for prompt in range(min(count, prompts))]
 
 
-def worst_pairs(pollution: ArrayLike) -> list[int]:
-    """The pairs with the highest SPI, the highest first; those without one come last."""
+def worst_pairs(pollution: ArrayLike, count: int = SHOWN) -> list[int]:
+    """The `count` pairs with the highest SPI, the highest first; those without one come last."""
     values = np.asarray(pollution, np.float64)
-    return [int(i) for i in np.argsort(np.nan_to_num(-values, nan=1.0), kind="stable")[:SHOWN]]
+    return [int(i) for i in np.argsort(np.nan_to_num(-values, nan=1.0), kind="stable")[:count]]
 
 
 def keep_pictures(out: Path, quads: Quadruples, pairs: Iterable[int], suite: Suite) -> None:

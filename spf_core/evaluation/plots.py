@@ -74,7 +74,7 @@ def frontier_figure(title: str, curves: Mapping[str, Sequence[Json]]) -> "Figure
     lines = -(-len(curves) // 2) if len(curves) > 1 else 0
     figure = Figure(figsize=(5.2, 4.7 + 0.17 * lines), layout="constrained")
     axis = figure.subplots()
-    _iso_lines(axis)
+    iso_lines(axis)
     for number, (name, points) in enumerate(curves.items()):
         _curve(axis, name, points, *mark_of(number))
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="effect E →", ylabel="kept as it was, 1 - SPI →")
@@ -90,7 +90,8 @@ def mark_of(number: int) -> tuple[str, str]:
     return COLOURS[number % len(COLOURS)], _MARKERS[number // len(COLOURS) % len(_MARKERS)]
 
 
-def _iso_lines(axis: "Axes") -> None:
+def iso_lines(axis: "Axes") -> None:
+    """Lines of equal SPS behind a plane of effect and 1 - SPI."""
     e, kept = np.meshgrid(np.linspace(0.001, 1, 200), np.linspace(0.001, 1, 200))
     lines = axis.contour(e, kept, sps(e, 1 - kept), _ISO_SPS, colors="#cccccc", linewidths=0.8)
     axis.clabel(lines, fmt="SPS %d", fontsize=7, colors="#888888")

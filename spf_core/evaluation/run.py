@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from spf_core.components import ScoreConfig
@@ -14,7 +15,7 @@ from spf_core.evaluation.frontier import frontier
 from spf_core.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
 from spf_core.evaluation.measure import Measurements, measure
 from spf_core.evaluation.memory import RememberingSuite
-from spf_core.evaluation.pictures import SHOWN, first_pairs, keep_pictures, worst_pairs
+from spf_core.evaluation.pictures import SHOWN, WORST, first_pairs, keep_pictures, worst_pairs
 from spf_core.evaluation.plots import write_plots
 from spf_core.evaluation.provenance import provenance as _provenance
 from spf_core.evaluation.quadruples import generate
@@ -45,23 +46,23 @@ def evaluate(
     strengths: Sequence[float] = (),
     out: Path,
     keep: int = SHOWN,
+    also: Sequence[int] = (),
     progress: Progress = silent,
 ) -> Results:
     """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl, pictures and figures.
 
     `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
-    options, `scores` to those that need no outside weights. Of the first `keep` prompts the pictures are kept
-    in images/. With `strengths` the same is done at other strengths of the adapter, for the frontier. Raises
-    ConfigError for an unknown target, a count below 1 or a strength that cannot be, RunError when `out` is
-    not empty.
+    options, `scores` to those that need no outside weights. Pictures are kept in images/ of the first `keep`
+    prompts, of the worst pairs and of the pairs `also`. With `strengths` the same is done at other strengths
+    of the adapter, for the frontier. Raises ConfigError for an unknown target, a count below 1 or a strength
+    that cannot be, RunError when `out` is not empty.
     """
     _check(prompts, seeds, out)
     check_strengths(strengths)
-    subject = find_subject(run.config.data, plugins, suite=suite, target=target)
-    metrics = build_metrics(plugins)
+    started, subject = monotonic(), find_subject(run.config.data, plugins, suite=suite, target=target)
+    metrics, options = build_metrics(plugins), sample or run.config.sample
     shown = choose_scores(plugins) if scores is None else scores
     warn_of_missing(shown)
-    options = sample or run.config.sample
     texts = unseen_prompts(subject, prompts, seed=seed, split=split)
     quads = generate(
         run.backbone,
@@ -78,16 +79,22 @@ def evaluate(
     progress("judging", 0, 1)
     judge = RememberingSuite(subject.suite)
     found = measure(judge, metrics, quads)
-    columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(len(texts)), progress)
+    columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(found.prompts), progress)
     provenance = _provenance(run, subject, sorted(metrics), options, seed)
     results = summarise(subject, quads, found, columns, split=split, provenance=provenance)
     out.mkdir(parents=True, exist_ok=True)
     if drawn:
         swept = measure_strengths(judge, metrics, drawn, found, out)
         results = replace(results, frontier=frontier(swept, Bootstrap(found.prompts)))
-    _write(out, results, quads, found, columns, judge, keep)
+    results = _timed(results, started)
+    _write(out, results, quads, found, columns, judge, keep, also)
     progress("judging", 1, 1)
     return results
+
+
+def _timed(results: Results, started: float) -> Results:
+    """With the seconds that drawing, judging and scoring took."""
+    return replace(results, provenance={**results.provenance, "seconds": round(monotonic() - started, 2)})
 
 
 def _write(
@@ -98,11 +105,12 @@ def _write(
     columns: ScoreTable,
     suite: Suite,
     keep: int,
+    also: Sequence[int],
 ) -> None:
     write_grids(out, results, quads, found, suite)
     write_plots(out, results.to_json())
-    shown = [*first_pairs(found.prompts, quads.seeds, keep), *worst_pairs(pair_pollution(found))]
-    keep_pictures(out, quads, shown, suite)
+    shown = [*first_pairs(found.prompts, quads.seeds, keep), *worst_pairs(pair_pollution(found), WORST)]
+    keep_pictures(out, quads, [*shown, *also], suite)
     write_results(out, results, pair_rows(quads, found, columns))
 
 

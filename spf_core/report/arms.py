@@ -1,9 +1,9 @@
 """An evaluation's folder read back for the page: scores, rows of pairs, and the pictures that were kept."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ class Arm:
     """One evaluated model under the name that the page gives it."""
 
     name: str
-    folder: Path
     results: Json
-    rows: list[Json]
+    rows: Sequence[Json]
+    pictures: Callable[[int], Pictures]  # what is kept of a pair
 
     @cached_property
     def first(self) -> list[int]:
@@ -32,10 +32,6 @@ class Arm:
     def worst(self) -> list[int]:
         """The pairs with the highest SPI."""
         return self._kept(worst_pairs([row["spi"] for row in self.rows]))
-
-    def pictures(self, pair: int) -> Pictures:
-        """What is kept of a pair."""
-        return read_pictures(self.folder, pair)
 
     def _kept(self, pairs: list[int]) -> list[int]:
         return [pair for pair in pairs if {"original", "tuned"} <= set(self.pictures(pair).roles)]
@@ -54,4 +50,4 @@ def read_arm(name: str, folder: Path) -> Arm:
         raise RunError(
             f"'{folder}' holds no whole evaluation ({reason}); make one with spf evaluate RUN --out {folder}"
         ) from None
-    return Arm(name, folder, results, rows)
+    return Arm(name, results, rows, partial(read_pictures, folder))

@@ -4,18 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spf_core.benchmark.page import LEGEND, NO_SIGNS, SIGNS, grid_file
-from spf_core.benchmark.tables import score_table, sign_table
+from spf_core.benchmark.sheet import WORST_SHOWN
+from spf_core.benchmark.tables import overview_table, score_table, sign_table
+from spf_core.benchmark.texts import BEST, LEGEND, NO_SIGNS, OVERVIEW, SIGNS, chosen_words, targets_words
 from spf_core.data import open_rgb
 from spf_core.report import texts
 from spf_core.report.arms import Arm, Json
-from spf_core.report.evidence import ablations, drifts, score_plots
+from spf_core.report.evidence import ablations, drifts, literature, score_plots, variants
 from spf_core.report.html import Html, document, folded, image, join, paragraph, section, table, tag
 from spf_core.report.pairs import arm_rows, run_rows
 from spf_core.report.slider import slider
 from spf_core.report.sources import picture
-
-WORST = 3  # pairs of each preset
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,7 @@ def comparison_page(shown: Compared) -> str:
         for target, found in results["targets"].items()
     ]
     if results.get("mean_over_targets"):
-        cells = score_table(results["mean_over_targets"])
-        parts.append(("mean", "Mean", section("mean", "Mean over targets", table("All targets", *cells))))
+        parts.insert(0, ("overview", "Overview", section("overview", "Overview", *_overview(results))))
     if "sign_tests" in results:
         parts.append(("signs", "Sign tests", section("signs", "Sign tests", *_signs(results))))
     parts.append(("settings", "Settings", section("settings", "Settings and hashes", shown.closing)))
@@ -61,6 +59,16 @@ def _incomplete(results: Json) -> list[Html]:
     return [paragraph(words, class_="missing")] if missing else []
 
 
+def _overview(results: Json) -> list[Html]:
+    best = results.get("best_of_families", {})
+    notes = [
+        paragraph(BEST.format(family=family, chosen=chosen_words(row["chosen"])))
+        for family, row in best.items()
+    ]
+    words = OVERVIEW.format(targets=targets_words(results))
+    return [paragraph(words), table("Overview", *overview_table(results["mean_over_targets"], best)), *notes]
+
+
 def _target(shown: Compared, target: str, found: Json) -> Html:
     rows, arms = found["presets"], list(shown.arms.get(target, ()))
     first = next(iter(rows.values()))
@@ -77,9 +85,11 @@ def _target(shown: Compared, target: str, found: Json) -> Html:
         paragraph(words),
         *_first(shown, target, arms),
         tag("h3", "Scores"),
-        score_plots(target, rows, arms),
+        score_plots(target, shown.results, arms),
         table(f"Scores on {target}", *score_table(rows)),
         folded("What the columns are", paragraph(LEGEND)),
+        *literature(target, rows),
+        *variants(target, shown.results),
         *ablations(target, found, shown.results["reference"]),
         *drifts(target, arms),
         *_worst(arms),
@@ -91,10 +101,10 @@ def _target(shown: Compared, target: str, found: Json) -> Html:
 def _first(shown: Compared, target: str, arms: Sequence[Arm]) -> list[Html]:
     """A slider and the first pairs; where the cells are gone, the grid that the benchmark drew of them."""
     shared = [pair for pair in arms[0].first if all(pair in arm.first for arm in arms)] if arms else []
-    grid = shown.folder / grid_file(target)
+    grids = sorted(shown.folder.glob(f"grid-{target}.*"))
     if not shared:
         alt = f"{target}: the first prompts, drawn by the original model and by every preset"
-        return [_whole_grid(grid, alt)] if grid.is_file() else []
+        return [_whole_grid(grid, alt) for grid in grids[:1]]
     best = [arm for arm in arms if arm.name == shown.results["reference"]] or list(arms[:1])
     ordered = [*best, *(arm for arm in arms if arm not in best)]
     kept = ordered[0].pictures(shared[0]).roles
@@ -117,7 +127,7 @@ def _whole_grid(file: Path, alt: str) -> Html:
 
 def _worst(arms: Sequence[Arm]) -> list[Html]:
     rows = [
-        folded(f"{arm.name}: worst pairs by SPI", run_rows(arm, arm.worst[:WORST]))
+        folded(f"{arm.name}: worst pairs by SPI", run_rows(arm, arm.worst[:WORST_SHOWN]))
         for arm in arms
         if arm.worst
     ]

@@ -1,15 +1,23 @@
 """How presets compare on a target: plots of scores, of ablations and of what drifts."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from spf_core.benchmark.page import TESTS
+from spf_core.benchmark.figures import target_figures
+from spf_core.benchmark.literature_table import literature_notes, literature_table
+from spf_core.benchmark.plane import plane_figure
+from spf_core.benchmark.styles import Style, styles_of
 from spf_core.benchmark.tables import HEADLINE, test_table
+from spf_core.benchmark.texts import LEAKAGE, LITERATURE, TESTS
 from spf_core.evaluation.plots import frontier_figure
 from spf_core.report import texts
 from spf_core.report.arms import Arm, Json
 from spf_core.report.html import Html, folded, paragraph, plot, table, tag
 from spf_core.report.plots import bars_figure, dots_figure, drift, drift_figure
 from spf_core.report.sources import vector
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LIMITS = {
     "sps": (0, 100),
@@ -21,18 +29,63 @@ LIMITS = {
 }
 
 
-def score_plots(target: str, rows: Mapping[str, Json], arms: Sequence[Arm]) -> Html:
+def score_plots(target: str, results: Json, arms: Sequence[Arm]) -> Html:
     """Effect against purity, and each score as dots with intervals."""
-    swept = {arm.name: arm.results["frontier"]["points"] for arm in arms if "frontier" in arm.results}
-    curves = {name: swept.get(name, [row]) for name, row in rows.items()}
-    plane = frontier_figure(f"{target}: effect and purity", curves)
+    rows: Mapping[str, Json] = results["targets"][target]["presets"]
     alt = f"Effect against 1 - SPI of every preset on {target}; the numbers are in the table of scores"
-    figures = [plot(vector(plane), alt, texts.PLANE)]
+    figures = [plot(vector(_plane(target, results, arms)), alt, texts.PLANE)]
+    colours = {name: look.colour for name, look in _looks(results).items()}
     for name, limits in LIMITS.items():
         title = " ".join(HEADLINE[name])
         alt = f"{title} of every preset on {target}: {_spoken(rows, name)}"
-        figures.append(plot(vector(dots_figure(title, rows, name, limits)), alt))
+        figures.append(plot(vector(dots_figure(title, rows, name, limits, colours)), alt))
     return tag("div", *figures, class_="plots")
+
+
+def variants(target: str, results: Json) -> list[Html]:
+    """Bars of the reference and its variants, and the leakage of every preset; nothing for a demo."""
+    if "benchmark" not in results:
+        return []
+    rows: Mapping[str, Json] = results["targets"][target]["presets"]
+    figures = target_figures(target, results, rows)
+    shown = []
+    if "ablations" in figures:
+        alt = f"{results['reference']} and its variants on {target}; the numbers are in the table of scores"
+        shown.append(plot(vector(figures["ablations"]), alt))
+    if "leakage" in figures:
+        most = {name: _leaks_most(row) for name, row in rows.items()}
+        alt = ", ".join(f"{name} most in {leak}" for name, leak in most.items())
+        shown.append(plot(vector(figures["leakage"]), f"Leakage on {target}: {alt}", LEAKAGE))
+    return [tag("div", *shown, class_="plots")] if shown else []
+
+
+def literature(target: str, rows: Mapping[str, Json]) -> list[Html]:
+    """The scores of the literature; nothing where none was computed."""
+    if not any(row.get("scores") for row in rows.values()):
+        return []
+    notes = [paragraph(note) for note in literature_notes(rows)]
+    title = f"Scores of the literature on {target}"
+    shown = table(title, *literature_table(rows))
+    return [folded("Scores of the literature", paragraph(LITERATURE), shown, *notes)]
+
+
+def _plane(target: str, results: Json, arms: Sequence[Arm]) -> "Figure":
+    rows = results["targets"][target]["presets"]
+    if "benchmark" in results:
+        return plane_figure(f"{target}: effect and purity", results, rows)
+    swept = {arm.name: arm.results["frontier"]["points"] for arm in arms if "frontier" in arm.results}
+    curves = {name: swept.get(name, [row]) for name, row in rows.items()}
+    return frontier_figure(f"{target}: effect and purity", curves)
+
+
+def _looks(results: Json) -> Mapping[str, Style]:
+    return styles_of(results) if "benchmark" in results else {}
+
+
+def _leaks_most(row: Json) -> str:
+    leaks = row["leakage"]
+    name = max(leaks, key=lambda attribute: abs(leaks[attribute]["value"] or 0.0))
+    return f"{name} ({abs(leaks[name]['value'] or 0.0):.1f})"
 
 
 def _spoken(rows: Mapping[str, Json], name: str) -> str:

@@ -45,12 +45,20 @@ def smoothed(values: Sequence[float]) -> Floats:
     return np.asarray((total[high] - total[low]) / (high - low))
 
 
-def dots_figure(title: str, rows: Mapping[str, Json], measure: str, limits: tuple[float, float]) -> "Figure":
-    """A measure of every preset as a dot with its 95 % interval."""
+def dots_figure(
+    title: str,
+    rows: Mapping[str, Json],
+    measure: str,
+    limits: tuple[float, float],
+    colours: Mapping[str, str],
+) -> "Figure":
+    """A measure of every preset as a dot with its 95 % interval; `colours` by preset where they are fixed."""
     figure, axis = _axis(title, 0.26 * len(rows) + 0.8)
-    for place, value in enumerate(row[measure] for row in rows.values()):
+    for place, (name, row) in enumerate(rows.items()):
+        value, (colour, marker) = row[measure], mark_of(place)
+        if name in colours:
+            colour, marker = colours[name], "o"
         if value["value"] is not None:
-            colour, marker = mark_of(place)
             axis.plot(value["ci"], [place, place], color="#9a9a9a", linewidth=2, solid_capstyle="butt")
             axis.plot(value["value"], place, marker, color=colour, markersize=5, clip_on=False)
     axis.set(xlim=limits)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from spf_core.evaluation.pictures import LOSSY
 from spf_core.evaluation.purity import Floats
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ _LOSSLESS = 128  # up to here a picture is kept as it is
 
 
 def picture(image: Image.Image, largest: int = LARGEST) -> str:
-    """A small picture as PNG; a large one as JPEG, its sides at most `largest` pixels."""
+    """A small picture as PNG; a large one as JPEG, its sides at most `largest` pixels; WebP where it was."""
+    if image.info.get(LOSSY):
+        return _uri(image, "WEBP", quality=92)
     if max(image.size) <= _LOSSLESS:
         return _uri(image.convert("RGB"), "PNG")
     smaller = image.convert("RGB")

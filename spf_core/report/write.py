@@ -4,12 +4,15 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from spf_core.benchmark.cell import is_finished
+from spf_core.benchmark.collect import Finished, read_cells
 from spf_core.benchmark.folder import RECORD
-from spf_core.benchmark.plan import Cell, all_cells
+from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.spec import BenchmarkSpec, parse_benchmark
 from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.data import Row, read_folder
 from spf_core.errors import DataError, RunError
+from spf_core.evaluation.pictures import Pictures
 from spf_core.evaluation.results import RESULTS_FILE
 from spf_core.merging import read_yaml
 from spf_core.plugins import Plugins
@@ -41,16 +44,14 @@ def benchmark_report(folder: Path, plugins: Plugins, *, device: str) -> str:
     spec = parse_benchmark(read_yaml(folder / RECORD), str(folder / RECORD))
     results = _read(folder / RESULTS_FILE, f"spf benchmark FILE.yaml --out {folder} --report-only writes it")
     cells = _first_cells(spec, folder)
-    arms = {
-        target: [read_arm(cell.entry.name, cell.evaluation(folder)) for cell in found]
-        for target, found in cells.items()
-    }
+    arms = {target: [_arm(each) for each in found] for target, found in cells.items()}
     none = missing(NO_CELL.format(reference=results["reference"]))
     references = {
-        target: cell.run(folder)
+        target: each.cell.run(folder)
         for target, found in cells.items()
-        for cell in found
-        if cell.entry.name == results["reference"]
+        for each in found
+        if each.cell.entry.name == results["reference"]
+        if (each.cell.run(folder) / ADAPTER_FILE).is_file()
     }
     looks = {**dict.fromkeys(results["targets"], none), **_looks(references, arms, plugins, device)}
     made = [("base weights", f"`{results['model_hash']}`"), ("sampling", listed(results["sampling"]))]
@@ -109,13 +110,24 @@ def _looks(
     }
 
 
-def _first_cells(spec: BenchmarkSpec, folder: Path) -> dict[str, list[Cell]]:
-    """Finished cells of the first training seed by target."""
-    finished = [cell for cell in all_cells(spec) if (cell.evaluation(folder) / RESULTS_FILE).is_file()]
-    found: dict[str, dict[str, Cell]] = {target: {} for target in spec.targets}
-    for cell in finished:
-        found[cell.target].setdefault(cell.entry.name, cell)
-    return {target: list(cells.values()) for target, cells in found.items() if cells}
+def _first_cells(spec: BenchmarkSpec, folder: Path) -> dict[str, list[Finished]]:
+    """Finished cells by target, one for each preset: the first training seed that keeps pictures."""
+    found: dict[str, dict[str, Finished]] = {}
+    for each in read_cells([cell for cell in all_cells(spec) if is_finished(cell, folder)], folder):
+        of_target = found.setdefault(each.cell.target, {})
+        if not (kept := of_target.get(each.cell.entry.name)) or (each.sheet and not kept.sheet):
+            of_target[each.cell.entry.name] = each
+    return {target: list(cells.values()) for target, cells in found.items()}
+
+
+def _arm(found: Finished) -> Arm:
+    nothing = Pictures({}, None)
+    return Arm(
+        found.cell.entry.name,
+        found.results,
+        found.rows,
+        found.sheet.pictures if found.sheet else lambda _: nothing,
+    )
 
 
 def _evaluation(run: Path, given: Path | None) -> Arm | None:

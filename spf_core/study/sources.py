@@ -102,7 +102,7 @@ def read_sources(sources: Sequence[str], methods: Sequence[str] = ()) -> Sources
     method.
     """
     _refuse_same_names(sources)
-    found = [evaluation for source in sources for evaluation in _expand(source)]
+    found = [evaluation for source in sources for evaluation in _expand(source, methods)]
     names = tuple(dict.fromkeys(each.method for each in found))
     for name in methods:
         if name not in names:
@@ -124,7 +124,7 @@ def _refuse_same_names(sources: Sequence[str]) -> None:
             raise DataError(f"two sources are called '{name}'; say which method each is: NAME=DIR")
 
 
-def _expand(source: str) -> Iterator[_Evaluation]:
+def _expand(source: str, methods: Sequence[str]) -> Iterator[_Evaluation]:
     name, sign, place = source.rpartition("=")
     folder = Path(place)
     if not folder.is_dir():
@@ -134,18 +134,25 @@ def _expand(source: str) -> Iterator[_Evaluation]:
             raise DataError(
                 f"source '{source}': a benchmark's presets have names already; leave out '{name}='"
             )
-        yield from _cells(folder)
+        yield from _cells(folder, methods)
     elif (folder / RESULTS_FILE).is_file():
         yield _read(name or folder.resolve().name, folder)
     else:
         raise DataError(f"source '{folder}' has neither {RESULTS_FILE} nor {RECORD}; it is no evaluation")
 
 
-def _cells(folder: Path) -> Iterator[_Evaluation]:
+def _cells(folder: Path, methods: Sequence[str]) -> Iterator[_Evaluation]:
+    """Evaluations of a benchmark; a record alone keeps too few pictures for a study."""
     spec = parse_benchmark(read_yaml(folder / RECORD), str(folder / RECORD))
     for cell in all_cells(spec):
         if (cell.evaluation(folder) / RESULTS_FILE).is_file():
             yield _read(cell.entry.name, cell.evaluation(folder))
+        elif cell.record(folder).is_file() and cell.entry.name in (methods or [cell.entry.name]):
+            raise DataError(
+                f"'{cell.evaluation(folder)}' is not there: the record beside it serves tables, but a study "
+                f"needs the pictures; take the folder where the benchmark ran, or run it again: "
+                f"spf benchmark {folder / RECORD} --out DIR"
+            )
 
 
 def _read(method: str, folder: Path) -> _Evaluation:

@@ -1,6 +1,8 @@
 """What the tests of `spf benchmark` share: a small file, and a look into the folder it makes."""
 
+import gzip
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +47,19 @@ def write(file: Path, content: dict[str, Any]) -> Path:
 
 
 def finished_cells(out: Path) -> list[str]:
-    files = (out / "cells").glob("*/*/*/evaluation/results.json")
-    return sorted(file.relative_to(out / "cells").parents[1].as_posix() for file in files)
+    files = (out / "cells").glob("*/*/*/record.json.gz")
+    return sorted(file.relative_to(out / "cells").parent.as_posix() for file in files)
+
+
+def read_record(cell: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(gzip.decompress((cell / "record.json.gz").read_bytes()))
+    return found
+
+
+def change_record(cell: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    content = read_record(cell)
+    change(content)
+    (cell / "record.json.gz").write_bytes(gzip.compress(json.dumps(content).encode()))
 
 
 def report(out: Path) -> dict[str, Any]:

@@ -6,10 +6,27 @@ from pathlib import Path
 
 import pytest
 import yaml
-from benchmarks import CELLS, STRONG, Finished, cell_lines, finished_cells, report, times, write
+from benchmarks import (
+    CELLS,
+    STRONG,
+    Finished,
+    cell_lines,
+    finished_cells,
+    report,
+    times,
+    write,
+)
 from pages import Page
 from PIL import Image
 
+PICTURES = (
+    "sps.png",
+    "plane-hat.png",
+    "leakage-hat.png",
+    "ablations-hat.png",
+    "grid-hat.webp",
+    "worst-hat.webp",
+)
 HEADLINE = ("sps", "effect", "spi", "delta_spi", "rec", "hit_rate", "base_leak")
 
 
@@ -61,15 +78,16 @@ def test_the_page_shows_tables_and_figures(finished) -> None:
     page = (out / "results.md").read_text(encoding="utf-8")
     assert page.startswith("# Benchmark: embedded portraits\n")
     assert all(f"\n| {name} | " in page for name in ("preset", "lora", "strong", "against"))
-    for picture in ("sps.png", "grid-hat.png"):
+    for picture in PICTURES:
         assert f"]({picture})" in page
         with Image.open(out / picture) as opened:
             assert min(opened.size) > 200
-    with Image.open(out / "grid-hat.png") as grid:
-        prompts, noise = grid.text["prompts"].splitlines(), grid.text["noise_seeds"].split()
+    assert page.index("## Overview") < page.index("## hat") < page.index("## Sign tests")
+    shown = report(out)["targets"]["hat"]["pictures"]["grid"]
     first = (out / "cells/hat/lora/seed-0/evaluation/pairs.jsonl").read_text().splitlines()
-    assert [json.loads(line)["complete_text"] for line in first] == prompts
-    assert [str(json.loads(line)["noise"]) for line in first] == noise
+    assert [json.loads(line)["complete_text"] for line in first] == shown["prompts"]
+    assert [json.loads(line)["noise"] for line in first] == shown["noise_seeds"]
+    assert shown["training_seeds"] == {"lora": 0, "strong": 0}
 
 
 def test_its_pictures_serve_a_user_study(spf, finished, tmp_path: Path) -> None:
@@ -105,9 +123,9 @@ def test_a_second_call_computes_no_cell_again(spf, finished) -> None:
 
 def test_tables_are_rebuilt_from_finished_cells_alone(spf, finished, copied: Path) -> None:
     file, out = finished.file, finished.out
-    for made in ("results.json", "results.md", "sps.png", "grid-hat.png"):
+    for made in ("results.json", "results.md", *PICTURES):
         (copied / made).unlink()
-    shutil.rmtree(copied / "cells/hat/strong/seed-1/evaluation")
+    shutil.rmtree(copied / "cells/hat/strong/seed-1")
     done = spf("benchmark", file, "--out", copied, "--report-only")
     assert done.code == 0, done.err
     assert report(copied)["missing"] == ["hat/strong/seed-1"]
@@ -130,24 +148,10 @@ def test_one_training_seed_scores_what_evaluate_says(spf, settings, finished, tm
     assert said.code == 0, said.err
     expected, row = report(tmp_path / "said"), report(out)["targets"]["hat"]["presets"]["lora"]
     for name in HEADLINE:
-        assert row[name]["value"] == pytest.approx(expected[name]["value"], abs=1e-5), name
-        assert row[name]["ci"] == pytest.approx(expected[name]["ci"], abs=1e-5), name
+        assert row[name]["value"] == pytest.approx(expected[name]["value"], rel=1e-4, abs=1e-5), name
+        assert row[name]["ci"] == pytest.approx(expected[name]["ci"], rel=1e-4, abs=1e-5), name
     for part, value in expected["parts"].items():
-        assert row["parts"][part]["value"] == pytest.approx(value["value"], abs=1e-6), part
-
-
-def test_a_damaged_cell_is_named(spf, finished, copied: Path) -> None:
-    pairs = copied / "cells/hat/lora/seed-1/evaluation/pairs.jsonl"
-    pairs.write_text(pairs.read_text()[:-50], encoding="utf-8")
-    refused = spf("benchmark", finished.file, "--out", copied)
-    assert refused.fails_with("hat/lora/seed-1", "is damaged", "delete that folder")
-
-
-def test_a_preset_that_changed_since_is_not_mixed_in(spf, finished, copied: Path) -> None:
-    saved = copied / "cells/hat/lora/seed-0/run/config.yaml"
-    saved.write_text(saved.read_text().replace("learning_rate: 0.0005", "learning_rate: 0.0004"))
-    refused = spf("benchmark", finished.file, "--out", copied)
-    assert refused.fails_with("hat/lora/seed-0", "optimizer.learning_rate=0.0004", "0.0005 now")
+        assert row["parts"][part]["value"] == pytest.approx(value["value"], abs=1e-5), part
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 
 from spf_core.benchmark.analysis import make_tables, paired_tests
 from spf_core.benchmark.claims import STALE_AFTER, claimed, holder
-from spf_core.benchmark.collect import Cost, Finished
+from spf_core.benchmark.collect import Finished
+from spf_core.benchmark.costs import Cost
 from spf_core.benchmark.plan import Cell
 from spf_core.benchmark.pooling import join
 from spf_core.benchmark.signs import sign_tests

@@ -198,3 +198,14 @@ def test_an_evaluation_writes_scores_with_intervals_and_per_pair_numbers(shared_
         assert columns[name]["better"] == "higher"
         assert set(columns[name]["original"]) == {"value", "ci"}
     assert set(content["score_models"]) == {"suite-id", "backbone-clip-t"}
+
+
+def test_a_score_that_fails_on_the_original_alone_still_judges_the_tuned_model():
+    def picky(quads):
+        if any(image is other for image, other in zip(quads.c, quads.b, strict=True)):
+            raise ValueError("no face")
+        return {"": Column("x", "higher", numbers(quads))}
+
+    found = compute(picky).columns["probe"].to_json()
+    assert found["value"] == pytest.approx(float(numbers(QUADS).double().mean()))
+    assert found["original"] == {"value": None, "ci": [None, None]}

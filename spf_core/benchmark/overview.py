@@ -1,0 +1,59 @@
+"""Presets over all targets: means of scores and costs, and the best of each family."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from spf_core.benchmark.analysis import Row, Table, mean
+from spf_core.benchmark.spec import BenchmarkSpec
+from spf_core.evaluation.statistics import estimate
+
+
+def mean_over_targets(tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
+    """Means over all targets, for presets that were run on each of them."""
+    first, *others = tables.values()
+    names = [name for name in first if all(name in table for table in others)]
+    return {name: mean_row([table[name] for table in tables.values()]) for name in names}
+
+
+def best_of_families(spec: BenchmarkSpec, tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
+    """Family -> the mean over targets of its best preset on each; `chosen` names it by target.
+
+    The best has the highest SPS in the target's own table. A family has several presets and was run on every
+    target.
+    """
+    families: dict[str, list[str]] = {}
+    for entry in spec.presets:
+        if entry.family is not None:
+            families.setdefault(entry.family, []).append(entry.name)
+    found = {}
+    for family, names in families.items():
+        best = {target: _best(table, names) for target, table in tables.items()}
+        rows = [row for row in best.values() if row]
+        if len(names) > 1 and len(rows) == len(tables):
+            chosen = {target: row.entry.name for target, row in best.items() if row}
+            found[family] = {**mean_row(rows), "chosen": chosen}
+    return found
+
+
+def mean_row(rows: Sequence[Row]) -> dict[str, Any]:
+    """Means of the headline scores of one row for each target; highest memory and number of parameters."""
+    costs = [row.costs for row in rows]
+    scores = {
+        measure: estimate(mean([row.measure(measure) for row in rows])).to_json()
+        for measure in rows[0].scores.headline
+    }
+    return {
+        **scores,
+        "seconds_per_step": sum(cost["seconds_per_step"] for cost in costs) / len(costs),
+        "total_seconds": sum(cost["total_seconds"] for cost in costs),
+        "training_seeds": [seed for row in rows for seed in row.seeds],
+        "peak_memory_mib": max(cost["peak_memory_mib"] for cost in costs),
+        "trainable_parameters": max(cost["trainable_parameters"] for cost in costs),
+    }
+
+
+def _best(table: Table, names: Sequence[str]) -> Row | None:
+    rows = [table[name] for name in names if name in table]
+    return max(rows, key=lambda row: float(np.nan_to_num(row.measure("sps")[0], nan=-1.0)), default=None)

@@ -1,0 +1,58 @@
+"""Words of results.md and of the page that `spf report` makes of a benchmark. Torch-free."""
+
+from collections.abc import Mapping
+from typing import Any
+
+LEGEND = """\
+SPS purity (0 to 100), E how much of the target appears, SPI pollution, ΔSPI pollution added to prompting
+the original model, REC likeness under the base text alone (0 to 100), hit and base leak the shares of
+pictures that show the target when asked and unasked, then the parts of SPI. 95 % intervals in brackets, by a
+bootstrap over prompts with all their noise and training seeds: they do not tell how much another training
+seed would change. Bold: the best, where its interval excludes the runner-up. Seconds and memory (of the whole
+process, or of the CUDA allocator) are of the machine that ran the cell, beside whatever else it did."""
+SIGNS = """\
+A direction holds where the whole 95 % interval lies on its side, and does not hold where all of it lies on
+the other; else it is unclear. These intervals are not adjusted for their number."""
+NO_SIGNS = "None: they compare `spf` with its ablations and baselines, under these names."
+TESTS = """\
+`{reference}` less each other preset, paired by prompt; p by exchanging the two presets' results of whole
+prompts, Holm-adjusted over this table:"""
+PREFACE = """\
+Numbers of the **{suite_label}**; they say nothing about other worlds. The terms of the method are
+reconstructions. Each cell: {prompts} unseen prompts x {seeds} noise seeds, split `{split}`. Training seeds:
+{training}."""
+OVERVIEW = """\
+Means over {targets}, of presets that were run on each; s/run is the mean time of a training run, memory the
+highest."""
+BEST = """\
+† Best of family `{family}`: {chosen}, by SPS on these same prompts. Chosen after the fact, it looks better
+than a rank or setting that was fixed beforehand."""
+LITERATURE = """\
+Scores of the literature, which do not enter the purity score. A score that says `suite` or `backbone` is a
+formula over other networks than the published ones, and comparable within this page only."""
+GRID = """\
+The first prompts of the evaluation, fixed in advance, first noise seed and first training seed{without}:"""
+WORST = """\
+The pairs with the highest SPI under `{reference}`, first training seed: the original without and with the
+target asked, `{reference}`, and the purest preset of another family. Grey: not kept."""
+PLANE = """\
+Effect against what was kept, 95 % intervals; grey lines join equal SPS. A line through small dots shows other
+strengths of the adapter."""
+LEAKAGE = """\
+How far attributes shift: the mean |shift| of an attribute's values over the mean standard deviation that
+re-seeding gives them. A shift of all pictures the same way counts, one back and forth does not."""
+ABLATIONS = "`{reference}` and its variants; the dotted line is `{reference}`."
+
+
+def targets_words(results: Mapping[str, Any]) -> str:
+    """`3 targets`, or `the target hat`."""
+    targets = list(results["targets"])
+    return f"{len(targets)} targets" if len(targets) > 1 else f"the target {targets[0]}"
+
+
+def chosen_words(chosen: Mapping[str, str]) -> str:
+    """Which preset of a family is the best, by target."""
+    names = set(chosen.values())
+    if len(names) == 1 and len(chosen) > 1:
+        return f"`{names.pop()}` on every target"
+    return ", ".join(f"`{name}` on {target}" for target, name in chosen.items())
