@@ -60,22 +60,23 @@ def stretch(values_B1HW: Tensor, low: float, high: float) -> Tensor:
 
 
 def effective_share(values_B1HW: Tensor) -> Tensor:
-    """Share of positions that hold the values, in (0, 1]: (sum m)^2 / (HW sum m^2), the participation ratio, B.
+    """Share of positions that hold the values, in (0, 1], B: n equal values among zeros give n / HW.
 
-    n equal values among zeros give n / HW.
+    It is the participation ratio (sum m)^2 / (HW sum m^2).
     """
     flat = values_B1HW.flatten(1)
     return flat.sum(1).square() / (flat.shape[1] * flat.square().sum(1)).clamp(min=1e-12)
 
 
 def stretch_to_share(values_B1HW: Tensor, inner: float, outer: float) -> Tensor:
-    """Scale every image to 1 in its `inner` and to 0 beyond its `outer` effective shares of highest values."""
-    flat, share_B = values_B1HW.flatten(1), effective_share(values_B1HW)
+    """Scale every image to 1 in its `inner` and to 0 beyond its `outer` effective shares of high values."""
+    share_B = effective_share(values_B1HW)
+    ranked, last = values_B1HW.flatten(1).sort(dim=1, descending=True).values, values_B1HW[0].numel() - 1
     bottom, top = (
-        torch.stack([row.quantile(float((1 - reach * share).clamp(0, 1))) for row, share in zip(flat, share_B)])
+        ranked.gather(1, (reach * share_B * last).round().long().clamp(max=last)[:, None]).view(-1, 1, 1, 1)
         for reach in (outer, inner)
     )
-    return _between(values_B1HW, bottom.view(-1, 1, 1, 1), top.view(-1, 1, 1, 1))
+    return _between(values_B1HW, bottom, top)
 
 
 def _between(values_B1HW: Tensor, bottom: Tensor, top: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """Training images purified: the original model redraws each one with and without the target's words.
 
 Noised half-way and denoised under its base text, an image keeps its layout and loses the target; under its
-complete text it keeps what the model knows of the target as well. Where the picture without the target differs
-from both others, and CLIP finds the target's text in the difference, is where the target belongs. There the
-training image teaches, and the picture without the target is its ground: what else the training images
-share, and no caption names, is mostly gone from it.
+complete text it keeps what the model knows of the target as well. Where the picture without the target
+differs from both others, and CLIP finds the target's text in the difference, is where the target belongs.
+There the training image teaches, and the picture without the target is its ground: what else the training
+images share, and no caption names, is mostly gone from it.
 """
 
 from dataclasses import replace
@@ -37,9 +37,9 @@ def purify(
 ) -> CachedRows:
     """Rows whose latents are `without + region (latents - without)`, with theta_0 as it is before training.
 
-    `without` is the row's picture under the base text; the region is that of `target_region`, the same for all
-    wordings of an image. With `clean_image` the image embeddings are those of the new latents. The pictures are
-    kept on disk for other runs of the same data, model and seed.
+    `without` is the row's picture under the base text; the region is that of `target_region`, the same for
+    all wordings of an image. With `clean_image` the image embeddings are those of the new latents. The
+    pictures are kept on disk for other runs of the same data, model and seed.
     """
     redrawn = kept(
         "counterfactuals",
@@ -72,8 +72,8 @@ def _redraw(
     seed: int,
     progress: Progress,
 ) -> dict[str, Tensor]:
-    """Every row's picture without the target, N C H W, how far the target's words move it, and what the way
-    from it to the training image adds to the target's text, each N 1 H W.
+    """Every row's picture without the target N C H W, how far the target's words move it N 1 H W, and what
+    the way from it to the training image adds to the target's text, M 1 H W: one wording of each picture.
     """
     generator = torch.Generator().manual_seed(seed)
     pictures, responses = [], []
@@ -89,9 +89,14 @@ def _redraw(
         pictures.append(base)
         responses.append((complete - base).abs().mean(1, keepdim=True))
         progress("counterfactuals", int(chosen[-1]) + 1, len(rows.ids))
-    without = torch.cat(pictures)
-    targets = rows.complete.target_embed_BD
-    gradients = integrated_gradients(backbone, without, rows.latents_NCHW, targets, progress=progress)
+    without, (_, _, first_M) = torch.cat(pictures), _pictures(rows)
+    gradients = integrated_gradients(
+        backbone,
+        without[first_M],
+        rows.latents_NCHW[first_M],
+        rows.complete.target_embed_BD[first_M],
+        progress=progress,
+    )
     return {"without": without, "response": torch.cat(responses), "gradients": gradients}
 
 
@@ -99,22 +104,38 @@ def target_region(
     rows: CachedRows,
     without_NCHW: Tensor,
     response_N1HW: Tensor,
-    gradients_N1HW: Tensor,
+    gradients_M1HW: Tensor,
     options: CounterfactualSection,
 ) -> Tensor:
-    """Where the target belongs, N 1 H W in [0, 1].
+    """Where the target belongs, N 1 H W in [0, 1], one region for each of M pictures.
 
-    m = (|z - z_base| + |z_complete - z_base|) q: how far the picture without the target lies from the training
-    image and from the original's own picture with it, times the relevance q of that difference to the target's
-    text. m is scaled to 1 in `inner` and to 0 beyond `outer` effective shares of the image.
+    m = (|z - z_base| + |z_complete - z_base|) q: how far the picture without the target lies from the
+    training image and from the original's own picture with it, in the mean over its wordings, times the
+    relevance q of that difference to the target's text. m is scaled to 1 in `inner` and to 0 beyond `outer`
+    effective shares of the image.
     """
     if options.region == "everywhere":
         return torch.ones_like(response_N1HW)
-    texts = {text: number for number, text in enumerate(dict.fromkeys(p.target_text for p in rows.prompts))}
-    target_N = torch.tensor([texts[p.target_text] for p in rows.prompts], device=rows.image_N.device)
+    picture_N, target_M, _ = _pictures(rows)
     change = (rows.latents_NCHW - without_NCHW).abs().mean(1, keepdim=True) + response_N1HW
-    found = change * relevance(gradients_N1HW, target_N)
-    return stretch_to_share(mean_of_group(found, rows.image_N), options.inner, options.outer)
+    found = mean_of_group(change, picture_N) * relevance(gradients_M1HW, target_M)
+    return stretch_to_share(found, options.inner, options.outer)[picture_N]
+
+
+def _pictures(rows: CachedRows) -> tuple[Tensor, Tensor, Tensor]:
+    """Pictures are images with a target: each row's picture N, each picture's target M and first row M."""
+    keys = [
+        (image, prompt.target_text) for image, prompt in zip(rows.image_N.tolist(), rows.prompts, strict=True)
+    ]
+    pictures = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    texts = {text: number for number, text in enumerate(dict.fromkeys(text for _, text in pictures))}
+    numbers = (
+        [pictures[key] for key in keys],
+        [texts[text] for _, text in pictures],
+        [keys.index(key) for key in pictures],
+    )
+    picture_N, target_M, first_M = (torch.tensor(each, device=rows.image_N.device) for each in numbers)
+    return picture_N, target_M, first_M
 
 
 def _first_steps(

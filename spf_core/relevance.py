@@ -1,4 +1,4 @@
-"""Where a picture carries what a text says: integrated gradients of CLIP's similarity, along a path of latents."""
+"""Where a picture carries what a text says: integrated gradients of CLIP's similarity."""
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +21,8 @@ def integrated_gradients(
 ) -> Tensor:
     """What each position adds to cos(E_I(decode z), E_T(target)) on the way from start to end, N 1 H W.
 
-    (z_end - z_start) times the mean gradient on the straight path, summed over channels; all positions together
-    give the whole change of the cosine (Sundararajan, Taly and Yan 2017, arXiv 1703.01365, eq. 1).
+    (z_end - z_start) times the mean gradient on the straight path, summed over channels; all positions
+    together give the whole change of the cosine (Sundararajan, Taly and Yan 2017, arXiv 1703.01365, eq. 1).
     """
     found = []
     for begin in range(0, len(start_NCHW), CHUNK):
@@ -45,15 +45,15 @@ def relevance(gradients_N1HW: Tensor, group_N: Tensor) -> Tensor:
     A single picture's gradients are noisy, and a face lies at about the same place in all: what many pictures
     agree on is kept.
     """
-    agreed = blurred(mean_of_group(gradients_N1HW, group_N)).clamp(min=0)
+    agreed = blurred(mean_of_group(gradients_N1HW, group_N)[group_N]).clamp(min=0)
     return of_mean_one(blurred(gradients_N1HW.abs())) + of_mean_one(agreed)
 
 
 def mean_of_group(values_N1HW: Tensor, group_N: Tensor) -> Tensor:
-    """For every row the mean over all rows of its group; groups are numbered from 0."""
+    """The mean over all rows of each group, G 1 H W; groups are numbered from 0 and none is empty."""
     counts = group_N.bincount()
     sums = values_N1HW.new_zeros(len(counts), *values_N1HW.shape[1:]).index_add_(0, group_N, values_N1HW)
-    return (sums / counts.clamp(min=1).view(-1, 1, 1, 1))[group_N]
+    return sums / counts.view(-1, 1, 1, 1)
 
 
 def blurred(values_N1HW: Tensor) -> Tensor:

@@ -156,7 +156,7 @@ def draw_people(looks: list[np.ndarray], count: int, generator: torch.Generator)
 
 
 def people_by_look(identities: list[str]) -> list[np.ndarray]:
-    """Places of people of equal hair style, hair colour and skin; identities hold two views of each person."""
+    """Places of people of equal hair and skin; `identities` hold two views of each person."""
     looks: dict[str, list[int]] = {}
     for place, identity in enumerate(identities[::2]):
         looks.setdefault("|".join(identity.split("|")[:3]), []).append(place)
