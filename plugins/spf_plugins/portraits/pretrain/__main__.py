@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spf_plugins.portraits.pretrain.recipe import WEIGHTS, Options, default_cache
 
-STAGE_ORDER = ("data", "tokenizer", "clip", "text", "vae", "unet", "judges", "export", "check")
+STAGE_ORDER = ("data", "tokenizer", "clip", "text", "vae", "unet", "judges", "ceiling", "export", "check")
 
 
 def parse_arguments() -> tuple[list[str], Options]:
@@ -46,6 +46,8 @@ def run_stage(name: str, options: Options) -> None:
             from spf_plugins.portraits.pretrain.unet import train_unet as run
         case "judges":
             from spf_plugins.portraits.pretrain.judge import train_judges as run
+        case "ceiling":
+            from spf_plugins.portraits.pretrain.ceiling import measure_ceiling as run
         case "export":
             from spf_plugins.portraits.pretrain.export import export_all as run
         case _:

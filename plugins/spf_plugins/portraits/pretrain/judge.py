@@ -23,7 +23,6 @@ from spf_plugins.portraits.pretrain.vae import load_vae, reconstruct
 from spf_plugins.portraits.world.render import PARTS
 
 TEMPERATURE = 0.1
-LOOKALIKES = 16
 
 
 @dataclass(frozen=True)
@@ -142,40 +141,14 @@ def pair_loss(embedding_BD: Tensor) -> Tensor:
     return F.cross_entropy(similarity, torch.arange(len(embedding_BD)) ^ 1)
 
 
-def draw_people(looks: list[np.ndarray], count: int, generator: torch.Generator) -> np.ndarray:
-    """`count` different people: half of anyone, half of few looks, `LOOKALIKES` of each.
-
-    Hair and skin tell strangers apart too easily: what else makes a person is learnt from lookalikes.
-    """
-    crowd = np.concatenate(looks)
-    anyone = crowd[torch.randperm(len(crowd), generator=generator)[: count // 2].numpy()]
-    order = torch.randperm(len(looks), generator=generator).tolist()
-    alike = [_some(looks[place], LOOKALIKES, generator) for place in order[: count // 2 // LOOKALIKES]]
-    people: np.ndarray = np.unique(np.concatenate([anyone, *alike]))
-    return people
-
-
-def people_by_look(identities: list[str]) -> list[np.ndarray]:
-    """Places of people of equal hair and skin; `identities` hold two views of each person."""
-    looks: dict[str, list[int]] = {}
-    for place, identity in enumerate(identities[::2]):
-        looks.setdefault("|".join(identity.split("|")[:3]), []).append(place)
-    return [np.array(places) for places in looks.values()]
-
-
-def _some(places: np.ndarray, count: int, generator: torch.Generator) -> np.ndarray:
-    chosen: np.ndarray = places[torch.randperm(len(places), generator=generator)[:count].numpy()]
-    return chosen
-
-
 def train_identity(data: Encoded, options: Options) -> IdentityEmbedder:
     """Bring two situations of one person together, push other people away."""
     stage = options.stage("identity")
     torch.manual_seed(stage.seed)
-    embedder, looks = IdentityEmbedder(), people_by_look(data.renders.identities)
+    embedder = IdentityEmbedder()
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        person = draw_people(looks, stage.batch // 2, generator)
+        person = torch.randperm(len(data.renders) // 2, generator=generator)[: stage.batch // 2].numpy()
         index = np.stack([2 * person, 2 * person + 1], axis=1).reshape(-1)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             embedding = embedder(data.either(index, generator))

@@ -16,7 +16,10 @@ WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 @dataclass(frozen=True)
 class SetPlan:
-    """One rendered set: `target_rate` of its portraits carry a target of the named groups."""
+    """One rendered set: `target_rate` of its portraits carry a target of the named groups.
+
+    Styles are drawn `style_weight` times as often as other targets.
+    """
 
     name: str
     count: int
@@ -26,12 +29,13 @@ class SetPlan:
     split: str = "train"
     views: int = 1
     parts: bool = False
+    style_weight: int = 1
 
 
 SETS = (
     SetPlan("clip", 20_000, 11, 0.5, ("weak", "novel")),
     SetPlan("unet", 20_000, 12, 0.03, ("weak",)),
-    SetPlan("judge", 12_000, 13, 0.7, ("weak", "novel"), views=2, parts=True),
+    SetPlan("judge", 12_000, 13, 0.7, ("weak", "novel"), views=2, parts=True, style_weight=3),
     SetPlan("heldout", 1_000, 14, 0.5, ("weak", "novel"), split="test", views=2, parts=True),
 )
 
@@ -56,8 +60,8 @@ STAGES = {
         Stage("text", 1_400, 192, 5e-4, decay=0.05),
         Stage("vae", 1_800, 16, 1e-3, decay=0.0),
         Stage("unet", 6_000, 32, 6e-4, warmup=150),
-        Stage("probe", 5_000, 64, 2e-3, warmup=50),
-        Stage("segmenter", 1_500, 32, 2e-3, warmup=50),
+        Stage("probe", 8_000, 64, 2e-3, warmup=50),
+        Stage("segmenter", 2_500, 32, 2e-3, warmup=50),
         Stage("identity", 3_000, 128, 2e-3, warmup=50),
     )
 }

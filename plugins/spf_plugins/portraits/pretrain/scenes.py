@@ -52,7 +52,12 @@ def draw_target(plan: SetPlan, rng: np.random.Generator) -> str | None:
     """A target of the plan's groups at the plan's rate."""
     if rng.random() >= plan.target_rate:
         return None
-    names = [name for name, target in TARGETS.items() if target.group in plan.groups]
+    names = [
+        name
+        for name, target in TARGETS.items()
+        if target.group in plan.groups
+        for _ in range(plan.style_weight if target.family == "style" else 1)
+    ]
     return str(rng.choice(names))
 
 
