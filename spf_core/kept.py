@@ -4,7 +4,11 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
 import diffusers
@@ -16,6 +20,27 @@ from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
 
 _log = logging.getLogger("spf")
+
+
+@dataclass
+class Spared:
+    """Seconds that making took once, for tensors that were read instead."""
+
+    seconds: float = 0.0
+
+
+_counting: ContextVar[Spared | None] = ContextVar("counting", default=None)
+
+
+@contextmanager
+def counting_spared() -> Iterator[Spared]:
+    """Count what reading spares within the context: a run's cost must not depend on who ran before."""
+    spared = Spared()
+    token = _counting.set(spared)
+    try:
+        yield spared
+    finally:
+        _counting.reset(token)
 
 
 def cache_folder() -> Path:
@@ -43,20 +68,26 @@ def kept(
     file = cache_folder() / kind / f"{digest.hexdigest()[:32]}.safetensors"
     found = _read(file)
     if found is not None:
-        return {name: tensor.to(backbone.device) for name, tensor in found.items()}
+        tensors, seconds = found
+        if (spared := _counting.get()) is not None:
+            spared.seconds += seconds
+        return {name: tensor.to(backbone.device) for name, tensor in tensors.items()}
+    started = time.perf_counter()
     made = {name: tensor.contiguous() for name, tensor in make().items()}  # as it will be read back
+    metadata = {"format": "pt", "seconds": f"{time.perf_counter() - started:.3f}"}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_safetensors(file, made, {"format": "pt"})
+        write_safetensors(file, made, metadata)
     except (OSError, RunError) as error:
         _log.warning("not kept for the next run: %s", error)
     return made
 
 
-def _read(file: Path) -> dict[str, Tensor] | None:
+def _read(file: Path) -> tuple[dict[str, Tensor], float] | None:
     try:
-        return read_safetensors(file)[0]
-    except RunError:
+        tensors, metadata = read_safetensors(file)
+        return tensors, float(metadata.get("seconds", 0))
+    except (RunError, ValueError):
         return None
 
 

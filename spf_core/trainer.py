@@ -27,6 +27,7 @@ from spf_core.config import RunConfig
 from spf_core.data import Row, read_folder
 from spf_core.errors import ConfigError, InterruptedRunError, NonFiniteError, RunError
 from spf_core.interfaces import Adapter, Backbone, Budgeted, StepState
+from spf_core.kept import counting_spared
 from spf_core.order import generator_of_step, rows_of_step
 from spf_core.parts import build_parts, remember, remembered
 from spf_core.plugins import Plugins
@@ -107,10 +108,13 @@ class Trainer:
             mixed_precision=config.train.precision,
             gradient_accumulation_steps=config.train.accumulation,
         )
-        self.rows: CachedRows = encoded_rows(self.backbone, rows, config, progress)
-        with self.accelerator.autocast():
-            self.rows = prepared_rows(self.backbone, self.rows, config, progress)
-            states = recorded_states(self.backbone, self.rows, config, progress)
+        started = time.perf_counter()
+        with counting_spared() as spared:
+            self.rows: CachedRows = encoded_rows(self.backbone, rows, config, progress)
+            with self.accelerator.autocast():
+                self.rows = prepared_rows(self.backbone, self.rows, config, progress)
+                states = recorded_states(self.backbone, self.rows, config, progress)
+        self.preparation_seconds = time.perf_counter() - started + spared.seconds
         torch.manual_seed(config.train.seed)
         self.adapter: Adapter = config.adapter.build()
         self.adapter.attach(self.backbone)
@@ -258,6 +262,7 @@ class Trainer:
             "learning_rate": learning_rate,
             "gradient_norm": norm,
             "seconds": seconds,
+            "preparation_seconds": self.preparation_seconds,
             "peak_memory_mib": peak_memory_mib(self.backbone.device),
         }
 

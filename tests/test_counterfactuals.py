@@ -10,6 +10,7 @@ from steps import PROMPTS, batch_of, config_of, parts_of
 from spf_core.cache import CachedRows
 from spf_core.counterfactuals import purify
 from spf_core.errors import ConfigError
+from spf_core.kept import counting_spared
 from spf_core.parts import Parts
 from spf_core.sections import CounterfactualSection, SampleSection
 from spf_core.step import dual_path_step
@@ -97,6 +98,14 @@ def test_what_was_redrawn_once_is_kept_for_other_runs(
     file.write_bytes(b"damaged")
     assert torch.equal(first.latents_NCHW, purified(parts).latents_NCHW)
     assert len(list(cache.iterdir())) == 1
+
+
+def test_what_reading_spares_counts_as_long_as_making_took(parts: Parts) -> None:
+    with counting_spared() as made:
+        purified(parts)
+    with counting_spared() as read:
+        purified(parts)
+    assert made.seconds == 0 < read.seconds
 
 
 def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(

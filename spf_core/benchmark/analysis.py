@@ -64,7 +64,7 @@ class Row:
             "training_seeds": list(self.seeds),
             "steps": costs[0].steps,
             "seconds_per_step": seconds / steps,
-            "total_seconds": seconds,
+            "total_seconds": seconds + sum(cost.preparation_seconds for cost in costs),
             "peak_memory_mib": max(cost.peak_memory_mib for cost in costs),
             "trainable_parameters": costs[0].trainable_parameters,
             "evaluation_seconds": [cost.evaluation_seconds for cost in costs],

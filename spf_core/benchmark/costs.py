@@ -14,6 +14,9 @@ from spf_core.runlog import read_metrics
 class Cost:
     """Seconds of all training steps; memory is the peak of the process or of the CUDA allocator, in MiB.
 
+    `preparation_seconds` is what came before the first step: encoding, and what the original model draws for
+    the images, as long as that took when it was made.
+
     `evaluation_seconds` is the time of drawing, judging and scoring; None where it was not measured.
     """
 
@@ -22,6 +25,7 @@ class Cost:
     peak_memory_mib: float
     trainable_parameters: int
     evaluation_seconds: float | None = None
+    preparation_seconds: float = 0.0
 
 
 def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
@@ -37,4 +41,5 @@ def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
         peak_memory_mib=max(line["peak_memory_mib"] for line in lines),
         trainable_parameters=sum(int(np.prod(shape)) for shape in shapes),
         evaluation_seconds=evaluation_seconds,
+        preparation_seconds=lines[0].get("preparation_seconds", 0.0),
     )

@@ -100,6 +100,10 @@ def _refuse_changes(out: Path, before: Mapping[str, Any], now: Mapping[str, Any]
         new = now[key]
         if key == "presets":
             _refuse_changed_presets(out, old, new, kind)
+        elif (
+            key == "target_set"
+        ):  # new targets bring theirs; a finished cell's own settings are compared apart
+            continue
         elif key in kind.growing and isinstance(old, list):
             for value in old:
                 if value not in new:

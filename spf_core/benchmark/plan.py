@@ -86,11 +86,12 @@ def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> "Suite":
             raise unknown("attribute", attribute, suite.attributes)
         if value not in suite.attributes[attribute]:
             raise unknown(f"value of '{attribute}'", value, suite.attributes[attribute])
-    configs = {
-        entry.name: cell_config(spec, Cell(spec.targets[0], entry, spec.seeds[0]), plugins, Path(), "auto")
-        for entry in spec.presets
-    }
-    _refuse_mixed(configs)
+    for target in (spec.targets[0], *spec.target_set):
+        configs = {
+            entry.name: cell_config(spec, Cell(target, entry, spec.seeds[0]), plugins, Path(), "auto")
+            for entry in spec.presets
+        }
+        _refuse_mixed(configs)
     cell_scores(spec, plugins)
     return suite
 
@@ -131,7 +132,11 @@ def cell_config(spec: BenchmarkSpec, cell: Cell, plugins: Plugins, out: Path, de
             preset=cell.entry.preset,
             backbone=spec.backbone,
             overrides=overrides,
-            assignments=(*spec.assignments, *cell.entry.assignments),
+            assignments=(
+                *spec.assignments,
+                *spec.target_set.get(cell.target, ()),
+                *cell.entry.assignments,
+            ),
         )
     except ConfigError as error:
         raise ConfigError(f"presets.{cell.entry.name}: {error}") from None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from spf_core.errors import ConfigError
 from spf_core.merging import read_yaml
@@ -98,6 +98,18 @@ class RunsSpec(Section):
     steps: int | None = Field(None, ge=1, description="optimizer steps; by default those of the presets")
     plugins: tuple[str, ...] = Field((), description="plugin files to load")
     assignments: Assignments = Field((), alias="set", description="settings of every run as KEY=VALUE")
+    target_set: dict[str, Assignments] = Field(
+        {},
+        description="settings of every run of a target: what its user knows of it, that it is a style, say",
+    )
+
+    @model_validator(mode="after")
+    def _targets_known(self) -> "RunsSpec":
+        for name in self.target_set:
+            if name not in self.targets:
+                known = ", ".join(self.targets)
+                raise ValueError(f"target_set has '{name}', which is none of the targets: {known}")
+        return self
 
     @field_validator("presets", mode="before")
     @classmethod
