@@ -84,6 +84,8 @@ class RunConfig(Section):
         needs = frozenset(need for term in self.terms.values() if term.weight > 0 for need in term.needs)
         if "map" in needs and self.control_map:
             needs |= self.control_map.needs | {"reference"}
+        if "reference" in needs and self.train.preserve_on == "own":
+            needs |= {"class_images"}
         return needs
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from torch import Tensor
 from spf_core.noising import draw_timesteps, noise_latents, partly_with_target, replace_states
 from spf_core.parts import Parts
 from spf_core.sections import TrainSection
-from spf_core.types import Batch, Noised
+from spf_core.types import Batch, Noised, scatter_like
 
 
 def draw_texts(
@@ -22,12 +22,22 @@ def draw_texts(
     return with_target, u_B >= train.empty_share
 
 
-def draw_states(parts: Parts, batch: Batch, has_reference: bool, generator: torch.Generator) -> Noised:
+def draw_states(
+    parts: Parts,
+    batch: Batch,
+    with_target_B: Tensor,
+    has_reference: bool,
+    generator: torch.Generator,
+) -> Noised:
     """Noise the training images; under alignment, some rows continue the original model's sampling."""
     train, abar_T, size = parts.train, parts.backbone.abar_T, len(batch.ids)
     timesteps = draw_timesteps(size, len(abar_T), train.min_timestep, train.max_timestep, generator=generator)
-    seen = _seen(parts, batch, timesteps, generator)
-    noised = noise_latents(batch.latents_BCHW, timesteps, abar_T, generator=generator, seen_BCHW=seen)
+    clean, seen = batch.latents_BCHW, _seen(parts, batch, timesteps, generator)
+    if train.preserve_on == "own" and batch.class_BCHW is not None:
+        images_B = scatter_like(with_target_B.to(clean.device), clean).bool()
+        clean = torch.where(images_B, clean, batch.class_BCHW)
+        seen = None if seen is None else torch.where(images_B, seen, batch.class_BCHW)
+    noised = noise_latents(clean, timesteps, abar_T, generator=generator, seen_BCHW=seen)
     if parts.states is None or not has_reference:
         return noised
     from_noise = (torch.rand(size, generator=generator) < train.noise_share).to(noised.timesteps_B.device)

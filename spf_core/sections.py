@@ -34,6 +34,11 @@ class TrainSection(Section):
     empty_share: float = Field(
         0.0, ge=0, lt=1, description="share of rows where both paths read the empty text; there M = 0"
     )
+    preserve_on: Literal["data", "own"] = Field(
+        "data",
+        description="what rows that do not read their target are noised from: the training images, or what "
+        "the original model draws for their base texts, which lacks what the training images share",
+    )
     noise_share: float = Field(
         0.0, ge=0, le=1, description="share of rows whose z_t is a state of the original model's own sampling"
     )

@@ -31,7 +31,7 @@ def dual_path_step(
     if mapped:
         needs |= parts.map_needs | {"reference"} | ({"attention"} if parts.train.release else set())
     with_target, with_text = draw_texts(len(batch.ids), parts.train, "reference" in needs, generator)
-    noised = draw_states(parts, batch, bool(needs & {"reference", "original"}), generator)
+    noised = draw_states(parts, batch, with_target, bool(needs & {"reference", "original"}), generator)
     capture = Capture(attention="attention" in needs, queries="queries" in needs)
     state = run_paths(
         parts,

@@ -59,6 +59,20 @@ def test_rows_without_their_target_have_an_empty_map_and_do_not_teach(tiny_folde
     torch.testing.assert_close(report.raw["denoising"], errors[kept].mean())
 
 
+def test_rows_without_their_target_can_be_noised_from_the_originals_own_pictures(tiny_folder: Path) -> None:
+    shares = ("train.base_share=0.3", "train.empty_share=0.2")
+    config = config_of(tiny_folder, *shares, "train.preserve_on=own")
+    assert "class_images" in config.needs
+    parts = parts_of(config)
+    state, _ = run(parts)
+    abar = state.noised.abar_B.view(-1, 1, 1, 1)
+    clean = (state.noised.z_t_BCHW - (1 - abar).sqrt() * state.noised.noise_BCHW) / abar.sqrt()
+    kept = state.has_target_B
+    assert 0 < int(kept.sum()) < 4, "the seed is chosen so that the batch is mixed"
+    torch.testing.assert_close(clean[kept], state.batch.latents_BCHW[kept], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(clean[~kept], state.batch.class_BCHW[~kept], atol=1e-3, rtol=1e-3)
+
+
 def test_a_full_map_switches_alignment_off(tiny_folder: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "full_map.py"
     plugin.write_text(FULL_MAP)
