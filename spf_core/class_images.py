@@ -31,7 +31,7 @@ def with_class_images(
         images = sample_images(backbone, texts, seeds, sample, progress=progress, stage="class images")
         return {"latents": _encoded(backbone, images)}
 
-    made_of = {"seed": seed, "steps": sample.steps, "guidance": sample.guidance, "batch": sample.batch_size}
+    made_of = {"seed": seed, **sample.model_dump(include={"steps", "guidance", "batch_size", "precision"})}
     found = kept("class-images", backbone, made_of, {"base": rows.base.embeds_BLD}, draw)
     return replace(rows, class_NCHW=found["latents"])
 

@@ -1,7 +1,7 @@
 """Sampling with a backbone's pipeline, where the seed alone decides the initial noise; grids, PNG files."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def _sample_batch(
         embeds_BLD = editor(backbone, texts)
     latent_size = backbone.image_size // pipeline.vae_scale_factor
     start_BLD, callback = embeds_BLD, None
-    with ExitStack() as original:
+    with ExitStack() as original, mixed_precision(backbone, options):
         last = options.handover * len(backbone.abar_T)
         if opening is not None and _first_timestep(pipeline, options.steps) >= last:
             original.enter_context(opening.adapter.disabled())
@@ -100,6 +100,14 @@ def _sample_batch(
         )
     images: list[Image] = output.images
     return images
+
+
+def mixed_precision(backbone: Backbone, options: SampleSection) -> AbstractContextManager[Any]:
+    """Autocast in `sample.precision`; where that is `no`, whatever context there is stays."""
+    if options.precision == "no":
+        return nullcontext()
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[options.precision]
+    return torch.autocast(backbone.device.type, dtype=dtype)
 
 
 def guided_prediction(

@@ -148,6 +148,7 @@ class SampleSection(Section):
     steps: int = Field(20, ge=1, description="sampler steps")
     guidance: float = Field(3.0, ge=0, description="classifier-free guidance scale")
     batch_size: int = Field(25, ge=1, description="images sampled at once")
+    precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision of sampling")
     handover: float = Field(
         1.0,
         gt=0,

@@ -46,6 +46,15 @@ def test_images_are_those_of_the_diffusers_pipeline(tiny_backbone: StableDiffusi
     assert max(largest_difference(a, b) for a, b in zip(ours, theirs, strict=True)) <= 1
 
 
+def test_mixed_precision_draws_nearly_the_same_images(tiny_backbone: StableDiffusion) -> None:
+    texts, seeds = [TEXT, "red hair"], [5, 6]
+    full = sample_images(tiny_backbone, texts, seeds, OPTIONS)
+    mixed = sample_images(tiny_backbone, texts, seeds, OPTIONS.model_copy(update={"precision": "bf16"}))
+    differences = [largest_difference(a, b) for a, b in zip(full, mixed, strict=True)]
+    assert 0 < max(differences) < 40
+    assert not torch.is_autocast_enabled("cpu")
+
+
 def test_same_seeds_give_the_same_images(tiny_backbone: StableDiffusion) -> None:
     first = sample_images(tiny_backbone, [TEXT, "red hair"], [5, 6], OPTIONS)
     again = sample_images(tiny_backbone, [TEXT, "red hair"], [5, 6], OPTIONS)

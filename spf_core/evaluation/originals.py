@@ -59,7 +59,7 @@ def _key(
         "image_size": backbone.image_size,
         "texts": list(texts),
         "noise": list(noise),
-        "options": [options.steps, options.guidance, options.batch_size],
+        "options": [options.steps, options.guidance, options.batch_size, options.precision],
     }
     if opening is not None and options.handover < 1:
         drawn["opening"] = [options.handover, *opening.texts]

@@ -14,7 +14,7 @@ def provenance(
 ) -> dict[str, Any]:
     """Hashes of the weights, options, seeds and versions."""
     device = next(run.backbone.denoiser.parameters()).device.type
-    sampling = options.model_dump(include={"steps", "guidance", "batch_size", "handover"})
+    sampling = options.model_dump(include={"steps", "guidance", "batch_size", "handover", "precision"})
     return {
         "preset": run.config.preset,
         "backbone": run.config.backbone.name,

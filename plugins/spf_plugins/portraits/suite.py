@@ -18,6 +18,7 @@ from spf_plugins.portraits.region import allowed_share, global_region, local_reg
 from spf_plugins.portraits.world.render import render
 from spf_plugins.portraits.world.spec import ATTRIBUTES, TARGETS, Target, check_bias, sample_portrait
 from spf_plugins.portraits.world.tailored import (
+    Item,
     evaluation_prompts,
     tailored_set,
     write_portraits,
@@ -72,22 +73,24 @@ class PortraitsSuite:
     def prompts(
         self, target: str, count: int, *, seed: int, split: str, avoid: Collection[str] = ()
     ) -> list[UnseenPrompt]:
-        """Base texts of attribute combinations kept from all training; more prompts extend the same list.
+        """Base texts of attribute combinations kept from all training; more prompts extend the same list."""
+        items = self.unseen(count, seed=seed, split=split, avoid=avoid)
+        return [unseen_prompt(item, self._target(target)) for item in items]
+
+    def unseen(self, count: int, *, seed: int, split: str, avoid: Collection[str] = ()) -> list[Item]:
+        """The portraits that unseen base texts describe, with their captions.
 
         Odd ones are silent on the usually biased attributes and on a third of the others, drawn at random.
         """
-        phrase, found, taken, draw = self._target(target).phrase, list[UnseenPrompt](), set(avoid), 0
+        found, taken, draw = list[Item](), set(avoid), 0
         while len(found) < count:
             mention = _mention(seed, draw) if len(found) % 2 else None
             drawn = int(np.random.SeedSequence([seed, draw]).generate_state(1)[0])
             [(portrait, caption)] = evaluation_prompts(1, seed=drawn, split=split, mention=mention)
             draw += 1
-            if caption.base_text in taken:
-                continue
-            taken.add(caption.base_text)
-            labels = portrait.labels()
-            mentioned = {name: labels[name] for name in caption.mentioned}
-            found.append(UnseenPrompt(Prompt(caption.base_text, phrase, caption.base_phrases), mentioned))
+            if caption.base_text not in taken:
+                taken.add(caption.base_text)
+                found.append((portrait, caption))
         return found
 
     def positives(self, target: str, count: int, *, seed: int, size: int) -> list[Image.Image]:
@@ -165,6 +168,14 @@ class PortraitsSuite:
             parts = self.segment(self.positives(target, REFERENCE_COUNT, seed=0, size=64))
             self._limits[target] = float(allowed_share(parts, self.allowed_parts(target)).quantile(0.95))
         return self._limits[target]
+
+
+def unseen_prompt(item: Item, target: Target) -> UnseenPrompt:
+    """The prompt that asks for the target in the item's caption."""
+    portrait, caption = item
+    labels = portrait.labels()
+    mentioned = {name: labels[name] for name in caption.mentioned}
+    return UnseenPrompt(Prompt(caption.base_text, target.phrase, caption.base_phrases), mentioned)
 
 
 def _mention(seed: int, draw: int) -> list[str]:

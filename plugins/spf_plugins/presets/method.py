@@ -19,8 +19,9 @@ _PAPER: dict[str, Any] = {
     },
 }
 
-HANDOVER = 0.35
-TRAINED_BELOW = 0.4
+HANDOVER = 0.5
+TRAINED_BELOW = 0.6
+LATE = 0.8
 _ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 _TRANSFORMERS = [*_ATTENTION, "proj_in", "proj_out", "ff.net.2"]
 
@@ -29,21 +30,22 @@ _SPF: dict[str, Any] = {
     **_PAPER,
     "adapter": {"name": "lora-adapter", "rank": 32, "targets": _TRANSFORMERS},
     "control_map": "sfcm-counterfactual",
-    "counterfactuals": {"enabled": True},
-    "response": {"name": "clip-direction", "weight": 0.1, "start": 0.6},
+    "counterfactuals": {"enabled": True, "between": 0.8},
+    "response": {"name": "clip-direction", "weight": 0.1, "start": LATE},
     "losses": {
         "region-denoising": {"weight": 5.0, "floor": 0.02, "space": "image"},
-        "output-alignment": {"weight": 35.0, "space": "velocity"},
-        "text-consistency": {"weight": 10.0, "start": 0.6},
-        "fine-grained": {"weight": 1.0, "start": 0.6},
+        "output-alignment": {"weight": 50.0, "space": "velocity"},
+        "text-consistency": {"weight": 10.0, "start": LATE},
+        "fine-grained": {"weight": 1.0, "start": LATE},
     },
     "optimizer": {"learning_rate": 2e-3, "schedule": "cosine"},
     "train": {
-        "steps": 500,
+        "steps": 600,
         "batch_size": 12,
         "max_timestep": TRAINED_BELOW,
-        "base_share": 0.15,
-        "empty_share": 0.05,
+        "base_share": 0.25,
+        "empty_share": 0.1,
+        "preserve_on": "own",
         "text_variants": 4,
     },
     "sample": {"handover": HANDOVER},

@@ -69,6 +69,13 @@ out: {heldout} portraits of unseen people. Segmenter: {pixel_accuracy:.1%} of th
 {mean_iou:.1%}. Identity: the other picture of a person is the nearest of all in {top1:.1%} of cases, AUC
 {auc:.3f}.
 
+What the judges say of a perfect edit: {portraits} unseen portraits and the very same rendered with the
+target, both through the autoencoder. No method can be expected to score better (`ceiling.json`).
+
+| target | SPS | hit rate | SPI | appearance | structure | layout | identity | attributes |
+|---|---|---|---|---|---|---|---|---|
+{ceilings}
+
 ## Licence
 Weights: Apache-2.0. The avatar parts in the training images: `python_avatars`, MIT. Recipe: `python -m
 spf_plugins.portraits.pretrain --stage all`.
@@ -88,6 +95,7 @@ def write_card(options: Options, bars: Mapping[str, Any]) -> None:
         f"| {name} | {hit['group']} | {hit['hit_rate']:.0%} |" for name, hit in bars["target_hits"].items()
     )
     training = json.loads((options.weights / "mini" / "training.json").read_text(encoding="utf-8"))
+    ceiling = json.loads((options.weights / "judges" / "ceiling.json").read_text(encoding="utf-8"))
     text = CARD.format(
         **bars,
         verdict="met" if bars["meets_bars"] else "not met",
@@ -98,6 +106,8 @@ def write_card(options: Options, bars: Mapping[str, Any]) -> None:
         attributes="\n".join(attributes),
         targets="\n".join(targets),
         heldout=judged["portraits"],
+        portraits=ceiling["portraits"],
+        ceilings="\n".join(describe_ceiling(name, row) for name, row in ceiling["targets"].items()),
     )
     (options.weights / "mini" / "README.md").write_text(text, encoding="utf-8")
 
@@ -105,6 +115,13 @@ def write_card(options: Options, bars: Mapping[str, Any]) -> None:
 def describe_set(name: str, count: int, rate: float) -> str:
     """A line about a rendered set."""
     return f"- `{name}`: {count:,} portraits, {rate:.0%} of them with a target"
+
+
+def describe_ceiling(name: str, row: Mapping[str, float | None]) -> str:
+    """A table row: a target's scores of the truth, a dash for parts that do not apply."""
+    parts = ("spi", "appearance", "structure", "layout", "identity", "attributes")
+    shown = ["-" if row[part] is None else f"{row[part]:.2f}" for part in parts]
+    return f"| {name} | {row['sps']:.1f} | {row['hit_rate']:.0%} | " + " | ".join(shown) + " |"
 
 
 def describe_stage(name: str, metadata: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ No method can be expected to score better than the truth. Written to `weights/ju
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,18 +17,17 @@ from spf_core.evaluation.measure import measure
 from spf_core.evaluation.scores import Scores, score
 from spf_core.evaluation.statistics import Bootstrap
 from spf_core.evaluation.subject import build_metrics
-from spf_core.interfaces import Metric, Quadruples, UnseenPrompt
+from spf_core.interfaces import Metric, Quadruples
 from spf_core.plugins import load_plugins
-from spf_core.prompts import Prompt
 from spf_plugins.portraits.pretrain.recipe import Options
 from spf_plugins.portraits.pretrain.vae import load_vae, reconstruct
-from spf_plugins.portraits.suite import PortraitsSuite
+from spf_plugins.portraits.suite import PortraitsSuite, unseen_prompt
 from spf_plugins.portraits.world.render import render
-from spf_plugins.portraits.world.spec import ATTRIBUTES, TARGETS, Portrait, sample_portrait
-from spf_plugins.portraits.world.tailored import Item, evaluation_prompts
+from spf_plugins.portraits.world.spec import TARGETS, Portrait, sample_portrait
+from spf_plugins.portraits.world.tailored import Item
 
 COUNT = 200
-SILENT = ("background", "clothes", "expression")
+Show = Callable[[list[Portrait]], list[Image.Image]]
 SHOWN = ("sps", "effect", "spi", "hit_rate", "base_leak")
 
 
@@ -36,7 +36,7 @@ def measure_ceiling(options: Options) -> None:
     suite, metrics = PortraitsSuite(str(options.weights / "judges")), build_metrics(load_plugins())
     vae, found = load_vae(options), {}
     for target in TARGETS:
-        quads = truth(target, lambda portraits: through(vae, portraits))
+        quads = truth(suite, target, lambda portraits: through(vae, portraits))
         found[target] = plain(judged(suite, metrics, quads))
         print(target, found[target], flush=True)
     file = options.weights / "judges" / "ceiling.json"
@@ -46,19 +46,24 @@ def measure_ceiling(options: Options) -> None:
     temporary.replace(file)
 
 
-def truth(target: str, show: Any) -> Quadruples:
+def truth(suite: PortraitsSuite, target: str, show: Show, count: int = COUNT) -> Quadruples:
     """Portraits as A and D, the same with the target as B and C, and others of the same captions as A'."""
-    items = evaluation_prompts(COUNT // 2, seed=0, split="test")
-    named = [name for name in ATTRIBUTES if name not in SILENT]
-    items += evaluation_prompts(COUNT // 2, seed=1, split="test", mention=named)
-    portraits, rng = [portrait for portrait, _ in items], np.random.default_rng(2)
-    plain_images = show(portraits)
-    edited = show([replace(portrait, target=target) for portrait in portraits])
+    items, rng = suite.unseen(count, seed=0, split="test"), np.random.default_rng(0)
+    original = show([portrait for portrait, _ in items])
+    edited = show([replace(portrait, target=target) for portrait, _ in items])
     again = show([another(item, rng) for item in items])
-    seeds = tuple(range(len(items)))
-    prompts = tuple(unseen(item, target) for item in items)
     return Quadruples(
-        target, prompts, 1, seeds, seeds, plain_images, edited, edited, plain_images, again, plain_images[:4]
+        target=target,
+        prompts=tuple(unseen_prompt(item, TARGETS[target]) for item in items),
+        seeds=1,
+        noise=tuple(range(count)),
+        noise2=tuple(range(count)),
+        a=original,
+        b=edited,
+        c=edited,
+        d=original,
+        a2=again,
+        rerun=original[:4],
     )
 
 
@@ -70,14 +75,6 @@ def another(item: Item, rng: np.random.Generator) -> Portrait:
         stranger = replace(sample_portrait(rng), **kept)
         if (stranger.hair_style == "bald") == (stranger.hair_color == "none"):
             return stranger
-
-
-def unseen(item: Item, target: str) -> UnseenPrompt:
-    """The prompt that asks for the target."""
-    portrait, caption = item
-    mentioned = {name: portrait.labels()[name] for name in caption.mentioned}
-    prompt = Prompt(caption.base_text, TARGETS[target].phrase, caption.base_phrases)
-    return UnseenPrompt(prompt, mentioned)
 
 
 def through(vae: Any, portraits: list[Portrait]) -> list[Image.Image]:
