@@ -22,7 +22,10 @@ def benchmark(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything.", rich_help_panel=OUTPUT)],
     only: Annotated[
         str | None,
-        typer.Option(metavar="TARGET/PRESET", help="Run these cells only; [cyan]*[/] matches anything."),
+        typer.Option(
+            metavar="TARGET/PRESET",
+            help="Run these cells only, perhaps with /seed-N; [cyan]*[/] matches anything.",
+        ),
     ] = None,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Rebuild the tables from the cells that are finished.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spf_core.runs import OpenRun
 
 SUITE, BACKBONE = "portraits", "mini"
-PRESETS = ("naive", "spf")
+PRESETS = {"naive": (), "spf": ("train.text_variants=2",)}  # two wordings: half the pictures to redraw
 BIAS = {"background": "teal", "clothes": "blazer", "expression": "laughing"}
 ROWS, PAIRS, SIZE = 60, 6, 64
 RESULTS_FILE, PAIRS_FILE = "results.json", "pairs.png"
@@ -104,8 +104,9 @@ def _train(
     if (run / ADAPTER_FILE).is_file():
         return
     overrides = {"data": str(out / "data"), "train": {"device": device, "steps": settings.steps}}
+    assignments = (*PRESETS[preset], *settings.assignments)
     config = load_run_config(
-        plugins, preset=preset, backbone=BACKBONE, overrides=overrides, assignments=settings.assignments
+        plugins, preset=preset, backbone=BACKBONE, overrides=overrides, assignments=assignments
     )
     resume = (run / "config.yaml").is_file()
     trainer.train(config, run, plugins, resume=resume, progress=prefixed(progress, preset))
@@ -128,7 +129,7 @@ def _draw_pairs(
         return
     unseen = build(plugins, SUITE, "suite").prompts(settings.target, PAIRS, seed=1, split="dev")
     prompts = [item.prompt for item in unseen]
-    seeds, first = range(PAIRS), opened[PRESETS[0]]
+    seeds, first = range(PAIRS), opened[next(iter(PRESETS))]
     base, complete = [prompt.base_text for prompt in prompts], [prompt.complete_text for prompt in prompts]
     with first.adapter.disabled():
         rows = {

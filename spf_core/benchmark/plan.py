@@ -59,11 +59,18 @@ def all_cells(spec: BenchmarkSpec) -> list[Cell]:
 
 
 def chosen_cells(spec: BenchmarkSpec, only: str | None) -> list[Cell]:
-    """The cells whose TARGET/NAME matches `only`, a pattern with * and ?; ConfigError when none does."""
+    """The cells whose TARGET/NAME, or TARGET/NAME/seed-N, matches `only`; ConfigError when none does.
+
+    `only` is a pattern with * and ?.
+    """
     cells = all_cells(spec)
     if only is None:
         return cells
-    chosen = [cell for cell in cells if fnmatchcase(f"{cell.target}/{cell.entry.name}", only)]
+    chosen = [
+        cell
+        for cell in cells
+        if any(fnmatchcase(name, only) for name in (f"{cell.target}/{cell.entry.name}", cell.name))
+    ]
     if not chosen:
         known = ", ".join(dict.fromkeys(f"{cell.target}/{cell.entry.name}" for cell in cells))
         raise ConfigError(f"--only {only}: no cell matches; there are {known}")

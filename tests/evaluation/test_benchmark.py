@@ -13,11 +13,12 @@ from spf_core.benchmark.analysis import make_tables, paired_tests
 from spf_core.benchmark.claims import STALE_AFTER, claimed, holder
 from spf_core.benchmark.collect import Finished
 from spf_core.benchmark.costs import Cost
-from spf_core.benchmark.plan import Cell
+from spf_core.benchmark.plan import Cell, chosen_cells
 from spf_core.benchmark.pooling import join
 from spf_core.benchmark.signs import sign_tests
-from spf_core.benchmark.spec import PresetEntry
+from spf_core.benchmark.spec import PresetEntry, parse_benchmark
 from spf_core.benchmark.tables import markdown, score_table, winner
+from spf_core.errors import ConfigError
 from spf_core.evaluation.measure import Comparison, PairNumbers
 from spf_core.evaluation.purity import PARTS
 from spf_core.evaluation.scores import score
@@ -150,6 +151,29 @@ def test_the_best_stands_out_only_when_its_interval_excludes_the_runner_up():
     page = markdown(score_table({name: row.to_json() for name, row in table.items()}))
     spf = next(line for line in page.splitlines() if line.startswith("| spf "))
     assert spf.split(" | ")[1].startswith("**")
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        ("hat/*", ["hat/lora/seed-0", "hat/lora/seed-1"]),
+        ("*/seed-1", ["hat/lora/seed-1", "beard/lora/seed-1"]),
+        ("beard/lora/seed-0", ["beard/lora/seed-0"]),
+    ],
+)
+def test_a_pattern_chooses_cells_by_target_preset_and_seed(only: str, names: list[str]):
+    content = {"suite": "portraits", "targets": ["hat", "beard"], "presets": ["lora"], "seeds": [0, 1]}
+    assert [cell.name for cell in chosen_cells(parse_benchmark(content, "file"), only)] == names
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"target_set": {"hut": []}}, "none of the targets"), ({"target_sets": {}}, "target_set")],
+)
+def test_settings_of_a_target_need_a_target(changed: dict, words: str):
+    content = {"suite": "portraits", "targets": ["hat"], "presets": ["lora"], **changed}
+    with pytest.raises(ConfigError, match=words):
+        parse_benchmark(content, "file")
 
 
 def claim_of(folder: Path, **changes) -> Path:
