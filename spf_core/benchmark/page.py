@@ -1,5 +1,7 @@
 """results.md: a plain function of what results.json holds. Torch-free."""
 
+from collections.abc import Sequence
+
 from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.literature_table import literature_notes, literature_table
 from spf_core.benchmark.styles import related
@@ -23,6 +25,7 @@ from spf_core.benchmark.texts import (
 )
 
 REPORT_FILE, PURITY_FILE = "results.md", "sps.png"
+NAMED = 8  # missing cells that the page names
 _SUFFIXES = {"grid": "webp", "worst": "webp"}
 
 
@@ -43,8 +46,13 @@ def _preface(results: Json) -> list[str]:
     spec, missing = results["benchmark"], results["missing"]
     training = ", ".join(str(seed) for seed in spec["seeds"])
     words = PREFACE.format(suite_label=results["suite_label"], training=training, **spec["evaluation"])
-    lack = f"**Incomplete**: {len(missing)} cells are missing: {', '.join(missing)}."
-    return [words, *([lack] if missing else [])]
+    return [words, *([_lack(missing)] if missing else [])]
+
+
+def _lack(missing: Sequence[str]) -> str:
+    """What is missing: the first cells by name, how many in all."""
+    more = " and more, all of them in `results.json`" if len(missing) > NAMED else ""
+    return f"**Incomplete**: {len(missing)} cells are missing: {', '.join(missing[:NAMED])}{more}."
 
 
 def _overview(results: Json) -> list[str]:
