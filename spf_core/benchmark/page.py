@@ -1,7 +1,5 @@
 """results.md: a plain function of what results.json holds. Torch-free."""
 
-from collections.abc import Sequence
-
 from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.literature_table import literature_notes, literature_table
 from spf_core.benchmark.styles import related
@@ -21,11 +19,11 @@ from spf_core.benchmark.texts import (
     TESTS,
     WORST,
     chosen_words,
+    missing_words,
     targets_words,
 )
 
 REPORT_FILE, PURITY_FILE = "results.md", "sps.png"
-NAMED = 8  # missing cells that the page names
 _SUFFIXES = {"grid": "webp", "worst": "webp"}
 
 
@@ -46,13 +44,7 @@ def _preface(results: Json) -> list[str]:
     spec, missing = results["benchmark"], results["missing"]
     training = ", ".join(str(seed) for seed in spec["seeds"])
     words = PREFACE.format(suite_label=results["suite_label"], training=training, **spec["evaluation"])
-    return [words, *([_lack(missing)] if missing else [])]
-
-
-def _lack(missing: Sequence[str]) -> str:
-    """What is missing: the first cells by name, how many in all."""
-    more = " and more, all of them in `results.json`" if len(missing) > NAMED else ""
-    return f"**Incomplete**: {len(missing)} cells are missing: {', '.join(missing[:NAMED])}{more}."
+    return [words, *([missing_words(missing)] if missing else [])]
 
 
 def _overview(results: Json) -> list[str]:

@@ -1,8 +1,9 @@
 """Words of results.md and of the page that `spf report` makes of a benchmark. Torch-free."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+NAMED = 8  # missing cells that are named
 LEGEND = """\
 SPS purity (0 to 100), E how much of the target appears, SPI pollution, ΔSPI pollution added to prompting
 the original model, REC likeness under the base text alone (0 to 100), hit and base leak the shares of
@@ -56,3 +57,9 @@ def chosen_words(chosen: Mapping[str, str]) -> str:
     if len(names) == 1 and len(chosen) > 1:
         return f"`{names.pop()}` on every target"
     return ", ".join(f"`{name}` on {target}" for target, name in chosen.items())
+
+
+def missing_words(missing: Sequence[str]) -> str:
+    """How many cells are missing, and the first of them by name."""
+    more = " and more, all of them in `results.json`" if len(missing) > NAMED else ""
+    return f"**Incomplete**: {len(missing)} cells are missing: {', '.join(missing[:NAMED])}{more}."

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from spf_core.benchmark.sheet import WORST_SHOWN
 from spf_core.benchmark.tables import overview_table, score_table, sign_table
-from spf_core.benchmark.texts import BEST, LEGEND, NO_SIGNS, OVERVIEW, SIGNS, chosen_words, targets_words
+from spf_core.benchmark.texts import (
+    BEST,
+    LEGEND,
+    NO_SIGNS,
+    OVERVIEW,
+    SIGNS,
+    chosen_words,
+    missing_words,
+    targets_words,
+)
 from spf_core.data import open_rgb
 from spf_core.report import texts
 from spf_core.report.arms import Arm, Json
@@ -55,8 +64,7 @@ def comparison_page(shown: Compared) -> str:
 
 def _incomplete(results: Json) -> list[Html]:
     missing = results.get("missing") or []
-    words = f"**Incomplete**: {len(missing)} cells are missing: {', '.join(missing)}."
-    return [paragraph(words, class_="missing")] if missing else []
+    return [paragraph(missing_words(missing), class_="missing")] if missing else []
 
 
 def _overview(results: Json) -> list[Html]:
