@@ -44,7 +44,13 @@ def purify(
     redrawn = kept(
         "counterfactuals",
         backbone,
-        {"seed": seed, "start": options.start, "steps": sample.steps, "guidance": sample.guidance},
+        {
+            "seed": seed,
+            "start": options.start,
+            "region": options.region,
+            "steps": sample.steps,
+            "guidance": sample.guidance,
+        },
         {
             "latents": rows.latents_NCHW,
             "base": rows.base.embeds_BLD,
@@ -52,10 +58,12 @@ def purify(
             "empty": rows.empty.embeds_BLD,
             "target": rows.complete.target_embed_BD,
         },
-        lambda: _redraw(backbone, rows, options.start, sample, seed, progress),
+        lambda: _redraw(backbone, rows, options, sample, seed, progress),
     )
     without = redrawn["without"]
-    region = target_region(rows, without, redrawn["response"], redrawn["gradients"], options)
+    region = torch.ones_like(without[:, :1])
+    if options.region == "relevance":
+        region = target_region(rows, without, redrawn["response"], redrawn["gradients"], options)
     purified = without + region * (rows.latents_NCHW - without)
     embeds = _embedded(backbone, purified) if clean_image else None
     return replace(
@@ -67,37 +75,45 @@ def purify(
 def _redraw(
     backbone: Backbone,
     rows: CachedRows,
-    start: tuple[float, float],
+    options: CounterfactualSection,
     sample: SampleSection,
     seed: int,
     progress: Progress,
 ) -> dict[str, Tensor]:
-    """Every row's picture without the target N C H W, how far the target's words move it N 1 H W, and what
-    the way from it to the training image adds to the target's text, M 1 H W: one wording of each picture.
+    """Every row's picture without the target, N C H W, and for a region of relevance what it is made of.
+
+    That is how far the target's words move the picture, N 1 H W, and what the way from it to the training
+    image adds to the target's text, M 1 H W: one wording of each picture.
     """
     generator = torch.Generator().manual_seed(seed)
-    pictures, responses = [], []
+    found: dict[str, list[Tensor]] = {"without": [], "response": []}
     for begin in range(0, len(rows.ids), CHUNK):
         chosen = torch.arange(begin, min(begin + CHUNK, len(rows.ids)), device=backbone.device)
         clean = rows.latents_NCHW[chosen]
         noise = torch.randn(clean.shape, generator=generator).to(clean)
-        first = _first_steps(backbone, len(clean), start, sample, generator)
-        base, complete = (
-            _sampled(backbone, clean, noise, first, index(texts, chosen), rows.empty, sample)
-            for texts in (rows.base, rows.complete)
-        )
-        pictures.append(base)
-        responses.append((complete - base).abs().mean(1, keepdim=True))
+        start = clean, noise, _first_steps(backbone, len(clean), options.start, sample, generator)
+        base = _sampled(backbone, *start, index(rows.base, chosen), rows.empty, sample)
+        found["without"].append(base)
+        if options.region == "relevance":
+            complete = _sampled(backbone, *start, index(rows.complete, chosen), rows.empty, sample)
+            found["response"].append((complete - base).abs().mean(1, keepdim=True))
         progress("counterfactuals", int(chosen[-1]) + 1, len(rows.ids))
-    without, (_, _, first_M) = torch.cat(pictures), _pictures(rows)
-    gradients = integrated_gradients(
+    without = torch.cat(found["without"])
+    if options.region == "everywhere":
+        return {"without": without}
+    gradients = _gradients(backbone, rows, without, progress)
+    return {"without": without, "response": torch.cat(found["response"]), "gradients": gradients}
+
+
+def _gradients(backbone: Backbone, rows: CachedRows, without_NCHW: Tensor, progress: Progress) -> Tensor:
+    _, _, first_M = _pictures(rows)
+    return integrated_gradients(
         backbone,
-        without[first_M],
+        without_NCHW[first_M],
         rows.latents_NCHW[first_M],
         rows.complete.target_embed_BD[first_M],
         progress=progress,
     )
-    return {"without": without, "response": torch.cat(responses), "gradients": gradients}
 
 
 def target_region(
@@ -114,8 +130,6 @@ def target_region(
     relevance q of that difference to the target's text. m is scaled to 1 in `inner` and to 0 beyond `outer`
     effective shares of the image.
     """
-    if options.region == "everywhere":
-        return torch.ones_like(response_N1HW)
     picture_N, target_M, _ = _pictures(rows)
     change = (rows.latents_NCHW - without_NCHW).abs().mean(1, keepdim=True) + response_N1HW
     found = mean_of_group(change, picture_N) * relevance(gradients_M1HW, target_M)
@@ -124,17 +138,19 @@ def target_region(
 
 def _pictures(rows: CachedRows) -> tuple[Tensor, Tensor, Tensor]:
     """Pictures are images with a target: each row's picture N, each picture's target M and first row M."""
-    keys = [
-        (image, prompt.target_text) for image, prompt in zip(rows.image_N.tolist(), rows.prompts, strict=True)
-    ]
-    pictures = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    texts = {text: number for number, text in enumerate(dict.fromkeys(text for _, text in pictures))}
-    numbers = (
-        [pictures[key] for key in keys],
-        [texts[text] for _, text in pictures],
-        [keys.index(key) for key in pictures],
-    )
-    picture_N, target_M, first_M = (torch.tensor(each, device=rows.image_N.device) for each in numbers)
+    pictures: dict[tuple[int, str | None], int] = {}
+    texts: dict[str | None, int] = {}
+    picture, target, first = list[int](), list[int](), list[int]()
+    for row, (image, prompt) in enumerate(zip(rows.image_N.tolist(), rows.prompts, strict=True)):
+        key = (image, prompt.target_text)
+        if key not in pictures:
+            pictures[key] = len(pictures)
+            target.append(texts.setdefault(prompt.target_text, len(texts)))
+            first.append(row)
+        picture.append(pictures[key])
+    device = rows.image_N.device
+    numbers = (torch.tensor(each, device=device) for each in (picture, target, first))
+    picture_N, target_M, first_M = numbers
     return picture_N, target_M, first_M
 
 

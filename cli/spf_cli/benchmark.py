@@ -1,20 +1,17 @@
 """`spf benchmark`: presets x targets x training seeds, from one file into tables."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spf_cli.options import OUTPUT, Device, DeviceName
-from spf_cli.sharing import interruptible, refuse_failures, say_what_is_missing
+from spf_cli.sharing import bars_then_line, interruptible, refuse_failures, say_what_is_missing
 
 if TYPE_CHECKING:
     from spf_core.benchmark.plan import Cell
     from spf_core.benchmark.spec import BenchmarkSpec
-    from spf_core.progress import Progress
 
 
 def benchmark(
@@ -50,8 +47,9 @@ def benchmark(
         open_folder(out, spec, create=False)
     else:
         command = f"spf benchmark {file} --out {out}"
+        watch = bars_then_line(partial(_say_finished, out=out))
         outcome = interruptible(
-            lambda: run_benchmark(spec, out, plugins, watch=_watch(out), device=device, only=only), command
+            lambda: run_benchmark(spec, out, plugins, watch=watch, device=device, only=only), command
         )
         refuse_failures(outcome, "cell")
         if missing := missing_cells(spec, out):
@@ -60,21 +58,7 @@ def benchmark(
     _report(spec, out)
 
 
-def _watch(out: Path) -> "Callable[[Cell], AbstractContextManager[Progress]]":
-    """Bars while a cell runs, one line when it is finished."""
-    from spf_cli.bars import prefixed, progress_bars
-
-    @contextmanager
-    def watch(cell: "Cell") -> "Iterator[Progress]":
-        started = time.monotonic()
-        with progress_bars(transient=True) as progress:
-            yield prefixed(progress, cell.name)
-        _say_finished(cell, out, time.monotonic() - started)
-
-    return watch
-
-
-def _say_finished(cell: "Cell", out: Path, seconds: float) -> None:
+def _say_finished(cell: "Cell", seconds: float, *, out: Path) -> None:
     from datetime import timedelta
 
     from spf_cli.render import show

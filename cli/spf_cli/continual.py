@@ -1,20 +1,17 @@
 """`spf continual`: targets learnt one after another, from one file into tables."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spf_cli.options import OUTPUT, Device, DeviceName
-from spf_cli.sharing import interruptible, refuse_failures, say_what_is_missing
+from spf_cli.sharing import bars_then_line, interruptible, refuse_failures, say_what_is_missing
 
 if TYPE_CHECKING:
     from spf_core.continual.plan import Stage
     from spf_core.continual.spec import ContinualSpec
-    from spf_core.progress import Progress
 
 
 def continual(
@@ -47,7 +44,7 @@ def continual(
         open_folder(out, spec, create=False, kind=CONTINUAL)
     else:
         command = f"spf continual {file} --out {out}"
-        watch = _watch(out)
+        watch = bars_then_line(partial(_say_finished, out=out))
         outcome = interruptible(
             lambda: run_continual(spec, out, plugins, watch=watch, device=device, only=only), command
         )
@@ -58,21 +55,7 @@ def continual(
     _report(spec, out)
 
 
-def _watch(out: Path) -> "Callable[[Stage], AbstractContextManager[Progress]]":
-    """Bars while a stage runs, one line when it is finished."""
-    from spf_cli.bars import prefixed, progress_bars
-
-    @contextmanager
-    def watch(stage: "Stage") -> "Iterator[Progress]":
-        started = time.monotonic()
-        with progress_bars(transient=True) as progress:
-            yield prefixed(progress, stage.name)
-        _say_finished(stage, out, time.monotonic() - started)
-
-    return watch
-
-
-def _say_finished(stage: "Stage", out: Path, seconds: float) -> None:
+def _say_finished(stage: "Stage", seconds: float, *, out: Path) -> None:
     """The target just learnt and, from the second stage on, the one learnt first."""
     from datetime import timedelta
 

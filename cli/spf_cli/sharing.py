@@ -1,12 +1,15 @@
 """What commands say whose work several processes share: failures, what is missing, how to continue."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from spf_core.benchmark.sharing import Pass
+    from spf_core.progress import Progress
 
 
 class Named(Protocol):
@@ -19,6 +22,22 @@ class Named(Protocol):
 
 Unit = TypeVar("Unit", bound=Named)
 Result = TypeVar("Result")
+
+
+def bars_then_line(
+    say_finished: Callable[[Unit, float], None],
+) -> "Callable[[Unit], AbstractContextManager[Progress]]":
+    """Bars while a unit of work runs; `say_finished` then hears of it with its seconds."""
+    from spf_cli.bars import prefixed, progress_bars
+
+    @contextmanager
+    def watch(unit: Unit) -> "Iterator[Progress]":
+        started = time.monotonic()
+        with progress_bars(transient=True) as progress:
+            yield prefixed(progress, unit.name)
+        say_finished(unit, time.monotonic() - started)
+
+    return watch
 
 
 def interruptible(work: Callable[[], Result], command: str) -> Result:

@@ -18,7 +18,7 @@ from spf_core.benchmark.runner import missing_cells
 from spf_core.benchmark.signs import sign_tests
 from spf_core.benchmark.spec import BenchmarkSpec
 from spf_core.errors import RunError
-from spf_core.evaluation.results import RESULTS_FILE
+from spf_core.evaluation.results import RESULTS_FILE, distinct_environments
 
 SCHEMA = 1
 DIGITS = 7  # significant ones, of results.json
@@ -45,10 +45,6 @@ def _results(
     spec: BenchmarkSpec, out: Path, found: list[Finished], tables: Mapping[str, Table]
 ) -> dict[str, Any]:
     first = found[0].results
-    environments: list[Any] = []
-    for each in found:
-        if each.results["environment"] not in environments:
-            environments.append(each.results["environment"])
     return {
         "schema": SCHEMA,
         "suite_label": first["suite_label"],
@@ -57,7 +53,7 @@ def _results(
         "reference": spec.reference,
         "model_hash": first["model_hash"],
         "sampling": first["sampling"],
-        "environments": environments,
+        "environments": distinct_environments([each.results for each in found]),
         "targets": {target: _target(table, spec.reference) for target, table in tables.items()},
         "mean_over_targets": mean_over_targets(tables),
         "best_of_families": best_of_families(spec, tables),

@@ -16,7 +16,7 @@ from spf_core.continual.spec import ContinualSpec
 from spf_core.continual.stage import is_complete
 from spf_core.errors import RunError
 from spf_core.evaluation.plots import save_figure
-from spf_core.evaluation.results import RESULTS_FILE
+from spf_core.evaluation.results import RESULTS_FILE, distinct_environments
 
 SCHEMA = 1
 
@@ -41,10 +41,6 @@ def write_report(spec: ContinualSpec, out: Path) -> dict[str, Any]:
 
 def _results(spec: ContinualSpec, out: Path, found: Sequence[Trace]) -> dict[str, Any]:
     presets, first = make_presets(found), found[0].results
-    environments: list[Any] = []
-    for each in found:
-        if each.results["environment"] not in environments:
-            environments.append(each.results["environment"])
     return {
         "schema": SCHEMA,
         "suite_label": first["suite_label"],
@@ -53,7 +49,7 @@ def _results(spec: ContinualSpec, out: Path, found: Sequence[Trace]) -> dict[str
         "missing": [sequence.name for sequence in missing_sequences(spec, out)],
         "reference": spec.reference,
         "model_hash": first["model_hash"],
-        "environments": environments,
+        "environments": distinct_environments([each.results for each in found]),
         "presets": {name: preset.to_json() for name, preset in presets.items()},
         "comparisons": compare(presets, spec.reference),
     }

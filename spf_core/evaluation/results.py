@@ -3,7 +3,7 @@
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -144,3 +144,12 @@ def _scores(column: Scored, i: int) -> dict[str, float | None]:
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), DIGITS)
+
+
+def distinct_environments(several: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The environments that several results were made in, each once."""
+    found: list[Any] = []
+    for results in several:
+        if results["environment"] not in found:
+            found.append(results["environment"])
+    return found
