@@ -30,6 +30,7 @@ from spf_core.merging import SLOTS as SLOTS
 from spf_core.merging import merge, parse_assignment, read_yaml
 from spf_core.plugins import Plugins
 from spf_core.sections import (
+    CalibrationSection,
     CheckpointSection,
     CounterfactualSection,
     EvaluationSection,
@@ -64,6 +65,7 @@ class RunConfig(Section):
     checkpoint: CheckpointSection = CheckpointSection()
     evaluation: EvaluationSection = EvaluationSection()
     sample: SampleSection = SampleSection()
+    calibration: CalibrationSection = CalibrationSection()
 
     @field_validator("losses")
     @classmethod

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.components import BackboneConfig
@@ -12,13 +13,17 @@ from spf_core.config import RunConfig, read_run_config
 from spf_core.errors import ConfigError, RunError
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
 from spf_core.plugins import Plugins
+from spf_core.sections import SampleSection
 
 CONFIG_FILE = "config.yaml"
+HANDOVER = "spf_handover"  # in the metadata of weights: the handover that calibration chose
 
 
 @dataclass(frozen=True)
 class OpenRun:
     """A trained run: the backbone with the adapter attached and loaded, at strength 1.
+
+    In `config`, `sample.handover` is the one that calibration found, where there was one.
 
     `editor` changes what the tuned model reads at sampling, where the run has one.
     """
@@ -75,7 +80,22 @@ def open_run(run: Path, plugins: Plugins, *, device: str = "auto") -> OpenRun:
     adapter.attach(backbone)
     adapter.load_state_dict(tensors)
     editor = config.editor.build() if config.editor else None
-    return OpenRun(run, config, backbone, adapter, file_hash(file), editor)
+    return OpenRun(run, _calibrated(config, file, metadata), backbone, adapter, file_hash(file), editor)
+
+
+def _calibrated(config: RunConfig, file: Path, metadata: dict[str, str]) -> RunConfig:
+    """The configuration with the handover that the weights name, where they name one."""
+    if HANDOVER not in metadata:
+        return config
+    given = {**config.sample.model_dump(), "handover": metadata[HANDOVER]}
+    try:
+        sample = SampleSection.model_validate(given)
+    except ValidationError:
+        raise RunError(
+            f"'{file}' names {HANDOVER}={metadata[HANDOVER]!r}, which is no fraction of the schedule; "
+            "train the run again"
+        ) from None
+    return config.model_copy(update={"sample": sample})
 
 
 def refuse_other_backbone(file: Path, metadata: dict[str, str], backbone: Backbone) -> None:

@@ -154,5 +154,17 @@ class SampleSection(Section):
         gt=0,
         le=1,
         description="the original model draws the base text down to this fraction of the schedule; "
-        "there the tuned one takes over, with the target",
+        "there the tuned one takes over, with the target (calibration may find a later one)",
     )
+
+
+class CalibrationSection(Section):
+    """When training ends: how late the original may hand over to the tuned model."""
+
+    enabled: bool = Field(
+        False, description="search below sample.handover, and let the run use what is found"
+    )
+    keep: float = Field(
+        0.97, gt=0, le=1, description="share of the target's response at sample.handover that must remain"
+    )
+    prompts: int = Field(32, ge=1, description="training texts drawn to measure the response")

@@ -14,6 +14,7 @@ from torch import Tensor
 from spf_core import __version__
 from spf_core.atomic import atomic_write_text
 from spf_core.cache import CachedRows
+from spf_core.calibration import calibrate_handover
 from spf_core.checkpoint import (
     ADAPTER_FILE,
     checkpoints,
@@ -34,7 +35,7 @@ from spf_core.plugins import Plugins
 from spf_core.preparation import encoded_rows, prepared_rows, recorded_states
 from spf_core.progress import Progress, silent
 from spf_core.runlog import RunLog, peak_memory_mib
-from spf_core.runs import CONFIG_FILE, open_backbone, refuse_other_backbone
+from spf_core.runs import CONFIG_FILE, HANDOVER, open_backbone, refuse_other_backbone
 from spf_core.starting import START_HASH, Start, read_start
 from spf_core.step import dual_path_step
 from spf_core.types import LossReport
@@ -176,7 +177,25 @@ class Trainer:
         metadata = self.metadata()
         if self.watch:
             metadata = self.watch.choose(self.adapter, metadata)
+        if self.config.calibration.enabled:
+            metadata[HANDOVER] = str(self._calibrated_handover())
         write_safetensors(self.run / ADAPTER_FILE, self.adapter.state_dict(), metadata)
+
+    def _calibrated_handover(self) -> float:
+        """The handover the run ends with; what was tried is written beside it."""
+        config = self.config
+        with self.accelerator.autocast():
+            found = calibrate_handover(
+                self.backbone,
+                self.adapter,
+                config.editor.build() if config.editor else None,
+                self.rows.prompts,
+                config.calibration,
+                config.sample,
+                progress=self.progress,
+            )
+        found.write(self.run)
+        return found.handover
 
     def train_step(self) -> dict[str, Any]:
         """One optimizer step: forward passes, backward, the finite check, clipping; returns its log line."""

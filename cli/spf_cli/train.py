@@ -107,10 +107,15 @@ def _resume(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]
 def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool) -> None:
     from spf_cli.bars import progress_bars
     from spf_core import trainer
+    from spf_core.calibration import read_calibration
 
     with progress_bars() as progress:
         trainer.train(config, out, plugins, resume=resume, progress=progress)
     typer.echo(f"trained {config.train.steps} steps: {out}")
+    if found := read_calibration(out):
+        typer.echo(
+            f"handover: {found.handover:g}, the latest that keeps {config.calibration.keep:.0%} of the target"
+        )
     typer.echo(f'look at it: spf sample {out} --prompt "..." --target "..." --compare --out grid.png')
 
 

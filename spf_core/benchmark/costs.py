@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
+from spf_core.calibration import read_calibration
 from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.runlog import read_metrics
 
@@ -15,7 +16,7 @@ class Cost:
     """Seconds of all training steps; memory is the peak of the process or of the CUDA allocator, in MiB.
 
     `preparation_seconds` is what came before the first step: encoding, and what the original model draws for
-    the images, as long as that took when it was made.
+    the images, as long as that took when it was made, and calibration afterwards.
 
     `evaluation_seconds` is the time of drawing, judging and scoring; None where it was not measured.
     """
@@ -33,6 +34,7 @@ def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
     lines = read_metrics(run)
     if not lines:
         raise ValueError("metrics.jsonl holds no step")
+    calibration = read_calibration(run)
     with safe_open(run / ADAPTER_FILE, framework="numpy") as file:
         shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
     return Cost(
@@ -41,5 +43,6 @@ def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
         peak_memory_mib=max(line["peak_memory_mib"] for line in lines),
         trainable_parameters=sum(int(np.prod(shape)) for shape in shapes),
         evaluation_seconds=evaluation_seconds,
-        preparation_seconds=lines[0].get("preparation_seconds", 0.0),
+        preparation_seconds=lines[0].get("preparation_seconds", 0.0)
+        + (calibration.seconds if calibration else 0.0),
     )

@@ -19,7 +19,6 @@ _PAPER: dict[str, Any] = {
     },
 }
 
-HANDOVER = 0.5
 TRAINED_BELOW = 0.6
 LATE = 0.8
 _ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
@@ -48,7 +47,8 @@ _SPF: dict[str, Any] = {
         "preserve_on": "own",
         "text_variants": 4,
     },
-    "sample": {"handover": HANDOVER},
+    "sample": {"handover": TRAINED_BELOW},
+    "calibration": {"enabled": True},
 }
 
 
