@@ -34,12 +34,14 @@ _GROWING = ("targets", "seeds")
 class FolderKind:
     """A folder of results: the record of its settings, what it is called, and the keys that may grow.
 
-    A list grows by further values, a number by becoming larger; presets may always be added.
+    A list grows by further values, a number by becoming larger; presets may always be added, and changed as
+    long as no folder matches `of_preset`, where {} is their name.
     """
 
     record: str
     name: str
     growing: tuple[str, ...]
+    of_preset: str
     parse: Callable[[Mapping[str, Any], str], RunsSpec]
 
     @property
@@ -48,7 +50,7 @@ class FolderKind:
         return f"{', '.join(('presets', *self.growing[:-1]))} and {self.growing[-1]}"
 
 
-BENCHMARK = FolderKind(RECORD, "benchmark", _GROWING, parse_benchmark)
+BENCHMARK = FolderKind(RECORD, "benchmark", _GROWING, "cells/*/{}/*", parse_benchmark)
 
 
 def open_folder(out: Path, spec: RunsSpec, *, create: bool = True, kind: FolderKind = BENCHMARK) -> None:
@@ -120,7 +122,8 @@ def _refuse_changed_presets(
         name = entry["name"]
         if name not in entries:
             _refuse(out, f"'presets' had {name!r}, which is missing now", kind)
-        if {**entries[name], "family": None} != {**entry, "family": None}:  # a family changes no cell
+        same = {**entries[name], "family": None} == {**entry, "family": None}  # a family changes no cell
+        if not same and any(out.glob(kind.of_preset.format(name))):
             _refuse(out, f"preset {name!r} was {dict(entry)!r} and is {dict(entries[name])!r} now", kind)
 
 

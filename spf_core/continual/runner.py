@@ -20,7 +20,7 @@ from spf_core.progress import Progress
 from spf_core.runs import CONFIG_FILE, saved_config
 
 RECORD = "continual.yaml"
-CONTINUAL = FolderKind(RECORD, "continual protocol", ("orders",), parse_continual)
+CONTINUAL = FolderKind(RECORD, "continual protocol", ("orders",), "sequences/{}/*", parse_continual)
 Watch = Callable[[Stage], AbstractContextManager[Progress]]
 
 

@@ -171,6 +171,14 @@ def test_a_changed_file_is_refused(spf, settings, finished, tmp_path: Path, chan
     assert times(finished.out) == before
 
 
+def test_a_preset_without_cells_may_change(spf, settings, copied: Path, tmp_path: Path) -> None:
+    file = write(tmp_path / "other.yaml", {**settings, "presets": ["lora", {**STRONG, "set": []}]})
+    for folder in (copied / "cells").glob("*/strong"):
+        shutil.rmtree(folder)
+    assert spf("benchmark", file, "--out", copied, "--report-only").code == 0
+    assert yaml.safe_load((copied / "benchmark.yaml").read_text())["presets"][1]["set"] == []
+
+
 def test_presets_targets_and_seeds_may_be_added(spf, settings, copied: Path, tmp_path: Path) -> None:
     more = {"presets": ["naive", "lora", STRONG], "targets": ["beard", "hat"], "seeds": [0, 1, 2]}
     file = write(tmp_path / "more.yaml", {**settings, **more})
