@@ -49,6 +49,7 @@ class Row:
             "n_prompts": results[0]["n_prompts"],
             "n_seeds": results[0]["n_seeds"],
             "sps_of_training_seed": {str(each.cell.seed): each.results["sps"] for each in self.cells},
+            "handover": [each["sampling"]["handover"] for each in results],
             **self.costs,
             "scores": pooled_scores(self.cells),
             "leakage": leakage_row(results),

@@ -1,7 +1,7 @@
 """results.json, results.md and figures of a benchmark's finished cells."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,18 @@ def _results(
         "missing": [cell.name for cell in missing_cells(spec, out)],
         "reference": spec.reference,
         "model_hash": first["model_hash"],
-        "sampling": first["sampling"],
+        "sampling": _shared([each.results["sampling"] for each in found]),
         "environments": distinct_environments([each.results for each in found]),
         "targets": {target: _target(table, spec.reference) for target, table in tables.items()},
         "mean_over_targets": mean_over_targets(tables),
         "best_of_families": best_of_families(spec, tables),
         "sign_tests": sign_tests(tables),
     }
+
+
+def _shared(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all have in common."""
+    return {key: value for key, value in several[0].items() if all(each[key] == value for each in several)}
 
 
 def _target(table: Table, reference: str) -> dict[str, Any]:

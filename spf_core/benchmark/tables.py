@@ -29,15 +29,16 @@ def markdown(cells: Cells) -> str:
 
 
 def score_table(rows: Mapping[str, Json]) -> Cells:
-    """Presets down; headline scores with intervals, parts of pollution, and costs across."""
+    """Presets down; headline scores with intervals, parts of pollution, handover and costs across."""
     columns = [(title, _cells(rows, key, mark)) for key, (title, mark) in HEADLINE.items()]
     for part in PARTS:
         if any(part in row.get("parts", {}) for row in rows.values()):
             columns.append((part, _cells(rows, part, LOWER)))
     head = [f"{title} {mark}" for title, mark in HEADLINE.values()]
     head += [f"{title} {LOWER}" for title, _ in columns[len(HEADLINE) :]]
-    costs = [_costs(row) for row in rows.values()] if all("steps" in row for row in rows.values()) else []
-    head += _COST_HEAD if costs else []
+    trained = all("steps" in row for row in rows.values())
+    costs = [[_handovers(row), *_costs(row)] for row in rows.values()] if trained else []
+    head += ["handover", *_COST_HEAD] if costs else []
     body = [
         [name, *(cells[number] for _, cells in columns), *(costs[number] if costs else ())]
         for number, name in enumerate(rows)
@@ -136,6 +137,11 @@ def _cells(rows: Mapping[str, Json], key: str, mark: str) -> list[str]:
         shown = [text.partition(" [")[0] for text in shown]
     best = winner(values, mark)
     return [f"**{text}**" if place == best else text for place, text in enumerate(shown)]
+
+
+def _handovers(row: Json) -> str:
+    """`0.35`, or `0.3 to 0.4` where training seeds differ."""
+    return " to ".join(f"{value:g}" for value in dict.fromkeys((min(row["handover"]), max(row["handover"]))))
 
 
 def _costs(row: Json) -> list[str]:

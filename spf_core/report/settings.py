@@ -7,7 +7,7 @@ from spf_core.checkpoint import read_safetensors
 from spf_core.errors import RunError
 from spf_core.report.arms import Json
 from spf_core.report.html import Html, tag
-from spf_core.runs import file_hash
+from spf_core.runs import HANDOVER, file_hash
 
 
 def settings(file: Path) -> Html:
@@ -16,16 +16,18 @@ def settings(file: Path) -> Html:
 
 
 def hashes(adapter: Path) -> list[tuple[str, str]]:
-    """What the weights are and what they were trained on."""
+    """What the weights are, what they were trained on, and the handover that calibration found for them."""
     try:
         tensors, metadata = read_safetensors(adapter)
     except RunError as error:
         return [("adapter", str(error))]
+    found = metadata.get(HANDOVER)
     return [
         ("adapter", f"`{file_hash(adapter)}` (SHA-256, first 16 digits)"),
         ("trained on base weights", f"`{metadata.get('spf_backbone', 'unknown')}`"),
         ("trained with spf", metadata.get("spf_version", "unknown")),
         ("parameters", f"{sum(tensor.numel() for tensor in tensors.values()):,}"),
+        *([("handover", f"{found}, the latest that keeps the target")] if found else []),
     ]
 
 

@@ -11,6 +11,7 @@ from benchmarks import (
     STRONG,
     Finished,
     cell_lines,
+    change_record,
     finished_cells,
     report,
     times,
@@ -152,6 +153,19 @@ def test_one_training_seed_scores_what_evaluate_says(spf, settings, finished, tm
         assert row[name]["ci"] == pytest.approx(expected[name]["ci"], rel=1e-4, abs=1e-5), name
     for part, value in expected["parts"].items():
         assert row["parts"][part]["value"] == pytest.approx(value["value"], abs=1e-5), part
+
+
+def test_the_table_says_where_each_preset_took_over(spf, finished: Finished, copied: Path) -> None:
+    assert report(copied)["sampling"]["handover"] == 1
+    for seed, handover in ((0, 0.4), (1, 0.25)):
+        change_record(
+            copied / "cells/hat/strong" / f"seed-{seed}",
+            lambda content, value=handover: content["results"]["sampling"].update(handover=value),
+        )
+    assert spf("benchmark", finished.file, "--out", copied, "--report-only").code == 0
+    assert report(copied)["sampling"].keys() == report(finished.out)["sampling"].keys() - {"handover"}
+    lines = [line for line in (copied / "results.md").read_text().splitlines() if " 0.25 to 0.4 " in line]
+    assert [line.split("|")[1].strip() for line in lines] == ["strong"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pages import Page, results, shown
 
-from spf_core.checkpoint import ADAPTER_FILE
+from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.runs import file_hash
 
 SCORES = ("sps", "effect", "spi", "hit_rate", "base_leak", "rec")
@@ -89,6 +89,8 @@ def test_settings_and_hashes_are_at_the_end(page: Page, run: Path) -> None:
     assert file_hash(run / ADAPTER_FILE) in page.text
     assert results(run / "evaluation")["model_hash"] in page.text
     assert (run / "config.yaml").read_text() in page.text
+    _, metadata = read_safetensors(run / ADAPTER_FILE)
+    assert f"{metadata['spf_handover']}, the latest that keeps the target" in page.text
 
 
 def test_the_same_folder_gives_the_same_page(spf, page: Page, run: Path, tmp_path: Path) -> None:
