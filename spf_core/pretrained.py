@@ -14,9 +14,9 @@ from spf_core.errors import RunError
 DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
-def load_network(cls: Any, folder: Path) -> Any:
+def load_network(cls: Any, folder: Path, **options: Any) -> Any:
     """The network in `folder` in float32, frozen, in evaluation mode; RunError when a tensor is missing."""
-    network, report = load(cls, folder, use_safetensors=True, output_loading_info=True)
+    network, report = load(cls, folder, use_safetensors=True, output_loading_info=True, **options)
     missing = sorted(report["missing_keys"])
     if missing:
         raise RunError(f"the weights in '{folder}' lack the tensor '{missing[0]}'; restore the original file")

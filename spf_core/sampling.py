@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from spf_core.prompts import Prompt
 from spf_core.sections import SampleSection
 from spf_core.types import Conditioning, index
 
+IN_LOOP = {"pooled_prompt_embeds": "add_text_embeds"}  # how diffusers calls an argument in its sampling loop
 _INK, _PAPER, _FAINT = "#111111", "#ffffff", "#555555"
 _GAP = 6
 
@@ -77,20 +78,21 @@ def _sample_batch(
     editor: PromptEditor | None,
 ) -> list[Image]:
     pipeline = backbone.pipeline()
-    embeds_BLD, empty_BLD = _encode(backbone, texts)
+    wanted, empty = _encode(backbone, texts)
     if editor is not None:
-        embeds_BLD = editor(backbone, texts)
+        wanted = replace(wanted, embeds_BLD=editor(backbone, texts))
     latent_size = backbone.image_size // pipeline.vae_scale_factor
-    start_BLD, callback = embeds_BLD, None
+    first, callback = wanted, None
+    inputs = backbone.pipeline_inputs
     with ExitStack() as original, mixed_precision(backbone, options):
         last = options.handover * len(backbone.abar_T)
         if opening is not None and _first_timestep(pipeline, options.steps) >= last:
             original.enter_context(opening.adapter.disabled())
-            start_BLD, _ = _encode(backbone, opening.texts)
-            callback = _hand_over(torch.cat([empty_BLD, embeds_BLD]), last, original)
+            first, _ = _encode(backbone, opening.texts)
+            callback = _hand_over(inputs(empty), inputs(wanted), last, original)
         output: Any = pipeline(
-            prompt_embeds=start_BLD,
-            negative_prompt_embeds=empty_BLD,
+            **inputs(first),
+            **{f"negative_{name}": tensor for name, tensor in inputs(empty).items()},
             height=backbone.image_size,
             width=backbone.image_size,
             num_inference_steps=options.steps,
@@ -129,15 +131,15 @@ def _first_timestep(pipeline: Any, steps: int) -> int:
     return int(pipeline.scheduler.timesteps[0])
 
 
-def _encode(backbone: Backbone, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Embeddings of the texts and of as many empty ones, each B L D."""
-    prompts = [Prompt(text) for text in (*texts, "")]
-    embeds_NLD = backbone.encode_prompts(prompts, with_target=False).embeds_BLD
-    return embeds_NLD[:-1], embeds_NLD[-1:].expand(len(texts), -1, -1)
+def _encode(backbone: Backbone, texts: Sequence[str]) -> tuple[Conditioning, Conditioning]:
+    """The texts, and as many empty ones."""
+    prompts, count = [Prompt(text) for text in (*texts, "")], len(texts)
+    encoded = backbone.encode_prompts(prompts, with_target=False)
+    return index(encoded, torch.arange(count)), index(encoded, torch.full((count,), count))
 
 
 def _hand_over(
-    guided_2BLD: Tensor, last_timestep: float, original: ExitStack
+    empty: Mapping[str, Tensor], texts: Mapping[str, Tensor], last_timestep: float, original: ExitStack
 ) -> Callable[[Any, int, Any, dict[str, Tensor]], dict[str, Tensor]]:
     """A step callback for diffusers: when the next t lies below `last_timestep`, the texts are exchanged
     and `original` is left, which switches the adapter on.
@@ -148,7 +150,10 @@ def _hand_over(
         if step + 1 < len(timesteps) and timesteps[step] >= last_timestep > timesteps[step + 1]:
             original.close()
             guided = pipeline.do_classifier_free_guidance
-            return {"prompt_embeds": guided_2BLD if guided else guided_2BLD.chunk(2)[1]}
+            return {
+                IN_LOOP.get(name, name): torch.cat([empty[name], tensor]) if guided else tensor
+                for name, tensor in texts.items()
+            }
         return {}
 
     return callback

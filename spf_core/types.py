@@ -32,9 +32,13 @@ class Conditioning:
     `phrase_BPL[b, p]` averages over the tokens of base phrase p (rows sum to 1; all-zero rows are padding);
     `target_BL` does so for the target phrase (all zero under the base text), `pad_BL` marks EOT and PAD.
     `phrase_embeds_BPD` and `target_embed_BD` are unit-norm sentence embeddings E_T of the phrases alone.
+    `pooled_BD` and `sizes_B6` are what SDXL reads besides: the whole text's embedding, and height and width
+    of the original, top and left of the crop, height and width of the target. Others have width 0 there.
     """
 
     embeds_BLD: Tensor
+    pooled_BD: Tensor
+    sizes_B6: Tensor
     phrase_BPL: Tensor
     target_BL: Tensor
     pad_BL: Tensor

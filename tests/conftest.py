@@ -62,23 +62,25 @@ def tiny_clip(tokenizer: Any) -> Any:
     )
 
 
-def tiny_pipeline(tokenizer: Any, text_config: Any) -> Any:
-    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextModel
+def tiny_unet(**options: Any) -> Any:
+    from diffusers import UNet2DConditionModel
 
-    from spf_plugins.portraits.pretrain.networks import build_scheduler
-
-    unet = UNet2DConditionModel(
+    return UNet2DConditionModel(
         sample_size=8,
         block_out_channels=(16, 32),
         layers_per_block=1,
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=32,
         attention_head_dim=2,
         norm_num_groups=8,
+        **options,
     )
-    vae = AutoencoderKL(
+
+
+def tiny_vae() -> Any:
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
         block_out_channels=(8, 8, 16),
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
@@ -87,10 +89,72 @@ def tiny_pipeline(tokenizer: Any, text_config: Any) -> Any:
         sample_size=32,
         scaling_factor=0.5,
     )
-    scheduler = build_scheduler()
+
+
+def tiny_pipeline(tokenizer: Any, text_config: Any) -> Any:
+    from diffusers import StableDiffusionPipeline
+    from transformers import CLIPTextModel
+
+    from spf_plugins.portraits.pretrain.networks import build_scheduler
+
     return StableDiffusionPipeline(
-        vae, CLIPTextModel(text_config), tokenizer, unet, scheduler, None, None, requires_safety_checker=False
+        tiny_vae(),
+        CLIPTextModel(text_config),
+        tokenizer,
+        tiny_unet(cross_attention_dim=32),
+        build_scheduler(),
+        None,
+        None,
+        requires_safety_checker=False,
     )
+
+
+def tiny_xl_pipeline(tokenizer: Any, text_config: Any) -> Any:
+    """SDXL's classes: a second, wider text encoder, whose tokenizer pads with another token, and sizes."""
+    from diffusers import StableDiffusionXLPipeline
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    from spf_plugins.portraits.pretrain.networks import build_scheduler
+
+    wider = {"hidden_size": 48, "intermediate_size": 96, "num_attention_heads": 4, "projection_dim": 20}
+    second = copy.deepcopy(tokenizer)
+    second.pad_token = "!"
+    return StableDiffusionXLPipeline(
+        tiny_vae(),
+        CLIPTextModel(text_config),
+        CLIPTextModelWithProjection(CLIPTextConfig(**(text_config.to_dict() | wider))),
+        tokenizer,
+        second,
+        tiny_unet(
+            cross_attention_dim=32 + 48,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=6 * 8 + 20,
+        ),
+        build_scheduler(),
+    )
+
+
+def save_with_clip(pipeline: Any, clip: Any, folder: Path) -> Path:
+    """The pipeline's folder with clip/ inside."""
+    pipeline.save_pretrained(folder)
+    clip.save_pretrained(folder / "clip")
+    statistics = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+    (folder / "clip" / "preprocessor_config.json").write_text(json.dumps(statistics), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random pipeline of SDXL's classes, otherwise like `tiny_folder`."""
+    import torch
+
+    tokenizer = tiny_tokenizer()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        clip = tiny_clip(tokenizer)
+        pipeline = tiny_xl_pipeline(tokenizer, clip.config.text_config)
+    return save_with_clip(pipeline, clip, tmp_path_factory.mktemp("backbone") / "tiny-xl")
 
 
 @pytest.fixture(scope="session")
@@ -98,16 +162,12 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random pipeline folder: 32 x 32 pixels, 8 x 8 latents, cross-attention at 8 x 8 and 4 x 4."""
     import torch
 
-    folder = tmp_path_factory.mktemp("backbone") / "tiny"
     tokenizer = tiny_tokenizer()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         clip = tiny_clip(tokenizer)
-        tiny_pipeline(tokenizer, clip.config.text_config).save_pretrained(folder)
-    clip.save_pretrained(folder / "clip")
-    statistics = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-    (folder / "clip" / "preprocessor_config.json").write_text(json.dumps(statistics), encoding="utf-8")
-    return folder
+        pipeline = tiny_pipeline(tokenizer, clip.config.text_config)
+    return save_with_clip(pipeline, clip, tmp_path_factory.mktemp("backbone") / "tiny")
 
 
 @pytest.fixture(scope="session")

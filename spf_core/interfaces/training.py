@@ -58,6 +58,9 @@ class Backbone(Protocol):
     def pipeline(self) -> Any:
         """A diffusers pipeline over the very same modules."""
 
+    def pipeline_inputs(self, cond: Conditioning) -> dict[str, Tensor]:
+        """Encoded texts under the names of the pipeline's arguments, `prompt_embeds` among them."""
+
     def fingerprint(self) -> str:
         """SHA-256 (first 16 hex digits) over the frozen weights."""
 

@@ -26,7 +26,53 @@ class Mini(BackboneConfig):
         return StableDiffusion(Path(self.path) if self.path else packaged)
 
 
+class Published(BackboneConfig):
+    """A model of a published architecture, from a hub or from a folder."""
+
+    path: str = Field(description="hub id, or folder of the pipeline in diffusers' layout")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub; the default branch")
+    variant: str | None = Field(None, description="kind of weight files, such as fp16; the plain ones")
+    clip: str = Field(
+        "openai/clip-vit-large-patch14",
+        description="hub id or folder of the CLIP model that measures; clip/ inside the pipeline comes first",
+    )
+
+
+class Sd15(Published):
+    """Stable Diffusion 1.5, and models of its architecture."""
+
+    name = "sd15"
+    path: str = Field(
+        "stable-diffusion-v1-5/stable-diffusion-v1-5",
+        description="hub id, or folder of the pipeline in diffusers' layout",
+    )
+
+    def build(self) -> Any:
+        """Load it, from the hub where it is no folder; RunError when it cannot be used."""
+        from spf_plugins.backbones.hub import find
+        from spf_plugins.backbones.stable_diffusion import StableDiffusion
+
+        return StableDiffusion(*find(self, StableDiffusion.layout), self.variant)
+
+
+class Sdxl(Published):
+    """SDXL, and models of its architecture."""
+
+    name = "sdxl"
+    path: str = Field(
+        "stabilityai/stable-diffusion-xl-base-1.0",
+        description="hub id, or folder of the pipeline in diffusers' layout",
+    )
+
+    def build(self) -> Any:
+        """Load it, from the hub where it is no folder; RunError when it cannot be used."""
+        from spf_plugins.backbones.hub import find
+        from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
+
+        return StableDiffusionXL(*find(self, StableDiffusionXL.layout), self.variant)
+
+
 @hookimpl
 def spf_register_backbones() -> list[type[BackboneConfig]]:
     """Register the backbones of this group."""
-    return [Mini]
+    return [Mini, Sd15, Sdxl]

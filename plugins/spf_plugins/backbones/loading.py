@@ -1,84 +1,126 @@
-"""Loading a StableDiffusionPipeline folder with every failure as one line."""
+"""Loading a folder of a Stable Diffusion pipeline with every failure as one line."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from spf_core.errors import RunError
 from spf_core.pretrained import DAMAGE, damaged, load, load_network, quiet
 
-COMPONENTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 _HASHED = ("*.safetensors", "tokenizer.json", "vocab.json", "merges.txt", "scheduler_config.json")
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The loaded networks (float32, frozen, in evaluation mode), tokenizer, scheduler and CLIP statistics."""
+class Layout:
+    """What a pipeline's folder holds, under the names of the pipeline's arguments.
 
-    unet: Any
-    vae: Any
-    text_encoder: Any
-    tokenizer: Any
-    scheduler: Any
+    `settings` are arguments of the pipeline that are no parts.
+    """
+
+    pipeline: str
+    networks: Mapping[str, type]
+    tokenizers: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the folders."""
+        return (*self.networks, *self.tokenizers, "scheduler")
+
+
+_NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
+SD = Layout(
+    "StableDiffusionPipeline",
+    _NETWORKS,
+    ("tokenizer",),
+    {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
+)
+SDXL = Layout(
+    "StableDiffusionXLPipeline",
+    {**_NETWORKS, "text_encoder_2": CLIPTextModelWithProjection},
+    ("tokenizer", "tokenizer_2"),
+    {"add_watermarker": False},
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Networks (float32, frozen, in evaluation mode), tokenizers and scheduler; CLIP and its statistics.
+
+    `index` is the folder's model_index.json.
+    """
+
+    named: Mapping[str, Any]
+    index: Mapping[str, Any]
     clip: Any
     image_mean: tuple[float, ...]
     image_std: tuple[float, ...]
 
 
-def load_parts(folder: Path, clip_folder: Path) -> Parts:
+def load_parts(layout: Layout, folder: Path, clip_folder: Path, variant: str | None = None) -> Parts:
     """Load every part; RunError names the first that is missing or damaged."""
-    _check_folder(folder, clip_folder)
+    index = _check_folder(layout, folder, clip_folder)
     with quiet():
         mean, std = _image_statistics(clip_folder)
+        networks = {
+            name: load_network(cls, folder / name, variant=variant) for name, cls in layout.networks.items()
+        }
+        tokenizers = {name: load(CLIPTokenizer, folder / name) for name in layout.tokenizers}
         return Parts(
-            unet=load_network(UNet2DConditionModel, folder / "unet"),
-            vae=load_network(AutoencoderKL, folder / "vae"),
-            text_encoder=load_network(CLIPTextModel, folder / "text_encoder"),
-            tokenizer=load(CLIPTokenizer, folder / "tokenizer"),
-            scheduler=_scheduler(folder / "scheduler"),
+            named={**networks, **tokenizers, "scheduler": _scheduler(folder / "scheduler")},
+            index=index,
             clip=load_network(CLIPModel, clip_folder),
             image_mean=mean,
             image_std=std,
         )
 
 
-def make_pipeline(**parts: Any) -> Any:
-    """A `StableDiffusionPipeline` over the given modules, without safety checker or progress bar."""
+def make_pipeline(layout: Layout, parts: Mapping[str, Any], **settings: Any) -> Any:
+    """The layout's pipeline over the given parts, without safety checker, watermark or progress bar."""
     with quiet():
-        from diffusers import StableDiffusionPipeline
+        import diffusers
 
-        pipeline = StableDiffusionPipeline(
-            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-        )
+        pipeline = getattr(diffusers, layout.pipeline)(**parts, **layout.settings, **settings)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
-def fingerprint(folder: Path, clip_folder: Path) -> str:
-    """SHA-256 (first 16 hex digits) over weights, tokenizer and noise schedule."""
+def fingerprint(layout: Layout, folder: Path, clip_folder: Path) -> str:
+    """SHA-256 (first 16 hex digits) over weights, tokenizers and noise schedule."""
     digest = hashlib.sha256()
-    for place in (*(folder / name for name in COMPONENTS), clip_folder):
+    places = {**{name: folder / name for name in layout.components}, "clip": clip_folder}
+    for name, place in places.items():
         for file in sorted({file for pattern in _HASHED for file in place.glob(pattern)}):
-            digest.update(f"{place.name}/{file.name}".encode())
+            digest.update(f"{name}/{file.name}".encode())
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
 
 
-def _check_folder(folder: Path, clip_folder: Path) -> None:
-    way_out = "set backbone.path to a complete StableDiffusionPipeline folder with clip/ inside"
+def _check_folder(layout: Layout, folder: Path, clip_folder: Path) -> dict[str, Any]:
+    """What model_index.json says; RunError when a part is missing or the folder is another pipeline's."""
+    way_out = f"set backbone.path to a complete {layout.pipeline} folder with clip/ inside"
     if not folder.is_dir():
         raise RunError(f"backbone folder '{folder}' does not exist; {way_out}")
-    if not (folder / "model_index.json").is_file():
+    file = folder / "model_index.json"
+    if not file.is_file():
         raise RunError(f"backbone folder '{folder}' has no model_index.json; {way_out}")
-    for part in (*(folder / name for name in COMPONENTS), clip_folder):
+    try:
+        index = dict(json.loads(file.read_text(encoding="utf-8")))
+    except DAMAGE as error:
+        raise damaged(file, error) from None
+    if index.get("_class_name") != layout.pipeline:
+        raise RunError(f"backbone folder '{folder}' holds a {index.get('_class_name')}; {way_out}")
+    for part in (*(folder / name for name in layout.components), clip_folder):
         if not part.is_dir():
             raise RunError(f"backbone component '{part}' is missing; {way_out}")
+    return index
 
 
 def _scheduler(folder: Path) -> Any:

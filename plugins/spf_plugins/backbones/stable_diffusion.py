@@ -14,7 +14,7 @@ from spf_core.capture import record
 from spf_core.prompts import Prompt
 from spf_core.types import Capture, Conditioning, PathOutput, scatter_like
 from spf_plugins.backbones import loading
-from spf_plugins.backbones.tokens import average_over_all, normalised, tokenize
+from spf_plugins.backbones.tokens import Tokens, average_over_all, normalised, tokenize
 
 TEXTS_AT_ONCE = 64
 NO_CAPTURE = Capture()
@@ -35,26 +35,33 @@ def eps_from_v(v_BCHW: Tensor, z_t_BCHW: Tensor, abar_B: Tensor) -> Tensor:
 class StableDiffusion:
     """A frozen `StableDiffusionPipeline` with a CLIP model, in float32; satisfies `interfaces.Backbone`."""
 
-    def __init__(self, folder: Path, clip_folder: Path | None = None) -> None:
-        """Load local folders (`clip_folder`: by default `folder / "clip"`); RunError when one is unusable."""
+    layout = loading.SD
+
+    def __init__(self, folder: Path, clip_folder: Path | None = None, variant: str | None = None) -> None:
+        """Load local folders (`clip_folder`: by default `folder / "clip"`); RunError when one is unusable.
+
+        `variant` chooses among weight files, as in `unet/diffusion_pytorch_model.fp16.safetensors`.
+        """
         self._folders = folder, clip_folder or folder / "clip"
-        parts = loading.load_parts(*self._folders)
-        self.denoiser = self._unet = parts.unet
-        self.vae, self.text_encoder, self.tokenizer = parts.vae, parts.text_encoder, parts.tokenizer
-        self.scheduler, self.clip = parts.scheduler, parts.clip
+        parts = loading.load_parts(self.layout, *self._folders, variant)
+        self._parts, self._index = parts.named, parts.index
+        self.denoiser, self.vae = self._parts["unet"], self._parts["vae"]
+        self.text_encoder, self.tokenizer = self._parts["text_encoder"], self._parts["tokenizer"]
+        self.scheduler, self.clip = self._parts["scheduler"], parts.clip
         self.device = torch.device("cpu")
-        self.abar_T: Tensor = parts.scheduler.alphas_cumprod.float()
-        self.max_tokens: int = parts.tokenizer.model_max_length
-        self.image_size: int = parts.unet.config.sample_size * 2 ** (
-            len(parts.vae.config.block_out_channels) - 1
+        self.abar_T: Tensor = self.scheduler.alphas_cumprod.float()
+        self.max_tokens: int = self.tokenizer.model_max_length
+        self.image_size: int = self.denoiser.config.sample_size * 2 ** (
+            len(self.vae.config.block_out_channels) - 1
         )
         self._mean_311 = torch.tensor(parts.image_mean).view(3, 1, 1)
         self._std_311 = torch.tensor(parts.image_std).view(3, 1, 1)
 
     def to(self, device: torch.device) -> None:
         """Move every part to `device`."""
-        for module in (self.denoiser, self.vae, self.text_encoder, self.clip):
-            module.to(device)
+        for name in self.layout.networks:
+            self._parts[name].to(device)
+        self.clip.to(device)
         if device.type == "cpu":
             # The fused kernel's backward pass is slow there.
             self.denoiser.set_attn_processor(AttnProcessor())
@@ -74,8 +81,11 @@ class StableDiffusion:
         phrases = [[text[a:b] for a, b in row] for text, row in zip(texts, spans, strict=True)]
         target_spans = [[span] if with_target and (span := p.target_span()) else [] for p in prompts]
         targets = [[text[a:b] for a, b in row] for text, row in zip(texts, target_spans, strict=True)]
+        embeds_BLD, pooled_BD = self._encode_texts(texts, tokens)
         return Conditioning(
-            embeds_BLD=self._encode_ids(tokens.ids_BL),
+            embeds_BLD=embeds_BLD,
+            pooled_BD=pooled_BD,
+            sizes_B6=self._sizes(len(texts)),
             phrase_BPL=average_over_all(tokens.offsets_BL2, spans).to(self.device),
             target_BL=average_over_all(tokens.offsets_BL2, target_spans)[:, 0].to(self.device),
             pad_BL=normalised(tokens.ended_BL).to(self.device),
@@ -115,7 +125,9 @@ class StableDiffusion:
     ) -> PathOutput:
         """Predict the noise eps in float32, recording what `capture` asks for."""
         with record(self.denoiser, capture) as captured:
-            output = self.denoiser(z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD)
+            output = self.denoiser(
+                z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD, **self._also_read(cond)
+            )
         pred_BCHW: Tensor = output.sample.float()
         if self.scheduler.config.prediction_type == "v_prediction":
             pred_BCHW = eps_from_v(pred_BCHW, z_t_BCHW, self.abar_T[timesteps_B])
@@ -126,18 +138,16 @@ class StableDiffusion:
         return len(self.tokenizer(text, verbose=False)["input_ids"])
 
     def pipeline(self) -> Any:
-        """A `StableDiffusionPipeline` with DDIM over the very same modules."""
+        """The layout's pipeline with DDIM over the very same modules."""
         return self._pipeline
 
     @cached_property
     def _pipeline(self) -> Any:
-        return loading.make_pipeline(
-            unet=self._unet,
-            vae=self.vae,
-            text_encoder=self.text_encoder,
-            tokenizer=self.tokenizer,
-            scheduler=self.scheduler,
-        )
+        return loading.make_pipeline(self.layout, self._parts)
+
+    def pipeline_inputs(self, cond: Conditioning) -> dict[str, Tensor]:
+        """Encoded texts under the names of the pipeline's arguments."""
+        return {"prompt_embeds": cond.embeds_BLD}
 
     def fingerprint(self) -> str:
         """SHA-256 (first 16 hex digits) over the frozen weights, tokenizer and noise schedule."""
@@ -145,11 +155,20 @@ class StableDiffusion:
 
     @cached_property
     def _fingerprint(self) -> str:
-        return loading.fingerprint(*self._folders)
+        return loading.fingerprint(self.layout, *self._folders)
 
-    def _encode_ids(self, ids_BL: Tensor) -> Tensor:
-        parts = torch.split(ids_BL.to(self.device), TEXTS_AT_ONCE)
-        return torch.cat([self.text_encoder(part).last_hidden_state for part in parts])
+    def _encode_texts(self, texts: Sequence[str], tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """What the denoiser's cross-attention reads, B L D, and the pooled embedding, B 0."""
+        parts = torch.split(tokens.ids_BL.to(self.device), TEXTS_AT_ONCE)
+        embeds_BLD = torch.cat([self.text_encoder(part).last_hidden_state for part in parts])
+        return embeds_BLD, embeds_BLD.new_zeros(len(texts), 0)
+
+    def _sizes(self, count: int) -> Tensor:
+        return torch.zeros(count, 0, device=self.device)
+
+    def _also_read(self, cond: Conditioning) -> dict[str, Any]:
+        """What the denoiser reads beside the texts."""
+        return {}
 
     def _embed_rows(self, rows: Sequence[Sequence[str]]) -> Tensor:
         """Sentence embeddings of each row's texts: (B, P, D), padded with zeros; P is at least 1."""

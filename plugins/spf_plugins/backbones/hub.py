@@ -1,0 +1,46 @@
+"""Where a published model lies on this disk: in a folder, or in the cache of the hub's client."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from spf_core.errors import RunError
+from spf_plugins.backbones import Published
+from spf_plugins.backbones.loading import Layout
+
+CLIP_FILES = ("*.json", "*.txt", "*.safetensors")
+
+
+def find(config: Published, layout: Layout) -> tuple[Path, Path]:
+    """Folders of the pipeline and of CLIP, downloaded where they are hub ids; RunError when that fails.
+
+    Weights come as safetensors alone: other formats are never downloaded.
+    """
+    parts = [f"{name}/{pattern}" for name in layout.components for pattern in ("*.json", "*.txt")]
+    weights = f"*.{config.variant}*.safetensors" if config.variant else "*.safetensors"
+    wanted = ["model_index.json", *parts, *(f"{name}/{weights}" for name in layout.networks)]
+    unwanted = () if config.variant else ("*.fp16.safetensors", "*.non_ema.safetensors")
+    folder = _folder("path", config.path, config.revision, wanted, unwanted)
+    inside = folder / "clip"
+    return folder, inside if inside.is_dir() else _folder("clip", config.clip, None, CLIP_FILES, ())
+
+
+def _folder(
+    option: str, place: str, revision: str | None, wanted: Sequence[str], unwanted: Sequence[str]
+) -> Path:
+    if Path(place).is_dir():
+        return Path(place)
+    try:
+        return Path(
+            snapshot_download(
+                place, revision=revision, allow_patterns=list(wanted), ignore_patterns=list(unwanted)
+            )
+        )
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise RunError(
+            f"backbone.{option}: '{place}' is no folder here, and the hub does not give it "
+            f"({type(error).__name__}: {reason}); set backbone.{option} to a local folder"
+        ) from None
