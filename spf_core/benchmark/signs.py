@@ -40,14 +40,14 @@ class Expectation:
 
 
 def sign_tests(tables: Mapping[str, Table]) -> list[dict[str, Any]]:
-    """Every expectation whose rows there are, for each target and, with several, for their mean."""
-    first, *others = tables.values()
-    present = {name for name in first if all(name in table for table in others)}
-    return [
-        _tested(expectation, tables)
-        for expectation in expectations(tuple(name for name in ABLATIONS if name in present))
-        if present.issuperset(expectation.rows)
-    ]
+    """Every expectation, for each target that has its rows and, with several, for their mean."""
+    present = {name for table in tables.values() for name in table}
+    found = []
+    for expectation in expectations(tuple(name for name in ABLATIONS if name in present)):
+        rows = {target: table for target, table in tables.items() if table.keys() >= set(expectation.rows)}
+        if rows:
+            found.append(_tested(expectation, rows))
+    return found
 
 
 def expectations(ablations: tuple[str, ...]) -> list[Expectation]:

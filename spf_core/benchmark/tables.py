@@ -82,19 +82,17 @@ def test_table(tests: Sequence[Json]) -> Cells:
 
 
 def sign_table(tests: Sequence[Json], targets: Sequence[str]) -> Cells:
-    """Expected directions down, targets across."""
+    """Expected directions down, targets across; a dash where a target lacks a preset that takes part."""
     several = len(targets) > 1
     rows = []
     for test in tests:
         percent = test["formula"].startswith(PERCENT)
-        found = [*(test["targets"][target] for target in targets), *([test["mean"]] if several else [])]
-        rows.append(
-            [
-                test["claim"],
-                f"`{test['formula']}`",
-                *(f"{each['verdict']}: {interval(each, percent=percent)}" for each in found),
-            ]
-        )
+        found = [
+            *(test["targets"].get(target) for target in targets),
+            *([test.get("mean")] if several else []),
+        ]
+        cells = (f"{each['verdict']}: {interval(each, percent=percent)}" if each else "-" for each in found)
+        rows.append([test["claim"], f"`{test['formula']}`", *cells])
     return ["the paper's direction", "tested", *targets, *(["mean"] if several else [])], rows
 
 

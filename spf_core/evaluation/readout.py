@@ -36,7 +36,7 @@ def number(value: float | None) -> str:
         return "-"
     if abs(value) >= 10:
         return f"{value:.1f}"
-    return f"{value:.2f}" if abs(value) >= 0.01 or abs(value) < 1e-6 else f"{value:.1g}"
+    return f"{value:.2f}" if abs(value) >= 0.01 or abs(value) < 5e-4 else f"{value:.1g}"
 
 
 def result_rows(results: Mapping[str, Results]) -> list[tuple[str, ...]]:

@@ -17,7 +17,7 @@ from spf_core.benchmark.plan import Cell, chosen_cells
 from spf_core.benchmark.pooling import join
 from spf_core.benchmark.signs import sign_tests
 from spf_core.benchmark.spec import PresetEntry, parse_benchmark
-from spf_core.benchmark.tables import markdown, score_table, winner
+from spf_core.benchmark.tables import markdown, score_table, sign_table, winner
 from spf_core.errors import ConfigError
 from spf_core.evaluation.measure import Comparison, PairNumbers
 from spf_core.evaluation.purity import PARTS
@@ -136,6 +136,24 @@ def test_directions_are_also_judged_on_the_mean_of_several_targets():
     (test,) = tests
     assert set(test["targets"]) == {"hat", "beard"}
     assert test["mean"]["value"] == pytest.approx(test["targets"]["hat"]["value"])
+
+
+def test_a_direction_is_judged_on_the_targets_that_have_its_presets():
+    cells = [
+        finished("spf", numbers(noise=1)),
+        finished("lora", numbers(noise=2, appearance=0.9)),
+        finished("spf", numbers(noise=1), target="beard"),
+        finished("naive", numbers(noise=3, appearance=0.9), target="beard"),
+    ]
+    tests = sign_tests(make_tables(cells))
+    assert [list(test["targets"]) for test in tests] == [["beard"], ["hat"]]
+    assert not any("mean" in test for test in tests)
+    head, rows = sign_table(tests, ["hat", "beard"])
+    assert head[2:] == ["hat", "beard", "mean"]
+    assert [[cell.partition(":")[0] for cell in row[2:]] for row in rows] == [
+        ["-", "holds", "-"],
+        ["holds", "-", "-"],
+    ]
 
 
 def test_the_best_stands_out_only_when_its_interval_excludes_the_runner_up():
