@@ -51,7 +51,12 @@ def numbers(effect=0.8, noise=0, **parts) -> PairNumbers:
 
 def finished(name, found, *, target="hat", seed=0) -> Finished:
     cell = Cell(target, PresetEntry(name=name, preset=name), seed)
-    results = {"n_prompts": PROMPTS, "n_seeds": SEEDS, "sps": {"value": 1.0, "ci": [0.0, 2.0]}}
+    results = {
+        "n_prompts": PROMPTS,
+        "n_seeds": SEEDS,
+        "sps": {"value": 1.0, "ci": [0.0, 2.0]},
+        "sampling": {"handover": 0.5},
+    }
     return Finished(cell, results, found, (), Cost(10, 5.0, 100.0, 7))
 
 
