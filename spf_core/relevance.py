@@ -7,8 +7,9 @@ from torch import Tensor
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
 
-CHUNK = 32
+PIXELS = 2**16  # decoded at once with gradients: their number decides how much memory preparation takes
 PATH_STEPS = 8
+SMALLEST = 16  # side of latents, below which a picture is no longer one
 
 
 def integrated_gradients(
@@ -23,20 +24,31 @@ def integrated_gradients(
 
     (z_end - z_start) times the mean gradient on the straight path, summed over channels; all positions
     together give the whole change of the cosine (Sundararajan, Taly and Yan 2017, arXiv 1703.01365, eq. 1).
+    Latents of pictures at least twice as large as CLIP's are averaged to about its size before.
     """
-    found = []
-    for begin in range(0, len(start_NCHW), CHUNK):
-        part = slice(begin, begin + CHUNK)
-        start, way = start_NCHW[part], end_NCHW[part] - start_NCHW[part]
+    found, reduction = [], _reduction(backbone, start_NCHW.shape[-1])
+    chunk = max(1, PIXELS // (backbone.image_size // reduction) ** 2)
+    for begin in range(0, len(start_NCHW), chunk):
+        part = slice(begin, begin + chunk)
+        start, end = (F.avg_pool2d(z[part], reduction) for z in (start_NCHW, end_NCHW))
         gradient = torch.zeros_like(start)
         for step in range(PATH_STEPS):
-            z = (start + (step + 0.5) / PATH_STEPS * way).detach().requires_grad_()
+            z = (start + (step + 0.5) / PATH_STEPS * (end - start)).detach().requires_grad_()
             with torch.enable_grad():
                 similarity = (backbone.embed_images(backbone.decode(z)) * target_ND[part]).sum()
             gradient += torch.autograd.grad(similarity, z)[0] / PATH_STEPS
-        found.append((way * gradient).sum(1, keepdim=True).detach())
-        progress("relevance", min(begin + CHUNK, len(start_NCHW)), len(start_NCHW))
+        added = ((end - start) * gradient).sum(1, keepdim=True).detach()
+        found.append(F.interpolate(added, start_NCHW.shape[-2:]) / reduction**2)
+        progress("relevance", min(begin + chunk, len(start_NCHW)), len(start_NCHW))
     return torch.cat(found)
+
+
+def _reduction(backbone: Backbone, width: int) -> int:
+    """How often latents are halved, as a factor: decoding more than CLIP looks at would only take memory."""
+    factor = 1
+    while backbone.image_size >= 2 * factor * backbone.clip_size and width >= 2 * factor * SMALLEST:
+        factor *= 2
+    return factor
 
 
 def relevance(gradients_N1HW: Tensor, group_N: Tensor) -> Tensor:

@@ -61,21 +61,26 @@ def run_paths(
     mapped: bool,
     generator: torch.Generator,
 ) -> StepState:
-    """Run the response path and, if asked for, the reference path and the map."""
+    """Run the response path and, if asked for, the reference path and the map.
+
+    With a bank the reference is what is kept, and the response itself where nothing is.
+    """
     device = batch.latents_BCHW.device
     known: dict[tuple[str, TextName], Tensor] = {}
     all_complete, all_base = bool(with_target_B.all()), bool(with_text_B.all())  # before they leave the CPU
     with_target_B = with_target_B.to(device)
     base = choose(with_text_B.to(device), batch.base, batch.empty)
     texts = choose(with_target_B, batch.complete, base)
+    live = reference and noised.reference is None
+    # First, as later its activations would come on top of those that the response keeps for its gradients.
+    frozen = _reference(parts, noised, base, capture) if live else None
     response = parts.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, texts, capture)
     if all_complete:
         known["tuned", "complete"] = response.pred_BCHW
-    frozen = None
-    if reference:
-        frozen = _reference(parts, noised, base, capture, response)
-        if all_base and noised.reference is None:
-            known["original", "base"] = frozen.pred_BCHW
+    if frozen and all_base:
+        known["original", "base"] = frozen.pred_BCHW
+    if reference and noised.reference:
+        frozen = either(~noised.from_data_B, noised.reference, detached(response))
     state = StepState(
         backbone=parts.backbone,
         batch=batch,
@@ -101,12 +106,7 @@ def run_paths(
     return replace(state, map_B1HW=map_B1HW * with_target_B.view(-1, 1, 1, 1))
 
 
-def _reference(
-    parts: Parts, noised: Noised, base: Conditioning, capture: Capture, response: PathOutput
-) -> PathOutput:
-    """The reference path; with a bank what is kept, and the response itself where nothing is."""
-    if noised.reference is not None:
-        return either(~noised.from_data_B, noised.reference, detached(response))
+def _reference(parts: Parts, noised: Noised, base: Conditioning, capture: Capture) -> PathOutput:
     assert parts.reference is not None, "the configuration guarantees a reference path"
     return parts.reference.run(parts.backbone, parts.adapter, noised, base, capture)
 

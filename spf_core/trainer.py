@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -27,7 +27,7 @@ from spf_core.checkpoint import (
 from spf_core.config import RunConfig
 from spf_core.data import Row, read_folder
 from spf_core.errors import ConfigError, InterruptedRunError, NonFiniteError, RunError
-from spf_core.interfaces import Adapter, Backbone, Budgeted, StepState
+from spf_core.interfaces import Adapter, Backbone, Budgeted
 from spf_core.kept import counting_spared
 from spf_core.order import generator_of_step, rows_of_step
 from spf_core.parts import build_parts, remember, remembered
@@ -85,6 +85,13 @@ def _prepare_folder(config: RunConfig, run: Path, resume: bool) -> None:
         raise RunError(f"'{run}' is not empty; choose another --out, or continue the run in it with --resume")
     run.mkdir(parents=True, exist_ok=True)
     atomic_write_text(run / CONFIG_FILE, config.dump())
+
+
+class Where(NamedTuple):
+    """The rows of a step and their timesteps."""
+
+    ids: tuple[str, ...]
+    timesteps_B: Tensor
 
 
 class Trainer:
@@ -208,11 +215,12 @@ class Trainer:
                 state, report = dual_path_step(
                     self.parts, batch, self.step / train.steps, generator=generator
                 )
-            values = _values(report)
-            self._refuse_non_finite(values, state)
+            values, where = _values(report), Where(batch.ids, state.noised.timesteps_B)
+            del state  # what it captured must not lie beside the gradients
+            self._refuse_non_finite(values, where)
             self.accelerator.backward(report.total / train.accumulation)
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm)
-        self._refuse_non_finite({"gradient": norm} if self.accelerator.scaler is None else {}, state)
+        self._refuse_non_finite({"gradient": norm} if self.accelerator.scaler is None else {}, where)
         learning_rate = self.scheduler.get_last_lr()[0]
         self.optimizer.step()
         self.scheduler.step()
@@ -253,17 +261,17 @@ class Trainer:
             **({START_HASH: self.start_hash} if self.start_hash else {}),
         }
 
-    def _refuse_non_finite(self, values: dict[str, float] | dict[str, Tensor], state: StepState) -> None:
+    def _refuse_non_finite(self, values: dict[str, float] | dict[str, Tensor], where: Where) -> None:
         for name, value in values.items():
             if not bool(torch.isfinite(torch.as_tensor(value))):
-                times = ", ".join(str(int(t)) for t in state.noised.timesteps_B)
+                times = ", ".join(str(int(t)) for t in where.timesteps_B)
                 saved = checkpoints(self.run)
                 kept = (
                     f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written yet"
                 )
                 raise NonFiniteError(
                     f"'{name}' became {float(value)} in step {self.step + 1} on "
-                    f"{', '.join(state.batch.ids)} at t = {times}; "
+                    f"{', '.join(where.ids)} at t = {times}; "
                     f"{kept}. Lower optimizer.learning_rate or the term's weight"
                 )
 

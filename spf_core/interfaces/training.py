@@ -19,6 +19,7 @@ class Backbone(Protocol):
 
     denoiser: nn.Module
     image_size: int
+    clip_size: int  # side of the pictures that `embed_images` looks at; others are resized
     abar_T: Tensor  # cumulative alphas of the training schedule
 
     @property

@@ -132,12 +132,13 @@ def make_step(preset: str, folder: str | None, batch_size: int) -> Callable[[int
     from spf_core.data import read_folder
     from spf_core.parts import build_parts
     from spf_core.plugins import load_plugins
+    from spf_core.runs import open_backbone
     from spf_core.sections import SampleSection
     from spf_core.step import dual_path_step
 
     chosen = [f"backbone.path={folder}"] if folder else []
     config = load_run_config(load_plugins(), preset=preset, assignments=chosen)
-    backbone, adapter = config.backbone.build(), config.adapter.build()
+    backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
     with tempfile.TemporaryDirectory() as data:
         write_rows(Path(data), batch_size, backbone.image_size)
         rows = encode_rows(backbone, read_folder(Path(data)), needs=config.needs)
@@ -157,7 +158,7 @@ def make_step(preset: str, folder: str | None, batch_size: int) -> Callable[[int
     batch = rows.batch(range(batch_size))
 
     def step(seed: int) -> None:
-        _, report = dual_path_step(parts, batch, LATE, generator=torch.Generator().manual_seed(seed))
+        report = dual_path_step(parts, batch, LATE, generator=torch.Generator().manual_seed(seed))[1]
         report.total.backward()
         optimizer.step()
         optimizer.zero_grad()

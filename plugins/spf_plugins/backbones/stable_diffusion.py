@@ -54,6 +54,7 @@ class StableDiffusion:
         self.image_size: int = self.denoiser.config.sample_size * 2 ** (
             len(self.vae.config.block_out_channels) - 1
         )
+        self.clip_size: int = parts.clip.config.vision_config.image_size
         self._mean_311 = torch.tensor(parts.image_mean).view(3, 1, 1)
         self._std_311 = torch.tensor(parts.image_std).view(3, 1, 1)
 
@@ -106,8 +107,8 @@ class StableDiffusion:
 
     def embed_images(self, images_B3HW: Tensor) -> Tensor:
         """E_I: unit-norm embeddings (B, D) of pixels in [-1, 1]; differentiable."""
-        size = self.clip.config.vision_config.image_size
-        pixels = F.interpolate(images_B3HW.float(), size=(size, size), mode="bilinear", antialias=True)
+        size = self.clip_size, self.clip_size
+        pixels = F.interpolate(images_B3HW.float(), size=size, mode="bilinear", antialias=True)
         normed = ((pixels + 1) / 2 - self._mean_311) / self._std_311
         return unit_features(self.clip.get_image_features(pixel_values=normed))
 

@@ -109,11 +109,11 @@ class OutputAlignmentLoss:
 
 def phrase_attention(attention_BQL: Tensor, phrase_BPL: Tensor, renormalise: bool) -> Tensor:
     """Mean attention of every phrase's tokens, B Q P; optionally each query's share among those tokens."""
-    if renormalise:
-        shared_BL = (phrase_BPL.sum(1) > 0).to(attention_BQL.dtype)
-        kept = attention_BQL * shared_BL[:, None, :]
-        attention_BQL = kept / kept.sum(-1, keepdim=True).clamp(min=1e-6)
-    return attention_BQL @ phrase_BPL.transpose(1, 2)
+    found_BQP = attention_BQL @ phrase_BPL.transpose(1, 2)
+    if not renormalise:
+        return found_BQP
+    shared_BL = (phrase_BPL.sum(1) > 0).to(attention_BQL.dtype)
+    return found_BQP / (attention_BQL @ shared_BL[:, :, None]).clamp(min=1e-6)
 
 
 def _frozen(linear: Any) -> tuple[Tensor, Tensor | None]:
