@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
-from torch import Tensor
 
 from spf_core import __version__
 from spf_core.atomic import atomic_write_text
@@ -26,7 +25,8 @@ from spf_core.checkpoint import (
 )
 from spf_core.config import RunConfig
 from spf_core.data import Row, read_folder
-from spf_core.errors import ConfigError, InterruptedRunError, NonFiniteError, RunError
+from spf_core.errors import ConfigError, InterruptedRunError, RunError
+from spf_core.finite import Where, refuse_non_finite
 from spf_core.interfaces import Adapter, Backbone, Budgeted
 from spf_core.kept import counting_spared
 from spf_core.order import generator_of_step, rows_of_step
@@ -85,13 +85,6 @@ def _prepare_folder(config: RunConfig, run: Path, resume: bool) -> None:
         raise RunError(f"'{run}' is not empty; choose another --out, or continue the run in it with --resume")
     run.mkdir(parents=True, exist_ok=True)
     atomic_write_text(run / CONFIG_FILE, config.dump())
-
-
-class Where(NamedTuple):
-    """The rows of a step and their timesteps."""
-
-    ids: tuple[str, ...]
-    timesteps_B: Tensor
 
 
 class Trainer:
@@ -217,10 +210,11 @@ class Trainer:
                 )
             values, where = _values(report), Where(batch.ids, state.noised.timesteps_B)
             del state  # what it captured must not lie beside the gradients
-            self._refuse_non_finite(values, where)
+            refuse_non_finite(values, where, self.step, self.run)
             self.accelerator.backward(report.total / train.accumulation)
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm)
-        self._refuse_non_finite({"gradient": norm} if self.accelerator.scaler is None else {}, where)
+        if self.accelerator.scaler is None:
+            refuse_non_finite({"gradient": norm}, where, self.step, self.run)
         learning_rate = self.scheduler.get_last_lr()[0]
         self.optimizer.step()
         self.scheduler.step()
@@ -260,20 +254,6 @@ class Trainer:
             "spf_step": str(self.step),
             **({START_HASH: self.start_hash} if self.start_hash else {}),
         }
-
-    def _refuse_non_finite(self, values: dict[str, float] | dict[str, Tensor], where: Where) -> None:
-        for name, value in values.items():
-            if not bool(torch.isfinite(torch.as_tensor(value))):
-                times = ", ".join(str(int(t)) for t in where.timesteps_B)
-                saved = checkpoints(self.run)
-                kept = (
-                    f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was written yet"
-                )
-                raise NonFiniteError(
-                    f"'{name}' became {float(value)} in step {self.step + 1} on "
-                    f"{', '.join(where.ids)} at t = {times}; "
-                    f"{kept}. Lower optimizer.learning_rate or the term's weight"
-                )
 
     def _line(
         self, report: LossReport, values: dict[str, float], norm: float, learning_rate: float, seconds: float

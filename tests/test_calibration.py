@@ -22,7 +22,8 @@ from spf_core.trainer import train
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 SAMPLE = SampleSection(steps=10, handover=0.8, batch_size=4)
-PROMPTS = [Prompt("a portrait of an old man", "in the park"), Prompt("a young woman", "in the park")]
+BASE = ("a portrait of an old man", "a young woman")
+TARGETS = ("in the park", "young woman", "wearing a hat", "round glasses", "red hair", "style")
 
 
 @pytest.fixture
@@ -37,40 +38,46 @@ def tuned(tiny_backbone: StableDiffusion):
         return lora_that_changes_something(tiny_backbone)
 
 
-def calibrated(backbone: StableDiffusion, lora: Adapter, keep: float = 0.9) -> Calibration:
-    return calibrate_handover(backbone, lora, None, PROMPTS, CalibrationSection(keep=keep), SAMPLE)
+def calibrated(backbone: StableDiffusion, lora: Adapter, target: str, keep: float = 0.9) -> Calibration:
+    prompts = [Prompt(text, target) for text in BASE]
+    return calibrate_handover(backbone, lora, None, prompts, CalibrationSection(keep=keep), SAMPLE)
+
+
+def searches(backbone: StableDiffusion, lora: Adapter, *, responds: bool, keep: float) -> list[Calibration]:
+    """Of targets that the random model responds to, or of those that it turns away from."""
+    found = [calibrated(backbone, lora, target, keep) for target in TARGETS]
+    chosen = [each for each in found if (each.responses[SAMPLE.handover] > 0) == responds]
+    assert chosen, "a random model does either"
+    return chosen
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.9])
 def test_it_is_the_latest_that_keeps_the_response(
     tiny_backbone: StableDiffusion, tuned: Adapter, keep: float
 ) -> None:
-    found = calibrated(tiny_backbone, tuned, keep)
-    full = found.responses[SAMPLE.handover]
-    assert full > 0
-    assert found.responses[found.handover] >= keep * full
-    lower = [level for level in found.responses if level < found.handover]
-    if found.handover > 0.05:
-        assert found.responses[max(lower)] < keep * full
-        assert found.handover - max(lower) == pytest.approx(0.05)
-    assert len(found.responses) < 7, "it searches, in place of trying all 16"
+    for found in searches(tiny_backbone, tuned, responds=True, keep=keep):
+        full = found.responses[SAMPLE.handover]
+        assert found.responses[found.handover] >= keep * full
+        lower = [level for level in found.responses if level < found.handover]
+        if found.handover > 0.05:
+            assert found.responses[max(lower)] < keep * full
+            assert found.handover - max(lower) == pytest.approx(0.05)
+        assert len(found.responses) < 7, "it searches, in place of trying all 16"
+
+
+def test_where_nothing_responds_the_handover_stays(tiny_backbone: StableDiffusion, tuned: Adapter) -> None:
+    for found in searches(tiny_backbone, tuned, responds=False, keep=0.9):
+        assert list(found.responses) == [SAMPLE.handover]
+        assert found.handover == SAMPLE.handover
 
 
 def test_the_adapter_is_as_it_was_and_the_search_repeats_itself(
     tiny_backbone: StableDiffusion, tuned: Adapter
 ) -> None:
     before = {name: value.clone() for name, value in tuned.state_dict().items()}
-    first, again = (calibrated(tiny_backbone, tuned) for _ in range(2))
+    first, again = (calibrated(tiny_backbone, tuned, TARGETS[0]) for _ in range(2))
     assert first.responses == again.responses
     assert all(torch.equal(before[name], value) for name, value in tuned.state_dict().items())
-
-
-def test_where_nothing_responds_the_handover_stays(tiny_backbone: StableDiffusion, tuned: Adapter) -> None:
-    away = [Prompt(each.base_text, "young woman") for each in PROMPTS]
-    found = calibrate_handover(tiny_backbone, tuned, None, away, CalibrationSection(), SAMPLE)
-    assert list(found.responses) == [SAMPLE.handover]
-    assert found.responses[SAMPLE.handover] < 0
-    assert found.handover == SAMPLE.handover
 
 
 def test_a_run_samples_from_the_handover_that_was_found(
