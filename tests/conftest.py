@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,9 +135,15 @@ def tiny_xl_pipeline(tokenizer: Any, text_config: Any) -> Any:
     )
 
 
-def save_with_clip(pipeline: Any, clip: Any, folder: Path) -> Path:
-    """The pipeline's folder with clip/ inside."""
-    pipeline.save_pretrained(folder)
+def random_folder(make: Callable[[Any, Any], Any], folder: Path) -> Path:
+    """A random pipeline's folder with clip/ inside; `make` gets the tokenizer and CLIP's text settings."""
+    import torch
+
+    tokenizer = tiny_tokenizer()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        clip = tiny_clip(tokenizer)
+        make(tokenizer, clip.config.text_config).save_pretrained(folder)
     clip.save_pretrained(folder / "clip")
     statistics = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
     (folder / "clip" / "preprocessor_config.json").write_text(json.dumps(statistics), encoding="utf-8")
@@ -146,28 +152,14 @@ def save_with_clip(pipeline: Any, clip: Any, folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a random pipeline of SDXL's classes, otherwise like `tiny_folder`."""
-    import torch
-
-    tokenizer = tiny_tokenizer()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        clip = tiny_clip(tokenizer)
-        pipeline = tiny_xl_pipeline(tokenizer, clip.config.text_config)
-    return save_with_clip(pipeline, clip, tmp_path_factory.mktemp("backbone") / "tiny-xl")
+    """A random pipeline folder of SDXL's classes, otherwise like `tiny_folder`."""
+    return random_folder(tiny_xl_pipeline, tmp_path_factory.mktemp("backbone") / "tiny-xl")
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random pipeline folder: 32 x 32 pixels, 8 x 8 latents, cross-attention at 8 x 8 and 4 x 4."""
-    import torch
-
-    tokenizer = tiny_tokenizer()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        clip = tiny_clip(tokenizer)
-        pipeline = tiny_pipeline(tokenizer, clip.config.text_config)
-    return save_with_clip(pipeline, clip, tmp_path_factory.mktemp("backbone") / "tiny")
+    return random_folder(tiny_pipeline, tmp_path_factory.mktemp("backbone") / "tiny")
 
 
 @pytest.fixture(scope="session")

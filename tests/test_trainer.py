@@ -59,6 +59,15 @@ def config_of(
     )
 
 
+def train_whole_and_killed(config: RunConfig, folder: Path, plugins: Plugins) -> None:
+    """folder/whole in one go, and folder/killed, which lost its end and was resumed from step 3."""
+    train(config, folder / "whole", plugins)
+    train(config, folder / "killed", plugins)
+    shutil.rmtree(folder / "killed" / "checkpoints" / "step-000006")
+    (folder / "killed" / "adapter.safetensors").unlink()
+    train(config, folder / "killed", plugins, resume=True)
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return read_safetensors(run / "adapter.safetensors")[0]
 
@@ -109,11 +118,7 @@ def test_resuming_after_a_kill_gives_bit_identical_weights(
 ) -> None:
     settings = ("optimizer.schedule=cosine", "train.accumulation=2", "sample.steps=3", *more)
     config = config_of(plugins, tiny_folder, folder, *settings, preset=preset)
-    train(config, tmp_path / "whole", plugins)
-    train(config, tmp_path / "killed", plugins)
-    shutil.rmtree(tmp_path / "killed" / "checkpoints" / "step-000006")
-    (tmp_path / "killed" / "adapter.safetensors").unlink()
-    train(config, tmp_path / "killed", plugins, resume=True)
+    train_whole_and_killed(config, tmp_path, plugins)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
     times = {"seconds", "preparation_seconds", "peak_memory_mib"}
     whole, killed = (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL.Image import Image
-from test_trainer import FAST, noise_folder, same, weights
+from test_trainer import FAST, noise_folder, same, train_whole_and_killed, weights
 
 from spf_cli.loading import load as load_plugins
 from spf_core.checkpoint import read_safetensors
@@ -19,7 +19,6 @@ from spf_core.prompts import Prompt
 from spf_core.runs import open_run
 from spf_core.sampling import Opening, initial_noise, sample_images
 from spf_core.sections import SampleSection
-from spf_core.trainer import train
 from spf_plugins.backbones import Sd15, Sdxl
 from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
 
@@ -119,11 +118,7 @@ def test_sdxl_trains_resumes_and_samples(
 ) -> None:
     (tmp_path / "data").mkdir()
     config = config_of(plugins, "sdxl", tiny_xl_folder, noise_folder(tmp_path / "data"), *more)
-    train(config, tmp_path / "whole", plugins)
-    train(config, tmp_path / "killed", plugins)
-    shutil.rmtree(tmp_path / "killed" / "checkpoints" / "step-000006")
-    (tmp_path / "killed" / "adapter.safetensors").unlink()
-    train(config, tmp_path / "killed", plugins, resume=True)
+    train_whole_and_killed(config, tmp_path, plugins)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
     opened = open_run(tmp_path / "whole", plugins)
     base, seeds = [GLASSES.base_text] * 2, [1, 2]

@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -26,10 +26,13 @@ class Mini(BackboneConfig):
         return StableDiffusion(Path(self.path) if self.path else packaged)
 
 
+Place = Annotated[str, Field(description="hub id, or folder of the pipeline in diffusers' layout")]
+
+
 class Published(BackboneConfig):
     """A model of a published architecture, from a hub or from a folder."""
 
-    path: str = Field(description="hub id, or folder of the pipeline in diffusers' layout")
+    path: Place
     revision: str | None = Field(None, description="branch, tag or commit on the hub; the default branch")
     variant: str | None = Field(None, description="kind of weight files, such as fp16; the plain ones")
     clip: str = Field(
@@ -37,39 +40,42 @@ class Published(BackboneConfig):
         description="hub id or folder of the CLIP model that measures; clip/ inside the pipeline comes first",
     )
 
+    def build(self) -> Any:
+        """Load it, from the hub where it is no folder; RunError when it cannot be used."""
+        from spf_plugins.backbones.hub import find
+
+        architecture = self.architecture()
+        return architecture(*find(self, architecture.layout), self.variant)
+
+    def architecture(self) -> Any:
+        """The class that holds such a model; imported when asked for."""
+        raise NotImplementedError
+
 
 class Sd15(Published):
     """Stable Diffusion 1.5, and models of its architecture."""
 
     name = "sd15"
-    path: str = Field(
-        "stable-diffusion-v1-5/stable-diffusion-v1-5",
-        description="hub id, or folder of the pipeline in diffusers' layout",
-    )
+    path: Place = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
-    def build(self) -> Any:
-        """Load it, from the hub where it is no folder; RunError when it cannot be used."""
-        from spf_plugins.backbones.hub import find
+    def architecture(self) -> Any:
+        """`StableDiffusion`."""
         from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
-        return StableDiffusion(*find(self, StableDiffusion.layout), self.variant)
+        return StableDiffusion
 
 
 class Sdxl(Published):
     """SDXL, and models of its architecture."""
 
     name = "sdxl"
-    path: str = Field(
-        "stabilityai/stable-diffusion-xl-base-1.0",
-        description="hub id, or folder of the pipeline in diffusers' layout",
-    )
+    path: Place = "stabilityai/stable-diffusion-xl-base-1.0"
 
-    def build(self) -> Any:
-        """Load it, from the hub where it is no folder; RunError when it cannot be used."""
-        from spf_plugins.backbones.hub import find
+    def architecture(self) -> Any:
+        """`StableDiffusionXL`."""
         from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
 
-        return StableDiffusionXL(*find(self, StableDiffusionXL.layout), self.variant)
+        return StableDiffusionXL
 
 
 @hookimpl
