@@ -56,8 +56,9 @@ def train(
     rows = rows_of(config)
     watch = _watch(config, run, plugins, progress)
     start = None if resume and checkpoints(run) else read_start(config)
-    _prepare_folder(config, run, resume)
+    _refuse_filled(run, resume)
     trainer = Trainer(config, run, rows, progress, watch, start)
+    atomic_write_text(run / CONFIG_FILE, config.dump())  # now, as a backbone may have been refused
     if resume:
         trainer.resume()
     with _saved_on_interrupt(trainer):
@@ -80,11 +81,9 @@ def rows_of(config: RunConfig) -> list[Row]:
     return with_variants(rows, train.text_variants, train.clause_dropout, train.seed)
 
 
-def _prepare_folder(config: RunConfig, run: Path, resume: bool) -> None:
+def _refuse_filled(run: Path, resume: bool) -> None:
     if not resume and run.exists() and any(run.iterdir()):
         raise RunError(f"'{run}' is not empty; choose another --out, or continue the run in it with --resume")
-    run.mkdir(parents=True, exist_ok=True)
-    atomic_write_text(run / CONFIG_FILE, config.dump())
 
 
 class Trainer:

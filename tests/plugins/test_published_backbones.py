@@ -19,6 +19,7 @@ from spf_core.prompts import Prompt
 from spf_core.runs import open_run
 from spf_core.sampling import Opening, initial_noise, sample_images
 from spf_core.sections import SampleSection
+from spf_core.trainer import train
 from spf_plugins.backbones import Sd15, Sdxl
 from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
 
@@ -178,3 +179,11 @@ def test_a_variant_of_the_weights_is_read(tiny_folder: Path, tmp_path: Path) -> 
     assert torch.equal(built.denoiser.state_dict()["conv_in.weight"], expected["conv_in.weight"])
     with pytest.raises(RunError, match="cannot be loaded"):
         Sd15(path=str(folder)).build()
+
+
+def test_a_refused_model_leaves_no_run_behind(plugins: Plugins, tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    config = config_of(plugins, "sdxl", tiny_folder, noise_folder(tmp_path / "data"))
+    with pytest.raises(RunError, match="holds a StableDiffusionPipeline"):
+        train(config, tmp_path / "run", plugins)
+    assert not (tmp_path / "run").exists()
