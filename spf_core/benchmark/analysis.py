@@ -39,7 +39,7 @@ class Row:
         return self.scores.headline[name] if name in self.scores.headline else self.scores.parts[name]
 
     def to_json(self) -> dict[str, Any]:
-        """Scores with intervals; costs over all training seeds: mean per step, total, highest memory."""
+        """Scores with intervals; costs: means per step and per run, highest memory."""
         found, results = self.scores.estimates, [each.results for each in self.cells]
         return {
             "preset": self.entry.preset,
@@ -58,18 +58,24 @@ class Row:
 
     @property
     def costs(self) -> dict[str, Any]:
-        """Costs over all training seeds."""
-        costs = [each.cost for each in self.cells]
+        """Costs over the training seeds that ran on the first one's kind of device: others cost otherwise."""
+        device = _device(self.cells[0])
+        costs = [each.cost for each in self.cells if _device(each) == device]
         steps, seconds = sum(cost.steps for cost in costs), sum(cost.seconds for cost in costs)
         return {
             "training_seeds": list(self.seeds),
+            "device": device,
             "steps": costs[0].steps,
             "seconds_per_step": seconds / steps,
-            "total_seconds": seconds + sum(cost.preparation_seconds for cost in costs),
+            "seconds_per_run": (seconds + sum(cost.preparation_seconds for cost in costs)) / len(costs),
             "peak_memory_mib": max(cost.peak_memory_mib for cost in costs),
             "trainable_parameters": costs[0].trainable_parameters,
             "evaluation_seconds": [cost.evaluation_seconds for cost in costs],
         }
+
+
+def _device(cell: Finished) -> str:
+    return str(cell.results.get("environment", {}).get("device", "cpu"))
 
 
 Table = Mapping[str, Row]

@@ -38,16 +38,21 @@ def best_of_families(spec: BenchmarkSpec, tables: Mapping[str, Table]) -> dict[s
 
 
 def mean_row(rows: Sequence[Row]) -> dict[str, Any]:
-    """Means of the headline scores of one row for each target; highest memory and number of parameters."""
+    """Means of the headline scores of one row for each target; highest memory and number of parameters.
+
+    Costs are those of the targets that ran on the first one's kind of device.
+    """
     costs = [row.costs for row in rows]
+    costs = [cost for cost in costs if cost["device"] == costs[0]["device"]]
     scores = {
         measure: estimate(mean([row.measure(measure) for row in rows])).to_json()
         for measure in rows[0].scores.headline
     }
     return {
         **scores,
+        "device": costs[0]["device"],
         "seconds_per_step": sum(cost["seconds_per_step"] for cost in costs) / len(costs),
-        "total_seconds": sum(cost["total_seconds"] for cost in costs),
+        "seconds_per_run": sum(cost["seconds_per_run"] for cost in costs) / len(costs),
         "training_seeds": [seed for row in rows for seed in row.seeds],
         "peak_memory_mib": max(cost["peak_memory_mib"] for cost in costs),
         "trainable_parameters": max(cost["trainable_parameters"] for cost in costs),

@@ -16,7 +16,7 @@ HEADLINE = {
     "base_leak": ("base leak", LOWER),
 }
 _OVERVIEW = {key: HEADLINE[key][1] for key in ("sps", "effect", "spi", "rec", "hit_rate", "base_leak")}
-_COST_HEAD = ["s/step", "s/run", "peak MiB", "parameters"]
+_COST_HEAD = ["device", "s/step", "s/run", "peak MiB", "parameters"]
 PERCENT = ("sps", "rec")
 Cells = tuple[list[str], list[list[str]]]
 
@@ -144,8 +144,9 @@ def _handovers(row: Json) -> str:
 
 def _costs(row: Json) -> list[str]:
     return [
+        row["device"],
         f"{row['seconds_per_step']:.3f}",
-        f"{row['total_seconds'] / len(row['training_seeds']):,.0f}",
+        f"{row['seconds_per_run']:,.0f}",
         f"{row['peak_memory_mib']:,.0f}",
         f"{row['trainable_parameters']:,}",
     ]

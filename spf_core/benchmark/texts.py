@@ -11,7 +11,8 @@ pictures that show the target when asked and unasked, then the parts of SPI. 95 
 bootstrap over prompts with all their noise and training seeds: they do not tell how much another training
 seed would change. Bold: the best, where its interval excludes the runner-up. Handover is the fraction of the
 noise schedule down to which the original draws (1: not at all). Seconds and memory (of the whole process, or
-of the CUDA allocator) are of the machine that ran the cell, beside whatever else it did."""
+of the CUDA allocator) are of the machine that ran the cell, beside whatever else it did: compare them within
+one kind of device."""
 SIGNS = """\
 A direction holds where the whole 95 % interval lies on its side, and does not hold where all of it lies on
 the other; else it is unclear. These intervals are not adjusted for their number."""

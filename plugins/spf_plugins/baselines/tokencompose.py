@@ -40,7 +40,7 @@ class PixelLoss:
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar."""
         losses = [
-            F.binary_cross_entropy(attention.clamp(0, 1), mask)
+            F.binary_cross_entropy_with_logits(attention.logit(eps=1e-6), mask)  # as CUDA's autocast wants it
             for attention, mask in _target_attention(state)
         ]
         return torch.stack(losses).mean()
