@@ -68,10 +68,11 @@ def test_the_budget_goes_on_from_a_checkpoint(tiny_folder: Path) -> None:
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
-def test_a_run_too_short_to_drop_ranks_is_refused(tiny_folder: Path) -> None:
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_run_too_short_to_drop_ranks_is_refused(tiny_folder: Path, steps: int) -> None:
     parts = parts_of(config_of(tiny_folder, preset="adalora"), trained=False)
     with pytest.raises(ConfigError, match="train longer or choose lora-adapter"):
-        parts.adapter.start(1)  # type: ignore[attr-defined]
+        parts.adapter.start(steps)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

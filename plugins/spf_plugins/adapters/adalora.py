@@ -93,6 +93,8 @@ class AdaLora:
         """Plan the budget over `steps` optimizer steps."""
         try:
             plan = self._peft_config([], steps)
+            if plan.total_step - plan.tfinal < 2:
+                raise ValueError("no step scores the factors before the budget is reached")
         except ValueError:
             raise ConfigError(
                 f"train.steps={steps} are too few to drop ranks between adapter.warmup={self.config.warmup} "

@@ -1,0 +1,68 @@
+"""Every preset trains and samples on CUDA under bf16 autocast. Skipped where there is no such device."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from spf_core.config import load_run_config
+from spf_core.plugins import load_plugins
+from spf_core.runlog import read_metrics
+from spf_core.runs import open_run
+from spf_core.sampling import Opening, sample_images
+from spf_core.trainer import train
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+PLUGINS = load_plugins()
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four rows of noise with masks."""
+    folder, rng, lines = tmp_path_factory.mktemp("masked"), np.random.default_rng(0), []
+    for number in range(4):
+        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+        Image.fromarray(np.pad(np.full((16, 16), 255, np.uint8), 8)).save(folder / f"{number}-mask.png")
+        lines.append(
+            {
+                "file_name": f"{number}.png",
+                "mask": f"{number}-mask.png",
+                "base_text": "a portrait of an old man, red hair",
+                "target_text": "wearing a hat",
+            }
+        )
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder
+
+
+@pytest.mark.parametrize("preset", sorted(PLUGINS.of_kind("preset")))
+def test_a_preset_trains_and_samples_on_cuda(
+    preset: str, masked: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    config = load_run_config(
+        PLUGINS,
+        preset=preset,
+        overrides={"data": str(masked), "train": {"steps": STEPS, "device": "cuda", "precision": "bf16"}},
+        assignments=[
+            f"backbone.path={tiny_folder}",
+            "train.batch_size=2",
+            "sample.every=0",
+            "sample.steps=3",
+            "sample.precision=bf16",
+            "calibration.prompts=2",
+        ],
+    )
+    train(config, tmp_path / "run", PLUGINS)
+    assert len(read_metrics(tmp_path / "run")) == STEPS
+    run = open_run(tmp_path / "run", PLUGINS, device="cuda")
+    opening = Opening(["a portrait of an old man"], run.adapter)
+    images = sample_images(
+        run.backbone, ["a portrait, wearing a hat"], [0], run.config.sample, opening=opening
+    )
+    assert np.asarray(images[0]).std() > 0
