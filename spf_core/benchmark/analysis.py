@@ -102,6 +102,17 @@ def mean(several: Sequence[Floats]) -> Floats:
     return total
 
 
+def on_common_seeds(rows: Sequence[Row]) -> list[Row]:
+    """The rows, limited to the training seeds that all of them have; none where there is no such seed."""
+    common = set.intersection(*(set(row.seeds) for row in rows))
+    if not common:
+        return []
+    return [
+        row if set(row.seeds) == common else _row([each for each in row.cells if each.cell.seed in common])
+        for row in rows
+    ]
+
+
 @dataclass(frozen=True)
 class PairedTest:
     """The reference less another preset, on the training seeds that both have; p by exchanging prompts."""
@@ -152,12 +163,11 @@ def _scores(cells: Sequence[Finished]) -> ScoreReplicates:
 
 def _tests(reference: Row, other: Row) -> list[PairedTest]:
     """Unadjusted. Under the hypothesis of no difference a prompt's results could as well be exchanged."""
-    common = tuple(seed for seed in reference.seeds if seed in other.seeds)
-    if not common:
+    arms = on_common_seeds([reference, other])
+    if not arms:
         return []
-    arms = [[each for each in row.cells if each.cell.seed in common] for row in (reference, other)]
-    one, two = (_scores(cells).headline for cells in arms)
-    pooled = [join([each.numbers for each in cells], along="seeds") for cells in arms]
+    one, two = (row.scores.headline for row in arms)
+    pooled = [join([each.numbers for each in row.cells], along="seeds") for row in arms]
     exchanges, both = Exchanges(pooled[0].prompts), join(pooled, along="prompts")
     first, second = (score_replicates(both, arm).headline for arm in (exchanges.first, exchanges.second))
     return [
@@ -168,7 +178,7 @@ def _tests(reference: Row, other: Row) -> list[PairedTest]:
             difference=estimate(one[name] - two[name]),
             p=exchange_p(first[name] - second[name]),
             p_holm=None,
-            seeds=common,
+            seeds=arms[0].seeds,
         )
         for name in COMPARED
     ]

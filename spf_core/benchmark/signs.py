@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spf_core.benchmark.analysis import Table, mean
+from spf_core.benchmark.analysis import Table, mean, on_common_seeds
 from spf_core.evaluation.purity import Floats
 from spf_core.evaluation.statistics import Estimate, estimate
 
@@ -40,14 +40,25 @@ class Expectation:
 
 
 def sign_tests(tables: Mapping[str, Table]) -> list[dict[str, Any]]:
-    """Every expectation, for each target that has its rows and, with several, for their mean."""
+    """Every expectation, for each target that has its rows and, with several, for their mean.
+
+    Rows are compared on the training seeds that they share.
+    """
     present = {name for table in tables.values() for name in table}
     found = []
     for expectation in expectations(tuple(name for name in ABLATIONS if name in present)):
-        rows = {target: table for target, table in tables.items() if table.keys() >= set(expectation.rows)}
+        rows = {target: _comparable(table, expectation.rows) for target, table in tables.items()}
+        rows = {target: table for target, table in rows.items() if table}
         if rows:
             found.append(_tested(expectation, rows))
     return found
+
+
+def _comparable(table: Table, names: tuple[str, ...]) -> Table:
+    """The named rows on the training seeds that all have; empty where one lacks."""
+    if not table.keys() >= set(names):
+        return {}
+    return dict(zip(names, on_common_seeds([table[name] for name in names]), strict=False))
 
 
 def expectations(ablations: tuple[str, ...]) -> list[Expectation]:

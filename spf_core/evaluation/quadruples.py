@@ -11,8 +11,6 @@ from spf_core.progress import Progress, silent
 from spf_core.sampling import Opening, sample_images
 from spf_core.sections import SampleSection
 
-RERUN = 4
-
 
 def noise_seeds(prompts: int, seeds: int, *, seed: int, draw: int) -> tuple[int, ...]:
     """N = prompts x seeds distinct noise seeds, prompt-major; `draw` 0 is for A to D, 1 for the re-seed A'.
@@ -67,7 +65,8 @@ def generate(
                 (base, noise2, "another seed"),
             )
         )
-        rerun = sample_images(backbone, base[:RERUN], noise[:RERUN], options)
+        again = slice(options.batch_size)  # a whole batch: CUDA draws one of another size with other kernels
+        rerun = sample_images(backbone, base[again], noise[again], options)
     finally:
         adapter.scale(1.0)
     c, d = draw_tuned(

@@ -113,6 +113,17 @@ def verdicts(rows, targets=("hat",)):
     return {test["formula"]: test["targets"]["hat"]["verdict"] for test in tests}, tests
 
 
+def test_directions_are_judged_on_training_seeds_that_both_have():
+    """Another seed of one preset alone, here all polluted, must not decide a direction."""
+    cells = [
+        finished("spf", numbers(noise=3)),
+        finished("spf", numbers(noise=3, **dict.fromkeys(PARTS, 0.9)), seed=1),
+        finished("naive", numbers(noise=1, appearance=0.9, layout=0.8)),
+    ]
+    tests = {test["formula"]: test for test in sign_tests(make_tables(cells))}
+    assert tests["sps(spf) - sps(naive) > 0"]["targets"]["hat"]["verdict"] == "holds"
+
+
 def test_the_directions_of_the_paper_hold_where_they_are_there():
     found, _ = verdicts(
         {

@@ -52,6 +52,27 @@ def test_with_the_adapter_at_zero_the_original_is_reproduced_exactly(draw, open_
     assert (pixels(quads.rerun) == pixels(quads.a)).all()
 
 
+def test_the_draw_is_repeated_in_a_batch_of_the_same_size(draw, open_run, monkeypatch, tmp_path):
+    """Else a difference between kernels for other sizes counts as noise of the draw, and is subtracted."""
+    sizes, pipeline = [], open_run.backbone.pipeline()
+
+    def counting(*args, latents, **options):
+        sizes.append(len(latents))
+        return pipeline(*args, latents=latents, **options)
+
+    class Counting:
+        __call__ = staticmethod(counting)
+
+        def __getattr__(self, name):
+            return getattr(pipeline, name)
+
+    monkeypatch.setattr(type(open_run.backbone), "pipeline", lambda self: Counting())
+    monkeypatch.setenv("SPF_CACHE", str(tmp_path))
+    assert open_run.config.sample.batch_size > 6
+    quads = draw(prompts=3, seeds=2)
+    assert (len(quads.rerun), set(sizes)) == (6, {6})
+
+
 def test_the_adapter_is_left_switched_on(draw, open_run):
     quads = draw()
     texts = [item.prompt.complete_text for item in quads.prompts for _ in range(2)]
