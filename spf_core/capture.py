@@ -1,12 +1,14 @@
 """Recording cross-attention: probabilities and queries of every `attn2` layer during a forward pass."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from spf_core.types import Capture
 
@@ -36,13 +38,41 @@ def record(denoiser: nn.Module, capture: Capture) -> Iterator[Captured]:
     Explicit probabilities are computed only where they are recorded; self-attention is never touched.
     """
     captured = Captured()
+    layers = cross_attention_layers(denoiser) if capture.attention or capture.queries else {}
     with ExitStack() as stack:
-        for name, layer in cross_attention_layers(denoiser).items():
+        stack.enter_context(_recording(layers, capture, captured))
+        token = _recomputed.set((layers, capture))
+        stack.callback(_recomputed.reset, token)
+        yield captured
+
+
+_recomputed: ContextVar[tuple[dict[str, Any], Capture] | None] = ContextVar("recomputed", default=None)
+
+
+def checkpointed(module: Any, *inputs: Any) -> Any:
+    """Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174) of a part of the denoiser.
+
+    The part computes the very same a second time, recording included, as saved tensors are matched by order;
+    what that records is dropped.
+    """
+    recording = _recomputed.get()
+
+    def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        again = _recording(*recording, Captured()) if recording and recording[0] else nullcontext()
+        return nullcontext(), again
+
+    return checkpoint(module, *inputs, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def _recording(layers: dict[str, Any], capture: Capture, captured: Captured) -> Iterator[None]:
+    with ExitStack() as stack:
+        for name, layer in layers.items():
             if capture.attention:
                 stack.enter_context(_swapped(layer, RecordingProcessor(name, captured)))
             if capture.queries:
                 stack.enter_context(_watched(layer, name, captured))
-        yield captured
+        yield
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], float] | None:
 def made_by(backbone: Backbone) -> dict[str, object]:
     """What makes a model's output differ between machines: weights, kind of device, precision, versions."""
     kind = backbone.device.type
-    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else backbone.dtype
     return {
         "backbone": backbone.fingerprint(),
         "device": kind,

@@ -14,13 +14,20 @@ from spf_core.errors import RunError
 DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
-def load_network(cls: Any, folder: Path, **options: Any) -> Any:
-    """The network in `folder` in float32, frozen, in evaluation mode; RunError when a tensor is missing."""
-    network, report = load(cls, folder, use_safetensors=True, output_loading_info=True, **options)
+def load_network(cls: Any, folder: Path, dtype: torch.dtype = torch.float32, **options: Any) -> Any:
+    """The network in `folder`, frozen, in evaluation mode; RunError when a tensor is missing."""
+    network, report = load(
+        cls, folder, use_safetensors=True, output_loading_info=True, dtype=dtype, **options
+    )
     missing = sorted(report["missing_keys"])
     if missing:
         raise RunError(f"the weights in '{folder}' lack the tensor '{missing[0]}'; restore the original file")
-    return network.float().eval().requires_grad_(False)
+    return frozen(network, dtype)
+
+
+def frozen(network: Any, dtype: torch.dtype) -> Any:
+    """The network in `dtype`, in evaluation mode, without gradients."""
+    return network.to(dtype).eval().requires_grad_(False)
 
 
 def load(cls: Any, folder: Path, **options: Any) -> Any:

@@ -99,17 +99,20 @@ def _sample_batch(
             guidance_scale=options.guidance,
             latents=initial_noise(seeds, (pipeline.unet.config.in_channels, latent_size, latent_size)),
             callback_on_step_end=callback,
+            output_type="latent",
         )
-    images: list[Image] = output.images
+        pixels = backbone.decode(output.images)
+    images: list[Image] = pipeline.image_processor.postprocess(pixels, output_type="pil")
     return images
 
 
 def mixed_precision(backbone: Backbone, options: SampleSection) -> AbstractContextManager[Any]:
-    """Autocast in `sample.precision`; where that is `no`, whatever context there is stays."""
-    if options.precision == "no":
-        return nullcontext()
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[options.precision]
-    return torch.autocast(backbone.device.type, dtype=dtype)
+    """Autocast in `sample.precision`; where that is `no`, in the format of half-precision weights.
+
+    With neither, whatever context there is stays.
+    """
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.precision, backbone.dtype)
+    return nullcontext() if dtype == torch.float32 else torch.autocast(backbone.device.type, dtype=dtype)
 
 
 def guided_prediction(

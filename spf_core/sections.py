@@ -19,6 +19,9 @@ class TrainSection(Section):
     accumulation: int = Field(1, ge=1, description="forward passes per optimizer step")
     seed: int = Field(0, ge=0, description="seed of data order, noise and adapter initialisation")
     precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision, by Accelerate")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations twice instead of keeping them: less memory, more time"
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     start_from: str | None = Field(
         None,

@@ -38,6 +38,7 @@ from spf_core.runlog import RunLog, peak_memory_mib
 from spf_core.runs import CONFIG_FILE, HANDOVER, open_backbone, refuse_other_backbone
 from spf_core.starting import START_HASH, Start, read_start
 from spf_core.step import dual_path_step
+from spf_core.thrift import save_memory
 from spf_core.types import LossReport
 from spf_core.variants import with_variants
 from spf_core.visuals import save_samples
@@ -114,6 +115,7 @@ class Trainer:
             with self.accelerator.autocast():
                 self.rows = prepared_rows(self.backbone, self.rows, config, progress)
                 states = recorded_states(self.backbone, self.rows, config, progress)
+        save_memory(self.backbone, config.train)
         self.preparation_seconds = time.perf_counter() - started + spared.seconds
         torch.manual_seed(config.train.seed)
         self.adapter: Adapter = config.adapter.build()

@@ -160,6 +160,7 @@ def test_the_same_component_keeps_its_other_options(plugins: Plugins) -> None:
         "start": 0.5,
         "stop": 1.0,
         "max_timestep": 0.2,
+        "decode_size": 64,
     }
 
 

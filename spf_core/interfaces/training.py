@@ -21,6 +21,7 @@ class Backbone(Protocol):
     image_size: int
     clip_size: int  # side of the pictures that `embed_images` looks at; others are resized
     abar_T: Tensor  # cumulative alphas of the training schedule
+    dtype: torch.dtype  # of the frozen weights; what goes in and comes out is float32
 
     @property
     def device(self) -> torch.device:
@@ -64,6 +65,22 @@ class Backbone(Protocol):
 
     def fingerprint(self) -> str:
         """SHA-256 (first 16 hex digits) over the frozen weights."""
+
+
+@runtime_checkable
+class Checkpointing(Protocol):
+    """A backbone that can compute activations a second time instead of keeping them."""
+
+    def checkpoint_gradients(self) -> None:
+        """Do so in every backward pass from now on."""
+
+
+@runtime_checkable
+class Parking(Protocol):
+    """A backbone whose text encoders can leave the device, and still encode."""
+
+    def park_encoders(self) -> None:
+        """Move them to the CPU."""
 
 
 class Adapter(Protocol):

@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -40,12 +40,17 @@ class Published(BackboneConfig):
         description="hub id or folder of the CLIP model that measures; clip/ inside the pipeline comes first",
     )
 
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="of the frozen weights; auto is bfloat16 where a GPU computes in it, else float32"
+    )
+
     def build(self) -> Any:
         """Load it, from the hub where it is no folder; RunError when it cannot be used."""
         from spf_plugins.backbones.hub import find
+        from spf_plugins.backbones.precision import chosen_dtype
 
         architecture = self.architecture()
-        return architecture(*find(self, architecture.layout), self.variant)
+        return architecture(*find(self, architecture.layout), self.variant, chosen_dtype(self.dtype))
 
     def architecture(self) -> Any:
         """The class that holds such a model; imported when asked for."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -51,7 +52,7 @@ SDXL = Layout(
 
 @dataclass(frozen=True)
 class Parts:
-    """Networks (float32, frozen, in evaluation mode), tokenizers and scheduler; CLIP and its statistics.
+    """Networks (frozen, in evaluation mode), tokenizers and scheduler; CLIP and its statistics.
 
     `index` is the folder's model_index.json.
     """
@@ -63,22 +64,34 @@ class Parts:
     image_std: tuple[float, ...]
 
 
-def load_parts(layout: Layout, folder: Path, clip_folder: Path, variant: str | None = None) -> Parts:
-    """Load every part; RunError names the first that is missing or damaged."""
+def load_parts(
+    layout: Layout,
+    folder: Path,
+    clip_folder: Path,
+    variant: str | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Parts:
+    """Load every part, the networks in `dtype`; RunError names the first that is missing or damaged."""
     index = _check_folder(layout, folder, clip_folder)
     with quiet():
         mean, std = _image_statistics(clip_folder)
         networks = {
-            name: load_network(cls, folder / name, variant=variant) for name, cls in layout.networks.items()
+            name: load_network(cls, folder / name, kept_dtype(name, dtype), variant=variant)
+            for name, cls in layout.networks.items()
         }
         tokenizers = {name: load(CLIPTokenizer, folder / name) for name in layout.tokenizers}
         return Parts(
             named={**networks, **tokenizers, "scheduler": _scheduler(folder / "scheduler")},
             index=index,
-            clip=load_network(CLIPModel, clip_folder),
+            clip=load_network(CLIPModel, clip_folder, dtype),
             image_mean=mean,
             image_std=std,
         )
+
+
+def kept_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
+    """The VAE stays in float32: it is small, and SDXL's overflows in float16."""
+    return torch.float32 if name == "vae" else dtype
 
 
 def make_pipeline(layout: Layout, parts: Mapping[str, Any], **settings: Any) -> Any:
@@ -130,6 +143,9 @@ def _scheduler(folder: Path) -> Any:
             f"'{folder}' predicts '{scheduler.config.prediction_type}'; "
             "use a model whose prediction_type is epsilon or v_prediction"
         )
+    if scheduler.config.rescale_betas_zero_snr:
+        # Such a model must begin at the last timestep (Lin et al. 2023, arXiv 2305.08891, section 3.3).
+        scheduler.register_to_config(timestep_spacing="trailing")
     return scheduler
 
 

@@ -10,13 +10,16 @@ import torch.nn.functional as F
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
-from spf_core.capture import record
+from spf_core.capture import checkpointed, record
 from spf_core.prompts import Prompt
 from spf_core.types import Capture, Conditioning, PathOutput, scatter_like
 from spf_plugins.backbones import loading
+from spf_plugins.backbones.precision import computing_in, never_in_float16
 from spf_plugins.backbones.tokens import Tokens, average_over_all, normalised, tokenize
 
 TEXTS_AT_ONCE = 64
+SLICED_FROM = 512  # pixels; from this size on, pictures pass the VAE one by one, as a batch needs gigabytes
+LEAST_ABAR = 1e-6  # schedules of zero terminal SNR end at 0, where z0_hat would divide by it
 NO_CAPTURE = Capture()
 
 
@@ -33,27 +36,39 @@ def eps_from_v(v_BCHW: Tensor, z_t_BCHW: Tensor, abar_B: Tensor) -> Tensor:
 
 
 class StableDiffusion:
-    """A frozen `StableDiffusionPipeline` with a CLIP model, in float32; satisfies `interfaces.Backbone`."""
+    """A frozen `StableDiffusionPipeline` with a CLIP model; satisfies `interfaces.Backbone`.
+
+    Weights are kept in `dtype`, the VAE's always in float32; what comes out is float32.
+    """
 
     layout = loading.SD
 
-    def __init__(self, folder: Path, clip_folder: Path | None = None, variant: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clip_folder: Path | None = None,
+        variant: str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         """Load local folders (`clip_folder`: by default `folder / "clip"`); RunError when one is unusable.
 
         `variant` chooses among weight files, as in `unet/diffusion_pytorch_model.fp16.safetensors`.
         """
         self._folders = folder, clip_folder or folder / "clip"
-        parts = loading.load_parts(self.layout, *self._folders, variant)
+        self.dtype = dtype
+        parts = loading.load_parts(self.layout, *self._folders, variant, dtype)
         self._parts, self._index = parts.named, parts.index
         self.denoiser, self.vae = self._parts["unet"], self._parts["vae"]
         self.text_encoder, self.tokenizer = self._parts["text_encoder"], self._parts["tokenizer"]
         self.scheduler, self.clip = self._parts["scheduler"], parts.clip
         self.device = torch.device("cpu")
-        self.abar_T: Tensor = self.scheduler.alphas_cumprod.float()
+        self.abar_T: Tensor = self.scheduler.alphas_cumprod.float().clamp(min=LEAST_ABAR)
         self.max_tokens: int = self.tokenizer.model_max_length
         self.image_size: int = self.denoiser.config.sample_size * 2 ** (
             len(self.vae.config.block_out_channels) - 1
         )
+        if self.image_size >= SLICED_FROM:
+            self.vae.enable_slicing()
         self.clip_size: int = parts.clip.config.vision_config.image_size
         self._mean_311 = torch.tensor(parts.image_mean).view(3, 1, 1)
         self._std_311 = torch.tensor(parts.image_std).view(3, 1, 1)
@@ -97,12 +112,14 @@ class StableDiffusion:
     @torch.no_grad()
     def encode_images(self, images_B3HW: Tensor) -> Tensor:
         """Map pixels in [-1, 1] to scaled latents (posterior mean)."""
-        latents: Tensor = self.vae.encode(images_B3HW).latent_dist.mode() * self.vae.config.scaling_factor
+        with never_in_float16(self.device):
+            latents: Tensor = self.vae.encode(images_B3HW).latent_dist.mode() * self.vae.config.scaling_factor
         return latents
 
     def decode(self, latents_BCHW: Tensor) -> Tensor:
         """Map scaled latents to pixels, about [-1, 1] and not clipped; differentiable."""
-        pixels: Tensor = self.vae.decode(latents_BCHW / self.vae.config.scaling_factor).sample
+        with never_in_float16(self.device):
+            pixels: Tensor = self.vae.decode(latents_BCHW.float() / self.vae.config.scaling_factor).sample
         return pixels
 
     def embed_images(self, images_B3HW: Tensor) -> Tensor:
@@ -110,7 +127,8 @@ class StableDiffusion:
         size = self.clip_size, self.clip_size
         pixels = F.interpolate(images_B3HW.float(), size=size, mode="bilinear", antialias=True)
         normed = ((pixels + 1) / 2 - self._mean_311) / self._std_311
-        return unit_features(self.clip.get_image_features(pixel_values=normed))
+        with computing_in(self.dtype, self.device):
+            return unit_features(self.clip.get_image_features(pixel_values=normed))
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
@@ -125,7 +143,7 @@ class StableDiffusion:
         self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = NO_CAPTURE
     ) -> PathOutput:
         """Predict the noise eps in float32, recording what `capture` asks for."""
-        with record(self.denoiser, capture) as captured:
+        with computing_in(self.dtype, self.device), record(self.denoiser, capture) as captured:
             output = self.denoiser(
                 z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD, **self._also_read(cond)
             )
@@ -133,6 +151,17 @@ class StableDiffusion:
         if self.scheduler.config.prediction_type == "v_prediction":
             pred_BCHW = eps_from_v(pred_BCHW, z_t_BCHW, self.abar_T[timesteps_B])
         return PathOutput(pred_BCHW, captured.attention, captured.queries, captured.hidden)
+
+    def checkpoint_gradients(self) -> None:
+        """From now on keep block inputs alone for the backward pass, and compute the rest a second time."""
+        self.denoiser.enable_gradient_checkpointing(checkpointed)
+        self.vae.enable_gradient_checkpointing(checkpointed)
+
+    def park_encoders(self) -> None:
+        """Move the text encoders to the CPU, where they go on encoding: training reads what they encoded."""
+        for name in self.layout.networks:
+            if name.startswith("text_encoder"):
+                self._parts[name].to("cpu")
 
     def token_count(self, text: str) -> int:
         """Tokens of `text` including begin and end marks, before truncation."""
@@ -160,8 +189,9 @@ class StableDiffusion:
 
     def _encode_texts(self, texts: Sequence[str], tokens: Tokens) -> tuple[Tensor, Tensor]:
         """What the denoiser's cross-attention reads, B L D, and the pooled embedding, B 0."""
-        parts = torch.split(tokens.ids_BL.to(self.device), TEXTS_AT_ONCE)
-        embeds_BLD = torch.cat([self.text_encoder(part).last_hidden_state for part in parts])
+        parts = torch.split(tokens.ids_BL.to(self.text_encoder.device), TEXTS_AT_ONCE)
+        states = [self.text_encoder(part).last_hidden_state for part in parts]
+        embeds_BLD = torch.cat(states).float().to(self.device)
         return embeds_BLD, embeds_BLD.new_zeros(len(texts), 0)
 
     def _sizes(self, count: int) -> Tensor:

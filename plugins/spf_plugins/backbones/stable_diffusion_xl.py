@@ -14,7 +14,7 @@ from spf_plugins.backbones.tokens import Tokens, tokenize
 
 
 class StableDiffusionXL(StableDiffusion):
-    """A frozen `StableDiffusionXLPipeline` with a CLIP model, in float32; satisfies `interfaces.Backbone`.
+    """A frozen `StableDiffusionXLPipeline` with a CLIP model; satisfies `interfaces.Backbone`.
 
     Two encoders read every text: cross-attention sees the states before their last layers side by side,
     and the second one's projection is the pooled embedding. Both tokenizers cut a text in the same places, so
@@ -47,11 +47,12 @@ class StableDiffusionXL(StableDiffusion):
         for first, second in zip(
             torch.split(tokens.ids_BL, TEXTS_AT_ONCE), torch.split(ids_BL, TEXTS_AT_ONCE), strict=True
         ):
-            one = self.text_encoder(first.to(self.device), output_hidden_states=True)
-            two = self._parts["text_encoder_2"](second.to(self.device), output_hidden_states=True)
+            place = self.text_encoder.device
+            one = self.text_encoder(first.to(place), output_hidden_states=True)
+            two = self._parts["text_encoder_2"](second.to(place), output_hidden_states=True)
             embeds.append(torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1))
             pooled.append(two.text_embeds)
-        embeds_BLD, pooled_BD = torch.cat(embeds), torch.cat(pooled)
+        embeds_BLD, pooled_BD = (torch.cat(each).float().to(self.device) for each in (embeds, pooled))
         if self._zeros_for_empty:
             said_B = torch.tensor([bool(text) for text in texts], device=self.device).float()
             embeds_BLD, pooled_BD = embeds_BLD * said_B[:, None, None], pooled_BD * said_B[:, None]

@@ -9,10 +9,13 @@ from spf_core.hookspecs import hookimpl
 
 
 class Enhancement(ResponseConfig):
-    """What the variants have in common: the gate on t."""
+    """What the variants have in common: the gate on t, and how large they decode."""
 
     max_timestep: float = Field(
         0.6, gt=0, le=1, description="only rows with t below this fraction of the schedule"
+    )
+    decode_size: int = Field(
+        64, ge=1, description="longest side in latent pixels that is decoded; larger estimates are averaged"
     )
 
 
@@ -26,7 +29,7 @@ class ClipDirection(Enhancement):
         """Build the term."""
         from spf_plugins.response.clip import ClipDirectionEnhancement
 
-        return ClipDirectionEnhancement(self.max_timestep)
+        return ClipDirectionEnhancement(self.max_timestep, self.decode_size)
 
 
 class ClipChange(Enhancement):
@@ -39,7 +42,7 @@ class ClipChange(Enhancement):
         """Build the term."""
         from spf_plugins.response.clip import ClipChangeEnhancement
 
-        return ClipChangeEnhancement(self.max_timestep)
+        return ClipChangeEnhancement(self.max_timestep, self.decode_size)
 
 
 class ClipDirect(Enhancement):
@@ -51,7 +54,7 @@ class ClipDirect(Enhancement):
         """Build the term."""
         from spf_plugins.response.clip import ClipDirectEnhancement
 
-        return ClipDirectEnhancement(self.max_timestep)
+        return ClipDirectEnhancement(self.max_timestep, self.decode_size)
 
 
 @hookimpl

@@ -17,8 +17,9 @@ from spf_core.noising import clean_estimate
 class Enhancement(ABC):
     """1 - cos(b_hat, b_gt), averaged over the rows that pass the gate."""
 
-    def __init__(self, max_timestep: float) -> None:
+    def __init__(self, max_timestep: float, decode_size: int) -> None:
         self.max_timestep = max_timestep
+        self.decode_size = decode_size
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar; 0 (with gradient) when no row of the batch passes the gate."""
@@ -28,6 +29,12 @@ class Enhancement(ABC):
             return state.response.pred_BCHW.sum() * 0
         estimate, wanted = self.compare(state, rows)
         return (1 - F.cosine_similarity(estimate, wanted)).mean()
+
+    def embedded(self, state: StepState, pred_BCHW: Tensor, rows: Tensor) -> Tensor:
+        """E_I of the rows' clean estimates."""
+        noised = state.noised
+        z0_hat = clean_estimate(noised.z_t_BCHW[rows], pred_BCHW[rows], noised.abar_B[rows])
+        return state.backbone.embed_images(state.backbone.decode(at_most(z0_hat, self.decode_size)))
 
     @abstractmethod
     def compare(self, state: StepState, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,7 +47,7 @@ class ClipDirectionEnhancement(Enhancement):
     def compare(self, state: StepState, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return b_hat and b_gt."""
         target_BD = state.batch.complete.target_embed_BD[rows]
-        estimate = _embedded(state, state.response.pred_BCHW, rows)
+        estimate = self.embedded(state, state.response.pred_BCHW, rows)
         return estimate - target_BD, _clean(state)[rows] - target_BD
 
 
@@ -50,9 +57,9 @@ class ClipChangeEnhancement(Enhancement):
     def compare(self, state: StepState, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return b_hat and b_gt."""
         with torch.no_grad():
-            original = _embedded(state, state.predictions.original("base"), rows)
+            original = self.embedded(state, state.predictions.original("base"), rows)
         base = state.backbone.embed_texts([state.batch.prompts[row].base_text for row in rows.tolist()])
-        return _embedded(state, state.response.pred_BCHW, rows) - original, _clean(state)[rows] - base
+        return self.embedded(state, state.response.pred_BCHW, rows) - original, _clean(state)[rows] - base
 
 
 class ClipDirectEnhancement(Enhancement):
@@ -60,14 +67,18 @@ class ClipDirectEnhancement(Enhancement):
 
     def compare(self, state: StepState, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return b_hat and b_gt."""
-        return _embedded(state, state.response.pred_BCHW, rows), state.batch.complete.target_embed_BD[rows]
+        return self.embedded(state, state.response.pred_BCHW, rows), state.batch.complete.target_embed_BD[
+            rows
+        ]
 
 
-def _embedded(state: StepState, pred_BCHW: Tensor, rows: Tensor) -> Tensor:
-    """E_I of the rows' clean estimates."""
-    noised = state.noised
-    z0_hat = clean_estimate(noised.z_t_BCHW[rows], pred_BCHW[rows], noised.abar_B[rows])
-    return state.backbone.embed_images(state.backbone.decode(z0_hat))
+def at_most(latents_BCHW: Tensor, side: int) -> Tensor:
+    """The latents, averaged over areas where their longest side exceeds `side`."""
+    height, width = latents_BCHW.shape[-2:]
+    if max(height, width) <= side:
+        return latents_BCHW
+    scale = side / max(height, width)
+    return F.adaptive_avg_pool2d(latents_BCHW, (round(height * scale), round(width * scale)))
 
 
 def _clean(state: StepState) -> Tensor:

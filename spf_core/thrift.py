@@ -1,0 +1,15 @@
+"""Device memory that training can do without: activations, and encoders that have done their work."""
+
+from spf_core.errors import ConfigError
+from spf_core.interfaces import Backbone, Checkpointing, Parking
+from spf_core.sections import TrainSection
+
+
+def save_memory(backbone: Backbone, train: TrainSection) -> None:
+    """Called when all rows are encoded. ConfigError where the backbone cannot do what `train` asks for."""
+    if train.gradient_checkpointing:
+        if not isinstance(backbone, Checkpointing):
+            raise ConfigError("train.gradient_checkpointing: this backbone cannot do it; set it to false")
+        backbone.checkpoint_gradients()
+    if backbone.device.type != "cpu" and isinstance(backbone, Parking):
+        backbone.park_encoders()
