@@ -21,11 +21,12 @@ from spf_core.checkpoint import (
     load_parts,
     prune_checkpoints,
     save_checkpoint,
-    write_safetensors,
 )
 from spf_core.config import RunConfig
 from spf_core.data import Row, read_folder
 from spf_core.errors import ConfigError, InterruptedRunError, RunError
+from spf_core.export.facts import TARGETS, targets_of
+from spf_core.export.files import write_weights
 from spf_core.finite import Where, refuse_non_finite
 from spf_core.interfaces import Adapter, Backbone, Budgeted
 from spf_core.kept import counting_spared
@@ -180,7 +181,7 @@ class Trainer:
             metadata = self.watch.choose(self.adapter, metadata)
         if self.config.calibration.enabled:
             metadata[HANDOVER] = str(self._calibrated_handover())
-        write_safetensors(self.run / ADAPTER_FILE, self.adapter.state_dict(), metadata)
+        write_weights(self.run, self.adapter, self.backbone, self.config, metadata)
 
     def _calibrated_handover(self) -> float:
         """The handover the run ends with; what was tried is written beside it."""
@@ -253,6 +254,7 @@ class Trainer:
             "spf_backbone": self.backbone.fingerprint(),
             "spf_config": self.config.model_copy(update={"data": None, "train": train}).dump(),
             "spf_step": str(self.step),
+            TARGETS: targets_of(self.rows.prompts),
             **({START_HASH: self.start_hash} if self.start_hash else {}),
         }
 

@@ -131,6 +131,36 @@ class Budgeted(Protocol):
         """How far the factors are from orthogonal, a scalar with gradient."""
 
 
+@dataclass(frozen=True)
+class LowRankUpdate:
+    """The change `scale * up down` of one layer's weight; of convolutions, as PEFT and kohya keep it."""
+
+    down: Tensor  # R I, or R I kh kw
+    up: Tensor  # O R, or O R 1 1
+    scale: float
+
+    @property
+    def rank(self) -> int:
+        """R."""
+        return len(self.down)
+
+
+@runtime_checkable
+class LowRank(Protocol):
+    """An adapter whose whole effect is a low-rank update of some layers: other programs call it a LoRA."""
+
+    def updates(self) -> dict[str, LowRankUpdate]:
+        """At strength 1, by part and layer as in `unet.mid_block...to_q`; RunError when it cannot be had."""
+
+
+@runtime_checkable
+class Mergeable(Protocol):
+    """An adapter whose effect can be written into the weights of the model."""
+
+    def merged(self) -> dict[str, Tensor]:
+        """The weights it changes, at the present strength, as in `unet.mid_block...to_q.weight`."""
+
+
 class Reference(Protocol):
     """The frozen path: the original model on the base text, without gradient."""
 

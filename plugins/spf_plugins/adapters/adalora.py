@@ -12,10 +12,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from spf_core.errors import ConfigError
-from spf_core.interfaces import Backbone
+from spf_core.interfaces import Backbone, LowRankUpdate
 from spf_plugins.adapters import AdaLoraAdapter
 from spf_plugins.adapters.lora import ADAPTER, find_targets
-from spf_plugins.adapters.state import load_into
+from spf_plugins.adapters.state import layers_of, load_into, merged_layers
 
 _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
@@ -59,8 +59,12 @@ class AdaLora:
         self.budget = Budget()
         self._unet: Any = None
         self._enabled = True
-        self._layers: list[Any] = []
+        self._named: dict[str, Any] = {}
         self._parameters: dict[str, nn.Parameter] = {}
+
+    @property
+    def _layers(self) -> list[Any]:
+        return list(self._named.values())
 
     def attach(self, backbone: Backbone) -> None:
         """Add the SVD layers to the denoiser and freeze everything else in it."""
@@ -68,7 +72,7 @@ class AdaLora:
         targets = find_targets(self._unet, self.config)
         self._unet.requires_grad_(False)
         inject_adapter_in_model(self._peft_config(targets, steps=1000), self._unet, ADAPTER)
-        self._layers = [module for module in self._unet.modules() if isinstance(module, BaseTunerLayer)]
+        self._named = layers_of("unet", self._unet, BaseTunerLayer)
         for name, parameter in self._unet.named_parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)
@@ -157,6 +161,24 @@ class AdaLora:
         self._enabled = enabled
         for layer in self._layers:
             layer.enable_adapters(enabled)
+
+    def updates(self) -> dict[str, LowRankUpdate]:
+        """B diag(E) and A of every layer that kept a rank, without the dropped ones: plain LoRA, exactly."""
+        found = {}
+        for name, layer in self._named.items():
+            values_R1 = layer.lora_E[ADAPTER].detach()
+            kept_R = values_R1[:, 0] != 0
+            if kept_R.any():
+                found[name] = LowRankUpdate(
+                    layer.lora_A[ADAPTER].detach()[kept_R],
+                    layer.lora_B[ADAPTER].detach()[:, kept_R] * values_R1[kept_R].T,
+                    layer.lora_alpha[ADAPTER] / (float(layer.ranknum[ADAPTER]) + 1e-5),  # PEFT's own scale
+                )
+        return found
+
+    def merged(self) -> dict[str, Tensor]:
+        """The weight of every adapted layer with its update, at the present strength, and its bias."""
+        return merged_layers(self._named)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of A, E and B under PEFT's names, such as `mid_block...attn2.to_q.lora_E`."""

@@ -9,10 +9,10 @@ from peft import LoraConfig
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from spf_core.errors import ConfigError, did_you_mean
-from spf_core.interfaces import Backbone
+from spf_core.errors import ConfigError, RunError, did_you_mean
+from spf_core.interfaces import Backbone, LowRankUpdate
 from spf_plugins.adapters import LoraAdapter, LowRank
-from spf_plugins.adapters.state import load_into
+from spf_plugins.adapters.state import layers_of, load_into, merged_layers
 
 ADAPTER = "default"
 _BLOCKS = {"both": ("",), "cross": (".attn2.",), "self": (".attn1.",)}
@@ -46,8 +46,12 @@ class Lora:
         self.config = config
         self.strength = 1.0
         self._enabled = True
-        self._layers: list[Any] = []
+        self._named: dict[str, Any] = {}
         self._parameters: dict[str, nn.Parameter] = {}
+
+    @property
+    def _layers(self) -> list[Any]:
+        return list(self._named.values())
 
     def attach(self, backbone: Backbone) -> None:
         """Add the LoRA layers to the denoiser and freeze everything else in it."""
@@ -56,7 +60,7 @@ class Lora:
         unet.requires_grad_(False)
         alpha = self.config.rank if self.config.alpha is None else self.config.alpha
         unet.add_adapter(LoraConfig(r=self.config.rank, lora_alpha=alpha, target_modules=targets), ADAPTER)
-        self._layers = [module for module in unet.modules() if isinstance(module, BaseTunerLayer)]
+        self._named = layers_of("unet", unet, BaseTunerLayer)
         for name, parameter in unet.named_parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)
@@ -96,6 +100,26 @@ class Lora:
             b_OR = layer.lora_B[ADAPTER].weight.flatten(1)
             squares.append(layer.scaling[ADAPTER] ** 2 * ((b_OR.T @ b_OR) * (a_RK @ a_RK.T)).sum())
         return torch.stack(squares).sum()
+
+    def updates(self) -> dict[str, LowRankUpdate]:
+        """B and A of every layer, with alpha / rank; RunError for variants such as DoRA, which are more."""
+        if any(layer.lora_variant for layer in self._layers):
+            raise RunError(
+                "DoRA also rescales every weight by a magnitude, which diffusers and others drop from a LoRA "
+                "file; export it with --merge"
+            )
+        return {
+            name: LowRankUpdate(
+                layer.lora_A[ADAPTER].weight.detach().clone(),
+                layer.lora_B[ADAPTER].weight.detach().clone(),
+                layer.lora_alpha[ADAPTER] / layer.r[ADAPTER],
+            )
+            for name, layer in self._named.items()
+        }
+
+    def merged(self) -> dict[str, Tensor]:
+        """W0 + strength * (alpha / rank) B A of every adapted layer, and its bias."""
+        return merged_layers(self._named)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of A and B under PEFT's names, such as `mid_block...attn2.to_q.lora_A.weight`."""

@@ -1,9 +1,11 @@
-"""Checking saved adapter tensors against the parameters they are meant for."""
+"""Adapter tensors in and out: checked against their parameters, and merged into the model's weights."""
 
+import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spf_core.errors import RunError
 
@@ -24,3 +26,21 @@ def load_into(parameters: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> 
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(state[name])
+
+
+def layers_of(part: str, model: nn.Module, kind: type) -> dict[str, Any]:
+    """A model's modules of a kind by part and name, as in `unet.mid_block...to_q`."""
+    return {f"{part}.{name}": module for name, module in model.named_modules() if isinstance(module, kind)}
+
+
+@torch.no_grad()
+def merged_layers(layers: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of PEFT's layers with their updates merged in, which PEFT does on a copy of each layer."""
+    found = {}
+    for name, layer in layers.items():
+        both = copy.deepcopy(layer)
+        if not both.disable_adapters:
+            both.merge()
+        weights = both.get_base_layer().named_parameters()
+        found |= {f"{name}.{which}": tensor.detach() for which, tensor in weights}
+    return found

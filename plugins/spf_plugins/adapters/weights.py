@@ -66,6 +66,10 @@ class Weights:
         ]
         return torch.stack(squares).sum()
 
+    def merged(self) -> dict[str, Tensor]:
+        """The weights as they stand, W0 + strength * (W - W0)."""
+        return {f"unet.{name}": parameter.detach().clone() for name, parameter in self._parameters.items()}
+
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of the trained weights, whatever the strength."""
         return {name: tensor.clone() for name, tensor in self._trained_tensors().items()}

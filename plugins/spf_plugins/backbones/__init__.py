@@ -61,6 +61,7 @@ class Sd15(Published):
     """Stable Diffusion 1.5, and models of its architecture."""
 
     name = "sd15"
+    family = "sd_v1"
     path: Place = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
     def architecture(self) -> Any:
@@ -74,6 +75,7 @@ class Sdxl(Published):
     """SDXL, and models of its architecture."""
 
     name = "sdxl"
+    family = "sdxl_base_v1-0"
     path: Place = "stabilityai/stable-diffusion-xl-base-1.0"
 
     def architecture(self) -> Any:

@@ -1,0 +1,203 @@
+"""What an exported file says about itself: kohya's `ss_` keys, modelspec, and our own, without local paths.
+
+Names: kohya-ss/sd-scripts (`ss_`), Stability AI's model metadata standard 1.0.1 (`modelspec.`).
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors.torch import save
+from torch import Tensor
+
+from spf_core.config import RunConfig
+from spf_core.export.lora import Lora
+from spf_core.interfaces import Backbone
+from spf_core.prompts import Prompt
+from spf_core.runs import HANDOVER
+
+STRENGTH = "spf_strength"  # in the metadata of weights: the strength that calibration recommends
+TARGETS = "spf_targets"  # and the target texts that were trained, most frequent first, as JSON
+CONFIG = "spf_config"
+LOCAL = "(local)"
+_PLACES = ("path", "clip", "start_from")
+_ARCHITECTURES = {
+    "sd_v1": ("stable-diffusion-v1", "diffusers"),
+    "sdxl_base_v1-0": ("stable-diffusion-xl-v1-base", "https://github.com/Stability-AI/generative-models"),
+}
+
+
+def targets_of(prompts: Iterable[Prompt]) -> str:
+    """The distinct target texts of the training rows, most frequent first, for `spf_targets`."""
+    counted = Counter(prompt.target_text for prompt in prompts if prompt.target_text)
+    return json.dumps([text for text, _ in counted.most_common()], ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a run's weights; `family` is what other programs call the base architecture."""
+
+    title: str
+    family: str
+    config: RunConfig
+    metadata: Mapping[str, str]  # of the run's own weights
+    image_size: int
+    prediction: str  # epsilon or v
+    written: datetime
+    licence: str | None = None
+
+    @property
+    def targets(self) -> list[str]:
+        """The target texts, most frequent first; none in runs of older versions."""
+        return list(json.loads(self.metadata.get(TARGETS, "[]")))
+
+    @property
+    def handover(self) -> float:
+        """Down to this fraction of the schedule the original model draws."""
+        return float(self.metadata.get(HANDOVER, self.config.sample.handover))
+
+    @property
+    def strength(self) -> float | None:
+        """The recommended strength, where calibration found one."""
+        return float(self.metadata[STRENGTH]) if STRENGTH in self.metadata else None
+
+    @property
+    def base(self) -> str:
+        """The base model's hub id, or the backbone's name where it was a local folder."""
+        path = getattr(self.config.backbone, "path", None)
+        return path if path and not is_local(path, names_a_place=True) else self.config.backbone.name
+
+
+def facts_of(
+    title: str,
+    config: RunConfig,
+    backbone: Backbone,
+    metadata: Mapping[str, str],
+    weights: Path,
+    licence: str | None = None,
+) -> Facts:
+    """The facts of a run whose own weights are the file `weights`."""
+    scheduler = backbone.pipeline().scheduler.config
+    return Facts(
+        title=title,
+        family=config.backbone.family or config.backbone.name,
+        config=config,
+        metadata=metadata,
+        image_size=backbone.image_size,
+        prediction="v" if scheduler.prediction_type == "v_prediction" else "epsilon",
+        written=datetime.fromtimestamp(int(weights.stat().st_mtime), UTC),
+        licence=licence,
+    )
+
+
+def lora_metadata(facts: Facts, lora: Lora, tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """The metadata of a LoRA file with these tensors; all values are strings."""
+    digest = tensor_hash(tensors)
+    return {
+        **_network(facts, lora),
+        "sshs_model_hash": digest,
+        **model_spec(facts, suffix="/lora"),
+        "modelspec.hash_sha256": f"0x{digest}",
+        **own_metadata(facts),
+    }
+
+
+def _network(facts: Facts, lora: Lora) -> dict[str, str]:
+    config = facts.config
+    train, optimizer = config.train, config.optimizer
+    tags = {"target": dict.fromkeys(facts.targets, 1)} if facts.targets else {}
+    return {
+        "format": "pt",
+        "ss_v2": "False",
+        "ss_base_model_version": facts.family,
+        "ss_sd_model_name": facts.base,
+        "ss_output_name": facts.title,
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(lora.rank),
+        "ss_network_alpha": f"{lora.alpha:g}",
+        "ss_steps": facts.metadata.get("spf_step", str(train.steps)),
+        "ss_max_train_steps": str(train.steps),
+        "ss_batch_size_per_device": str(train.batch_size),
+        "ss_gradient_accumulation_steps": str(train.accumulation),
+        "ss_mixed_precision": train.precision,
+        "ss_seed": str(train.seed),
+        "ss_resolution": f"({facts.image_size}, {facts.image_size})",
+        "ss_learning_rate": f"{optimizer.learning_rate:g}",
+        "ss_unet_lr": f"{optimizer.learning_rate:g}",
+        "ss_optimizer": "AdamW",
+        "ss_lr_scheduler": optimizer.schedule,
+        "ss_max_grad_norm": f"{optimizer.clip_norm:g}",
+        **({"ss_tag_frequency": json.dumps(tags)} if tags else {}),
+    }
+
+
+def model_spec(facts: Facts, suffix: str = "") -> dict[str, str]:
+    """The standard's keys for a file of the family, `suffix` being `/lora` for a LoRA."""
+    architecture, implementation = _ARCHITECTURES.get(facts.family, (facts.family, "diffusers"))
+    known = {
+        "sai_model_spec": "1.0.1",
+        "architecture": architecture + suffix,
+        "implementation": implementation,
+        "title": facts.title,
+        "resolution": f"{facts.image_size}x{facts.image_size}",
+        "date": facts.written.strftime("%Y-%m-%dT%H:%M:%S"),
+        "prediction_type": facts.prediction,
+        "trigger_phrase": ", ".join(facts.targets[:1]),
+        "license": facts.licence or "",
+        "usage_hint": usage_hint(facts),
+    }
+    return {f"modelspec.{name}": value for name, value in known.items() if value}
+
+
+def usage_hint(facts: Facts) -> str:
+    """How to use the file in a program that knows nothing of spf."""
+    prompt = f"add '{facts.targets[0]}' to the prompt; " if facts.targets else ""
+    strength = f"strength {1 if facts.strength is None else facts.strength:g}"
+    if facts.handover == 1:
+        return prompt + strength
+    return (
+        f"{prompt}{strength}. Trained to take over at {facts.handover:g} of the noise schedule, from the original "
+        "model drawing the prompt without it; a client that cannot do that applies it from the first step"
+    )
+
+
+def own_metadata(facts: Facts) -> dict[str, str]:
+    """The run's own keys, with the settings rid of local paths, and the handover in any case."""
+    kept = {name: text for name, text in facts.metadata.items() if name.startswith("spf_")}
+    return {
+        **kept,
+        HANDOVER: f"{facts.handover:g}",
+        CONFIG: yaml.safe_dump(public_settings(facts.config), sort_keys=False, allow_unicode=True),
+    }
+
+
+def public_settings(config: RunConfig) -> dict[str, Any]:
+    """The settings as plain values; what names a place on this machine is replaced by `(local)`."""
+    settings: dict[str, Any] = _public(config.model_dump(mode="json"))
+    return settings | {"data": None if config.data is None else LOCAL}
+
+
+def _public(value: Any, key: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {name: _public(each, name) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_public(each, key) for each in value]
+    return LOCAL if isinstance(value, str) and is_local(value, names_a_place=key in _PLACES) else value
+
+
+def is_local(text: str, *, names_a_place: bool) -> bool:
+    """Whether a setting is a file or folder of this machine, rather than a hub id or a word."""
+    rooted = text.startswith(("/", "~", ".")) or "\\" in text or text.count("/") > 1
+    return rooted or text.endswith(".py") or ((names_a_place or "/" in text) and Path(text).exists())
+
+
+def tensor_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of what stands after a safetensors file's header, as kohya and A1111 identify a LoRA by."""
+    data = save(dict(tensors))
+    return hashlib.sha256(memoryview(data)[8 + int.from_bytes(data[:8], "little") :]).hexdigest()

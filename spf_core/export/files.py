@@ -1,0 +1,69 @@
+"""Writing a run's weights as other programs open them: each file or folder whole, or not at all."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_NAME_SAFE
+
+from spf_core.checkpoint import ADAPTER_FILE, write_safetensors
+from spf_core.config import RunConfig
+from spf_core.export.checkpoint import checkpoint_tensors
+from spf_core.export.facts import Facts, facts_of, lora_metadata, model_spec, own_metadata
+from spf_core.export.lora import Lora, as_lora, kohya_tensors, peft_settings, peft_tensors
+from spf_core.interfaces import Adapter, Backbone, LowRank
+from spf_core.pretrained import quiet
+
+
+def two_encoders(backbone: Backbone) -> bool:
+    """Whether the backbone reads texts with two encoders, as SDXL does."""
+    return getattr(backbone.pipeline(), "text_encoder_2", None) is not None
+
+
+def write_kohya(
+    file: Path, lora: Lora, facts: Facts, *, two_encoders: bool, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write a LoRA in kohya's keys."""
+    tensors = kohya_tensors(lora, dtype, two_encoders=two_encoders)
+    write_safetensors(file, tensors, lora_metadata(facts, lora, tensors))
+
+
+def write_peft(folder: Path, lora: Lora, facts: Facts, dtype: torch.dtype = torch.float32) -> None:
+    """Write `pytorch_lora_weights.safetensors`, with the settings that diffusers reads from it."""
+    tensors = peft_tensors(lora, dtype)
+    settings = json.dumps(peft_settings(lora), sort_keys=True)
+    metadata = {**lora_metadata(facts, lora, tensors), LORA_ADAPTER_METADATA_KEY: settings}
+    write_safetensors(folder / LORA_WEIGHT_NAME_SAFE, tensors, metadata)
+
+
+def write_pipeline(folder: Path, pipeline: Any, facts: Facts) -> None:
+    """Write a whole pipeline in diffusers' layout, and what it is in `spf.json`."""
+    with quiet():
+        pipeline.save_pretrained(folder)
+    (folder / "spf.json").write_text(json.dumps(own_metadata(facts), indent=2), encoding="utf-8")
+
+
+def write_checkpoint(file: Path, pipeline: Any, facts: Facts) -> None:
+    """Write a whole pipeline as a single file in the layout of the original checkpoints."""
+    write_safetensors(
+        file, checkpoint_tensors(pipeline), {"format": "pt", **model_spec(facts), **own_metadata(facts)}
+    )
+
+
+def run_file(run: Path) -> Path:
+    """Where a run's LoRA in kohya's keys lies: `<run name>.safetensors`, never the run's own weights."""
+    name = run.resolve().name
+    file = run / f"{name}.safetensors"
+    return file if file.name != ADAPTER_FILE else run / f"{name}-lora.safetensors"
+
+
+def write_weights(
+    run: Path, adapter: Adapter, backbone: Backbone, config: RunConfig, metadata: dict[str, str]
+) -> None:
+    """What a run ends with: its own weights and, where they are a LoRA, the file for other programs."""
+    write_safetensors(run / ADAPTER_FILE, adapter.state_dict(), metadata)
+    if isinstance(adapter, LowRank):
+        file = run_file(run)
+        facts = facts_of(file.stem, config, backbone, metadata, run / ADAPTER_FILE)
+        write_kohya(file, as_lora(adapter), facts, two_encoders=two_encoders(backbone))
