@@ -58,7 +58,9 @@ class BackboneConfig(Component):
     """A text-to-image model; builds an `interfaces.Backbone`."""
 
     kind = "backbone"
-    family: ClassVar[str | None] = None  # what LoRA files call its architecture, such as sd_v1, if they know it
+    family: ClassVar[str | None] = (
+        None  # what LoRA files call its architecture, such as sd_v1, if they know it
+    )
 
 
 class AdapterConfig(Component):

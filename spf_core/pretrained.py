@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
@@ -27,7 +28,9 @@ def load_network(cls: Any, folder: Path, dtype: torch.dtype = torch.float32, **o
 
 def frozen(network: Any, dtype: torch.dtype) -> Any:
     """The network in `dtype`, in evaluation mode, without gradients."""
-    return network.to(dtype).eval().requires_grad_(False)
+    if any(each.dtype != dtype for each in network.parameters()):
+        network = network.to(dtype)
+    return network.eval().requires_grad_(False)
 
 
 def load(cls: Any, folder: Path, **options: Any) -> Any:
@@ -50,10 +53,14 @@ def quiet() -> Iterator[None]:
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    diffusers_bars = diffusers_logging.is_progress_bar_enabled()
+    diffusers_logging.disable_progress_bar()
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
         transformers_logging.set_verbosity(verbosity)
+        if diffusers_bars:
+            diffusers_logging.enable_progress_bar()
         if bars:
             transformers_logging.enable_progress_bar()

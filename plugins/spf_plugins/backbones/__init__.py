@@ -26,7 +26,7 @@ class Mini(BackboneConfig):
         return StableDiffusion(Path(self.path) if self.path else packaged)
 
 
-Place = Annotated[str, Field(description="hub id, or folder of the pipeline in diffusers' layout")]
+Place = Annotated[str, Field(description="hub id, folder in diffusers' layout, or single .safetensors file")]
 
 
 class Published(BackboneConfig):
@@ -35,6 +35,9 @@ class Published(BackboneConfig):
     path: Place
     revision: str | None = Field(None, description="branch, tag or commit on the hub; the default branch")
     variant: str | None = Field(None, description="kind of weight files, such as fp16; the plain ones")
+    settings: str | None = Field(
+        None, description="folder with the settings of a single file's model; those of the architecture"
+    )
     clip: str = Field(
         "openai/clip-vit-large-patch14",
         description="hub id or folder of the CLIP model that measures; clip/ inside the pipeline comes first",
@@ -50,7 +53,8 @@ class Published(BackboneConfig):
         from spf_plugins.backbones.precision import chosen_dtype
 
         architecture = self.architecture()
-        return architecture(*find(self, architecture.layout), self.variant, chosen_dtype(self.dtype))
+        places, settings = find(self, architecture.layout), Path(self.settings) if self.settings else None
+        return architecture(*places, self.variant, chosen_dtype(self.dtype), settings)
 
     def architecture(self) -> Any:
         """The class that holds such a model; imported when asked for."""

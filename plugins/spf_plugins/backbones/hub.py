@@ -14,7 +14,9 @@ CLIP_FILES = ("*.json", "*.txt", "*.safetensors")
 
 
 def find(config: Published, layout: Layout) -> tuple[Path, Path]:
-    """Folders of the pipeline and of CLIP, downloaded where they are hub ids; RunError when that fails.
+    """Folders of the pipeline (or its single file) and of CLIP; RunError when they cannot be had.
+
+    Hub ids are downloaded.
 
     Weights come as safetensors alone: other formats are never downloaded.
     """
@@ -22,9 +24,21 @@ def find(config: Published, layout: Layout) -> tuple[Path, Path]:
     weights = f"*.{config.variant}*.safetensors" if config.variant else "*.safetensors"
     wanted = ["model_index.json", *parts, *(f"{name}/{weights}" for name in layout.networks)]
     unwanted = () if config.variant else ("*.fp16.safetensors", "*.non_ema.safetensors")
-    folder = _folder("path", config.path, config.revision, wanted, unwanted)
+    if Path(config.path).is_file():
+        folder = _safetensors(Path(config.path))
+    else:
+        folder = _folder("path", config.path, config.revision, wanted, unwanted)
     inside = folder / "clip"
     return folder, inside if inside.is_dir() else _folder("clip", config.clip, None, CLIP_FILES, ())
+
+
+def _safetensors(file: Path) -> Path:
+    if file.suffix != ".safetensors":
+        raise RunError(
+            f"backbone.path: '{file}' is no .safetensors file, and other formats can run code when they are "
+            "read; convert it, or choose a file that is"
+        )
+    return file
 
 
 def _folder(

@@ -14,6 +14,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, 
 from spf_core.errors import RunError
 from spf_core.pretrained import DAMAGE, damaged, load, load_network, quiet
 
+INDEX = "model_index.json"
 _HASHED = ("*.safetensors", "tokenizer.json", "vocab.json", "merges.txt", "scheduler_config.json")
 
 
@@ -21,9 +22,10 @@ _HASHED = ("*.safetensors", "tokenizer.json", "vocab.json", "merges.txt", "sched
 class Layout:
     """What a pipeline's folder holds, under the names of the pipeline's arguments.
 
-    `settings` are arguments of the pipeline that are no parts.
+    `name` is that of the packaged settings; `settings` are arguments of the pipeline that are no parts.
     """
 
+    name: str
     pipeline: str
     networks: Mapping[str, type]
     tokenizers: tuple[str, ...]
@@ -37,12 +39,14 @@ class Layout:
 
 _NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
 SD = Layout(
+    "sd15",
     "StableDiffusionPipeline",
     _NETWORKS,
     ("tokenizer",),
     {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
 )
 SDXL = Layout(
+    "sdxl",
     "StableDiffusionXLPipeline",
     {**_NETWORKS, "text_encoder_2": CLIPTextModelWithProjection},
     ("tokenizer", "tokenizer_2"),
@@ -70,23 +74,38 @@ def load_parts(
     clip_folder: Path,
     variant: str | None = None,
     dtype: torch.dtype = torch.float32,
+    settings: Path | None = None,
 ) -> Parts:
-    """Load every part, the networks in `dtype`; RunError names the first that is missing or damaged."""
-    index = _check_folder(layout, folder, clip_folder)
+    """Load every part, the networks in `dtype`; RunError names the first that is missing or damaged.
+
+    `folder` may be a single file; `settings` are then those of its model, by default the packaged ones.
+    """
     with quiet():
+        if folder.is_file():
+            from spf_plugins.backbones.single_file import load_single_file, packaged_settings
+
+            index = _index(settings or packaged_settings(layout))
+            named = load_single_file(layout, folder, clip_folder, dtype, settings)
+        else:
+            index = _check_folder(layout, folder, clip_folder)
+            named = _load_folder(layout, folder, variant, dtype)
         mean, std = _image_statistics(clip_folder)
-        networks = {
-            name: load_network(cls, folder / name, kept_dtype(name, dtype), variant=variant)
-            for name, cls in layout.networks.items()
-        }
-        tokenizers = {name: load(CLIPTokenizer, folder / name) for name in layout.tokenizers}
         return Parts(
-            named={**networks, **tokenizers, "scheduler": _scheduler(folder / "scheduler")},
+            named={**named, "scheduler": _usable(named["scheduler"], folder)},
             index=index,
             clip=load_network(CLIPModel, clip_folder, dtype),
             image_mean=mean,
             image_std=std,
         )
+
+
+def _load_folder(layout: Layout, folder: Path, variant: str | None, dtype: torch.dtype) -> dict[str, Any]:
+    networks = {
+        name: load_network(cls, folder / name, kept_dtype(name, dtype), variant=variant)
+        for name, cls in layout.networks.items()
+    }
+    tokenizers = {name: load(CLIPTokenizer, folder / name) for name in layout.tokenizers}
+    return {**networks, **tokenizers, "scheduler": load(DDIMScheduler, folder / "scheduler")}
 
 
 def kept_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
@@ -105,15 +124,23 @@ def make_pipeline(layout: Layout, parts: Mapping[str, Any], **settings: Any) -> 
 
 
 def fingerprint(layout: Layout, folder: Path, clip_folder: Path) -> str:
-    """SHA-256 (first 16 hex digits) over weights, tokenizers and noise schedule."""
+    """SHA-256 (first 16 hex digits) over weights, tokenizers and noise schedule, or over a single file."""
     digest = hashlib.sha256()
-    places = {**{name: folder / name for name in layout.components}, "clip": clip_folder}
+    if folder.is_file():
+        places = {"clip": clip_folder}
+        digest.update(_sha256(folder))
+    else:
+        places = {**{name: folder / name for name in layout.components}, "clip": clip_folder}
     for name, place in places.items():
         for file in sorted({file for pattern in _HASHED for file in place.glob(pattern)}):
             digest.update(f"{name}/{file.name}".encode())
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(_sha256(file))
     return digest.hexdigest()[:16]
+
+
+def _sha256(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def _check_folder(layout: Layout, folder: Path, clip_folder: Path) -> dict[str, Any]:
@@ -121,13 +148,9 @@ def _check_folder(layout: Layout, folder: Path, clip_folder: Path) -> dict[str, 
     way_out = f"set backbone.path to a complete {layout.pipeline} folder with clip/ inside"
     if not folder.is_dir():
         raise RunError(f"backbone folder '{folder}' does not exist; {way_out}")
-    file = folder / "model_index.json"
-    if not file.is_file():
-        raise RunError(f"backbone folder '{folder}' has no model_index.json; {way_out}")
-    try:
-        index = dict(json.loads(file.read_text(encoding="utf-8")))
-    except DAMAGE as error:
-        raise damaged(file, error) from None
+    if not (folder / INDEX).is_file():
+        raise RunError(f"backbone folder '{folder}' has no {INDEX}; {way_out}")
+    index = _index(folder)
     if index.get("_class_name") != layout.pipeline:
         raise RunError(f"backbone folder '{folder}' holds a {index.get('_class_name')}; {way_out}")
     for part in (*(folder / name for name in layout.components), clip_folder):
@@ -136,11 +159,18 @@ def _check_folder(layout: Layout, folder: Path, clip_folder: Path) -> dict[str, 
     return index
 
 
-def _scheduler(folder: Path) -> Any:
-    scheduler = load(DDIMScheduler, folder)
+def _index(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / INDEX).read_text(encoding="utf-8")))
+    except DAMAGE as error:
+        raise damaged(folder / INDEX, error) from None
+
+
+def _usable(scheduler: Any, place: Path) -> Any:
+    """The scheduler, if the method knows what its model predicts."""
     if scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
         raise RunError(
-            f"'{folder}' predicts '{scheduler.config.prediction_type}'; "
+            f"'{place}' predicts '{scheduler.config.prediction_type}'; "
             "use a model whose prediction_type is epsilon or v_prediction"
         )
     if scheduler.config.rescale_betas_zero_snr:

@@ -49,14 +49,16 @@ class StableDiffusion:
         clip_folder: Path | None = None,
         variant: str | None = None,
         dtype: torch.dtype = torch.float32,
+        settings: Path | None = None,
     ) -> None:
         """Load local folders (`clip_folder`: by default `folder / "clip"`); RunError when one is unusable.
 
-        `variant` chooses among weight files, as in `unet/diffusion_pytorch_model.fp16.safetensors`.
+        `variant` chooses among weight files, as in `unet/diffusion_pytorch_model.fp16.safetensors`. `folder`
+        may be a single .safetensors file, whose architecture `settings` (a folder) describe.
         """
         self._folders = folder, clip_folder or folder / "clip"
         self.dtype = dtype
-        parts = loading.load_parts(self.layout, *self._folders, variant, dtype)
+        parts = loading.load_parts(self.layout, *self._folders, variant, dtype, settings)
         self._parts, self._index = parts.named, parts.index
         self.denoiser, self.vae = self._parts["unet"], self._parts["vae"]
         self.text_encoder, self.tokenizer = self._parts["text_encoder"], self._parts["tokenizer"]

@@ -1,0 +1,83 @@
+"""A pipeline from one .safetensors file in the layout of the original checkpoints, by diffusers' converters.
+
+Such a file has no settings and no tokenizer: settings of the architecture are packaged, and both models read
+texts with CLIP's own tokenizer.
+"""
+
+import copy
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler
+from diffusers.loaders.single_file_utils import SingleFileComponentError
+from safetensors import safe_open
+from transformers import CLIPTokenizer
+
+from spf_core.errors import RunError
+from spf_core.pretrained import DAMAGE, damaged, frozen, load
+from spf_plugins.backbones.loading import Layout, kept_dtype
+
+SECOND_PAD = "!"  # what SDXL's second encoder was trained with
+V_MARKS = {"v_pred", "prediction_type_v"}  # empty tensors that some published files carry
+ZERO_SNR_MARK = "ztsnr"
+
+
+def packaged_settings(layout: Layout) -> Path:
+    """The published settings of the architecture: a pipeline's folder without weights and tokenizers."""
+    return Path(str(files("spf_plugins"))) / "backbones" / "configs" / layout.name
+
+
+def load_single_file(
+    layout: Layout, file: Path, clip_folder: Path, dtype: torch.dtype, settings: Path | None = None
+) -> dict[str, Any]:
+    """Networks, tokenizers and scheduler; RunError when the file is no checkpoint of the architecture."""
+    folder = settings or packaged_settings(layout)
+    tokenizer = load(CLIPTokenizer, clip_folder)
+    tokenizers = {name: copy.deepcopy(tokenizer) for name in layout.tokenizers}
+    if "tokenizer_2" in tokenizers:
+        tokenizers["tokenizer_2"].pad_token = SECOND_PAD
+    scheduler = load(DDIMScheduler, folder / "scheduler", **_schedule_of(file))
+    source = {"config": str(folder), "local_files_only": True}
+    absent = dict.fromkeys(("safety_checker", "feature_extractor", "image_encoder"))
+    try:
+        vae = AutoencoderKL.from_single_file(str(file), subfolder="vae", **source)
+        parts = {**tokenizers, "scheduler": scheduler, "vae": vae}
+        pipeline = getattr(diffusers, layout.pipeline).from_single_file(
+            str(file), dtype=dtype, **source, **parts, **absent
+        )
+    except (*DAMAGE, SingleFileComponentError) as error:
+        raise _no_checkpoint(
+            layout, file, f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        ) from None
+    networks = {name: getattr(pipeline, name) for name in layout.networks}
+    for name, network in networks.items():
+        missing = next((key for key, tensor in network.state_dict().items() if tensor.is_meta), None)
+        if missing:
+            raise _no_checkpoint(layout, file, f"it lacks {name}'s '{missing}'")
+    networks = {name: frozen(network, kept_dtype(name, dtype)) for name, network in networks.items()}
+    return {**networks, **tokenizers, "scheduler": scheduler}
+
+
+def _schedule_of(file: Path) -> dict[str, Any]:
+    """What the file says of its noise schedule: nothing, in most of them; then eps-prediction is usual."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            names, metadata = set(opened.keys()), opened.metadata() or {}
+    except DAMAGE as error:
+        raise damaged(file, error) from None
+    found: dict[str, Any] = {}
+    if names & V_MARKS or metadata.get("modelspec.prediction_type") == "v":
+        found["prediction_type"] = "v_prediction"
+    if ZERO_SNR_MARK in names:
+        found["rescale_betas_zero_snr"] = True
+    return found
+
+
+def _no_checkpoint(layout: Layout, file: Path, reason: str) -> RunError:
+    return RunError(
+        f"'{file}' is no complete checkpoint of a {layout.pipeline} ({reason}); set backbone.path to one, "
+        "or to a folder in diffusers' layout"
+    )
