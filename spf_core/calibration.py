@@ -67,7 +67,7 @@ def calibrate_handover(
     taken to rise with h and searched by bisection; where nothing responds, `sample.handover` stays.
     """
     started = time.perf_counter()
-    prompts = _spread(prompts, options.prompts)
+    prompts = spread(prompts, options.prompts)
     base, complete = [each.base_text for each in prompts], [each.complete_text for each in prompts]
     seeds = range(len(prompts))
     target_BD = backbone.encode_prompts(prompts, with_target=True).target_embed_BD
@@ -93,7 +93,7 @@ def calibrate_handover(
     return Calibration(handover=levels[chosen], responses=responses, seconds=seconds)
 
 
-def _spread(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
+def spread(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
     """`count` prompts from all over the list; all of them when there are fewer."""
     chosen = np.linspace(0, len(prompts) - 1, min(count, len(prompts))).round().astype(int)
     return [prompts[i] for i in chosen]
@@ -107,5 +107,10 @@ def _levels(highest: float) -> list[float]:
 
 def _similarity(backbone: Backbone, target_BD: Tensor, pictures: Sequence[Image]) -> float:
     """Mean cosine of the pictures' embeddings with those of their targets."""
+    return float((embedded(backbone, pictures) * target_BD).sum(1).mean())
+
+
+def embedded(backbone: Backbone, pictures: Sequence[Image]) -> Tensor:
+    """E_I of pictures, B D."""
     pixels = to_pixels(np.asarray(picture.convert("RGB")) for picture in pictures)
-    return float((backbone.embed_images(pixels.to(backbone.device)) * target_BD).sum(1).mean())
+    return backbone.embed_images(pixels.to(backbone.device))

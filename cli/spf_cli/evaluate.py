@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, RunFolder
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, RunFolder, numbers
 
 SCORES = "Scores of the literature"
 Scores = Annotated[
@@ -79,7 +79,7 @@ def evaluate(
     from spf_core.evaluation.run import evaluate as measure
     from spf_core.runs import open_run
 
-    swept = _numbers(strengths)
+    swept = numbers("--strengths", strengths)
     refuse_filled(out, "choose another --out")
     _, plugins = run_config(run, plugin or ())
     scores = choose_scores(plugins, score or (), assignments or ())
@@ -101,13 +101,3 @@ def evaluate(
         )
     command = f"spf report {run} --evaluation {out}"
     show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    """`"0,0.5,1"` as numbers; ConfigError when a part is none."""
-    from spf_core.errors import ConfigError
-
-    try:
-        return tuple(float(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise ConfigError(f"--strengths {text}: give numbers between commas, as in 0,0.5,1") from None

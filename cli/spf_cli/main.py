@@ -11,6 +11,7 @@ import typer
 from spf_cli import (
     attention,
     benchmark,
+    calibrate,
     config,
     continual,
     convert,
@@ -53,6 +54,7 @@ app.command("demo", rich_help_panel="Start here")(demo.demo)
 app.command("train", rich_help_panel="Work")(train.train)
 app.command("sample", rich_help_panel="Work")(sample.sample)
 app.command("evaluate", rich_help_panel="Work")(evaluate.evaluate)
+app.command("calibrate", rich_help_panel="Work")(calibrate.calibrate)
 app.command("benchmark", rich_help_panel="Work")(benchmark.benchmark)
 app.command("continual", rich_help_panel="Work")(continual.continual)
 app.command("maps", rich_help_panel="Work")(maps.maps)

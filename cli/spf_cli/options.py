@@ -26,6 +26,21 @@ def show_help(ctx: typer.Context) -> None:
         raise typer.Exit
 
 
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """`"0,0.5,1"` as numbers; ConfigError when a part is none."""
+    from math import isfinite
+
+    from spf_core.errors import ConfigError
+
+    try:
+        found = tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        found = (float("nan"),)
+    if not all(map(isfinite, found)):
+        raise ConfigError(f"{option} {text}: give numbers between commas, as in 0,0.5,1")
+    return found
+
+
 Preset = Annotated[
     str | None,
     typer.Option(

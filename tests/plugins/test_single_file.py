@@ -1,4 +1,4 @@
-"""Backbones from one .safetensors file in the original checkpoints' layout; schedules that end in pure noise."""
+"""Backbones from one .safetensors file in the original layout; schedules that end in pure noise."""
 
 import json
 import shutil

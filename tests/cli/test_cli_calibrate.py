@@ -1,0 +1,81 @@
+"""`spf calibrate`: a recommended strength, stored with the weights."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
+from spf_core.errors import ConfigError
+from spf_core.prompts import Prompt
+from spf_core.runs import OpenRun
+from spf_core.strength import calibrate_strength
+
+TRIED = ("--strengths", "0.5,1,2", "--prompts", "2")
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory, tiny: list[str]) -> Path:
+    from spf_cli.loading import load
+    from spf_core.config import load_run_config
+    from spf_core.trainer import train
+
+    folder, plugins = tmp_path_factory.mktemp("calibrate") / "run", load()
+    fast = ["sample.every=0", "sample.steps=3", "train.batch_size=2", "optimizer.learning_rate=0.02"]
+    assignments = [*tiny[1::2], *fast]
+    overrides = {"data": str(data), "train": {"steps": 4}}
+    train(
+        load_run_config(plugins, preset="lora", overrides=overrides, assignments=assignments), folder, plugins
+    )
+    return folder
+
+
+def test_a_recommendation_is_shown_and_stored(spf, run: Path) -> None:
+    before, _ = read_safetensors(run / ADAPTER_FILE)
+    done = spf("calibrate", run, *TRIED)
+    assert done.code == 0, done.err
+    stored = json.loads((run / "strengths.json").read_text())
+    tensors, metadata = read_safetensors(run / ADAPTER_FILE)
+    assert float(metadata["spf_strength"]) == stored["recommended"]
+    assert f"recommended: {stored['recommended']:g}" in done.out
+    assert all((tensors[name] == before[name]).all() for name in before)
+    settings = stored["settings"]
+    assert [each["strength"] for each in settings] == [0.5, 1, 2]
+    assert max(each["response"] for each in settings) == 1
+    chosen = [each["strength"] for each in settings if each["response"] >= 0.95]
+    assert stored["recommended"] == chosen[0]
+
+
+def test_drift_grows_from_nothing_with_the_strength(run: Path) -> None:
+    from spf_cli.sample import open_folder
+
+    opened: OpenRun = open_folder(run, "cpu")
+    prompts = [Prompt("a portrait of an old man", "wearing a hat")] * 2
+    found = calibrate_strength(opened, prompts, [1e-6, 1.0], keep=0.5, count=2)
+    assert found.settings[0].drift == pytest.approx(0, abs=1e-3)
+    assert found.settings[1].drift > found.settings[0].drift
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--strengths", "0,1"), "--strengths 0,1: give numbers above 0"),
+        (("--strengths", "1,nan"), "--strengths 1,nan: give numbers between commas"),
+        (("--data", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused(spf, run: Path, arguments: tuple[str, ...], words: str) -> None:
+    assert spf("calibrate", run, *arguments).fails_with(words)
+
+
+def test_a_target_that_no_strength_draws_is_told(run: Path) -> None:
+    """The handover lies below the last timestep of the sampler: the original draws everything."""
+    from spf_cli.sample import open_folder
+
+    opened = open_folder(run, "cpu")
+    sample = opened.config.sample.model_copy(update={"handover": 0.0005})
+    late = replace(opened, config=opened.config.model_copy(update={"sample": sample}))
+    prompts = [Prompt("a portrait of an old man", "wearing a hat")]
+    with pytest.raises(ConfigError, match=r"no strength of 0\.5, 1 draws more of the target"):
+        calibrate_strength(late, prompts, [1.0, 0.5], keep=0.5, count=1)
