@@ -33,6 +33,7 @@ from spf_core.sections import (
     CalibrationSection,
     CheckpointSection,
     CounterfactualSection,
+    DatasetSection,
     EvaluationSection,
     OptimizerSection,
     SampleSection,
@@ -49,7 +50,8 @@ class RunConfig(Section):
     """Everything a run is made of; written to the run folder and into the weights' metadata."""
 
     preset: str = DEFAULT_PRESET
-    data: str | None = Field(None, description="training folder")
+    data: str | None = Field(None, description="training folder, or Hugging Face dataset")
+    dataset: DatasetSection = DatasetSection()
     plugins: tuple[str, ...] = Field((), description="plugin files loaded for this run")
     backbone: SerializeAsAny[BackboneConfig]
     adapter: SerializeAsAny[AdapterConfig]

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from torch import Tensor
 from spf_core.checkpoint import read_safetensors, write_safetensors
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
+from spf_core.places import cache_folder
 
 _log = logging.getLogger("spf")
 
@@ -41,12 +41,6 @@ def counting_spared() -> Iterator[Spared]:
         yield spared
     finally:
         _counting.reset(token)
-
-
-def cache_folder() -> Path:
-    """$SPF_CACHE, or ~/.cache/spf."""
-    chosen = os.environ.get("SPF_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "spf"
 
 
 def kept(

@@ -11,6 +11,40 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
+class DatasetSection(Section):
+    """How the training data is read, and what of its images is shown."""
+
+    trigger: str | None = Field(
+        None, description="words of the target in captions: without them a caption is the base text"
+    )
+    columns: dict[Literal["image", "mask", "caption", "base_text", "target_text"], str] = Field(
+        {}, description="names of columns that are not called so, as in caption=prompt"
+    )
+    split: str = Field("train", description="part of a Hugging Face dataset")
+    subset: str | None = Field(None, description="configuration of a Hugging Face dataset, if it has several")
+    revision: str | None = Field(None, description="branch, tag or commit of a dataset on the hub")
+    masks: str = Field("masks", description="sub-folder with a mask for each captioned image, of its name")
+    crop: Literal["center", "random"] = Field("center", description="where images are cropped")
+    flip: bool = Field(False, description="mirror half of the rows, left to right")
+    views: int = Field(1, ge=1, description="rows made of each row, each with its own crop and mirroring")
+    buckets: bool = Field(
+        False,
+        description="keep about the shape of each image: a batch holds pictures of one shape, all of about "
+        "the model's area",
+    )
+    keep: bool = Field(False, description="keep latents and text embeddings on disk for other runs")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DatasetSection":
+        if self.views > 1 and self.crop == "center" and not self.flip:
+            raise ValueError(
+                f"views={self.views} would all be the same; set crop to random or flip to true, or views to 1"
+            )
+        if self.trigger is not None and not self.trigger.strip():
+            raise ValueError("trigger is empty; name the words of the target, or leave it out")
+        return self
+
+
 class TrainSection(Section):
     """Length, batch and schedule of training."""
 
@@ -57,6 +91,13 @@ class TrainSection(Section):
     clause_dropout: float = Field(
         0.4, ge=0, lt=1, description="chance of a clause after the first to be left out of a variant"
     )
+    caption_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the rows that read their target which read no text instead and learn their "
+        "image so; nothing of them is aligned",
+    )
     release: tuple[str, ...] = Field(
         (), description="words of base phrases that are free to change: not aligned, and added to the map"
     )
@@ -73,6 +114,8 @@ class TrainSection(Section):
             raise ValueError(f"bank={self.bank} needs a noise_share above 0: only such rows read the bank")
         if self.bank and self.empty_share:
             raise ValueError(f"bank={self.bank} knows the base texts alone; set empty_share to 0")
+        if self.bank and self.caption_dropout:
+            raise ValueError(f"bank={self.bank} knows the base texts alone; set caption_dropout to 0")
         if self.base_share + self.empty_share >= 1:
             raise ValueError(
                 f"base_share={self.base_share} and empty_share={self.empty_share} leave no row its target"

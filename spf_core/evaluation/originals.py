@@ -10,7 +10,8 @@ from PIL import Image
 from spf_core.atomic import atomic_folder
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
-from spf_core.kept import cache_folder, made_by
+from spf_core.kept import made_by
+from spf_core.places import cache_folder
 from spf_core.progress import Progress, silent
 from spf_core.sampling import Opening, sample_images
 from spf_core.sections import SampleSection

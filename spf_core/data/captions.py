@@ -1,0 +1,63 @@
+"""Captions that say base and target in one, taken apart."""
+
+import re
+
+from spf_core.errors import DataError
+
+SHORT = 80
+
+
+def split_by_trigger(caption: str, trigger: str) -> tuple[str, str]:
+    """Base text (the caption without the trigger) and target text (the trigger as the caption writes it).
+
+    Upper and lower case are the same, and only whole words count. DataError when removing changes nothing or
+    leaves nothing.
+    """
+    words = r"\s+".join(map(re.escape, trigger.split()))
+    pattern = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
+    found = pattern.search(caption)
+    if not trigger.strip() or found is None:
+        raise DataError(
+            f"removing the trigger '{trigger}' changes nothing in the caption '{short(caption)}'; "
+            "write the trigger into it, or choose another"
+        )
+    base = tidy(pattern.sub("", caption))
+    if not base:
+        raise DataError(
+            f"the caption '{short(caption)}' says no more than the trigger; describe the portrait in it"
+        )
+    return base, " ".join(found.group().split())
+
+
+def split_by_clause(caption: str, pattern: re.Pattern[str]) -> tuple[str, str]:
+    """The clauses between commas that `pattern` finds are the target text, the others the base text."""
+    chosen = [clause for clause in clauses(caption) if pattern.search(clause)]
+    if not chosen:
+        raise DataError(f"no clause of the caption '{short(caption)}' matches '{pattern.pattern}'")
+    return without(caption, chosen)
+
+
+def without(caption: str, chosen: list[str]) -> tuple[str, str]:
+    """Base text and target text where `chosen` are the clauses of the target; DataError when none is left."""
+    left = [clause for clause in clauses(caption) if clause not in chosen]
+    if not left:
+        raise DataError(f"every clause of the caption '{short(caption)}' is chosen; the base text needs one")
+    return ", ".join(left), ", ".join(chosen)
+
+
+def clauses(caption: str) -> list[str]:
+    """What lies between the commas."""
+    return [clause for part in caption.split(",") if (clause := " ".join(part.split()).rstrip("."))]
+
+
+def tidy(text: str) -> str:
+    """The text without the commas, spaces and loose joining words that a removed part leaves behind."""
+    text = re.sub(r"\s+", " ", text)
+    text = re.sub(r"\s*,(\s*,)+", ",", text)
+    text = re.sub(r"\s+([,.;])", r"\1", text).strip(" ,;")
+    return re.sub(r"[\s,]+(and|with)$", "", text).strip(" ,;")
+
+
+def short(text: str, limit: int = SHORT) -> str:
+    """The text, cut where it is long."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,134 @@
+"""Rows of a Hugging Face dataset, by hub id or from a folder, through the `datasets` library."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from spf_core.atomic import atomic_file
+from spf_core.data.captions import short
+from spf_core.data.row import Row
+from spf_core.data.tables import NAMES, REQUIRED, Reading, checked_row, inside, texts_of
+from spf_core.errors import DataError
+from spf_core.places import cache_folder
+from spf_core.sections import DatasetSection
+
+SAVED = ("state.json", "dataset_dict.json")
+STORED = (".parquet", ".arrow")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def is_hub_id(data: str) -> bool:
+    """Whether this looks like `owner/name` and is nothing on this disk."""
+    return bool(_HUB_ID.fullmatch(data)) and not data.startswith(".") and not Path(data).exists()
+
+
+def is_dataset(folder: Path) -> bool:
+    """Whether the folder holds what the library saves, or tables with images in them."""
+    if any((folder / name).is_file() for name in SAVED):
+        return True
+    return any(file.suffix in STORED for place in (folder, folder / "data") for file in _files(place))
+
+
+def read_dataset(data: str, options: DatasetSection) -> Iterator[Reading]:
+    """Each row's place, and how to read it: the row, or a DataError."""
+    table = _as_files(_load(data, options), data, options)
+    for number in range(len(table)):
+        yield f"{data}, row {number}", partial(_row, data, table, number, options)
+
+
+def _row(data: str, table: Any, number: int, options: DatasetSection) -> Row:
+    values = {key: value for key, value in table[number].items() if value is not None}
+    names = _names(options)
+    base, target = texts_of(values, names, options.trigger)
+    mask = values.get(names["mask"])
+    return checked_row(
+        values,
+        base,
+        target,
+        image=_file(data, names["image"], values.get(names["image"])),
+        mask=None if mask is None else _file(data, names["mask"], mask),
+    )
+
+
+def _names(options: DatasetSection) -> dict[str, str]:
+    return {**NAMES, "image": "image", "mask": "mask", **options.columns}
+
+
+def _load(data: str, options: DatasetSection) -> Any:
+    datasets = _library(data)
+    try:
+        if any((Path(data) / name).is_file() for name in SAVED):
+            loaded = datasets.load_from_disk(data)
+            return loaded if isinstance(loaded, datasets.Dataset) else loaded[options.split]
+        return datasets.load_dataset(data, options.subset, split=options.split, revision=options.revision)
+    except Exception as error:  # of pyarrow, the hub's client, the library itself
+        reason = short(" ".join(str(error).split()), 160)
+        raise DataError(
+            f"dataset '{data}' cannot be loaded, split '{options.split}' ({type(error).__name__}: {reason}); "
+            "set dataset.split, dataset.subset or dataset.revision, or give a folder"
+        ) from None
+
+
+def _library(data: str) -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise DataError(
+            f"'{data}' is a Hugging Face dataset, which needs the datasets library: pip install 'spf[datasets]'"
+        ) from None
+    datasets.disable_progress_bars()
+    return datasets
+
+
+def _as_files(table: Any, data: str, options: DatasetSection) -> Any:
+    """The table with its pictures as files or bytes, not decoded; DataError when columns are missing."""
+    datasets, names, columns = _library(data), _names(options), table.column_names
+    if names["image"] not in columns:
+        raise DataError(
+            f"dataset '{data}' has no column '{names['image']}'; its columns: {', '.join(columns)}; "
+            "choose with --set dataset.columns.image=NAME"
+        )
+    texts = {names.get(name, name) for name in REQUIRED[1:]}
+    if not texts <= set(columns) and not (options.trigger and names["caption"] in columns):
+        raise DataError(
+            f"dataset '{data}' lacks {' and '.join(sorted(texts - set(columns)))}; its columns: "
+            f"{', '.join(columns)}; choose with --set dataset.columns.base_text=NAME and target_text=NAME, "
+            "or split a caption with --set dataset.columns.caption=NAME and --trigger"
+        )
+    for column in (names["image"], names["mask"]):
+        if column in columns and not isinstance(table.features[column], datasets.Value):
+            try:
+                table = table.cast_column(column, datasets.Image(decode=False))
+            except Exception as error:
+                reason = short(" ".join(str(error).split()))
+                raise DataError(f"column '{column}' of '{data}' holds no images ({reason})") from None
+    return table
+
+
+def _file(data: str, column: str, value: Any) -> Path:
+    """Where the picture lies; bytes are written to the cache under their own hash, once."""
+    if isinstance(value, str):
+        return inside(Path(data), column, value)
+    if not isinstance(value, Mapping):
+        raise DataError(f"'{column}' holds no image: {short(json.dumps(value, default=str))}")
+    if value.get("bytes"):
+        return _kept(value["bytes"], Path(value.get("path") or "").suffix)
+    if not value.get("path"):
+        raise DataError(f"'{column}' is empty")
+    return Path(value["path"])
+
+
+def _kept(content: bytes, suffix: str) -> Path:
+    file = cache_folder() / "datasets" / f"{hashlib.sha256(content).hexdigest()}{suffix}"
+    if not file.is_file() or file.stat().st_size != len(content):
+        with atomic_file(file) as temporary:
+            temporary.write_bytes(content)
+    return file
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []

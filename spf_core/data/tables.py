@@ -1,0 +1,152 @@
+"""Rows from metadata.jsonl and metadata.csv, and from anything else with named values."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from spf_core.data.captions import short, split_by_trigger
+from spf_core.data.row import Row
+from spf_core.errors import DataError
+from spf_core.sections import DatasetSection
+
+JSONL, CSV = "metadata.jsonl", "metadata.csv"
+REQUIRED = ("file_name", "base_text", "target_text")
+NAMES = {"image": "file_name", "caption": "text"}
+
+Reading = tuple[str, Callable[[], Row]]
+
+
+def read_jsonl(folder: Path, options: DatasetSection) -> Iterator[Reading]:
+    """Each line's place, and how to read it: the row, or a DataError."""
+    for number, line in enumerate((folder / JSONL).read_bytes().splitlines(), start=1):
+        if line.strip():
+            yield f"{folder / JSONL}:{number}", partial(_row_of_line, folder, line, options)
+
+
+def read_csv(folder: Path, options: DatasetSection) -> Iterator[Reading]:
+    """The same of a table: commas, semicolons or tabs between its columns, empty cells are absent."""
+    for number, values in csv_values(folder / CSV):
+        yield f"{folder / CSV}:{number}", partial(row_of, folder, values, options)
+
+
+def _row_of_line(folder: Path, line: bytes, options: DatasetSection) -> Row:
+    return row_of(folder, parse_json(line), options)
+
+
+def csv_values(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Number of the last line, and the cells that are not empty, of each row; DataError if it is no table."""
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: is not UTF-8; save the file as UTF-8") from None
+    header = text.partition("\n")[0]
+    delimiter = next((mark for mark in ",;\t" if mark in header), ",")
+    lines = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter, restkey="", strict=True)
+    try:
+        for values in lines:
+            if "" in values:
+                raise DataError(f"{file}:{lines.line_num}: has more cells than there are columns; quote commas")
+            yield lines.line_num, {key: cell for key, cell in values.items() if cell and cell.strip()}
+    except csv.Error as error:
+        raise DataError(f"{file}:{lines.line_num}: is no CSV ({error})") from None
+
+
+def row_of(folder: Path, values: Mapping[str, Any], options: DatasetSection) -> Row:
+    """The row that these named values make; DataError says which value cannot be used."""
+    names = {**NAMES, **options.columns}
+    image = _text(values, names["image"])
+    base, target = texts_of(values, names, options.trigger)
+    mask_name = names.get("mask", "mask")
+    mask = None if values.get(mask_name) is None else _text(values, mask_name)
+    return checked_row(
+        values,
+        base,
+        target,
+        image=inside(folder, names["image"], image),
+        mask=None if mask is None else inside(folder, mask_name, mask),
+    )
+
+
+def checked_row(
+    values: Mapping[str, Any], base: str, target: str, *, image: Path, mask: Path | None = None
+) -> Row:
+    """The row of an image and its texts, with what else the values say of it."""
+    if base == target:
+        raise DataError(f"target_text equals base_text ('{short(base)}'); name only what the target adds")
+    replaces = None if values.get("replaces") is None else _text(values, "replaces")
+    if replaces is not None and replaces not in base:
+        raise DataError(f"'replaces' {json.dumps(replaces)} does not occur in base_text '{short(base)}'")
+    return Row(image, base, target, _phrases(values, base), mask, replaces, _repeats(values))
+
+
+def texts_of(values: Mapping[str, Any], names: Mapping[str, str], trigger: str | None) -> tuple[str, str]:
+    """Base and target text: two values, or a caption that the trigger takes apart."""
+    columns = [names.get(name, name) for name in ("base_text", "target_text")]
+    caption = names["caption"]
+    if trigger and caption in values and not set(columns) & set(values):
+        return split_by_trigger(_text(values, caption), trigger)
+    if caption in values and columns[0] not in values:
+        raise DataError(
+            f"'{columns[0]}' is missing; to split '{caption}', give a trigger, or use `spf data prepare`"
+        )
+    base, target = (_text(values, column) for column in columns)
+    return base, target
+
+
+def parse_json(line: bytes) -> Mapping[str, Any]:
+    """One line of JSON Lines, an object."""
+    try:
+        values = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise DataError("is not UTF-8; save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        place = f"{error.msg} at column {error.colno}"
+        raise DataError(f"is not JSON ({place}): {short(line.decode())}") from None
+    if not isinstance(values, dict):
+        raise DataError(f"expected a JSON object, got {short(json.dumps(values))}")
+    return values
+
+
+def inside(folder: Path, key: str, name: str) -> Path:
+    """A file of the folder; DataError for a name that leads out of it."""
+    for flavour in (PurePosixPath(name), PureWindowsPath(name)):
+        if flavour.is_absolute() or flavour.drive or ".." in flavour.parts:
+            raise DataError(f"'{key}' {name} leads out of the folder; use a path relative to it")
+    return folder / name
+
+
+def _text(values: Mapping[str, Any], key: str) -> str:
+    if key not in values:
+        raise DataError(f"'{key}' is missing; keys here: {', '.join(values) or 'none'}")
+    value = values[key]
+    if not isinstance(value, str):
+        raise DataError(f"'{key}' must be a text, got {short(json.dumps(value, default=str))}")
+    if not value.strip():
+        raise DataError(f"'{key}' is empty")
+    return value.strip()
+
+
+def _phrases(values: Mapping[str, Any], base: str) -> tuple[str, ...]:
+    phrases = values.get("base_phrases") or []
+    if isinstance(phrases, str) and ";" in phrases:  # a cell holds no list
+        phrases = [phrase.strip() for phrase in phrases.split(";")]
+    if not isinstance(phrases, list):
+        raise DataError(f"'base_phrases' must be a list of texts, got {short(json.dumps(phrases))}")
+    for phrase in phrases:
+        if not isinstance(phrase, str) or not phrase.strip() or phrase not in base:
+            phrase_text = short(json.dumps(phrase))
+            raise DataError(f"base phrase {phrase_text} does not occur in base_text '{short(base)}'")
+    return tuple(phrases)
+
+
+def _repeats(values: Mapping[str, Any]) -> int:
+    value = values.get("repeats")
+    if value is None:
+        return 1
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise DataError(f"'repeats' must be a whole number from 1, got {short(json.dumps(value))}")
+    return int(text)
