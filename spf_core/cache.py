@@ -2,18 +2,20 @@
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spf_core.data import Row, load_image, load_mask, refuse_maskless
+from spf_core.data import Row, load_image, load_mask, refuse_maskless, time_sizes
 from spf_core.errors import DataError
 from spf_core.interfaces import Backbone
+from spf_core.kept import kept
 from spf_core.progress import Progress, silent
 from spf_core.prompts import Prompt
 from spf_core.types import Batch, Conditioning, index
+from spf_core.weights import sha256
 
 CHUNK = 16
 _log = logging.getLogger("spf")
@@ -21,7 +23,7 @@ _log = logging.getLogger("spf")
 
 @dataclass(frozen=True)
 class CachedRows:
-    """All rows of a training folder, encoded."""
+    """All rows of a training folder, encoded. `repeats`: how often an epoch reads each row; () is once."""
 
     ids: tuple[str, ...]
     prompts: tuple[Prompt, ...]
@@ -30,13 +32,24 @@ class CachedRows:
     base: Conditioning
     empty: Conditioning
     image_embeds_ND: Tensor | None
-    image_N: Tensor  # number of the image that a row shows; its wordings share it
+    image_N: Tensor  # number of the picture that a row shows; its wordings share it
     without_NCHW: Tensor | None = None
     region_N1HW: Tensor | None = None
     target: Conditioning | None = None
     mask_N1HW: Tensor | None = None
     released_NL: Tensor | None = None
     class_NCHW: Tensor | None = None
+    repeats: tuple[int, ...] = ()
+
+    @property
+    def buckets(self) -> list[list[int]]:
+        """One bucket: all row numbers, each as often as an epoch reads it."""
+        times = self.repeats or [1] * len(self.ids)
+        return [[row for row, count in enumerate(times) for _ in range(count)]]
+
+    def first(self, count: int) -> list[int]:
+        """Up to `count` rows that fit in one batch."""
+        return list(range(min(count, len(self.ids))))
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Gather some rows."""
@@ -64,55 +77,99 @@ def _chosen(values: Tensor | None, rows: Tensor) -> Tensor | None:
 
 
 def encode_rows(
-    backbone: Backbone, rows: Sequence[Row], *, needs: Collection[str] = (), progress: Progress = silent
+    backbone: Backbone,
+    rows: Sequence[Row],
+    *,
+    needs: Collection[str] = (),
+    keep: bool = False,
+    progress: Progress = silent,
 ) -> CachedRows:
-    """Encode every text, and every image once; of `needs` those that the data alone can meet.
+    """Encode every text, and every picture once; of `needs` those that the data alone can meet.
 
-    DataError names an image whose latents are not finite, or the first row that lacks a mask it needs.
+    The rows' pictures have one size. With `keep` what is encoded is kept on disk, by the content of the files
+    and texts. DataError names an image whose latents are not finite, or the first row that lacks a mask it
+    needs.
     """
     if "masks" in needs:
         refuse_maskless(rows)
-    latents, embeds = [], []
-    images = list({row.image: row for row in rows}.values())
-    place = {row.image: number for number, row in enumerate(images)}
-    for start in range(0, len(images), CHUNK):
-        chunk = images[start : start + CHUNK]
-        pixels = to_pixels(load_image(row, backbone.image_size) for row in chunk).to(backbone.device)
-        latents.append(_finite(backbone.encode_images(pixels), chunk))
-        if "clean_image" in needs:
-            with torch.no_grad():
-                embeds.append(backbone.embed_images(pixels))
-        progress("encoding images", min(start + CHUNK, len(images)), len(images))
-    shown = torch.tensor([place[row.image] for row in rows], device=backbone.device)
+    pictures = list({(row.image, row.view): row for row in rows}.values())
+    place = {(row.image, row.view): number for number, row in enumerate(pictures)}
+    found = []
+    for start in range(0, len(pictures), CHUNK):
+        found.append(_pictures(backbone, pictures[start : start + CHUNK], "clean_image" in needs, keep))
+        progress("encoding images", min(start + CHUNK, len(pictures)), len(pictures))
+    shown = torch.tensor([place[row.image, row.view] for row in rows], device=backbone.device)
     prompts = tuple(row.prompt for row in rows)
     _warn_of_truncation(backbone, prompts)
     empty = backbone.encode_prompts([Prompt("")], with_target=False)
-    complete = backbone.encode_prompts(prompts, with_target=True)
-    latents_NCHW = torch.cat(latents)
+    latents_NCHW = torch.cat([each["latents"] for each in found])
+    embeds_ND = torch.cat([each["embeds"] for each in found]) if "clean_image" in needs else None
+    texts = _Texts(backbone, rows, keep)
+    complete = texts.encode(prompts, with_target=True)
     return CachedRows(
         ids=tuple(row.image.name for row in rows),
         prompts=prompts,
         latents_NCHW=latents_NCHW[shown],
         complete=complete,
-        base=backbone.encode_prompts(prompts, with_target=False),
+        base=texts.encode(prompts, with_target=False),
         empty=widen(empty, complete.phrase_BPL.shape[1]),
-        image_embeds_ND=torch.cat(embeds)[shown] if embeds else None,
+        image_embeds_ND=_chosen(embeds_ND, shown),
         image_N=shown,
-        target=_targets_alone(backbone, prompts) if "target_text" in needs else None,
-        mask_N1HW=_masks(images, latents_NCHW)[shown] if "masks" in needs else None,
+        target=texts.encode(_targets_alone(prompts), with_target=False) if "target_text" in needs else None,
+        mask_N1HW=_masks(pictures, backbone.image_size, latents_NCHW)[shown] if "masks" in needs else None,
+        repeats=tuple(row.repeats for row in rows),
     )
 
 
-def _targets_alone(backbone: Backbone, prompts: Sequence[Prompt]) -> Conditioning:
-    return backbone.encode_prompts(
-        [Prompt(prompt.target_text or "") for prompt in prompts], with_target=False
-    )
+def _pictures(backbone: Backbone, rows: Sequence[Row], embed: bool, keep: bool) -> dict[str, Tensor]:
+    """Latents and, if asked for, image embeddings of some rows' pictures, encoded together."""
+
+    def make() -> dict[str, Tensor]:
+        pixels = to_pixels(load_image(row, backbone.image_size) for row in rows).to(backbone.device)
+        found = {"latents": _finite(backbone.encode_images(pixels), rows)}
+        if embed:
+            with torch.no_grad():
+                found["embeds"] = backbone.embed_images(pixels)
+        return found
+
+    if not keep:
+        return make()
+    # Of the whole chunk, so that what is read back is to the bit what encoding it again would give.
+    shown = [[sha256(row.image), asdict(row.view)] for row in rows]
+    return kept("latents", backbone, {"shown": shown, "side": backbone.image_size, "embed": embed}, {}, make)
 
 
-def _masks(rows: Sequence[Row], latents_NCHW: Tensor) -> Tensor:
+class _Texts:
+    """Encodes the rows' texts; where the model reads sizes, those of the rows' pictures."""
+
+    def __init__(self, backbone: Backbone, rows: Sequence[Row], keep: bool) -> None:
+        self.backbone, self.rows, self.keep = backbone, rows, keep
+
+    def encode(self, prompts: Sequence[Prompt], *, with_target: bool) -> Conditioning:
+        def make() -> dict[str, Tensor]:
+            return dict(vars(self.backbone.encode_prompts(prompts, with_target=with_target)))
+
+        made_of = {"texts": [asdict(prompt) for prompt in prompts], "with_target": with_target}
+        found = kept("texts", self.backbone, made_of, {}, make) if self.keep else make()
+        return self._sized(Conditioning(**found))
+
+    def _sized(self, cond: Conditioning) -> Conditioning:
+        if cond.sizes_B6.shape[1] == 0:
+            return cond
+        side = self.backbone.image_size
+        sizes = {(row.image, row.view): time_sizes(row, side) for row in self.rows}
+        table = torch.tensor([sizes[row.image, row.view] for row in self.rows])
+        return replace(cond, sizes_B6=table.to(cond.sizes_B6))
+
+
+def _targets_alone(prompts: Sequence[Prompt]) -> list[Prompt]:
+    return [Prompt(prompt.target_text or "") for prompt in prompts]
+
+
+def _masks(rows: Sequence[Row], side: int, latents_NCHW: Tensor) -> Tensor:
     """The rows' masks at latent resolution, N 1 H W in [0, 1]."""
     height, width = latents_NCHW.shape[-2:]
-    masks = torch.from_numpy(np.stack([load_mask(row, max(height, width)) for row in rows]))
+    masks = torch.from_numpy(np.stack([load_mask(row, side, (width, height)) for row in rows]))
     return masks[:, None].to(latents_NCHW)
 
 

@@ -1,6 +1,6 @@
 """What chance decides in a step: texts, noise, timesteps, and which rows come from where."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,21 +11,42 @@ from spf_core.sections import TrainSection
 from spf_core.types import Batch, Noised, scatter_like
 
 
-def draw_texts(
-    size: int, train: TrainSection, has_reference: bool, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Which rows read their target, and which read any text; the draw is made either way. On the CPU."""
+@dataclass(frozen=True)
+class Texts:
+    """What the rows of a step read, B bools each, on the CPU.
+
+    Rows whose caption is `dropped` read the empty text and learn their image all the same; other rows read
+    their target, or the base text, or, where there is no text, the empty one, and are held to the original.
+    """
+
+    target_B: Tensor
+    some_B: Tensor
+    dropped_B: Tensor
+
+    @classmethod
+    def complete(cls, size: int) -> "Texts":
+        """Every row reads its target."""
+        everyone = torch.ones(size, dtype=torch.bool)
+        return cls(everyone, everyone, ~everyone)
+
+
+def draw_texts(size: int, train: TrainSection, has_reference: bool, generator: torch.Generator) -> Texts:
+    """Draw what each row reads; without a reference no row reads the base text."""
     u_B = torch.rand(size, generator=generator)
-    if not has_reference:
-        return torch.ones(size, dtype=torch.bool), torch.ones(size, dtype=torch.bool)
-    with_target = u_B >= train.base_share + train.empty_share
-    return with_target, u_B >= train.empty_share
+    texts = Texts.complete(size)
+    if has_reference:
+        target_B = u_B >= train.base_share + train.empty_share
+        texts = Texts(target_B, u_B >= train.empty_share, texts.dropped_B)
+    if not train.caption_dropout:
+        return texts
+    dropped_B = texts.target_B & (torch.rand(size, generator=generator) < train.caption_dropout)
+    return Texts(texts.target_B & ~dropped_B, texts.some_B & ~dropped_B, dropped_B)
 
 
 def draw_states(
     parts: Parts,
     batch: Batch,
-    with_target_B: Tensor,
+    texts: Texts,
     has_reference: bool,
     generator: torch.Generator,
 ) -> Noised:
@@ -34,7 +55,7 @@ def draw_states(
     timesteps = draw_timesteps(size, len(abar_T), train.min_timestep, train.max_timestep, generator=generator)
     clean, seen = batch.latents_BCHW, _seen(parts, batch, timesteps, generator)
     if train.preserve_on == "own" and batch.class_BCHW is not None:
-        images_B = scatter_like(with_target_B.to(clean.device), clean).bool()
+        images_B = scatter_like((texts.target_B | texts.dropped_B).to(clean.device), clean).bool()
         clean = torch.where(images_B, clean, batch.class_BCHW)
         seen = None if seen is None else torch.where(images_B, seen, batch.class_BCHW)
     noised = noise_latents(clean, timesteps, abar_T, generator=generator, seen_BCHW=seen)

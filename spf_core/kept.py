@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -68,7 +69,7 @@ def kept(
         return {name: tensor.to(backbone.device) for name, tensor in tensors.items()}
     started = time.perf_counter()
     made = {name: tensor.contiguous() for name, tensor in make().items()}  # as it will be read back
-    metadata = {"format": "pt", "seconds": f"{time.perf_counter() - started:.3f}"}
+    metadata = {"format": "pt", "seconds": f"{time.perf_counter() - started:.3f}", "crc32": _checksum(made)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_safetensors(file, made, metadata)
@@ -80,9 +81,20 @@ def kept(
 def _read(file: Path) -> tuple[dict[str, Tensor], float] | None:
     try:
         tensors, metadata = read_safetensors(file)
+        if metadata.get("crc32", whole := _checksum(tensors)) != whole:
+            return None
         return tensors, float(metadata.get("seconds", 0))
     except (RunError, ValueError):
         return None
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 of names and bytes: the file format itself does not notice a changed byte."""
+    found = 0
+    for name, tensor in sorted(tensors.items()):
+        flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        found = zlib.crc32(flat.numpy().data, zlib.crc32(name.encode(), found))
+    return f"{found:08x}"
 
 
 def made_by(backbone: Backbone) -> dict[str, object]:

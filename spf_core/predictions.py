@@ -1,10 +1,9 @@
 """What either model predicts at the step's z_t under any of its texts, each computed once, when asked for."""
 
-import torch
 from torch import Tensor
 
 from spf_core.interfaces import Adapter, Backbone, Reference, TextName
-from spf_core.types import NOTHING, Batch, Conditioning, Noised, index
+from spf_core.types import NOTHING, Batch, Conditioning, Noised
 
 
 class StepPredictions:
@@ -48,7 +47,7 @@ class StepPredictions:
 def reading(batch: Batch, text: TextName) -> Conditioning:
     """What every row reads under `text`."""
     if text == "empty":
-        return index(batch.empty, torch.zeros(len(batch.ids), dtype=torch.long, device=batch.rows.device))
+        return batch.empty_rows
     found = {"complete": batch.complete, "base": batch.base, "target": batch.target}[text]
     assert found is not None, "the engine encodes the target alone for terms that need it"
     return found

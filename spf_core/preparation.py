@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from spf_core.bank import build_bank
+from spf_core.buckets import BucketedRows, BucketedStates
 from spf_core.cache import CachedRows, encode_rows
 from spf_core.class_images import with_class_images
 from spf_core.config import RunConfig
@@ -15,18 +16,40 @@ from spf_core.progress import Progress
 from spf_core.release import with_released
 from spf_core.trajectories import States, record_trajectories
 from spf_core.types import Capture
+from spf_core.views import bucket_step, with_views
+
+Rows = CachedRows | BucketedRows
 
 
-def encoded_rows(
-    backbone: Backbone, rows: Sequence[Row], config: RunConfig, progress: Progress
-) -> CachedRows:
-    """The rows, encoded in full precision; with counterfactuals, images are embedded when purified."""
+def encoded_rows(backbone: Backbone, rows: Sequence[Row], config: RunConfig, progress: Progress) -> Rows:
+    """The rows' views, encoded in full precision; with counterfactuals, images are embedded when purified.
+
+    Pictures of several shapes lie in buckets.
+    """
     needs = config.needs - ({"clean_image"} if config.counterfactuals.enabled else set())
-    return encode_rows(backbone, rows, needs=needs, progress=progress)
+    side, options = backbone.image_size, config.dataset
+    step = bucket_step(side, backbone.pipeline().vae_scale_factor) if options.buckets else side
+    rows = with_views(rows, options, side, step, config.train.seed)
+    members = [[row for row, each in enumerate(rows) if each.view.size == size] for size in _sizes(rows)]
+    parts = [
+        encode_rows(backbone, [rows[row] for row in each], needs=needs, keep=options.keep, progress=progress)
+        for each in members
+    ]
+    return parts[0] if len(parts) == 1 else BucketedRows(tuple(parts), tuple(map(tuple, members)))
 
 
-def prepared_rows(backbone: Backbone, rows: CachedRows, config: RunConfig, progress: Progress) -> CachedRows:
+def _sizes(rows: Sequence[Row]) -> list[tuple[int, int] | None]:
+    return list(dict.fromkeys(row.view.size for row in rows))
+
+
+def prepared_rows(backbone: Backbone, rows: Rows, config: RunConfig, progress: Progress) -> Rows:
     """The rows with what the original model draws for them, and without what is let go."""
+    if isinstance(rows, BucketedRows):
+        return rows.each(lambda part: _prepared(backbone, part, config, progress))
+    return _prepared(backbone, rows, config, progress)
+
+
+def _prepared(backbone: Backbone, rows: CachedRows, config: RunConfig, progress: Progress) -> CachedRows:
     sample, seed = config.sample, config.train.seed
     if config.counterfactuals.enabled:
         rows = purify(
@@ -45,13 +68,18 @@ def prepared_rows(backbone: Backbone, rows: CachedRows, config: RunConfig, progr
     return rows
 
 
-def recorded_states(
-    backbone: Backbone, rows: CachedRows, config: RunConfig, progress: Progress
-) -> States | None:
+def recorded_states(backbone: Backbone, rows: Rows, config: RunConfig, progress: Progress) -> States | None:
     """States of the original model's own sampling, with its outputs on them where a bank is asked for."""
-    train, needs = config.train, config.needs
-    if train.noise_share == 0 or not needs & {"reference", "original"}:
+    if config.train.noise_share == 0 or not config.needs & {"reference", "original"}:
         return None
+    if isinstance(rows, BucketedRows):
+        parts = (_recorded(backbone, part, config, progress) for part in rows.parts)
+        return BucketedStates(tuple(parts), rows.members)
+    return _recorded(backbone, rows, config, progress)
+
+
+def _recorded(backbone: Backbone, rows: CachedRows, config: RunConfig, progress: Progress) -> States:
+    train, needs = config.train, config.needs
     generator = torch.Generator().manual_seed(train.seed)
     trajectories = record_trajectories(
         backbone,

@@ -11,13 +11,16 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
+COLUMNS = ("image", "mask", "caption", "base_text", "target_text")
+
+
 class DatasetSection(Section):
     """How the training data is read, and what of its images is shown."""
 
     trigger: str | None = Field(
         None, description="words of the target in captions: without them a caption is the base text"
     )
-    columns: dict[Literal["image", "mask", "caption", "base_text", "target_text"], str] = Field(
+    columns: dict[str, str] = Field(
         {}, description="names of columns that are not called so, as in caption=prompt"
     )
     split: str = Field("train", description="part of a Hugging Face dataset")
@@ -36,6 +39,9 @@ class DatasetSection(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "DatasetSection":
+        for name in self.columns:
+            if name not in COLUMNS:
+                raise ValueError(f"columns: '{name}' is none of {', '.join(COLUMNS)}")
         if self.views > 1 and self.crop == "center" and not self.flip:
             raise ValueError(
                 f"views={self.views} would all be the same; set crop to random or flip to true, or views to 1"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spf_core.bank import detached, either
 from spf_core.components import TermConfig
-from spf_core.draws import draw_states, draw_texts
+from spf_core.draws import Texts, draw_states, draw_texts
 from spf_core.errors import PluginError, SpfError
 from spf_core.interfaces import ControlMap, StepState, Term, TextName
 from spf_core.parts import Parts
@@ -30,15 +30,14 @@ def dual_path_step(
     mapped = "map" in needs
     if mapped:
         needs |= parts.map_needs | {"reference"} | ({"attention"} if parts.train.release else set())
-    with_target, with_text = draw_texts(len(batch.ids), parts.train, "reference" in needs, generator)
-    noised = draw_states(parts, batch, with_target, bool(needs & {"reference", "original"}), generator)
+    texts = draw_texts(len(batch.ids), parts.train, "reference" in needs, generator)
+    noised = draw_states(parts, batch, texts, bool(needs & {"reference", "original"}), generator)
     capture = Capture(attention="attention" in needs, queries="queries" in needs)
     state = run_paths(
         parts,
         batch,
         noised,
-        with_target,
-        with_text,
+        texts,
         capture,
         progress,
         reference="reference" in needs,
@@ -52,8 +51,7 @@ def run_paths(
     parts: Parts,
     batch: Batch,
     noised: Noised,
-    with_target_B: Tensor,
-    with_text_B: Tensor,
+    texts: Texts,
     capture: Capture,
     progress: float,
     *,
@@ -67,14 +65,14 @@ def run_paths(
     """
     device = batch.latents_BCHW.device
     known: dict[tuple[str, TextName], Tensor] = {}
-    all_complete, all_base = bool(with_target_B.all()), bool(with_text_B.all())  # before they leave the CPU
-    with_target_B = with_target_B.to(device)
-    base = choose(with_text_B.to(device), batch.base, batch.empty)
-    texts = choose(with_target_B, batch.complete, base)
+    all_complete, all_base = bool(texts.target_B.all()), bool(texts.some_B.all())  # before they leave the CPU
+    with_target_B, dropped_B = texts.target_B.to(device), texts.dropped_B.to(device)
+    base = choose(texts.some_B.to(device), batch.base, batch.empty_rows)
+    read = choose(with_target_B, batch.complete, base)
     live = reference and noised.reference is None
     # First, as later its activations would come on top of those that the response keeps for its gradients.
     frozen = _reference(parts, noised, base, capture) if live else None
-    response = parts.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, texts, capture)
+    response = parts.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, read, capture)
     if all_complete:
         known["tuned", "complete"] = response.pred_BCHW
     if frozen and all_base:
@@ -85,12 +83,13 @@ def run_paths(
         backbone=parts.backbone,
         batch=batch,
         noised=noised,
-        response_text=texts,
+        response_text=read,
         reference_text=base,
         response=response,
         reference=frozen,
         map_B1HW=None,
         has_target_B=with_target_B,
+        dropped_B=dropped_B,
         progress=progress,
         adapter=parts.adapter,
         predictions=StepPredictions(parts.backbone, parts.adapter, parts.reference, batch, noised, known),
@@ -103,7 +102,8 @@ def run_paths(
     map_B1HW = _call("control map", parts.control_map, state).detach()
     if state.batch.released_BL is not None:
         map_B1HW = widened(state, map_B1HW)
-    return replace(state, map_B1HW=map_B1HW * with_target_B.view(-1, 1, 1, 1))
+    map_B1HW = map_B1HW * with_target_B.view(-1, 1, 1, 1)
+    return replace(state, map_B1HW=map_B1HW.masked_fill(dropped_B.view(-1, 1, 1, 1), 1))
 
 
 def _reference(parts: Parts, noised: Noised, base: Conditioning, capture: Capture) -> PathOutput:

@@ -12,7 +12,6 @@ from diffusers.optimization import get_scheduler
 
 from spf_core import __version__
 from spf_core.atomic import atomic_write_text
-from spf_core.cache import CachedRows
 from spf_core.calibration import calibrate_handover
 from spf_core.checkpoint import (
     ADAPTER_FILE,
@@ -30,10 +29,10 @@ from spf_core.export.files import write_weights
 from spf_core.finite import Where, refuse_non_finite
 from spf_core.interfaces import Adapter, Backbone, Budgeted
 from spf_core.kept import counting_spared
-from spf_core.order import generator_of_step, rows_of_step
+from spf_core.order import Order, generator_of_step
 from spf_core.parts import build_parts, remember, remembered
 from spf_core.plugins import Plugins
-from spf_core.preparation import encoded_rows, prepared_rows, recorded_states
+from spf_core.preparation import Rows, encoded_rows, prepared_rows, recorded_states
 from spf_core.progress import Progress, silent
 from spf_core.runlog import RunLog, peak_memory_mib
 from spf_core.runs import CONFIG_FILE, HANDOVER, open_backbone, refuse_other_backbone
@@ -79,7 +78,7 @@ def rows_of(config: RunConfig) -> list[Row]:
     """The training rows in all their wordings."""
     if config.data is None:
         raise ConfigError("no training folder given; use --data DIR")
-    rows, train = read_folder(Path(config.data)), config.train
+    rows, train = read_folder(config.data, config.dataset), config.train
     return with_variants(rows, train.text_variants, train.clause_dropout, train.seed)
 
 
@@ -112,11 +111,12 @@ class Trainer:
         )
         started = time.perf_counter()
         with counting_spared() as spared:
-            self.rows: CachedRows = encoded_rows(self.backbone, rows, config, progress)
+            self.rows: Rows = encoded_rows(self.backbone, rows, config, progress)
             with self.accelerator.autocast():
                 self.rows = prepared_rows(self.backbone, self.rows, config, progress)
                 states = recorded_states(self.backbone, self.rows, config, progress)
         save_memory(self.backbone, config.train)
+        self.order = Order(self.rows.buckets, config.train.batch_size, config.train.seed)
         self.preparation_seconds = time.perf_counter() - started + spared.seconds
         torch.manual_seed(config.train.seed)
         self.adapter: Adapter = config.adapter.build()
@@ -204,7 +204,7 @@ class Trainer:
         started, train = time.perf_counter(), self.config.train
         for micro in range(train.accumulation):
             index = self.step * train.accumulation + micro
-            batch = self.rows.batch(rows_of_step(index, train.batch_size, len(self.rows.ids), train.seed))
+            batch = self.rows.batch(self.order.rows(index))
             generator = generator_of_step(index, train.seed)
             with self.accelerator.autocast():
                 state, report = dual_path_step(

@@ -5,7 +5,7 @@ P base phrases (padded), Q = HW positions of one cross-attention layer.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -74,6 +74,12 @@ class Batch:
     mask_B1HW: Tensor | None = None  # of the data, in [0, 1], only for "masks"
     released_BL: Tensor | None = None  # marks the tokens of phrases that are free to change; "train.release"
     class_BCHW: Tensor | None = None  # the original's own picture of the base text, only for "class_images"
+
+    @property
+    def empty_rows(self) -> Conditioning:
+        """The empty text for every row, with the row's own sizes."""
+        everyone = torch.zeros(len(self.ids), dtype=torch.long, device=self.rows.device)
+        return replace(index(self.empty, everyone), sizes_B6=self.base.sizes_B6)
 
 
 @dataclass(frozen=True)

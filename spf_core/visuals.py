@@ -9,53 +9,54 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from spf_core.buckets import BucketedRows
 from spf_core.cache import CachedRows
 from spf_core.control import min_max, phrase_attention
+from spf_core.draws import Texts
 from spf_core.noising import clean_estimate, noise_latents
 from spf_core.parts import Parts
 from spf_core.sampling import Opening, comparison_grid, sample_images, save_png
 from spf_core.sections import SampleSection
 from spf_core.step import run_paths
-from spf_core.types import Capture
+from spf_core.types import Batch, Capture
 
 NOISE_LEVELS = (0.8, 0.5, 0.2)
 
 
 def save_samples(
-    folder: Path, step: int, parts: Parts, rows: CachedRows, options: SampleSection, seed: int
+    folder: Path, step: int, parts: Parts, rows: CachedRows | BucketedRows, options: SampleSection, seed: int
 ) -> None:
     """Write `step-NNNNNN-grid.png` (original and tuned, same seeds) and `step-NNNNNN-maps.png`."""
-    count = min(options.prompts, len(rows.ids))
-    texts = [prompt.complete_text for prompt in rows.prompts[:count]]
-    seeds = [seed + row for row in range(count)]
-    opening = Opening([prompt.base_text for prompt in rows.prompts[:count]], parts.adapter)
+    batch = rows.batch(rows.first(options.prompts))
+    texts = [prompt.complete_text for prompt in batch.prompts]
+    seeds = [seed + row for row in range(len(texts))]
+    opening = Opening([prompt.base_text for prompt in batch.prompts], parts.adapter)
     with parts.adapter.disabled():
         original = sample_images(parts.backbone, texts, seeds, options, opening=opening)
     tuned = sample_images(parts.backbone, texts, seeds, options, opening=opening)
     grid = comparison_grid({"original": original, "tuned": tuned}, texts)
     metadata = {"step": str(step), "texts": "\n".join(texts), "seeds": ", ".join(map(str, seeds))}
     save_png(grid, folder / f"step-{step:06d}-grid.png", metadata)
-    save_png(map_overlays(parts, rows, count, seed), folder / f"step-{step:06d}-maps.png", metadata)
+    save_png(map_overlays(parts, batch, seed), folder / f"step-{step:06d}-maps.png", metadata)
 
 
 @torch.no_grad()
-def map_overlays(parts: Parts, rows: CachedRows, count: int, seed: int) -> Image.Image:
+def map_overlays(parts: Parts, batch: Batch, seed: int) -> Image.Image:
     """Training images with the control map and the target's attention at three noise levels."""
     parts = replace(parts, control_map=deepcopy(parts.control_map))  # looking must not change training
-    batch = rows.batch(range(count))
+    count = len(batch.ids)
     generator = torch.Generator().manual_seed(seed)
     images = {"image": to_images(parts.backbone.decode(batch.latents_BCHW))}
     for level in NOISE_LEVELS:
         timesteps = torch.full((count,), int(level * len(parts.backbone.abar_T)))
         noised = noise_latents(batch.latents_BCHW, timesteps, parts.backbone.abar_T, generator=generator)
-        everyone = torch.ones(count, dtype=torch.bool)
+        texts = Texts.complete(count)
         mapped = parts.control_map is not None
         state = run_paths(
             parts,
             batch,
             noised,
-            everyone,
-            everyone,
+            texts,
             Capture(attention=True),
             1.0,
             reference=mapped,
@@ -71,7 +72,7 @@ def map_overlays(parts: Parts, rows: CachedRows, count: int, seed: int) -> Image
         images[f"attention, t={level:g}"] = _overlay(pixels, min_max(attention))
         if state.map_B1HW is not None:
             images[f"control map, t={level:g}"] = _overlay(pixels, state.map_B1HW)
-    return comparison_grid(images, [prompt.target_text or "" for prompt in rows.prompts[:count]])
+    return comparison_grid(images, [prompt.target_text or "" for prompt in batch.prompts])
 
 
 def heat_images(heat_N1HW: Tensor, size: int) -> list[Image.Image]:

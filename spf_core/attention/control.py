@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spf_core.cache import CachedRows, to_pixels
 from spf_core.counterfactuals import purify
+from spf_core.draws import Texts
 from spf_core.parts import build_parts
 from spf_core.prompts import Prompt
 from spf_core.runs import OpenRun
@@ -25,16 +26,16 @@ def control_maps(
     `rows` holds one row. A map that remembers does so along these states.
     """
     parts = build_parts(run.config, run.backbone, run.adapter)
-    batch, everyone = rows.batch([0]), torch.ones(1, dtype=torch.bool, device=run.backbone.device)
+    batch, texts = rows.batch([0]), Texts.complete(1)
+    from_data = torch.zeros(1, dtype=torch.bool, device=run.backbone.device)
     for z_t, t in zip(states, timesteps, strict=True):
         times = torch.tensor([t], device=z_t.device)
-        noised = Noised(z_t, torch.zeros_like(z_t), times, run.backbone.abar_T[times], ~everyone)
+        noised = Noised(z_t, torch.zeros_like(z_t), times, run.backbone.abar_T[times], from_data)
         state = run_paths(
             parts,
             batch,
             noised,
-            everyone,
-            everyone,
+            texts,
             Capture(attention=True, queries=True),
             1.0,
             reference=parts.reference is not None,

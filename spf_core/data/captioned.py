@@ -53,9 +53,7 @@ def read_captioned(folder: Path, options: DatasetSection) -> Iterator[Reading]:
         yield place, partial(_row, folder, image, repeats, name, options, trigger)
 
 
-def _row(
-    folder: Path, image: Path, repeats: int, name: str, options: DatasetSection, trigger: str
-) -> Row:
+def _row(folder: Path, image: Path, repeats: int, name: str, options: DatasetSection, trigger: str) -> Row:
     found = captioned(folder, image, repeats, name, options)
     base, target = split_by_trigger(found.caption, trigger)
     return checked_row({"repeats": repeats}, base, target, image=image, mask=found.mask)
@@ -130,7 +128,5 @@ def _mask(folder: Path, image: Path, options: DatasetSection) -> Path | None:
         return beside
     masks = folder / options.masks
     places = masks / image.relative_to(folder).parent, masks
-    return next(
-        (file for place in places for end in sorted(SUFFIXES) if (file := place / f"{image.stem}{end}").is_file()),
-        None,
-    )
+    files = (place / f"{image.stem}{suffix}" for place in places for suffix in sorted(SUFFIXES))
+    return next((file for file in files if file.is_file()), None)

@@ -108,14 +108,12 @@ def _readings(data: str, options: DatasetSection) -> Iterator[Reading]:
             yield from reader(folder, options)
             return
     raise DataError(
-        f"'{folder}' has no {JSONL}: one JSON object a line with {', '.join(REQUIRED)}; or {CSV}, images with "
-        ".txt captions, or a dataset of the datasets library"
+        f"'{folder}' has no {JSONL}: one JSON object a line with {', '.join(REQUIRED)}; nor {CSV}, nor "
+        "images with .txt captions, nor a dataset of the datasets library"
     )
 
 
-_READERS: tuple[
-    tuple[Callable[[Path], bool], Callable[[Path, DatasetSection], Iterator[Reading]]], ...
-] = (
+_READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path, DatasetSection], Iterator[Reading]]], ...] = (
     (lambda folder: (folder / JSONL).is_file(), read_jsonl),
     (lambda folder: (folder / CSV).is_file(), read_csv),
     (is_dataset, lambda folder, options: read_dataset(str(folder), options)),
@@ -160,7 +158,8 @@ def _unlisted(path: Path, report: FolderReport) -> list[str]:
     left = sorted(file.relative_to(path).as_posix() for file in files - named)
     if not left:
         return []
-    return [f"{len(left)} image(s) without a row in {_content(path).name} are not used: {short(', '.join(left))}"]
+    place = _content(path).name
+    return [f"{len(left)} image(s) without a row in {place} are not used: {short(', '.join(left))}"]
 
 
 def _unread(path: Path) -> list[str]:

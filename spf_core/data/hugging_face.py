@@ -78,7 +78,7 @@ def _library(data: str) -> Any:
         import datasets
     except ImportError:
         raise DataError(
-            f"'{data}' is a Hugging Face dataset, which needs the datasets library: pip install 'spf[datasets]'"
+            f"'{data}' is a Hugging Face dataset, read by the datasets library: pip install 'spf[datasets]'"
         ) from None
     datasets.disable_progress_bars()
     return datasets

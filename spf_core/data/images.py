@@ -48,7 +48,7 @@ def target_size(view: View, side: int) -> tuple[int, int]:
 def time_sizes(row: Row, side: int) -> tuple[float, ...]:
     """What SDXL is told of the picture: height and width of the original, top and left of the crop in the
     resized image, height and width of the target (Podell et al. 2023, arXiv 2307.01952, section 2.2).
-    """  # noqa: D205
+    """
     original, target = upright_size(row.image), target_size(row.view, side)
     left, top, right, _ = _box(original, row.view, target)
     scale = target[0] / (right - left)

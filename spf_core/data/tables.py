@@ -44,11 +44,12 @@ def csv_values(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise DataError(f"{file}: is not UTF-8; save the file as UTF-8") from None
     header = text.partition("\n")[0]
     delimiter = next((mark for mark in ",;\t" if mark in header), ",")
-    lines = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter, restkey="", strict=True)
+    lines = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
     try:
         for values in lines:
-            if "" in values:
-                raise DataError(f"{file}:{lines.line_num}: has more cells than there are columns; quote commas")
+            if None in values:  # where the library puts what has no column
+                place = f"{file}:{lines.line_num}"
+                raise DataError(f"{place}: has more cells than columns; quote what holds '{delimiter}'")
             yield lines.line_num, {key: cell for key, cell in values.items() if cell and cell.strip()}
     except csv.Error as error:
         raise DataError(f"{file}:{lines.line_num}: is no CSV ({error})") from None

@@ -13,6 +13,7 @@ from spf_core.components import ControlMapConfig, ReferenceConfig
 from spf_core.config import RunConfig
 from spf_core.counterfactuals import purify
 from spf_core.data import Row
+from spf_core.draws import Texts
 from spf_core.evaluation.purity import Floats
 from spf_core.evaluation.statistics import Bootstrap, Estimate, estimate
 from spf_core.noising import noise_latents
@@ -91,13 +92,12 @@ def _maps(parts: Parts, batch: Batch, level: float, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed + int(batch.rows[0]))
     timesteps = torch.full((size,), int(level * len(parts.backbone.abar_T)))
     noised = noise_latents(batch.latents_BCHW, timesteps, parts.backbone.abar_T, generator=generator)
-    everyone = torch.ones(size, dtype=torch.bool)
+    texts = Texts.complete(size)
     state = run_paths(
         parts,
         batch,
         noised,
-        everyone,
-        everyone,
+        texts,
         Capture(attention=True),
         1.0,
         reference=True,

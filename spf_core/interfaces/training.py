@@ -207,6 +207,7 @@ class StepState:
     reference: PathOutput | None
     map_B1HW: Tensor | None
     has_target_B: Tensor  # bool; False where the response path read the base text or the empty text
+    dropped_B: Tensor  # bool; rows that read the empty text and learn their image: there the map is 1
     progress: float
     adapter: Adapter
     predictions: Predictions
@@ -215,8 +216,8 @@ class StepState:
 
     @property
     def teaches_B(self) -> Tensor:
-        """Rows that may be compared with their training image: its noised latents, read with the target."""
-        return self.has_target_B & self.noised.from_data_B
+        """Rows that may be compared with their training image: noised, with the target or no text."""
+        return (self.has_target_B | self.dropped_B) & self.noised.from_data_B
 
 
 class ControlMap(Protocol):

@@ -24,7 +24,7 @@ class Enhancement(ABC):
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar; 0 (with gradient) when no row of the batch passes the gate."""
         limit = self.max_timestep * len(state.backbone.abar_T)
-        rows = (state.teaches_B & (state.noised.timesteps_B < limit)).nonzero().flatten()
+        rows = (state.teaches_B & state.has_target_B & (state.noised.timesteps_B < limit)).nonzero().flatten()
         if len(rows) == 0:
             return state.response.pred_BCHW.sum() * 0
         estimate, wanted = self.compare(state, rows)
