@@ -1,4 +1,4 @@
-"""`spf data`: check a training folder, or write one with a suite."""
+"""`spf data`: check a training folder, prepare captions, or write one with a suite."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import OUTPUT, Backbone, PluginFiles, show_help
+from spf_cli import prepare
+from spf_cli.options import OUTPUT, Assignments, Backbone, PluginFiles, Trigger, show_help
 
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
     from spf_core.plugins import Plugins
+    from spf_core.sections import DatasetSection
 
 SHOWN_TEXTS = 10
 
@@ -27,26 +29,31 @@ class SuiteGroup(typer.core.TyperGroup):
         return super().get_command(ctx, cmd_name) or _suite_command(cmd_name, _plugins(ctx))
 
 
-app = typer.Typer(cls=SuiteGroup, help="Check training folders, and write them with a suite.")
+app = typer.Typer(cls=SuiteGroup, help="Check and prepare training folders, and write them with a suite.")
 app.callback(invoke_without_command=True)(show_help)
 
 
 @app.command("check")
 def check(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images and metadata.jsonl.")],
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR|ID", help="Training folder, or id of a Hugging Face dataset.")
+    ],
+    trigger: Trigger = None,
+    assignments: Assignments = None,
     backbone: Backbone = None,
     plugin: PluginFiles = None,
 ) -> None:
     """Check a training folder: counts, sizes, texts, and every problem on its own line.
 
-    With --backbone, texts too long for its text encoder are counted too. Exit code 2 on problems.
+    --set takes settings of `dataset`. With --backbone, texts too long for its text encoder are counted too.
+    Exit code 2 on problems.
     """
     from spf_cli.render import note, show, table
     from spf_core.data import check_folder
 
-    report = check_folder(folder)
-    show(table(str(folder), ("", ""), _summary(report)))
+    report = check_folder(folder, dataset_options(trigger, assignments or ()))
+    show(table(folder, ("", ""), _summary(report)))
     warnings = [
         *report.warnings,
         *(_too_long(report, backbone, _plugins(ctx, plugin or ())) if backbone else []),
@@ -59,12 +66,37 @@ def check(
         raise typer.Exit(2)
 
 
+app.command("prepare")(prepare.prepare)
+
+
+def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "DatasetSection":
+    """The `dataset` settings of the flags; ConfigError for a wrong one or any other setting."""
+    from pydantic import ValidationError
+
+    from spf_core.errors import ConfigError
+    from spf_core.merging import merge, parse_assignment
+    from spf_core.sections import DatasetSection
+    from spf_core.validation import explain
+
+    raw: dict[str, Any] = {"dataset": {} if trigger is None else {"trigger": trigger}}
+    for assignment in assignments:
+        raw = merge(raw, parse_assignment(assignment))
+    if set(raw) != {"dataset"} or not isinstance(raw["dataset"], dict):
+        raise ConfigError(f"--set {' '.join(assignments)}: only settings of dataset are read here")
+    try:
+        return DatasetSection.model_validate(raw["dataset"])
+    except ValidationError as error:
+        raise ConfigError(explain(error, "dataset", DatasetSection)) from None
+
+
 def _summary(report: "FolderReport") -> list[tuple[str, str]]:
     sizes = ", ".join(f"{width}x{height} ({count})" for (width, height), count in report.sizes.most_common(5))
     base, target = report.base_texts, report.target_texts
+    repeated = sum(row.repeats for row in report.rows)
     texts = [(f"{count} x", text) for text, count in target.most_common(SHOWN_TEXTS)]
     return [
         ("usable rows", str(len(report.rows))),
+        *([("with repeats", str(repeated))] if repeated > len(report.rows) else []),
         ("problems", str(len(report.problems))),
         ("sizes", sizes or "none"),
         ("base texts", f"{len(base)} different"),

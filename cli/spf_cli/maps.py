@@ -54,7 +54,7 @@ def maps(
     folder = data or (Path(config.data) if config.data else None)
     if folder is None:
         raise ConfigError("the run records no training folder; give one with --data DIR")
-    rows = read_folder(folder)
+    rows = read_folder(folder, config.dataset)
     opened = open_run(run, plugins, device=device)
     reference: Any = config.reference or plugins.get("adapter-off", "reference")()
     with progress_bars() as progress:

@@ -69,6 +69,13 @@ Assignments = Annotated[
         rich_help_panel=CONFIGURATION,
     ),
 ]
+Trigger = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORDS",
+        help="Words of the target in captions: they become the target text, the rest the base text.",
+    ),
+]
 Device = Annotated[DeviceName, typer.Option(help="Where to compute.", rich_help_panel="Machine")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that [bold]spf train[/] wrote.")]
 PluginFiles = Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset
+from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset, Trigger
 
 if TYPE_CHECKING:
     from spf_core.config import RunConfig
@@ -23,8 +23,9 @@ StartFrom = Annotated[
 def train(
     out: Annotated[Path, typer.Option(metavar="RUN", help="New run folder.", rich_help_panel=OUTPUT)],
     data: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Training folder; see [bold]spf data check[/].")
+        str | None, typer.Option(metavar="DIR|ID", help="Training folder, or Hugging Face dataset.")
     ] = None,
+    trigger: Trigger = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimizer steps.", show_default="of the preset")
     ] = None,
@@ -63,6 +64,7 @@ def train(
     given = {"steps": steps, "seed": seed, "start_from": None if start_from is None else str(start_from)}
     chosen = {name: value for name, value in given.items() if value is not None}
     overrides: dict[str, Any] = {"data": data} if data else {}
+    overrides |= {"dataset": {"trigger": trigger}} if trigger is not None else {}
     overrides |= {"train": chosen} if chosen else {}
     overrides |= {"evaluation": {"every": evaluate_every}} if evaluate_every is not None else {}
     choices: dict[str, Any] = {
@@ -129,7 +131,7 @@ def _show_plan(config: "RunConfig") -> None:
 
     if config.data is None:
         raise ConfigError("no training folder given; use --data DIR")
-    rows, start = read_folder(Path(config.data)), read_start(config)
+    rows, start = read_folder(config.data, config.dataset), read_start(config)
     adapter: Adapter = config.adapter.build()
     backbone = open_backbone(config.backbone, config.train.device)
     adapter.attach(backbone)

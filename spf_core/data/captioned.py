@@ -5,7 +5,7 @@ in the folder itself.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,10 +24,9 @@ _REPEATED = re.compile(r"(\d+)_(.+)")
 
 @dataclass(frozen=True)
 class Captioned:
-    """An image, where its caption stands, how often it is read, and its mask if there is one."""
+    """An image with its caption, how often a pass reads it, and its mask if there is one."""
 
     image: Path
-    place: Path
     caption: str
     repeats: int = 1
     mask: Path | None = None
@@ -48,21 +47,21 @@ def read_captioned(folder: Path, options: DatasetSection) -> Iterator[Reading]:
             f"the captions in '{folder}' say base and target in one; split them with a trigger, as in "
             f'--trigger "wearing a hat", or with `spf data prepare {folder}`'
         )
-    for image, repeats, name in _listed(folder):
-        place = str(_caption_file(image) or image)
-        yield place, partial(_row, folder, image, repeats, name, options, trigger)
+    for image, read in captioned_files(folder, options):
+        yield str(_caption_file(image) or image), partial(_row, read, trigger)
 
 
-def _row(folder: Path, image: Path, repeats: int, name: str, options: DatasetSection, trigger: str) -> Row:
-    found = captioned(folder, image, repeats, name, options)
+def captioned_files(folder: Path, options: DatasetSection) -> Iterator[tuple[Path, Callable[[], Captioned]]]:
+    """Each image in order of its name, and how to read its caption; that may raise DataError."""
+    for each, repeats, name in _repeated_folders(folder) or [(folder, 1, "")]:
+        for image in _images(each):
+            yield image, partial(captioned, folder, image, repeats, name, options)
+
+
+def _row(read: Callable[[], Captioned], trigger: str) -> Row:
+    found = read()
     base, target = split_by_trigger(found.caption, trigger)
-    return checked_row({"repeats": repeats}, base, target, image=image, mask=found.mask)
-
-
-def all_captioned(folder: Path, options: DatasetSection) -> Iterator[Captioned]:
-    """Every image with its caption; DataError for a caption that cannot be read."""
-    for image, repeats, name in _listed(folder):
-        yield captioned(folder, image, repeats, name, options)
+    return checked_row({"repeats": found.repeats}, base, target, image=found.image, mask=found.mask)
 
 
 def captioned(folder: Path, image: Path, repeats: int, name: str, options: DatasetSection) -> Captioned:
@@ -71,7 +70,7 @@ def captioned(folder: Path, image: Path, repeats: int, name: str, options: Datas
     caption = name if file is None else _first_line(file)
     if not caption:
         raise DataError(f"image '{image}' has no caption; write {image.with_suffix('.txt').name} beside it")
-    return Captioned(image, file or image, caption, repeats, _mask(folder, image, options))
+    return Captioned(image, caption, repeats, _mask(folder, image, options))
 
 
 def unread_folders(folder: Path) -> list[str]:
@@ -82,13 +81,6 @@ def unread_folders(folder: Path) -> list[str]:
         for each in _folders(folder)
         if repeated and not _REPEATED.fullmatch(each.name) and each.name != "masks" and _images(each)
     ]
-
-
-def _listed(folder: Path) -> Iterator[tuple[Path, int, str]]:
-    """Images in order of their names, with repeats and what the sub-folder's name says."""
-    for each, repeats, name in _repeated_folders(folder) or [(folder, 1, "")]:
-        for image in _images(each):
-            yield image, repeats, name
 
 
 def _repeated_folders(folder: Path) -> list[tuple[Path, int, str]]:

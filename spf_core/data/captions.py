@@ -8,15 +8,14 @@ SHORT = 80
 
 
 def split_by_trigger(caption: str, trigger: str) -> tuple[str, str]:
-    """Base text (the caption without the trigger) and target text (the trigger as the caption writes it).
+    """Base text (the caption without the trigger) and target text (the trigger).
 
     Upper and lower case are the same, and only whole words count. DataError when removing changes nothing or
     leaves nothing.
     """
     words = r"\s+".join(map(re.escape, trigger.split()))
     pattern = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
-    found = pattern.search(caption)
-    if not trigger.strip() or found is None:
+    if not trigger.strip() or not pattern.search(caption):
         raise DataError(
             f"removing the trigger '{trigger}' changes nothing in the caption '{short(caption)}'; "
             "write the trigger into it, or choose another"
@@ -26,7 +25,7 @@ def split_by_trigger(caption: str, trigger: str) -> tuple[str, str]:
         raise DataError(
             f"the caption '{short(caption)}' says no more than the trigger; describe the portrait in it"
         )
-    return base, " ".join(found.group().split())
+    return base, " ".join(trigger.split())
 
 
 def split_by_clause(caption: str, pattern: re.Pattern[str]) -> tuple[str, str]:
@@ -54,8 +53,8 @@ def tidy(text: str) -> str:
     """The text without the commas, spaces and loose joining words that a removed part leaves behind."""
     text = re.sub(r"\s+", " ", text)
     text = re.sub(r"\s*,(\s*,)+", ",", text)
-    text = re.sub(r"\s+([,.;])", r"\1", text).strip(" ,;")
-    return re.sub(r"[\s,]+(and|with)$", "", text).strip(" ,;")
+    text = re.sub(r"\s+([,.;])", r"\1", text).strip(" ,;.")
+    return re.sub(r"[\s,]+(and|with)$", "", text).strip(" ,;.")
 
 
 def short(text: str, limit: int = SHORT) -> str:

@@ -30,7 +30,7 @@ class PurityWatch:
         self.config, self.run, self.plugins, self.progress = config, run, plugins, progress
         self.options = config.evaluation
         self.editor = config.editor.build() if config.editor else None
-        find_subject(config.data, plugins, target=self.options.target)
+        find_subject(config.data, plugins, target=self.options.target, dataset=config.dataset)
 
     def due(self, step: int) -> bool:
         """Whether the weights after `step` are to be evaluated: every so often, and at the end."""

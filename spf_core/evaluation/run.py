@@ -59,7 +59,8 @@ def evaluate(
     """
     _check(prompts, seeds, out)
     check_strengths(strengths)
-    started, subject = monotonic(), find_subject(run.config.data, plugins, suite=suite, target=target)
+    started, config = monotonic(), run.config
+    subject = find_subject(config.data, plugins, suite=suite, target=target, dataset=config.dataset)
     metrics, options = build_metrics(plugins), sample or run.config.sample
     shown = choose_scores(plugins) if scores is None else scores
     warn_of_missing(shown)

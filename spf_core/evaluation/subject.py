@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spf_core.data import METADATA
+from spf_core.data import METADATA, readable_rows
 from spf_core.errors import ConfigError, unknown
 from spf_core.interfaces import Metric, Suite
 from spf_core.plugins import Plugins
+from spf_core.sections import DatasetSection
+
+AS_IT_IS = DatasetSection()
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,22 @@ class Subject:
 
 
 def find_subject(
-    data: str | None, plugins: Plugins, *, suite: str | None = None, target: str | None = None
+    data: str | None,
+    plugins: Plugins,
+    *,
+    suite: str | None = None,
+    target: str | None = None,
+    dataset: DatasetSection = AS_IT_IS,
 ) -> Subject:
     """Find who knows the training folder `data`; `suite` and `target` override what the folder says.
+
+    `dataset` says how its texts are read.
 
     ConfigError when no suite recognises the folder and no target is given, or no suite has the target.
     """
     suites = _suites(plugins, suite)
     folder = Path(data) if data else None
-    texts = _texts(folder)
+    texts = _texts(folder, dataset)
     usual = Counter(complement for _, complement in texts).most_common(1)
     trained, seen = (usual[0][0] if usual else None), frozenset(base for base, _ in texts)
     for name, known in suites.items():
@@ -73,11 +83,13 @@ def _unrecognised(folder: Path | None, suites: Mapping[str, Suite]) -> str:
     return f"{reason}; name the target to judge with --target, one of: {', '.join(known) or 'none'}"
 
 
-def _texts(folder: Path | None) -> list[tuple[str, str]]:
+def _texts(folder: Path | None, dataset: DatasetSection) -> list[tuple[str, str]]:
     """Base and target texts of the folder's rows; none when it is gone, as weights outlive their data."""
-    file = folder / METADATA if folder else None
-    if file is None or not file.is_file():
+    if folder is None:
         return []
+    file = folder / METADATA
+    if not file.is_file():
+        return [(row.base_text, row.target_text) for row in readable_rows(folder, dataset)]
     rows = []
     for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

@@ -25,6 +25,7 @@ from spf_core.report.settings import hashes, listed, settings
 from spf_core.report.strips import missing
 from spf_core.report.texts import BENCHMARK, DEMO, NO_CELL
 from spf_core.runs import CONFIG_FILE, file_hash
+from spf_core.sections import DatasetSection
 
 DEMO_RECORD = "demo.json"
 
@@ -157,9 +158,13 @@ def _default_subject(arm: Arm | None, rows: list[Row]) -> Subject | None:
 def _rows(config: Json) -> list[Row]:
     """The training rows, none when their folder is gone."""
     try:
-        return read_folder(Path(config["data"])) if config.get("data") else []
+        return read_folder(config["data"], _dataset(config)) if config.get("data") else []
     except DataError:
         return []
+
+
+def _dataset(config: Json) -> DatasetSection:
+    return DatasetSection(**config.get("dataset", {}))
 
 
 def _read(file: Path, way_out: str) -> Json:

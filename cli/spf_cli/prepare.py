@@ -1,0 +1,133 @@
+"""`spf data prepare`: captions split into base and target texts, shown first, written on consent."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spf_cli.options import Assignments
+
+if TYPE_CHECKING:
+    from spf_core.data.prepare import Caption, Plan
+
+    Splitting = Callable[[Caption], tuple[str, str]]
+
+SHOWN = 20
+ASKED = "target: numbers, or words of the caption; Enter leaves it out"
+
+
+def prepare(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Images with captions.")],
+    trigger: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORDS", help="Words of the target in a caption. Repeatable: the first found."),
+    ] = None,
+    phrase: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="The clauses between commas that this finds are the target."),
+    ] = None,
+    interactive: Annotated[
+        bool,
+        typer.Option("--interactive", "-i", help="Ask for each caption that --trigger or --phrase leave."),
+    ] = False,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Target text of all rows, in place of what is split off."),
+    ] = None,
+    assignments: Assignments = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Show every caption.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+) -> None:
+    """Split captions into base and target texts and write metadata.jsonl.
+
+    Captions are .txt or .caption files beside the images, or the column text of a metadata.jsonl or
+    metadata.csv. What will be written is shown first; images and caption files are never changed.
+    """
+    from spf_cli.data import dataset_options
+    from spf_cli.render import note
+    from spf_core.data.prepare import find_captions, make_plan, write_plan
+    from spf_core.errors import DataError
+
+    rule = _rule(trigger, phrase, interactive, target)
+    captions, faults = find_captions(folder, dataset_options(None, assignments or ()))
+    plan = make_plan(captions, faults, rule)
+    _show(folder, plan, None if show_all else SHOWN)
+    for place, reason in plan.left:
+        note("left out", "yellow", f"{place}: {reason}")
+    if not plan.splits:
+        raise DataError(f"no caption in '{folder}' can be split so; nothing is written")
+    left = f", without the {len(plan.left)} left out" if plan.left else ""
+    if yes or _agreed(f"write {len(plan.splits)} rows to {folder / 'metadata.jsonl'}{left}?"):
+        typer.echo(f"wrote {len(plan.splits)} rows to {write_plan(folder, plan)}")
+    else:
+        typer.echo("nothing is written")
+
+
+def _rule(
+    trigger: list[str] | None, phrase: str | None, interactive: bool, target: str | None
+) -> "Splitting":
+    from spf_core.data.prepare import phrase_rule, trigger_rule
+    from spf_core.errors import ConfigError, DataError
+
+    if bool(trigger) + bool(phrase) + interactive == 0:
+        raise ConfigError('say how to split: --trigger "wearing a hat", --phrase hat, or --interactive')
+    if trigger and phrase:
+        raise ConfigError("--trigger and --phrase are both given; choose one")
+    rule = trigger_rule(trigger) if trigger else phrase_rule(phrase) if phrase else None
+
+    def split(caption: "Caption") -> tuple[str, str]:
+        try:
+            base, found = rule(caption.text) if rule else _ask(caption)
+        except DataError:
+            if rule is None or not interactive:
+                raise
+            base, found = _ask(caption)
+        return base, target or found
+
+    return split
+
+
+def _ask(caption: "Caption") -> tuple[str, str]:
+    """The user's choice: numbers of clauses, or words of the caption; DataError when it is left out."""
+    from spf_core.data.captions import clauses, split_by_trigger, without
+    from spf_core.errors import DataError
+
+    parts = clauses(caption.text)
+    typer.echo(f"\n{caption.file_name}: {caption.text}")
+    for number, part in enumerate(parts, start=1):
+        typer.echo(f"  {number}  {part}")
+    while answer := typer.prompt(ASKED, default="", show_default=False).strip():
+        numbers = answer.replace(",", " ").split()
+        try:
+            if not all(number.isdigit() for number in numbers):
+                return split_by_trigger(caption.text, answer)
+            chosen = [parts[int(number) - 1] for number in numbers if 1 <= int(number) <= len(parts)]
+            if len(chosen) == len(numbers):
+                return without(caption.text, chosen)
+            typer.echo(f"  the numbers are 1 to {len(parts)}")
+        except DataError as error:
+            typer.echo(f"  {error}")
+    raise DataError("left out by choice")
+
+
+def _show(folder: Path, plan: "Plan", limit: int | None) -> None:
+    from spf_cli.render import show, table
+
+    shown = plan.splits[:limit]
+    rows = [(each.caption.file_name, each.caption.text, each.base_text, each.target_text) for each in shown]
+    show(table(str(folder), ("image", "caption", "base text", "target text"), rows))
+    if len(shown) < len(plan.splits):
+        typer.echo(f"... and {len(plan.splits) - len(shown)} more; --all shows them")
+    for text, count in Counter(each.target_text for each in plan.splits).most_common(SHOWN):
+        typer.echo(f"{count} x {text}")
+
+
+def _agreed(question: str) -> bool:
+    from spf_core.errors import ConfigError
+
+    try:
+        return typer.confirm(question)
+    except typer.Abort:
+        raise ConfigError("nothing is written; answer y, or add --yes") from None

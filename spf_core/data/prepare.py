@@ -1,0 +1,149 @@
+"""Captions of a folder, split into base and target texts, before anything is written."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from spf_core.atomic import atomic_write_text
+from spf_core.data.captioned import captioned_files, is_captioned
+from spf_core.data.captions import split_by_clause, split_by_trigger
+from spf_core.data.tables import CSV, JSONL, NAMES, csv_values, parse_json
+from spf_core.errors import ConfigError, DataError
+from spf_core.sections import DatasetSection
+
+Rule = Callable[[str], tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One image's caption, and what else its row is to say."""
+
+    file_name: str
+    text: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A caption with the base and the target text it becomes."""
+
+    caption: Caption
+    base_text: str
+    target_text: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be written, and what cannot be: the caption's file with the reason."""
+
+    splits: Sequence[Split]
+    left: Sequence[tuple[str, str]]
+
+
+def find_captions(folder: Path, options: DatasetSection) -> tuple[list[Caption], list[tuple[str, str]]]:
+    """The folder's captions, and the files without one, with the reason.
+
+    DataError when the folder holds none, or is prepared already.
+    """
+    if not folder.is_dir():
+        raise DataError(f"data folder '{folder}' does not exist")
+    found, faults = list[Caption](), list[tuple[str, str]]()
+    for place, read in _sources(folder, options):
+        try:
+            found.append(read())
+        except DataError as error:
+            faults.append((place, str(error)))
+    if not found and not faults:
+        raise DataError(f"'{folder}' has no captions; write NAME.txt beside each image")
+    return found, faults
+
+
+def make_plan(
+    captions: Sequence[Caption], faults: Sequence[tuple[str, str]], rule: Callable[[Caption], tuple[str, str]]
+) -> Plan:
+    """Split every caption by the rule; those that it raises DataError for are left."""
+    splits, left = list[Split](), list(faults)
+    for caption in captions:
+        try:
+            splits.append(Split(caption, *rule(caption)))
+        except DataError as error:
+            left.append((caption.file_name, str(error)))
+    return Plan(splits, left)
+
+
+def write_plan(folder: Path, plan: Plan) -> Path:
+    """Write metadata.jsonl, whole or not at all; images and caption files stay as they are."""
+    rows = (
+        {
+            "file_name": split.caption.file_name,
+            "base_text": split.base_text,
+            "target_text": split.target_text,
+            **split.caption.values,
+        }
+        for split in plan.splits
+    )
+    atomic_write_text(folder / JSONL, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return folder / JSONL
+
+
+def trigger_rule(triggers: Sequence[str]) -> Rule:
+    """Split by the first of the triggers that a caption holds."""
+
+    def split(caption: str) -> tuple[str, str]:
+        for trigger in triggers[:-1]:
+            try:
+                return split_by_trigger(caption, trigger)
+            except DataError:
+                continue
+        return split_by_trigger(caption, triggers[-1])
+
+    return split
+
+
+def phrase_rule(pattern: str) -> Rule:
+    """Split off the clauses in which the regular expression is found; ConfigError when it is none."""
+    try:
+        return partial(split_by_clause, pattern=re.compile(pattern, re.IGNORECASE))
+    except re.error as error:
+        raise ConfigError(f"--phrase {pattern}: is no regular expression ({error})") from None
+
+
+def _sources(folder: Path, options: DatasetSection) -> Iterator[tuple[str, Callable[[], Caption]]]:
+    names = {**NAMES, **options.columns}
+    if (folder / JSONL).is_file():
+        for number, line in enumerate((folder / JSONL).read_bytes().splitlines(), start=1):
+            if line.strip():
+                yield f"{JSONL}:{number}", partial(_of_line, line, names)
+    elif (folder / CSV).is_file():
+        for number, values in csv_values(folder / CSV):
+            yield f"{CSV}:{number}", partial(_of_values, values, names)
+    elif is_captioned(folder):
+        for image, read in captioned_files(folder, options):
+            yield image.relative_to(folder).as_posix(), partial(_of_file, folder, read)
+
+
+def _of_line(line: bytes, names: Mapping[str, str]) -> Caption:
+    return _of_values(parse_json(line), names)
+
+
+def _of_values(values: Mapping[str, Any], names: Mapping[str, str]) -> Caption:
+    file_name, text = values.get(names["image"]), values.get(names["caption"])
+    if "base_text" in values and "target_text" in values:
+        raise DataError("has a base and a target text already; nothing is to be prepared")
+    for name, value in ((names["image"], file_name), (names["caption"], text)):
+        if not isinstance(value, str) or not value.strip():
+            raise DataError(f"'{name}' must be a text; keys here: {', '.join(values) or 'none'}")
+    kept = {key: value for key, value in values.items() if key not in (names["image"], names["caption"])}
+    return Caption(str(file_name).strip(), str(text).strip(), kept)
+
+
+def _of_file(folder: Path, read: Callable[[], Any]) -> Caption:
+    found = read()
+    values = {"repeats": found.repeats} if found.repeats > 1 else {}
+    if found.mask is not None:
+        values["mask"] = found.mask.relative_to(folder).as_posix()
+    return Caption(found.image.relative_to(folder).as_posix(), found.caption, values)
