@@ -27,13 +27,25 @@ def with_class_images(
     seeds = [seed + row for row in range(len(rows.ids))]
     texts = [prompt.base_text for prompt in rows.prompts]
 
+    size = _size(backbone, rows)
+
     def draw() -> dict[str, torch.Tensor]:
-        images = sample_images(backbone, texts, seeds, sample, progress=progress, stage="class images")
+        images = sample_images(
+            backbone, texts, seeds, sample, size=size, progress=progress, stage="class images"
+        )
         return {"latents": _encoded(backbone, images)}
 
     made_of = {"seed": seed, **sample.model_dump(include={"steps", "guidance", "batch_size", "precision"})}
+    made_of |= {"size": size} if size else {}
     found = kept("class-images", backbone, made_of, {"base": rows.base.embeds_BLD}, draw)
     return replace(rows, class_NCHW=found["latents"])
+
+
+def _size(backbone: Backbone, rows: CachedRows) -> tuple[int, int] | None:
+    """Width and height of the rows' pictures; None for the model's own."""
+    factor = backbone.pipeline().vae_scale_factor
+    height, width = (side * factor for side in rows.latents_NCHW.shape[-2:])
+    return None if height == width == backbone.image_size else (width, height)
 
 
 def _encoded(backbone: Backbone, images: Sequence[Image]) -> torch.Tensor:

@@ -104,11 +104,6 @@ class RunConfig(Section):
             raise ValueError(
                 "a term or the control map reads counterfactuals; set counterfactuals.enabled to true"
             )
-        if self.dataset.buckets and "class_images" in self.needs:
-            raise ValueError(
-                "dataset.buckets does not go with class images, which the original model draws in one shape; "
-                "set dataset.buckets to false, or train.preserve_on to data and choose another term"
-            )
         if self.dataset.buckets and self.train.release:
             raise ValueError("dataset.buckets does not go with train.release; leave one of them out")
         if "map" in self.needs and self.control_map is None:

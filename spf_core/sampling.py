@@ -49,6 +49,7 @@ def sample_images(
     *,
     opening: Opening | None = None,
     editor: PromptEditor | None = None,
+    size: tuple[int, int] | None = None,
     progress: Progress = silent,
     stage: str = "sampling",
 ) -> list[Image]:
@@ -56,7 +57,8 @@ def sample_images(
 
     Batches are cut by `options.batch_size` alone, so equal seeds meet equal batches whatever the texts are.
     Without `opening`, and at `sample.handover` 1, the texts count from the first step on. `editor` changes
-    their embeddings, never those of the opening. `progress` hears of `stage` after every batch.
+    their embeddings, never those of the opening. `size` is width and height in pixels; by default the
+    pictures are squares of the model's size. `progress` hears of `stage` after every batch.
     """
     if len(texts) != len(seeds):
         raise ValueError(f"{len(texts)} texts but {len(seeds)} seeds")
@@ -64,7 +66,7 @@ def sample_images(
     for start in range(0, len(texts), options.batch_size):
         part = slice(start, start + options.batch_size)
         first = None if opening is None else Opening(opening.texts[part], opening.adapter)
-        images += _sample_batch(backbone, texts[part], seeds[part], options, first, editor)
+        images += _sample_batch(backbone, texts[part], seeds[part], options, first, editor, size)
         progress(stage, len(images), len(texts))
     return images
 
@@ -76,12 +78,14 @@ def _sample_batch(
     options: SampleSection,
     opening: Opening | None,
     editor: PromptEditor | None,
+    size: tuple[int, int] | None,
 ) -> list[Image]:
     pipeline = backbone.pipeline()
     wanted, empty = _encode(backbone, texts)
     if editor is not None:
         wanted = replace(wanted, embeds_BLD=editor(backbone, texts))
-    latent_size = backbone.image_size // pipeline.vae_scale_factor
+    width, height = size or (backbone.image_size, backbone.image_size)
+    shape = pipeline.unet.config.in_channels, *(side // pipeline.vae_scale_factor for side in (height, width))
     first, callback = wanted, None
     inputs = backbone.pipeline_inputs
     with ExitStack() as original, mixed_precision(backbone, options):
@@ -93,11 +97,11 @@ def _sample_batch(
         output: Any = pipeline(
             **inputs(first),
             **{f"negative_{name}": tensor for name, tensor in inputs(empty).items()},
-            height=backbone.image_size,
-            width=backbone.image_size,
+            height=height,
+            width=width,
             num_inference_steps=options.steps,
             guidance_scale=options.guidance,
-            latents=initial_noise(seeds, (pipeline.unet.config.in_channels, latent_size, latent_size)),
+            latents=initial_noise(seeds, shape),
             callback_on_step_end=callback,
             output_type="latent",
         )
