@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -154,12 +155,13 @@ class _Texts:
         return self._sized(Conditioning(**found))
 
     def _sized(self, cond: Conditioning) -> Conditioning:
-        if cond.sizes_B6.shape[1] == 0:
-            return cond
+        return replace(cond, sizes_B6=self._sizes.to(cond.sizes_B6)) if cond.sizes_B6.shape[1] else cond
+
+    @cached_property
+    def _sizes(self) -> Tensor:
         side = self.backbone.image_size
         sizes = {(row.image, row.view): time_sizes(row, side) for row in self.rows}
-        table = torch.tensor([sizes[row.image, row.view] for row in self.rows])
-        return replace(cond, sizes_B6=table.to(cond.sizes_B6))
+        return torch.tensor([sizes[row.image, row.view] for row in self.rows])
 
 
 def _targets_alone(prompts: Sequence[Prompt]) -> list[Prompt]:

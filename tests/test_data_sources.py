@@ -247,7 +247,8 @@ def test_a_hub_id_that_cannot_be_reached_is_one_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(library.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(DataError, match="dataset 'owner/portraits' cannot be loaded") as caught:
+    words = "'owner/portraits', no folder here but a dataset of the hub, cannot be loaded"
+    with pytest.raises(DataError, match=words) as caught:
         read_folder("owner/portraits", HAT)
     assert "\n" not in str(caught.value)
 

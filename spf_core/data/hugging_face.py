@@ -68,9 +68,15 @@ def _load(data: str, options: DatasetSection) -> Any:
     except Exception as error:  # of pyarrow, the hub's client, the library itself
         reason = short(" ".join(str(error).split()), 160)
         raise DataError(
-            f"dataset '{data}' cannot be loaded, split '{options.split}' ({type(error).__name__}: {reason}); "
+            f"{_what(data)} cannot be loaded, split '{options.split}' ({type(error).__name__}: {reason}); "
             "set dataset.split, dataset.subset or dataset.revision, or give a folder"
         ) from None
+
+
+def _what(data: str) -> str:
+    return (
+        f"dataset '{data}'" if Path(data).exists() else f"'{data}', no folder here but a dataset of the hub,"
+    )
 
 
 def _library(data: str) -> Any:
@@ -78,7 +84,7 @@ def _library(data: str) -> Any:
         import datasets
     except ImportError:
         raise DataError(
-            f"'{data}' is a Hugging Face dataset, read by the datasets library: pip install 'spf[datasets]'"
+            f"{_what(data)} is read by the datasets library, which is missing: pip install 'spf[datasets]'"
         ) from None
     datasets.disable_progress_bars()
     return datasets

@@ -85,7 +85,7 @@ def _unrecognised(folder: Path | None, suites: Mapping[str, Suite]) -> str:
 
 def _texts(folder: Path | None, dataset: DatasetSection) -> list[tuple[str, str]]:
     """Base and target texts of the folder's rows; none when it is gone, as weights outlive their data."""
-    if folder is None:
+    if folder is None or not folder.is_dir():
         return []
     file = folder / METADATA
     if not file.is_file():

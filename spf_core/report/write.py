@@ -156,9 +156,10 @@ def _default_subject(arm: Arm | None, rows: list[Row]) -> Subject | None:
 
 
 def _rows(config: Json) -> list[Row]:
-    """The training rows, none when their folder is gone."""
+    """The training rows, none when their folder is gone or they are not on this machine."""
+    data = config.get("data")
     try:
-        return read_folder(config["data"], _dataset(config)) if config.get("data") else []
+        return read_folder(data, _dataset(config)) if data and Path(data).is_dir() else []
     except DataError:
         return []
 
