@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spf_core.benchmark.analysis import make_tables, paired_tests
-from spf_core.benchmark.claims import STALE_AFTER, claimed, holder
+from spf_core.claims import STALE_AFTER, claimed, holder
 from spf_core.benchmark.collect import Finished
 from spf_core.benchmark.costs import Cost
 from spf_core.benchmark.plan import Cell, chosen_cells
