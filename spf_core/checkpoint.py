@@ -90,14 +90,25 @@ def prune_checkpoints(run: Path, keep: int) -> None:
 
 
 def _flatten(optimizer: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """The optimizer's state as tensors and as numbers, both by `PARAMETER.NAME`."""
+    """The optimizer's state as tensors and as numbers, both by `PARAMETER.NAME`.
+
+    bitsandbytes wraps some of it in a mapping, and reads it without that as well.
+    """
     state = {
         f"{parameter}.{name}": value
         for parameter, values in optimizer["state"].items()
-        for name, value in values.items()
+        for key, held in values.items()
+        for name, value in (held.items() if isinstance(held, Mapping) else [(key, held)])
     }
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    return tensors, {key: value for key, value in state.items() if key not in tensors}
+    numbers = {key: value for key, value in state.items() if key not in tensors}
+    return _unshared(tensors), numbers
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies in the place of tensors that lie where an earlier one does: safetensors refuses those."""
+    first = {tensor.data_ptr(): key for key, tensor in reversed(tensors.items())}
+    return {key: t if first[t.data_ptr()] == key else t.clone() for key, t in tensors.items()}
 
 
 def _unflatten(

@@ -1,6 +1,8 @@
 """Optimizers and learning-rate schedules by name; a library that is not installed is named with its package."""
 
+import io
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
 from typing import Any
 
@@ -15,9 +17,10 @@ from spf_core.sections import OptimizerSection
 def make_optimizer(options: OptimizerSection, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer that `optimizer.name` names; ConfigError when its library is not installed."""
     make, more = _maker(options)
-    optimizer: torch.optim.Optimizer = make(
-        parameters, lr=options.learning_rate, weight_decay=options.weight_decay, **more
-    )
+    with redirect_stdout(io.StringIO()):  # prodigy says there what it was told
+        optimizer: torch.optim.Optimizer = make(
+            parameters, lr=options.learning_rate, weight_decay=options.weight_decay, **more
+        )
     return optimizer
 
 

@@ -32,7 +32,7 @@ def find_targets(unet: nn.Module, config: LowRank) -> list[str]:
         if not matches:
             endings = {name.rpartition(".")[2] for name in layers} - {"0"} | {"to_out.0"}
             where = "" if config.attention == "both" else f" in {config.attention}-attention"
-            how = "matches" if "*" in target else "ends with"
+            how = "matches" if _is_pattern(target) else "ends with"
             raise ConfigError(
                 f"adapter.targets: no layer{where} {how} '{target}'.{did_you_mean(target, endings)} "
                 "Attention layers end with to_q, to_k, to_v and to_out.0"
@@ -41,8 +41,12 @@ def find_targets(unet: nn.Module, config: LowRank) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _is_pattern(target: str) -> bool:
+    return any(sign in target for sign in "*?[")
+
+
 def _matches(name: str, target: str) -> bool:
-    return fnmatchcase(name, target) if "*" in target else f".{name}".endswith(f".{target}")
+    return fnmatchcase(name, target) if _is_pattern(target) else f".{name}".endswith(f".{target}")
 
 
 class Lora:
