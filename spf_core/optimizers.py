@@ -3,15 +3,19 @@
 import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from importlib import import_module
 from typing import Any
 
 import torch
 from diffusers.optimization import get_scheduler
 from torch import nn
 
-from spf_core.errors import ConfigError
+from spf_core.optional import optional
 from spf_core.sections import OptimizerSection
+
+
+def require_optimizer(options: OptimizerSection) -> None:
+    """ConfigError when the optimizer's library is not installed."""
+    _maker(options)
 
 
 def make_optimizer(options: OptimizerSection, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
@@ -41,16 +45,6 @@ def step_size(optimizer: torch.optim.Optimizer) -> float:
     """The step size that the next step takes: for prodigy, the schedule's factor times what it has found."""
     group = optimizer.param_groups[0]
     return float(group["lr"] * group.get("d", 1))
-
-
-def optional(module: str, package: str, setting: str) -> Any:
-    """An optional library; ConfigError names the setting that needs it and the package to install."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        absent = isinstance(error, ModuleNotFoundError) and error.name in (module, package)
-        lacks = "is not installed" if absent else f"cannot be imported ({error})"
-        raise ConfigError(f"{setting} needs {package}, which {lacks}; pip install {package}") from None
 
 
 def _maker(options: OptimizerSection) -> tuple[Any, dict[str, Any]]:

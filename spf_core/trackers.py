@@ -15,7 +15,7 @@ from PIL import Image
 
 from spf_core.config import RunConfig
 from spf_core.errors import ConfigError
-from spf_core.optimizers import optional
+from spf_core.optional import optional
 from spf_core.sections import TrainSection
 
 PROJECT, FOLDER = "spf", "trackers"
@@ -23,11 +23,10 @@ _MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb"}
 
 
 def make_accelerator(train: TrainSection, device: torch.device, run: Path) -> Accelerator:
-    """Accelerate for this device; ConfigError where it cannot have the precision or a tracker's library."""
+    """Accelerate for this device; ConfigError where it lacks the precision or a tracker's library."""
     if train.precision == "fp16" and device.type == "cpu":
         raise ConfigError("train.precision=fp16 needs a GPU; use bf16 or no on the CPU")
-    for name in train.trackers:
-        optional(_MODULES[name], name, f"train.trackers={name}")
+    require_trackers(train)
     return Accelerator(
         cpu=device.type == "cpu",
         mixed_precision=train.precision,
@@ -35,6 +34,12 @@ def make_accelerator(train: TrainSection, device: torch.device, run: Path) -> Ac
         log_with=list(train.trackers) or None,
         project_config=ProjectConfiguration(str(run), logging_dir=str(run / FOLDER)),
     )
+
+
+def require_trackers(train: TrainSection) -> None:
+    """ConfigError when a tracker's library is not installed."""
+    for name in train.trackers:
+        optional(_MODULES[name], name, f"train.trackers={name}")
 
 
 class Trackers:

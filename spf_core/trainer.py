@@ -29,7 +29,7 @@ from spf_core.finite import Where, refuse_non_finite
 from spf_core.interfaces import Adapter, Backbone, Budgeted
 from spf_core.kept import counting_spared
 from spf_core.lock import is_filled, locked
-from spf_core.optimizers import make_optimizer, make_schedule, step_size
+from spf_core.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
 from spf_core.order import generator_of_step, rows_of_step
 from spf_core.parts import build_parts, remember, remembered
 from spf_core.plugins import Plugins
@@ -104,6 +104,7 @@ class Trainer:
     ) -> None:
         self.config, self.run, self.progress, self.watch = config, run, progress, watch
         self.start_hash = start.hash if start else None
+        require_optimizer(config.optimizer)
         self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
         if start:
             start.refuse_other_backbone(self.backbone)

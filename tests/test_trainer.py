@@ -291,20 +291,3 @@ def test_captions_beyond_the_encoders_length_are_counted_and_warned_of(
     (data / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     train(config_of(plugins, tiny_folder, data, steps=1), tmp_path / "run", plugins)
     assert "1 of 5 captions are longer than 77 tokens" in caplog.text
-
-
-def test_own_prompts_are_drawn_beside_the_training_texts(
-    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path
-) -> None:
-    own = "[{base_text: an old man, target_text: wearing a hat}, {base_text: a young woman}]"
-    settings = ("sample.every=2", "sample.steps=2", "sample.prompts=1", f"sample.validation_prompts={own}")
-    run = tmp_path / "run"
-    train(config_of(plugins, tiny_folder, folder, *settings, preset="lora", steps=4), run, plugins)
-    names = {f"step-00000{step}-{name}.png" for step in (2, 4) for name in ("grid", "maps", "prompts")}
-    assert {path.name for path in (run / "samples").iterdir()} == names
-    with Image.open(run / "samples" / "step-000004-prompts.png") as drawn:
-        assert drawn.text == {
-            "step": "4",
-            "texts": "an old man, wearing a hat\na young woman",
-            "seeds": "0, 1",
-        }
