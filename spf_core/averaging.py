@@ -12,7 +12,7 @@ from spf_core.interfaces import Adapter, Budgeted
 
 
 class Average:
-    """average <- d average + (1 - d) weights after each step, d = min(decay, (1 + n) / (10 + n)) after n steps.
+    """average <- d average + (1 - d) weights after step n, with d = min(decay, n / (9 + n)), and 0 at n = 1.
 
     By diffusers' EMAModel; satisfies `interfaces.Stateful`.
     """

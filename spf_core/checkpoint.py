@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -107,7 +106,7 @@ def _flatten(optimizer: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str,
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies in the place of tensors that lie where an earlier one does: safetensors refuses those."""
-    first = {tensor.data_ptr(): key for key, tensor in reversed(tensors.items())}
+    first = {tensor.data_ptr(): key for key, tensor in reversed(list(tensors.items()))}
     return {key: t if first[t.data_ptr()] == key else t.clone() for key, t in tensors.items()}
 
 

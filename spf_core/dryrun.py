@@ -18,7 +18,7 @@ Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Plan:
-    """Tables to show: `training` and `sizes` as names and values, `terms` as name, weight, steps and needs."""
+    """Tables to show: `training` and `sizes` as names and values; `terms` as name, weight, steps, needs."""
 
     training: Rows
     terms: Rows
@@ -38,7 +38,7 @@ def plan_of(config: RunConfig) -> Plan:
         start.load_into(adapter)
     train, images = config.train, len({row.image for row in rows})
     at_once = train.batch_size * train.accumulation
-    training = [
+    training: Rows = [
         ("images", f"{images}"),
         ("rows", f"{len(rows)}, with {len(rows) / images:g} wordings each"),
         ("steps", f"{train.steps} of {at_once} rows"),

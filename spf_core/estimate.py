@@ -3,7 +3,7 @@
 An estimate of peak memory or of time belongs here: as further lines of `foreseen`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -30,12 +30,12 @@ def foreseen(config: RunConfig, backbone: Backbone, adapter: Adapter) -> list[tu
     ]
 
 
-def optimizer_bytes(name: str, parameters: list[Tensor]) -> int:
+def optimizer_bytes(name: str, parameters: Sequence[Tensor]) -> int:
     """What the optimizer keeps of the parameters, without a few numbers for each tensor."""
     return sum(_STATE[name](parameter) for parameter in parameters)
 
 
-def count(parameters: list[Tensor]) -> int:
+def count(parameters: Sequence[Tensor]) -> int:
     """How many values they hold."""
     return sum(parameter.numel() for parameter in parameters)
 

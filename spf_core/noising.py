@@ -29,8 +29,8 @@ def noise_latents(
     """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps with eps drawn from `generator` (on the CPU).
 
     With `seen_BCHW` that is noised in place of z_0, and eps becomes the noise that leads from z_t to z_0.
-    With `offset` o, eps is n_BCHW + o n_BC11 (Guttenberg 2023, "Diffusion with offset noise"): a channel's mean
-    is noised too, so that the model learns to change it.
+    With `offset` o, eps is n_BCHW + o n_BC11 (Guttenberg 2023, "Diffusion with offset noise"): a channel's
+    mean is noised too, so that the model learns to change it.
     """
     noise = torch.randn(latents_BCHW.shape, generator=generator)
     if offset:

@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules by name; a library that is not installed is named with its package."""
+"""Optimizers and learning-rate schedules by name; a library that is absent is named with its package."""
 
 import io
 from collections.abc import Sequence

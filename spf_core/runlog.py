@@ -21,7 +21,9 @@ def raw_values(report: LossReport) -> dict[str, float]:
     return dict(zip(report.raw, values, strict=True))
 
 
-def terms_line(report: LossReport, values: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, Any]:
+def terms_line(
+    report: LossReport, values: Mapping[str, float], weights: Mapping[str, float]
+) -> dict[str, Any]:
     """What a line says of the objective: the sum, each term raw and weighted, and the map's mean."""
     weighted = {name: weights[name] * value for name, value in values.items()}
     return {

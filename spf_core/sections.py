@@ -4,7 +4,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
 LEAST_FACTOR = 0.01  # below it, a step size was meant, not prodigy's factor
 
 
@@ -64,7 +63,9 @@ class TrainSection(Section):
         (), description="words of base phrases that are free to change: not aligned, and added to the map"
     )
     noise_offset: float = Field(
-        0.0, ge=0, description="noise added to each channel as a whole (Guttenberg 2023); 0.05 to 0.1 are usual"
+        0.0,
+        ge=0,
+        description="noise added to each channel as a whole; 0.05 to 0.1 are usual",
     )
     ema_decay: float | None = Field(
         None,
@@ -136,7 +137,7 @@ class OptimizerSection(Section):
             raise ValueError(f"betas={list(self.betas)} are not read by adafactor; leave them out")
         piecewise = self.schedule == "piecewise_constant"
         if piecewise != (self.step_rules is not None):
-            raise ValueError("step_rules and schedule=piecewise_constant need each other; set both or neither")
+            raise ValueError("step_rules and schedule=piecewise_constant need each other; set both or none")
         if piecewise and self.warmup:
             raise ValueError(f"warmup={self.warmup} is not read by piecewise_constant; write it as a rule")
         return self

@@ -71,8 +71,8 @@ class Trackers:
 def tracked(accelerator: Accelerator, config: RunConfig, run: Path, first_step: int) -> Iterator[Trackers]:
     """Trackers that listen within the context, from the step after `first_step` on.
 
-    TensorBoard drops what a killed process wrote beyond it; Weights & Biases, in whatever mode its environment
-    asks for, goes on with the same run. ConfigError when it refuses to start.
+    TensorBoard drops what a killed process wrote beyond it; Weights & Biases, in whatever mode its
+    environment asks for, goes on with the same run. ConfigError when it refuses to start.
     """
     if not config.train.trackers:
         yield Trackers(accelerator)

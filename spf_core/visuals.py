@@ -47,9 +47,7 @@ def save_samples(
     return pictures
 
 
-def _comparison(
-    parts: Parts, prompts: Sequence[Prompt], options: SampleSection, seed: int
-) -> Image.Image:
+def _comparison(parts: Parts, prompts: Sequence[Prompt], options: SampleSection, seed: int) -> Image.Image:
     """The original model's pictures of the complete texts above those of the tuned one."""
     texts = [prompt.complete_text for prompt in prompts]
     seeds = [seed + row for row in range(len(prompts))]

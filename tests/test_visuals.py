@@ -9,9 +9,7 @@ from spf_core.plugins import load_plugins
 from spf_core.trainer import train
 
 
-def test_own_prompts_are_drawn_beside_the_training_texts(
-    tiny_folder: Path, tmp_path: Path
-) -> None:
+def test_own_prompts_are_drawn_beside_the_training_texts(tiny_folder: Path, tmp_path: Path) -> None:
     plugins, folder = load_plugins(), tmp_path / "data"
     folder.mkdir()
     noise_folder(folder)

@@ -32,9 +32,7 @@ def training(options: list[str], out: Path) -> Iterator[int]:
         process.kill()
 
 
-def test_a_second_process_is_refused_and_a_dead_one_replaced(
-    spf, options: list[str], tmp_path: Path
-) -> None:
+def test_a_second_process_is_refused_and_a_dead_one_replaced(spf, options: list[str], tmp_path: Path) -> None:
     run = tmp_path / "run"
     with training(options, run) as pid:
         (before,) = run.glob("lock-*")

@@ -214,9 +214,7 @@ def test_a_pattern_chooses_layers_by_their_whole_names(tiny_backbone: StableDiff
     layers = {name.rpartition(".lora_")[0] for name in names}
     wanted = ("attn2.to_k", "attn2.to_v")
     modules = tiny_backbone.denoiser.named_modules()
-    assert layers == {
-        name for name, _ in modules if name.startswith("up_blocks.") and name.endswith(wanted)
-    }
+    assert layers == {name for name, _ in modules if name.startswith("up_blocks.") and name.endswith(wanted)}
 
 
 def test_a_pattern_without_a_layer_is_refused(tiny_backbone: StableDiffusion) -> None:

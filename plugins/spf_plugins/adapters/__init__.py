@@ -14,7 +14,7 @@ class LowRank(AdapterConfig):
     targets: tuple[str, ...] = Field(
         ("to_q", "to_k", "to_v", "to_out.0"),
         min_length=1,
-        description="endings of the adapted layers' names, or patterns of whole names, as in up_blocks.*.to_v",
+        description="endings of the adapted layers' names, or patterns of names, as in up_blocks.*.to_v",
     )
     attention: Literal["both", "cross", "self"] = Field("both", description="which layers are adapted")
 

@@ -1,4 +1,4 @@
-"""LoRA on a UNet: W0 + strength * (alpha / rank) B A. DoRA: W0 + strength * (m W / |W| - W0) with W as that."""
+"""LoRA on a UNet: W = W0 + strength * (alpha / rank) B A. DoRA: W0 + strength * (m W1 / |W1| - W0)."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -146,7 +146,7 @@ class Lora:
         return {name: torch.lerp(original[name], found[name], self.strength) for name in found}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Copies of A, B and, for DoRA, m under PEFT's names, such as `mid_block...attn2.to_q.lora_A.weight`."""
+        """Copies of A, B and DoRA's m under PEFT's names, such as `mid_block...attn2.to_q.lora_A.weight`."""
         return {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -158,12 +158,14 @@ def _drift(layer: Any) -> Tensor:
     """|| (alpha / rank) B A ||_F^2, without the product."""
     a_RK = layer.lora_A[ADAPTER].weight.flatten(1)
     b_OR = layer.lora_B[ADAPTER].weight.flatten(1)
-    return layer.scaling[ADAPTER] ** 2 * ((b_OR.T @ b_OR) * (a_RK @ a_RK.T)).sum()
+    square: Tensor = layer.scaling[ADAPTER] ** 2 * ((b_OR.T @ b_OR) * (a_RK @ a_RK.T)).sum()
+    return square
 
 
 def _dora_drift(layer: Any) -> Tensor:
     """|| m W / |W| - W0 ||_F^2 with W = W0 + (alpha / rank) B A."""
-    original_OK = layer.get_base_layer().weight.flatten(1)
-    changed_OK = original_OK + layer.get_delta_weight(ADAPTER).flatten(1)
-    size_O1 = layer.lora_magnitude_vector[ADAPTER].weight.reshape(-1, 1)
-    return (size_O1 * changed_OK / changed_OK.norm(dim=1, keepdim=True) - original_OK).pow(2).sum()
+    original_OK: Tensor = layer.get_base_layer().weight.flatten(1)
+    changed_OK: Tensor = original_OK + layer.get_delta_weight(ADAPTER).flatten(1)
+    size_O1: Tensor = layer.lora_magnitude_vector[ADAPTER].weight.reshape(-1, 1)
+    change_OK: Tensor = size_O1 * changed_OK / changed_OK.norm(dim=1, keepdim=True) - original_OK
+    return change_OK.pow(2).sum()
