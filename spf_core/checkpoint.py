@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -48,13 +47,14 @@ def save_checkpoint(
     parts: Mapping[str, Tensor],
 ) -> None:
     """Write a checkpoint folder atomically: adapter, optimizer, what other parts remember, and counters."""
-    tensors, groups = _flatten(optimizer)
+    tensors, numbers = _flatten(optimizer)
+    kept = {"param_groups": optimizer["param_groups"], "numbers": numbers}
     with atomic_folder(folder) as temporary:
         write_safetensors(temporary / ADAPTER_FILE, adapter, metadata)
         write_safetensors(temporary / _OPTIMIZER_FILE, tensors, {})
         if parts:
             write_safetensors(temporary / _PARTS_FILE, parts, {})
-        atomic_write_text(temporary / _STATE_FILE, json.dumps({**state, "param_groups": groups}))
+        atomic_write_text(temporary / _STATE_FILE, json.dumps({**state, **kept}))
 
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
@@ -63,7 +63,8 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], di
     tensors, _ = read_safetensors(folder / _OPTIMIZER_FILE)
     try:
         state = json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))
-        return adapter, _unflatten(tensors, state.pop("param_groups")), {**state, "metadata": metadata}
+        optimizer = _unflatten(tensors, state.pop("numbers", {}), state.pop("param_groups"))
+        return adapter, optimizer, {**state, "metadata": metadata}
     except (OSError, ValueError, KeyError) as error:
         raise RunError(
             f"'{folder / _STATE_FILE}' is damaged ({error}); delete '{folder}' and resume again"
@@ -87,18 +88,33 @@ def prune_checkpoints(run: Path, keep: int) -> None:
         shutil.rmtree(folder)
 
 
-def _flatten(optimizer: dict[str, Any]) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-    tensors = {
-        f"{parameter}.{name}": torch.as_tensor(value)
+def _flatten(optimizer: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The optimizer's state as tensors and as numbers, both by `PARAMETER.NAME`.
+
+    bitsandbytes wraps some of it in a mapping, and reads it without that as well.
+    """
+    state = {
+        f"{parameter}.{name}": value
         for parameter, values in optimizer["state"].items()
-        for name, value in values.items()
+        for key, held in values.items()
+        for name, value in (held.items() if isinstance(held, Mapping) else [(key, held)])
     }
-    return tensors, optimizer["param_groups"]
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    numbers = {key: value for key, value in state.items() if key not in tensors}
+    return _unshared(tensors), numbers
 
 
-def _unflatten(tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]) -> dict[str, Any]:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies in the place of tensors that lie where an earlier one does: safetensors refuses those."""
+    first = {tensor.data_ptr(): key for key, tensor in reversed(list(tensors.items()))}
+    return {key: t if first[t.data_ptr()] == key else t.clone() for key, t in tensors.items()}
+
+
+def _unflatten(
+    tensors: Mapping[str, Tensor], numbers: Mapping[str, float], groups: list[dict[str, Any]]
+) -> dict[str, Any]:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **numbers}.items():
         parameter, name = key.split(".", 1)
         state.setdefault(int(parameter), {})[name] = value
     return {"state": state, "param_groups": groups}

@@ -62,6 +62,14 @@ class BackboneConfig(Component):
         None  # what LoRA files call its architecture, such as sd_v1, if they know it
     )
 
+    def look(self) -> str:
+        """Where the model is, for `spf doctor`; RunError when it cannot be had. Downloads nothing.
+
+        A backbone whose `build()` downloads says here what it can find out without.
+        """
+        self.build()
+        return "loads"
+
 
 class AdapterConfig(Component):
     """What is trainable; builds an `interfaces.Adapter`."""

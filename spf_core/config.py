@@ -112,9 +112,13 @@ class RunConfig(Section):
             )
         return self
 
-    def dump(self) -> str:
-        """The configuration as YAML; `load_run_config` of it gives an equal configuration."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    def dump(self, *, defaults: bool = True) -> str:
+        """The configuration as YAML; `load_run_config` of it gives an equal configuration.
+
+        Without `defaults`, it is short and for people: options that have their default are left out.
+        """
+        values = self.model_dump(mode="json", exclude_defaults=not defaults)
+        return yaml.safe_dump({"preset": self.preset, **values}, sort_keys=False, allow_unicode=True)
 
 
 def load_run_config(

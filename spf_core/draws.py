@@ -58,7 +58,9 @@ def draw_states(
         images_B = scatter_like((texts.target_B | texts.dropped_B).to(clean.device), clean).bool()
         clean = torch.where(images_B, clean, batch.class_BCHW)
         seen = None if seen is None else torch.where(images_B, seen, batch.class_BCHW)
-    noised = noise_latents(clean, timesteps, abar_T, generator=generator, seen_BCHW=seen)
+    noised = noise_latents(
+        clean, timesteps, abar_T, generator=generator, seen_BCHW=seen, offset=train.noise_offset
+    )
     if parts.states is None or not has_reference:
         return noised
     from_noise = (torch.rand(size, generator=generator) < train.noise_share).to(noised.timesteps_B.device)

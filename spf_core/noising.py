@@ -24,12 +24,18 @@ def noise_latents(
     *,
     generator: torch.Generator,
     seen_BCHW: Tensor | None = None,
+    offset: float = 0.0,
 ) -> Noised:
     """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps with eps drawn from `generator` (on the CPU).
 
     With `seen_BCHW` that is noised in place of z_0, and eps becomes the noise that leads from z_t to z_0.
+    With `offset` o, eps is n_BCHW + o n_BC11 (Guttenberg 2023, "Diffusion with offset noise"): a channel's
+    mean is noised too, so that the model learns to change it.
     """
-    noise = torch.randn(latents_BCHW.shape, generator=generator).to(latents_BCHW)
+    noise = torch.randn(latents_BCHW.shape, generator=generator)
+    if offset:
+        noise = noise + offset * torch.randn((*latents_BCHW.shape[:2], 1, 1), generator=generator)
+    noise = noise.to(latents_BCHW)
     seen = latents_BCHW if seen_BCHW is None else seen_BCHW
     abar_B = abar_T.to(seen.device)[timesteps_B.to(seen.device)]
     abar = scatter_like(abar_B, seen)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from spf_core.averaging import Average
 from spf_core.components import TermConfig
 from spf_core.config import RunConfig
 from spf_core.interfaces import Adapter, Backbone, Budgeted, ControlMap, Reference, Reward, Stateful, Term
@@ -26,12 +27,14 @@ class Parts:
     reward: Reward | None = None
     states: States | None = None
     between: float = 0.0  # share of rows whose z_t still lacks some of the target
+    average: Average | None = None  # of the trained weights
 
 
 def build_parts(
     config: RunConfig, backbone: Backbone, adapter: Adapter, states: States | None = None
 ) -> Parts:
     """Build every slot of the run around a loaded backbone and its attached adapter."""
+    decay = config.train.ema_decay
     return Parts(
         train=config.train,
         backbone=backbone,
@@ -43,6 +46,7 @@ def build_parts(
         reward=config.reward.build() if config.reward else None,
         states=states,
         between=config.counterfactuals.between,
+        average=None if decay is None else Average(adapter, decay),
     )
 
 
@@ -69,6 +73,7 @@ def remember(parts: Parts, state: Mapping[str, Tensor]) -> None:
 def _stateful(parts: Parts) -> dict[str, Stateful]:
     named: dict[str, object] = {
         "map": parts.control_map,
+        "average": parts.average,
         **{f"term.{name}": term for name, (_, term) in parts.terms.items()},
     }
     if isinstance(parts.adapter, Budgeted):

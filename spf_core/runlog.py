@@ -3,13 +3,34 @@
 import json
 import os
 import resource
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from spf_core.types import LossReport
+
 METRICS_FILE = "metrics.jsonl"
+
+
+def raw_values(report: LossReport) -> dict[str, float]:
+    """The raw terms as numbers, with a single transfer from the device."""
+    values = torch.stack([value.detach().float() for value in report.raw.values()]).tolist()
+    return dict(zip(report.raw, values, strict=True))
+
+
+def terms_line(
+    report: LossReport, values: Mapping[str, float], weights: Mapping[str, float]
+) -> dict[str, Any]:
+    """What a line says of the objective: the sum, each term raw and weighted, and the map's mean."""
+    weighted = {name: weights[name] * value for name, value in values.items()}
+    return {
+        "loss": sum(weighted.values()),
+        "terms": {name: {"raw": values[name], "weighted": weighted[name]} for name in values},
+        "map_mean": None if report.map_mean is None else float(report.map_mean),
+    }
 
 
 class RunLog:

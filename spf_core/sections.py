@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+LEAST_FACTOR = 0.01  # below it, a step size was meant, not prodigy's factor
+
 
 class Section(BaseModel):
     """A frozen, strict part of the run configuration."""
@@ -107,6 +109,20 @@ class TrainSection(Section):
     release: tuple[str, ...] = Field(
         (), description="words of base phrases that are free to change: not aligned, and added to the map"
     )
+    noise_offset: float = Field(
+        0.0,
+        ge=0,
+        description="noise added to each channel as a whole; 0.05 to 0.1 are usual",
+    )
+    ema_decay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="keep a moving average of the trained weights, and end with it; 0.999 is usual",
+    )
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(
+        (), description="also write the curves and sample grids for these, by Accelerate"
+    )
     min_timestep: float = Field(0.0, ge=0, lt=1, description="lowest t as a fraction of the schedule")
     max_timestep: float = Field(1.0, gt=0, le=1, description="highest t as a fraction of the schedule")
 
@@ -130,14 +146,50 @@ class TrainSection(Section):
 
 
 class OptimizerSection(Section):
-    """AdamW and the learning-rate schedule."""
+    """The optimizer and the learning-rate schedule."""
 
-    learning_rate: float = Field(1e-4, gt=0, description="peak step size")
+    name: Literal["adamw", "adamw8bit", "adafactor", "prodigy", "lion"] = Field(
+        "adamw",
+        description="adamw (fused); adamw8bit by bitsandbytes, adafactor by transformers, prodigy by "
+        "prodigyopt, lion by lion-pytorch",
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="peak step size; prodigy takes 1")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's moment decay rates")
-    schedule: Literal["constant", "cosine", "linear"] = Field("constant", description="decay after warm-up")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="moment decay rates; adafactor has none")
+    schedule: Literal[
+        "constant",
+        "constant_with_warmup",
+        "linear",
+        "cosine",
+        "cosine_with_restarts",
+        "polynomial",
+        "piecewise_constant",
+    ] = Field("constant", description="decay after warm-up, by diffusers")
     warmup: float = Field(0.0, ge=0, lt=1, description="fraction of training with rising step size")
+    cycles: int = Field(1, ge=1, description="restarts of cosine_with_restarts")
+    power: float = Field(1.0, gt=0, description="exponent of polynomial")
+    step_rules: str | None = Field(
+        None,
+        pattern=r"^(\d*\.?\d+:\d+,)+\d*\.?\d+$",
+        description="of piecewise_constant: factor:until step, ..., last factor, as in 1:100,0.1:200,0.01",
+    )
     clip_norm: float = Field(1.0, gt=0, description="largest gradient norm")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "OptimizerSection":
+        if self.name == "prodigy" and self.learning_rate < LEAST_FACTOR:
+            raise ValueError(
+                f"learning_rate={self.learning_rate:g} is a factor of the step size that prodigy finds "
+                "by itself; set it to 1"
+            )
+        if self.name == "adafactor" and self.betas != (0.9, 0.999):
+            raise ValueError(f"betas={list(self.betas)} are not read by adafactor; leave them out")
+        piecewise = self.schedule == "piecewise_constant"
+        if piecewise != (self.step_rules is not None):
+            raise ValueError("step_rules and schedule=piecewise_constant need each other; set both or none")
+        if piecewise and self.warmup:
+            raise ValueError(f"warmup={self.warmup} is not read by piecewise_constant; write it as a rule")
+        return self
 
 
 class CheckpointSection(Section):
@@ -192,11 +244,21 @@ class CounterfactualSection(Section):
         return self
 
 
+class ValidationPrompt(Section):
+    """A text to look at while training goes on, under the names of metadata.jsonl."""
+
+    base_text: str = Field(min_length=1, description="what both models draw")
+    target_text: str | None = Field(None, description="what the tuned model is to add; none: nothing")
+
+
 class SampleSection(Section):
     """Sampling: the pictures during training and the defaults of `spf sample` and `spf evaluate`."""
 
     every: int = Field(200, ge=0, description="optimizer steps between sample grids; 0 draws none")
     prompts: int = Field(4, ge=1, description="training texts drawn in each grid")
+    validation_prompts: tuple[ValidationPrompt, ...] = Field(
+        (), description="texts of your own, drawn in a second grid: base_text and, if you like, target_text"
+    )
     steps: int = Field(20, ge=1, description="sampler steps")
     guidance: float = Field(3.0, ge=0, description="classifier-free guidance scale")
     batch_size: int = Field(25, ge=1, description="images sampled at once")

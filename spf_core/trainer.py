@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
-from diffusers.optimization import get_scheduler
 
 from spf_core import __version__
 from spf_core.atomic import atomic_write_text
@@ -29,16 +27,19 @@ from spf_core.export.files import write_weights
 from spf_core.finite import Where, refuse_non_finite
 from spf_core.interfaces import Adapter, Backbone, Budgeted
 from spf_core.kept import counting_spared
+from spf_core.lock import is_filled, locked
+from spf_core.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
 from spf_core.order import Order, generator_of_step
 from spf_core.parts import build_parts, remember, remembered
 from spf_core.plugins import Plugins
 from spf_core.preparation import Rows, encoded_rows, prepared_rows, recorded_states
 from spf_core.progress import Progress, silent
-from spf_core.runlog import RunLog, peak_memory_mib
+from spf_core.runlog import RunLog, peak_memory_mib, raw_values, terms_line
 from spf_core.runs import CONFIG_FILE, HANDOVER, open_backbone, refuse_other_backbone
 from spf_core.starting import START_HASH, Start, read_start
 from spf_core.step import dual_path_step
 from spf_core.thrift import save_memory
+from spf_core.trackers import Trackers, make_accelerator, tracked
 from spf_core.types import LossReport
 from spf_core.variants import with_variants
 from spf_core.visuals import save_samples
@@ -55,15 +56,16 @@ def train(
     Raises SpfError kinds. Ctrl-C saves a checkpoint and raises InterruptedRunError, which says how to resume.
     """
     rows = rows_of(config)
-    watch = _watch(config, run, plugins, progress)
-    start = None if resume and checkpoints(run) else read_start(config)
-    _refuse_filled(run, resume)
-    trainer = Trainer(config, run, rows, progress, watch, start)
-    atomic_write_text(run / CONFIG_FILE, config.dump())  # now, as a backbone may have been refused
-    if resume:
-        trainer.resume()
-    with _saved_on_interrupt(trainer):
-        trainer.fit()
+    with locked(run, progress) as heard:
+        watch = _watch(config, run, plugins, heard)
+        start = None if resume and checkpoints(run) else read_start(config)
+        _refuse_filled(run, resume)
+        trainer = Trainer(config, run, rows, heard, watch, start)
+        atomic_write_text(run / CONFIG_FILE, config.dump())  # now, as a backbone may have been refused
+        if resume:
+            trainer.resume()
+        with _saved_on_interrupt(trainer):
+            trainer.fit()
 
 
 def _watch(config: RunConfig, run: Path, plugins: Plugins, progress: Progress) -> "PurityWatch | None":
@@ -83,7 +85,7 @@ def rows_of(config: RunConfig) -> list[Row]:
 
 
 def _refuse_filled(run: Path, resume: bool) -> None:
-    if not resume and run.exists() and any(run.iterdir()):
+    if not resume and is_filled(run):
         raise RunError(f"'{run}' is not empty; choose another --out, or continue the run in it with --resume")
 
 
@@ -101,14 +103,11 @@ class Trainer:
     ) -> None:
         self.config, self.run, self.progress, self.watch = config, run, progress, watch
         self.start_hash = start.hash if start else None
+        require_optimizer(config.optimizer)
         self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
         if start:
             start.refuse_other_backbone(self.backbone)
-        self.accelerator = Accelerator(
-            cpu=self.backbone.device.type == "cpu",
-            mixed_precision=config.train.precision,
-            gradient_accumulation_steps=config.train.accumulation,
-        )
+        self.accelerator = make_accelerator(config.train, self.backbone.device, run)
         started = time.perf_counter()
         with counting_spared() as spared:
             self.rows: Rows = encoded_rows(self.backbone, rows, config, progress)
@@ -130,19 +129,11 @@ class Trainer:
         self.step = 0
 
     def _make_optimizer(self) -> None:
-        options, steps = self.config.optimizer, self.config.train.steps
+        options = self.config.optimizer
         self.parameters = list(self.adapter.parameters())
-        optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=options.learning_rate,
-            betas=options.betas,
-            weight_decay=options.weight_decay,
-            fused=True,
-        )
-        name = "constant_with_warmup" if options.schedule == "constant" else options.schedule
-        warmup = int(options.warmup * steps)
+        optimizer = make_optimizer(options, self.parameters)
         self.optimizer = self.accelerator.prepare(optimizer)
-        self.scheduler = get_scheduler(name, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
+        self.scheduler = make_schedule(options, optimizer, self.config.train.steps)
 
     def resume(self) -> None:
         """Restore the newest checkpoint; a run that died before its first one starts from the beginning."""
@@ -160,22 +151,40 @@ class Trainer:
             self.step = state["step"]
 
     def fit(self) -> None:
-        """Run every remaining step, then write the adapter."""
+        """Run every remaining step, then write the adapter: with `train.ema_decay`, the averaged one."""
         log = RunLog(self.run, first_step=self.step)
-        steps, sample = self.config.train.steps, self.config.sample
-        while self.step < steps:
-            line = self.train_step()
-            log.write(line)
-            shown = {name: term["weighted"] for name, term in line["terms"].items()}
-            self.progress("training", self.step, steps, loss=line["loss"], **shown)
-            if self.step % self.config.checkpoint.every == 0 or self.step == steps:
-                self.save()
-            if sample.every and self.step % sample.every == 0:
-                save_samples(
-                    self.run / "samples", self.step, self.parts, self.rows, sample, self.config.train.seed
-                )
-            if self.watch and self.watch.due(self.step):
-                self.watch(self.backbone, self.adapter, self.step, self.metadata())
+        steps = self.config.train.steps
+        with tracked(self.accelerator, self.config, self.run, self.step) as trackers:
+            while self.step < steps:
+                line = self.train_step()
+                log.write(line)
+                trackers.step(line)
+                shown = {name: term["weighted"] for name, term in line["terms"].items()}
+                self.progress("training", self.step, steps, loss=line["loss"], **shown)
+                if self.step % self.config.checkpoint.every == 0 or self.step == steps:
+                    self.save()
+                self._look(trackers)
+        with self._averaged():
+            self._finish()
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Within the context the adapter has the weights that the run would end with now."""
+        return self.parts.average.shown() if self.parts.average else nullcontext()
+
+    def _look(self, trackers: Trackers) -> None:
+        """Draw samples and measure purity, where this step is one to do so."""
+        sample, seed = self.config.sample, self.config.train.seed
+        if sample.every and self.step % sample.every == 0:
+            with self._averaged():
+                drawn = save_samples(self.run / "samples", self.step, self.parts, self.rows, sample, seed)
+            trackers.pictures(self.step, drawn)
+        if self.watch and self.watch.due(self.step):
+            with self._averaged():
+                found = self.watch(self.backbone, self.adapter, self.step, self.metadata())
+            trackers.purity(found)
+
+    def _finish(self) -> None:
+        """Choose the weights, calibrate the handover and write them."""
         metadata = self.metadata()
         if self.watch:
             metadata = self.watch.choose(self.adapter, metadata)
@@ -210,17 +219,19 @@ class Trainer:
                 state, report = dual_path_step(
                     self.parts, batch, self.step / train.steps, generator=generator
                 )
-            values, where = _values(report), Where(batch.ids, state.noised.timesteps_B)
+            values, where = raw_values(report), Where(batch.ids, state.noised.timesteps_B)
             del state  # what it captured must not lie beside the gradients
             refuse_non_finite(values, where, self.step, self.run)
             self.accelerator.backward(report.total / train.accumulation)
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm)
         if self.accelerator.scaler is None:
             refuse_non_finite({"gradient": norm}, where, self.step, self.run)
-        learning_rate = self.scheduler.get_last_lr()[0]
+        learning_rate = step_size(self.optimizer)
         self.optimizer.step()
         self.scheduler.step()
         self.step += 1
+        if self.parts.average:
+            self.parts.average.update()
         if isinstance(self.adapter, Budgeted):
             self.adapter.after_step(self.step)
         self.optimizer.zero_grad()
@@ -264,28 +275,13 @@ class Trainer:
         weights = {name: term.weight for name, (term, _) in self.parts.terms.items()}
         return {
             "step": self.step,
-            "loss": sum(weights[name] * value for name, value in values.items()),
-            "terms": {
-                name: {"raw": value, "weighted": weights[name] * value} for name, value in values.items()
-            },
-            "map_mean": None if report.map_mean is None else float(report.map_mean),
+            **terms_line(report, values, weights),
             "learning_rate": learning_rate,
             "gradient_norm": norm,
             "seconds": seconds,
             "preparation_seconds": self.preparation_seconds,
             "peak_memory_mib": peak_memory_mib(self.backbone.device),
         }
-
-
-def _values(report: LossReport) -> dict[str, float]:
-    """The raw terms as numbers, with a single transfer from the device."""
-    return dict(
-        zip(
-            report.raw,
-            torch.stack([value.detach().float() for value in report.raw.values()]).tolist(),
-            strict=True,
-        )
-    )
 
 
 @contextmanager

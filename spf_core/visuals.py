@@ -1,5 +1,6 @@
 """Pictures of a run: same-seed grids and overlays of control map and target attention."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from spf_core.control import min_max, phrase_attention
 from spf_core.draws import Texts
 from spf_core.noising import clean_estimate, noise_latents
 from spf_core.parts import Parts
+from spf_core.prompts import Prompt
 from spf_core.sampling import Opening, comparison_grid, sample_images, save_png
 from spf_core.sections import SampleSection
 from spf_core.step import run_paths
@@ -25,19 +27,37 @@ NOISE_LEVELS = (0.8, 0.5, 0.2)
 
 def save_samples(
     folder: Path, step: int, parts: Parts, rows: CachedRows | BucketedRows, options: SampleSection, seed: int
-) -> None:
-    """Write `step-NNNNNN-grid.png` (original and tuned, same seeds) and `step-NNNNNN-maps.png`."""
+) -> dict[str, Image.Image]:
+    """Write and return what there is to see after `step`, as `step-NNNNNN-NAME.png`.
+
+    `grid` shows training texts and `prompts` those of `sample.validation_prompts`, each drawn by the original
+    and the tuned model with the same seeds; `maps` are the overlays.
+    """
     batch = rows.batch(rows.first(options.prompts))
-    texts = [prompt.complete_text for prompt in batch.prompts]
-    seeds = [seed + row for row in range(len(texts))]
-    opening = Opening([prompt.base_text for prompt in batch.prompts], parts.adapter)
+    own = [Prompt(prompt.base_text, prompt.target_text) for prompt in options.validation_prompts]
+    shown = {"grid": batch.prompts, "maps": batch.prompts, **({"prompts": own} if own else {})}
+    pictures = {}
+    for name, prompts in shown.items():
+        if name == "maps":
+            pictures[name] = map_overlays(parts, batch, seed)
+        else:
+            pictures[name] = _comparison(parts, prompts, options, seed)
+        seeds = ", ".join(str(seed + row) for row in range(len(prompts)))
+        texts = "\n".join(prompt.complete_text for prompt in prompts)
+        metadata = {"step": str(step), "texts": texts, "seeds": seeds}
+        save_png(pictures[name], folder / f"step-{step:06d}-{name}.png", metadata)
+    return pictures
+
+
+def _comparison(parts: Parts, prompts: Sequence[Prompt], options: SampleSection, seed: int) -> Image.Image:
+    """The original model's pictures of the complete texts above those of the tuned one."""
+    texts = [prompt.complete_text for prompt in prompts]
+    seeds = [seed + row for row in range(len(prompts))]
+    opening = Opening([prompt.base_text for prompt in prompts], parts.adapter)
     with parts.adapter.disabled():
         original = sample_images(parts.backbone, texts, seeds, options, opening=opening)
     tuned = sample_images(parts.backbone, texts, seeds, options, opening=opening)
-    grid = comparison_grid({"original": original, "tuned": tuned}, texts)
-    metadata = {"step": str(step), "texts": "\n".join(texts), "seeds": ", ".join(map(str, seeds))}
-    save_png(grid, folder / f"step-{step:06d}-grid.png", metadata)
-    save_png(map_overlays(parts, batch, seed), folder / f"step-{step:06d}-maps.png", metadata)
+    return comparison_grid({"original": original, "tuned": tuned}, texts)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from spf_cli.render import note
 from spf_core.components import Component
 from spf_core.config import SLOTS, RunConfig, load_run_config, read_run_config
 from spf_core.errors import RunError
+from spf_core.lock import is_filled
 from spf_core.plugins import Plugins, load_plugins
 
 _SELECTABLE = {*SLOTS.values(), "loss", "preset"}
@@ -81,10 +82,9 @@ def plugin_files(file: Path | None) -> list[str]:
 
 def refuse_filled(out: Path, way_out: str) -> None:
     """RunError when `out` is a file or a folder with something in it."""
-    if out.is_dir():
-        if any(out.iterdir()):
-            raise RunError(f"output folder '{out}' is not empty; {way_out}")
-    elif out.exists():
+    if is_filled(out):
+        raise RunError(f"output folder '{out}' is not empty; {way_out}")
+    if out.is_file():
         raise RunError(f"'{out}' is a file; choose a folder")
 
 

@@ -17,6 +17,7 @@ from spf_cli import (
     convert,
     data,
     demo,
+    doctor,
     evaluate,
     maps,
     plugins,
@@ -51,6 +52,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo", rich_help_panel="Start here")(demo.demo)
+app.command("doctor", rich_help_panel="Start here")(doctor.doctor)
 app.command("train", rich_help_panel="Work")(train.train)
 app.command("sample", rich_help_panel="Work")(sample.sample)
 app.command("evaluate", rich_help_panel="Work")(evaluate.evaluate)

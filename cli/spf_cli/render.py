@@ -26,12 +26,12 @@ def note(label: str, colour: str, message: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """A plain table; the first column stands out, cells are shown literally."""
+    """A plain table; the first column stands out, cells are shown literally, `Text` with its style."""
     result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
         result.add_column(column, header_style="dim", style="cyan" if number == 0 else "", overflow="fold")
     for row in rows:
-        result.add_row(*(Text(str(cell)) for cell in row))
+        result.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return result
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spf_cli.dryrun import show_plan
 from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset, Trigger
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def train(
     }
     resolved, plugins = _resume(out, choices) if resume else _start(out, choices)
     if dry_run:
-        _show_plan(resolved)
+        show_plan(resolved)
     else:
         _fit(resolved, out, plugins, resume=resume)
 
@@ -119,26 +120,3 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool) ->
             f"handover: {found.handover:g}, the latest that keeps {config.calibration.keep:.0%} of the target"
         )
     typer.echo(f'look at it: spf sample {out} --prompt "..." --target "..." --compare --out grid.png')
-
-
-def _show_plan(config: "RunConfig") -> None:
-    from spf_cli.render import show, table
-    from spf_core.data import read_folder
-    from spf_core.errors import ConfigError
-    from spf_core.interfaces import Adapter
-    from spf_core.runs import open_backbone
-    from spf_core.starting import read_start
-
-    if config.data is None:
-        raise ConfigError("no training folder given; use --data DIR")
-    rows, start = read_folder(config.data, config.dataset), read_start(config)
-    adapter: Adapter = config.adapter.build()
-    backbone = open_backbone(config.backbone, config.train.device)
-    adapter.attach(backbone)
-    if start:
-        start.refuse_other_backbone(backbone)
-        start.load_into(adapter)
-    trainable = sum(parameter.numel() for parameter in adapter.parameters())
-    typer.echo(config.dump())
-    plan = [("rows", len(rows)), ("steps", config.train.steps), ("trainable parameters", f"{trainable:,}")]
-    show(table("plan", ("", ""), plan))

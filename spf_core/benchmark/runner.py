@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from spf_core.benchmark.cell import is_finished, refuse_other_settings, run_cell
-from spf_core.benchmark.claims import Claim
 from spf_core.benchmark.folder import open_folder, write_data
 from spf_core.benchmark.plan import Cell, all_cells, build_suite, cell_config, chosen_cells
 from spf_core.benchmark.sharing import Pass, run_if_free
 from spf_core.benchmark.spec import BenchmarkSpec
+from spf_core.claims import Claim
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress
 

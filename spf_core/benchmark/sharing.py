@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from spf_core.benchmark.claims import Claim, claimed, holder, sweep
+from spf_core.claims import Claim, claimed, holder, sweep
 from spf_core.errors import InterruptedRunError, SpfError
 
 Unit = TypeVar("Unit")

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
-from spf_core.benchmark.claims import Claim
 from spf_core.benchmark.folder import FolderKind, open_folder, write_data
 from spf_core.benchmark.plan import build_suite, differences
 from spf_core.benchmark.sharing import Pass, run_if_free
+from spf_core.claims import Claim
 from spf_core.config import RunConfig
 from spf_core.continual.judge import find_subjects
 from spf_core.continual.plan import Stage, Stages, all_sequences, chosen_sequences, placeless, stage_config

@@ -36,8 +36,13 @@ class PurityWatch:
         """Whether the weights after `step` are to be evaluated: every so often, and at the end."""
         return step % self.options.every == 0 or step == self.config.train.steps
 
-    def __call__(self, backbone: Backbone, adapter: Adapter, step: int, metadata: dict[str, str]) -> None:
-        """Evaluate the weights as they are; the adapter is at strength 1 before and afterwards."""
+    def __call__(
+        self, backbone: Backbone, adapter: Adapter, step: int, metadata: dict[str, str]
+    ) -> dict[str, Any]:
+        """Evaluate the weights as they are; the adapter is at strength 1 before and afterwards.
+
+        Returns the line that purity.jsonl got.
+        """
         out = self.run / "evaluations" / f"step-{step:06d}"
         shutil.rmtree(out, ignore_errors=True)  # of a run that was resumed from before
         results = evaluate(
@@ -57,6 +62,7 @@ class PurityWatch:
             write_safetensors(self.run / PUREST_FILE, adapter.state_dict(), metadata)
         lines = [*earlier, {"step": step, **values}]
         atomic_write_text(self.run / PURITY_FILE, "".join(f"{json.dumps(line)}\n" for line in lines))
+        return lines[-1]
 
     def choose(self, adapter: Adapter, metadata: dict[str, str]) -> dict[str, str]:
         """Load the purest weights where the run shall end with them; returns what the file says of itself."""

@@ -1,6 +1,7 @@
 """Writing a run's weights as other programs open them: each file or folder whole, or not at all."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_N
 
 from spf_core.checkpoint import ADAPTER_FILE, write_safetensors
 from spf_core.config import RunConfig
+from spf_core.errors import RunError
 from spf_core.export.checkpoint import checkpoint_tensors
 from spf_core.export.facts import Facts, facts_of, lora_metadata, model_spec, own_metadata
 from spf_core.export.lora import Lora, as_lora, kohya_tensors, peft_settings, peft_tensors
 from spf_core.interfaces import Adapter, Backbone, LowRank
 from spf_core.pretrained import quiet
+
+_log = logging.getLogger("spf")
 
 
 def two_encoders(backbone: Backbone) -> bool:
@@ -61,9 +65,17 @@ def run_file(run: Path) -> Path:
 def write_weights(
     run: Path, adapter: Adapter, backbone: Backbone, config: RunConfig, metadata: dict[str, str]
 ) -> None:
-    """What a run ends with: its own weights and, where they are a LoRA, the file for other programs."""
+    """What a run ends with: its own weights and, where they are a LoRA, the file for other programs.
+
+    A warning says why there is none where a low-rank adapter does not fit into such a file.
+    """
     write_safetensors(run / ADAPTER_FILE, adapter.state_dict(), metadata)
     if isinstance(adapter, LowRank):
         file = run_file(run)
+        try:
+            lora = as_lora(adapter)
+        except RunError as error:
+            _log.warning("'%s' is not written: %s", file, error)
+            return
         facts = facts_of(file.stem, config, backbone, metadata, run / ADAPTER_FILE)
-        write_kohya(file, as_lora(adapter), facts, two_encoders=two_encoders(backbone))
+        write_kohya(file, lora, facts, two_encoders=two_encoders(backbone))

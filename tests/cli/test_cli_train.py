@@ -47,6 +47,9 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     assert shown.code == 0, shown.err
     for words in ("adapter:\n  name: full-unet", "rows", "4", "steps", "7", "trainable parameters"):
         assert words in shown.out
+    assert "calibration" not in shown.out, "settings that are defaults are left out"
+    (term,) = [line for line in shown.out.splitlines() if line.startswith("denoising ")]
+    assert term.split() == ["denoising", "1", "1", "to", "7", "nothing", "more"]
     assert not out.exists()
 
 

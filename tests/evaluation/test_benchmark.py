@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from spf_core.benchmark.analysis import make_tables, paired_tests
-from spf_core.benchmark.claims import STALE_AFTER, claimed, holder
 from spf_core.benchmark.collect import Finished
 from spf_core.benchmark.costs import Cost
 from spf_core.benchmark.plan import Cell, chosen_cells
@@ -18,6 +17,7 @@ from spf_core.benchmark.pooling import join
 from spf_core.benchmark.signs import sign_tests
 from spf_core.benchmark.spec import PresetEntry, parse_benchmark
 from spf_core.benchmark.tables import markdown, score_table, sign_table, winner
+from spf_core.claims import STALE_AFTER, claimed, holder
 from spf_core.errors import ConfigError
 from spf_core.evaluation.measure import Comparison, PairNumbers
 from spf_core.evaluation.purity import PARTS

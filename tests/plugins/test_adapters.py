@@ -15,10 +15,13 @@ from spf_core.types import Conditioning
 from spf_plugins.adapters import AdaLoraAdapter, CrossAttention, FullUnet, LoraAdapter
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
-CONFIGS = [LoraAdapter(), AdaLoraAdapter(), CrossAttention(), FullUnet()]
+DORA = LoraAdapter(dora=True, targets=("to_q", "to_k", "to_v", "to_out.0", "proj_in"))
+CONFIGS = [LoraAdapter(), DORA, AdaLoraAdapter(), CrossAttention(), FullUnet()]
 Predict = Callable[[], Tensor]
 
-every_adapter = pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+every_adapter = pytest.mark.parametrize(
+    "config", CONFIGS, ids=["lora", "dora", "adalora", "cross-attention", "full-unet"]
+)
 
 
 @pytest.fixture
@@ -204,3 +207,16 @@ def test_lora_target_without_a_layer_is_refused(tiny_backbone: StableDiffusion) 
 def test_cross_attention_trains_all_of_attn2_and_nothing_else(tiny_backbone: StableDiffusion) -> None:
     names = set(attached(CrossAttention(), tiny_backbone).state_dict())
     assert names == {name for name, _ in tiny_backbone.denoiser.named_parameters() if ".attn2." in name}
+
+
+def test_a_pattern_chooses_layers_by_their_whole_names(tiny_backbone: StableDiffusion) -> None:
+    names = attached(LoraAdapter(targets=("up_blocks.*.attn2.to_[kv]*",)), tiny_backbone).state_dict()
+    layers = {name.rpartition(".lora_")[0] for name in names}
+    wanted = ("attn2.to_k", "attn2.to_v")
+    modules = tiny_backbone.denoiser.named_modules()
+    assert layers == {name for name, _ in modules if name.startswith("up_blocks.") and name.endswith(wanted)}
+
+
+def test_a_pattern_without_a_layer_is_refused(tiny_backbone: StableDiffusion) -> None:
+    with pytest.raises(ConfigError, match=r"adapter\.targets: no layer matches 'middle_block\.\*\.to_q'"):
+        attached(LoraAdapter(targets=("to_q", "middle_block.*.to_q")), tiny_backbone)

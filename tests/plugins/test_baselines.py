@@ -161,6 +161,18 @@ def drift(parts: Parts, adapter: str) -> Tensor:
     return torch.stack([layer.get_delta_weight("default").pow(2).sum() for layer in layers]).sum().detach()
 
 
+def test_l2_drift_of_dora_is_that_of_the_weights_it_merges_to(tiny_folder: Path) -> None:
+    targets = "adapter={name: lora-adapter, dora: true, targets: [to_q, proj_in]}"
+    parts = parts_of(preset("l2-drift", tiny_folder, targets))
+    found = stepped(parts)[1].raw["weight-drift"].detach()
+    expected = torch.zeros(())
+    for layer in [module for module in parts.backbone.denoiser.modules() if hasattr(module, "lora_A")]:
+        before = layer.get_base_layer().weight.clone()
+        layer.merge()
+        expected += (layer.get_base_layer().weight - before).pow(2).sum()
+    torch.testing.assert_close(found, expected.detach())
+
+
 def test_a_drift_needs_an_adapter_that_knows_it(tiny_folder: Path) -> None:
     with pytest.raises(ConfigError, match="use lora-adapter or full-unet"):
         stepped(parts_of(preset("l2-drift", tiny_folder, "adapter=adalora-adapter")))

@@ -12,17 +12,20 @@ class LowRank(AdapterConfig):
     """What adapters by PEFT have in common: which layers they adapt."""
 
     targets: tuple[str, ...] = Field(
-        ("to_q", "to_k", "to_v", "to_out.0"), min_length=1, description="endings of the adapted layers' names"
+        ("to_q", "to_k", "to_v", "to_out.0"),
+        min_length=1,
+        description="endings of the adapted layers' names, or patterns of names, as in up_blocks.*.to_v",
     )
     attention: Literal["both", "cross", "self"] = Field("both", description="which layers are adapted")
 
 
 class LoraAdapter(LowRank):
-    """Low-rank updates of the attention projections (LoRA), by PEFT."""
+    """Low-rank updates of the attention projections (LoRA, DoRA), by PEFT."""
 
     name = "lora-adapter"
     rank: int = Field(8, ge=1, description="rank of each update")
     alpha: float | None = Field(None, gt=0, description="scales updates by alpha / rank; default: the rank")
+    dora: bool = Field(False, description="learn the size of each row of a weight apart (DoRA, 2402.09353)")
 
     def build(self) -> Any:
         """Return the adapter, not attached yet."""

@@ -56,6 +56,12 @@ class Published(BackboneConfig):
         places, settings = find(self, architecture.layout), Path(self.settings) if self.settings else None
         return architecture(*places, self.variant, chosen_dtype(self.dtype), settings)
 
+    def look(self) -> str:
+        """Where it comes from; RunError when that cannot be reached."""
+        from spf_plugins.backbones.reach import look
+
+        return look(self, self.architecture().layout)
+
     def architecture(self) -> Any:
         """The class that holds such a model; imported when asked for."""
         raise NotImplementedError

@@ -25,14 +25,15 @@ def find(config: Published, layout: Layout) -> tuple[Path, Path]:
     wanted = ["model_index.json", *parts, *(f"{name}/{weights}" for name in layout.networks)]
     unwanted = () if config.variant else ("*.fp16.safetensors", "*.non_ema.safetensors")
     if Path(config.path).is_file():
-        folder = _safetensors(Path(config.path))
+        folder = safetensors(Path(config.path))
     else:
         folder = _folder("path", config.path, config.revision, wanted, unwanted)
     inside = folder / "clip"
     return folder, inside if inside.is_dir() else _folder("clip", config.clip, None, CLIP_FILES, ())
 
 
-def _safetensors(file: Path) -> Path:
+def safetensors(file: Path) -> Path:
+    """The file; RunError when it is of another format."""
     if file.suffix != ".safetensors":
         raise RunError(
             f"backbone.path: '{file}' is no .safetensors file, and other formats can run code when they are "

@@ -87,7 +87,7 @@ def load_parts(
             index = _index(settings or packaged_settings(layout))
             named = load_single_file(layout, folder, clip_folder, dtype, settings)
         else:
-            index = _check_folder(layout, folder, clip_folder)
+            index = check_folder(layout, folder, clip_folder)
             named = _load_folder(layout, folder, variant, dtype)
         mean, std = _image_statistics(clip_folder)
         return Parts(
@@ -143,7 +143,7 @@ def _sha256(file: Path) -> bytes:
         return hashlib.file_digest(stream, "sha256").digest()
 
 
-def _check_folder(layout: Layout, folder: Path, clip_folder: Path) -> dict[str, Any]:
+def check_folder(layout: Layout, folder: Path, clip_folder: Path) -> dict[str, Any]:
     """What model_index.json says; RunError when a part is missing or the folder is another pipeline's."""
     way_out = f"set backbone.path to a complete {layout.pipeline} folder with clip/ inside"
     if not folder.is_dir():

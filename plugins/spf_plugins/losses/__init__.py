@@ -1,22 +1,24 @@
 """Loss terms of the method: denoising, text consistency, fine-grained and output alignment."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spf_core.components import LossConfig
 from spf_core.hookspecs import hookimpl
 
 Space = Literal["noise", "velocity", "image"]
+Gamma = Annotated[
+    float | None,
+    Field(gt=0, description="min-SNR weighting of t with this gamma, usually 5; none weighs every t alike"),
+]
 
 
 class Denoising(LossConfig):
     """L_DM: the standard noise-prediction error on the training images."""
 
     name = "denoising"
-    min_snr_gamma: float | None = Field(
-        None, gt=0, description="min-SNR weighting; none weighs every t alike"
-    )
+    min_snr_gamma: Gamma = None
 
     def build(self) -> Any:
         """Build the term."""
@@ -32,12 +34,22 @@ class RegionDenoising(LossConfig):
     needs = frozenset({"map"})
     floor: float = Field(0.0, ge=0, le=1, description="least weight of a position outside the map")
     space: Space = Field("noise", description="what is compared: the later ones weigh high t more")
+    min_snr_gamma: Gamma = None
+
+    @model_validator(mode="after")
+    def _one_weighting(self) -> "RegionDenoising":
+        if self.min_snr_gamma is not None and self.space != "noise":
+            raise ValueError(
+                f"space={self.space} and min_snr_gamma={self.min_snr_gamma:g} both weigh t; "
+                "set space=noise, or leave min_snr_gamma out"
+            )
+        return self
 
     def build(self) -> Any:
         """Build the term."""
         from spf_plugins.losses.denoising import RegionDenoisingLoss
 
-        return RegionDenoisingLoss(self.floor, self.space)
+        return RegionDenoisingLoss(self.floor, self.space, self.min_snr_gamma)
 
 
 class TextConsistency(LossConfig):

@@ -13,9 +13,13 @@ def row_mean(values_B: Tensor, rows_B: Tensor) -> Tensor:
 
 
 def min_snr_weight(abar_B: Tensor, gamma: float) -> Tensor:
-    """min(SNR, gamma) / SNR for eps-prediction (Hang et al. 2023, eq. 7)."""
+    """min(SNR, gamma) / SNR, the factor of a squared difference in eps (Hang et al. 2023, arXiv 2303.09556).
+
+    Backbones predict eps whatever they were trained on, and a squared difference in v is one in eps divided
+    by abar. So this is also their min(SNR, gamma) / (SNR + 1) for v. At SNR = 0 the factor is 1.
+    """
     snr_B = abar_B / (1 - abar_B)
-    return snr_B.clamp(max=gamma) / snr_B
+    return (gamma / snr_B).clamp(max=1)
 
 
 def space_weight(abar_B: Tensor, space: str) -> Tensor:
@@ -46,8 +50,8 @@ class DenoisingLoss:
 class RegionDenoisingLoss:
     """w(t) mean_HW w ||eps - eps_theta||^2 / mean_HW w with w = max(M, floor), per row."""
 
-    def __init__(self, floor: float, space: str) -> None:
-        self.floor, self.space = floor, space
+    def __init__(self, floor: float, space: str, min_snr_gamma: float | None) -> None:
+        self.floor, self.space, self.min_snr_gamma = floor, space, min_snr_gamma
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar error; the normaliser keeps small regions from shrinking the step size."""
@@ -56,4 +60,7 @@ class RegionDenoisingLoss:
         error = (state.response.pred_BCHW - state.noised.noise_BCHW).pow(2).mean(1, keepdim=True)
         normaliser = weight.mean((1, 2, 3)).clamp(min=torch.finfo(torch.float16).eps)
         per_row = (weight * error).mean((1, 2, 3)) / normaliser
-        return row_mean(per_row * space_weight(state.noised.abar_B, self.space), state.teaches_B)
+        weight_B = space_weight(state.noised.abar_B, self.space)
+        if self.min_snr_gamma is not None:
+            weight_B = min_snr_weight(state.noised.abar_B, self.min_snr_gamma)
+        return row_mean(per_row * weight_B, state.teaches_B)

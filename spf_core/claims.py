@@ -1,4 +1,4 @@
-"""Which process works on a cell: a file created atomically, kept fresh, and taken over from the dead.
+"""Which process works in a folder: a file created atomically, kept fresh, and taken over from the dead.
 
 The claim with the highest number counts. Whoever finds it stale creates the next number: creating a file
 succeeds for one process only, so that no lock and no deletion is needed to take over.
@@ -18,6 +18,7 @@ import psutil
 from spf_core.errors import RunError
 from spf_core.progress import Progress
 
+CLAIM = "claim"
 STALE_AFTER = 1800.0  # seconds without a sign of life from another host
 BEAT_EVERY = 5.0
 
@@ -34,7 +35,7 @@ class Claim:
         now = time.monotonic()
         if now - self._beaten >= BEAT_EVERY:
             self._beaten = now
-            if _numbered(self.path.parent, _number(self.path) + 1).exists():
+            if _next(self.path).exists():
                 raise RunError(f"another process took over '{self.path.parent}', as this one seemed dead")
             with suppress(FileNotFoundError):
                 os.utime(self.path)
@@ -50,9 +51,9 @@ class Claim:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[Claim | None]:
-    """Hold `folder` within the context; None when a living process holds it."""
-    claim = _try(folder)
+def claimed(folder: Path, kind: str = CLAIM) -> Iterator[Claim | None]:
+    """Hold `folder` within the context; None when a living process holds it. `kind` names the file."""
+    claim = _try(folder, kind)
     try:
         yield claim
     finally:
@@ -60,27 +61,27 @@ def claimed(folder: Path) -> Iterator[Claim | None]:
             claim.path.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, kind: str = CLAIM) -> None:
     """Remove the claims of the dead from a finished folder."""
-    for path in _claims(folder):
+    for path in _claims(folder, kind):
         path.unlink(missing_ok=True)
 
 
-def holder(folder: Path) -> str | None:
+def holder(folder: Path, kind: str = CLAIM) -> str | None:
     """Who holds the folder, as `host, process`; None when nobody does."""
-    claims = _claims(folder)
+    claims = _claims(folder, kind)
     if not claims or _stale(claims[-1]):
         return None
     content = _read(claims[-1])
     return f"{content.get('host', 'unknown host')}, process {content.get('pid', 'unknown')}"
 
 
-def _try(folder: Path) -> Claim | None:
+def _try(folder: Path, kind: str) -> Claim | None:
     folder.mkdir(parents=True, exist_ok=True)
-    claims = _claims(folder)
+    claims = _claims(folder, kind)
     if claims and not _stale(claims[-1]):
         return None
-    path = _numbered(folder, _number(claims[-1]) + 1 if claims else 0)
+    path = _next(claims[-1]) if claims else folder / f"{kind}-0"
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
     except FileExistsError:
@@ -126,13 +127,14 @@ def _read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _claims(folder: Path) -> list[Path]:
-    return sorted(folder.glob("claim-*"), key=_number)
+def _claims(folder: Path, kind: str) -> list[Path]:
+    return sorted(folder.glob(f"{kind}-*"), key=_number)
 
 
-def _numbered(folder: Path, number: int) -> Path:
-    return folder / f"claim-{number}"
+def _next(path: Path) -> Path:
+    kind, _, number = path.name.rpartition("-")
+    return path.with_name(f"{kind}-{int(number) + 1}")
 
 
 def _number(path: Path) -> int:
-    return int(path.name.removeprefix("claim-"))
+    return int(path.name.rpartition("-")[2])

@@ -1,0 +1,26 @@
+"""`spf train --dry-run`: what would be trained, as settings and tables."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from spf_core.config import RunConfig
+
+
+def show_plan(config: "RunConfig") -> None:
+    """Print the settings that are not defaults, what they come to, and when each term counts."""
+    from spf_cli.render import show, table
+    from spf_core.dryrun import plan_of
+
+    plan = plan_of(config)
+    typer.echo(config.dump(defaults=False))
+    show(
+        table("plan", ("", ""), plan.training),
+        "",
+        table("terms", ("", "weight", "steps", "reads"), plan.terms),
+        "",
+        table("sizes", ("", ""), plan.sizes),
+        "",
+    )
+    typer.echo("Nothing is written. All settings: spf config show, with the same options")

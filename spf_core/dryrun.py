@@ -1,0 +1,66 @@
+"""What `spf train` would do, found without training and without writing anything."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from spf_core.components import TermConfig
+from spf_core.config import RunConfig
+from spf_core.estimate import foreseen
+from spf_core.interfaces import Adapter
+from spf_core.optimizers import require_optimizer
+from spf_core.runs import open_backbone
+from spf_core.starting import read_start
+from spf_core.trackers import require_trackers
+from spf_core.trainer import rows_of
+
+Rows = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tables to show: `training` and `sizes` as names and values; `terms` as name, weight, steps, needs."""
+
+    training: Rows
+    terms: Rows
+    sizes: Rows
+
+
+def plan_of(config: RunConfig) -> Plan:
+    """Load everything that training would load first; raises what it would raise."""
+    rows, start = rows_of(config), read_start(config)
+    require_optimizer(config.optimizer)
+    require_trackers(config.train)
+    adapter: Adapter = config.adapter.build()
+    backbone = open_backbone(config.backbone, config.train.device)
+    adapter.attach(backbone)
+    if start:
+        start.refuse_other_backbone(backbone)
+        start.load_into(adapter)
+    train, images = config.train, len({row.image for row in rows})
+    at_once = train.batch_size * train.accumulation
+    training: Rows = [
+        ("images", f"{images}"),
+        ("rows", f"{len(rows)}, with {len(rows) / images:g} wordings each"),
+        ("steps", f"{train.steps} of {at_once} rows"),
+        ("epochs", f"{train.steps * at_once / len(rows):.3g}"),
+        ("device", f"{backbone.device}, precision {train.precision}"),
+        ("checkpoints", f"every {config.checkpoint.every} steps, the last {config.checkpoint.keep} are kept"),
+        ("samples", _every(config.sample.every)),
+        ("purity", _every(config.evaluation.every)),
+    ]
+    return Plan(training, list(_terms(config)), [*foreseen(config, backbone, adapter)])
+
+
+def _every(steps: int) -> str:
+    return f"every {steps} steps" if steps else "never"
+
+
+def _terms(config: RunConfig) -> Iterable[tuple[str, ...]]:
+    for name, term in config.terms.items():
+        reads = ", ".join(sorted(term.needs)) or "nothing more"
+        yield name, f"{term.weight:g}", _when(term, config.train.steps), reads
+
+
+def _when(term: TermConfig, steps: int) -> str:
+    active = [step for step in range(1, steps + 1) if term.active((step - 1) / steps)]
+    return f"{active[0]} to {active[-1]}" if active else "never"

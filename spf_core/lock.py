@@ -1,0 +1,39 @@
+"""One process trains in a run folder at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from spf_core.claims import claimed, holder, sweep
+from spf_core.errors import RunError
+from spf_core.progress import Progress
+
+LOCK = "lock"
+
+
+@contextmanager
+def locked(run: Path, progress: Progress) -> Iterator[Progress]:
+    """Hold the run within the context; yields `progress`, which now also shows that this process lives.
+
+    RunError when a living process holds it; a lock of the dead is taken over. A folder that was made for the
+    lock and is still empty at the end is removed.
+    """
+    made = not run.exists()
+    try:
+        with claimed(run, LOCK) as claim:
+            if claim is None:
+                raise RunError(
+                    f"'{run}' is being trained by {holder(run, LOCK) or 'another process'}; "
+                    "wait until it ends, stop it, or choose another --out"
+                )
+            yield claim.heard_by(progress)
+            sweep(run, LOCK)
+    finally:
+        if made:
+            with suppress(OSError):
+                run.rmdir()
+
+
+def is_filled(folder: Path) -> bool:
+    """Whether the folder holds anything besides the lock of a process that died at the start."""
+    return folder.is_dir() and any(not file.name.startswith(f"{LOCK}-") for file in folder.iterdir())
