@@ -1,13 +1,16 @@
 """What `spf train` would do, found without training and without writing anything."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spf_core.components import TermConfig
 from spf_core.config import RunConfig
+from spf_core.data import Row
 from spf_core.estimate import foreseen
 from spf_core.interfaces import Adapter
 from spf_core.optimizers import require_optimizer
+from spf_core.preparation import viewed_rows
 from spf_core.runs import open_backbone
 from spf_core.starting import read_start
 from spf_core.trackers import require_trackers
@@ -37,18 +40,25 @@ def plan_of(config: RunConfig) -> Plan:
         start.refuse_other_backbone(backbone)
         start.load_into(adapter)
     train, images = config.train, len({row.image for row in rows})
-    at_once = train.batch_size * train.accumulation
+    rows = viewed_rows(backbone, rows, config)
+    at_once, an_epoch = train.batch_size * train.accumulation, sum(row.repeats for row in rows)
     training: Rows = [
         ("images", f"{images}"),
-        ("rows", f"{len(rows)}, with {len(rows) / images:g} wordings each"),
+        ("rows", f"{len(rows)}, {len(rows) / images:g} of each image; an epoch reads {an_epoch}"),
+        *([("buckets", _buckets(rows))] if config.dataset.buckets else []),
         ("steps", f"{train.steps} of {at_once} rows"),
-        ("epochs", f"{train.steps * at_once / len(rows):.3g}"),
+        ("epochs", f"{train.steps * at_once / an_epoch:.3g}"),
         ("device", f"{backbone.device}, precision {train.precision}"),
         ("checkpoints", f"every {config.checkpoint.every} steps, the last {config.checkpoint.keep} are kept"),
         ("samples", _every(config.sample.every)),
         ("purity", _every(config.evaluation.every)),
     ]
     return Plan(training, list(_terms(config)), [*foreseen(config, backbone, adapter)])
+
+
+def _buckets(rows: list[Row]) -> str:
+    sizes = Counter(row.view.size for row in rows if row.view.size)
+    return ", ".join(f"{width}x{height} ({count})" for (width, height), count in sizes.most_common())
 
 
 def _every(steps: int) -> str:

@@ -27,15 +27,20 @@ def encoded_rows(backbone: Backbone, rows: Sequence[Row], config: RunConfig, pro
     Pictures of several shapes lie in buckets.
     """
     needs = config.needs - ({"clean_image"} if config.counterfactuals.enabled else set())
-    side, options = backbone.image_size, config.dataset
-    step = bucket_step(side, backbone.pipeline().vae_scale_factor) if options.buckets else side
-    rows = with_views(rows, options, side, step, config.train.seed)
+    rows, options = viewed_rows(backbone, rows, config), config.dataset
     members = [[row for row, each in enumerate(rows) if each.view.size == size] for size in _sizes(rows)]
     parts = [
         encode_rows(backbone, [rows[row] for row in each], needs=needs, keep=options.keep, progress=progress)
         for each in members
     ]
     return parts[0] if len(parts) == 1 else BucketedRows(tuple(parts), tuple(map(tuple, members)))
+
+
+def viewed_rows(backbone: Backbone, rows: Sequence[Row], config: RunConfig) -> list[Row]:
+    """Every row once for each of its views, drawn for the model's size."""
+    side, options = backbone.image_size, config.dataset
+    step = bucket_step(side, backbone.pipeline().vae_scale_factor) if options.buckets else side
+    return with_views(rows, options, side, step, config.train.seed)
 
 
 def _sizes(rows: Sequence[Row]) -> list[tuple[int, int] | None]:

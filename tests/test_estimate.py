@@ -74,7 +74,7 @@ def test_a_plan_says_when_each_term_counts(plugins: Plugins, tiny_folder: Path, 
     plan = plan_of(config_of(plugins, tiny_folder, data, *settings, steps=20))
     training = dict(plan.training)
     assert training["images"] == "5"
-    assert training["rows"] == "10, with 2 wordings each"
+    assert training["rows"] == "10, 2 of each image; an epoch reads 10"
     assert training["steps"] == "20 of 6 rows"
     assert training["epochs"] == "12"
     assert {name: steps for name, _, steps, _ in plan.terms} == {

@@ -176,3 +176,18 @@ def test_check_and_train_split_by_the_trigger_too(spf, folder: Path, tiny: list[
     assert trained.code == 0, trained.err
     assert "trigger: wearing a hat" in (tmp_path / "run" / "config.yaml").read_text()
     assert spf("train", "--resume", "--out", tmp_path / "run").code == 0
+
+
+def test_a_dry_run_counts_repeats_views_and_buckets(
+    spf, folder: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    for name in CAPTIONS:
+        (folder / "5_hat" / name).with_suffix(".txt").write_text("a man wearing a hat")
+    Image.new("RGB", (64, 36)).save(folder / "5_hat" / "a.png")
+    sets = ("dataset.buckets=true", "dataset.flip=true", "dataset.views=2")
+    options = [part for each in sets for part in ("--set", each)]
+    args = ("--preset", "lora", "--steps", 30, *tiny, *options, "--dry-run", "--out", tmp_path / "run")
+    shown = spf("train", "--data", folder, *HAT, *args)
+    assert shown.code == 0, shown.err
+    for words in ("6, 2 of each image; an epoch reads 30", "32x32 (4), 40x24 (2)", "epochs                2"):
+        assert " ".join(words.split()) in " ".join(shown.out.split())
