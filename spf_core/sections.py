@@ -120,6 +120,10 @@ class TrainSection(Section):
         lt=1,
         description="keep a moving average of the trained weights, and end with it; 0.999 is usual",
     )
+    compile: bool = Field(
+        False,
+        description="compile the denoiser by torch.compile: slow first steps, faster ones later",
+    )
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(
         (), description="also write the curves and sample grids for these, by Accelerate"
     )
@@ -131,6 +135,10 @@ class TrainSection(Section):
         if self.min_timestep >= self.max_timestep:
             raise ValueError(
                 f"min_timestep={self.min_timestep} must lie below max_timestep={self.max_timestep}"
+            )
+        if self.compile and self.gradient_checkpointing:
+            raise ValueError(
+                "compile and gradient_checkpointing exclude each other; set one of them to false"
             )
         if self.bank and not self.noise_share:
             raise ValueError(f"bank={self.bank} needs a noise_share above 0: only such rows read the bank")

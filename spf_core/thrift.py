@@ -1,8 +1,10 @@
-"""Device memory that training can do without: activations, and encoders that have done their work."""
+"""Memory and time that training can do without: activations, idle encoders, kernels one by one."""
 
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone, Checkpointing, Parking
 from spf_core.sections import TrainSection
+
+COMPILER = "inductor"
 
 
 def save_memory(backbone: Backbone, train: TrainSection) -> None:
@@ -13,3 +15,12 @@ def save_memory(backbone: Backbone, train: TrainSection) -> None:
         backbone.checkpoint_gradients()
     if backbone.device.type != "cpu" and isinstance(backbone, Parking):
         backbone.park_encoders()
+
+
+def save_time(backbone: Backbone, train: TrainSection) -> None:
+    """Called when the adapter is attached. Compiles in place: names and modules stay as they are.
+
+    Recording attention and switching the adapter off are further graphs of the same denoiser.
+    """
+    if train.compile:
+        backbone.denoiser.compile(backend=COMPILER)

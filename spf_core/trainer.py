@@ -38,7 +38,7 @@ from spf_core.runlog import RunLog, peak_memory_mib, raw_values, terms_line
 from spf_core.runs import CONFIG_FILE, HANDOVER, open_backbone, refuse_other_backbone
 from spf_core.starting import START_HASH, Start, read_start
 from spf_core.step import dual_path_step
-from spf_core.thrift import save_memory
+from spf_core.thrift import save_memory, save_time
 from spf_core.trackers import Trackers, make_accelerator, tracked
 from spf_core.types import LossReport
 from spf_core.variants import with_variants
@@ -120,6 +120,7 @@ class Trainer:
         torch.manual_seed(config.train.seed)
         self.adapter: Adapter = config.adapter.build()
         self.adapter.attach(self.backbone)
+        save_time(self.backbone, config.train)
         if isinstance(self.adapter, Budgeted):
             self.adapter.start(config.train.steps)
         if start:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_trainer import train_whole_and_killed, weights
 
+from spf_core.checkpoint import checkpoints, load_checkpoint
 from spf_core.config import load_run_config
 from spf_core.plugins import load_plugins
 from spf_core.runlog import read_metrics
@@ -66,3 +68,25 @@ def test_a_preset_trains_and_samples_on_cuda(
         run.backbone, ["a portrait, wearing a hat"], [0], run.config.sample, opening=opening
     )
     assert np.asarray(images[0]).std() > 0
+
+
+def test_an_fp16_run_resumes_with_its_gradient_scaler(
+    masked: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    config = load_run_config(
+        PLUGINS,
+        preset="lora",
+        overrides={"data": str(masked), "train": {"steps": 6, "device": "cuda", "precision": "fp16"}},
+        assignments=[
+            f"backbone.path={tiny_folder}",
+            "train.batch_size=2",
+            "sample.every=0",
+            "checkpoint.every=3",
+        ],
+    )
+    train_whole_and_killed(config, tmp_path, PLUGINS)
+    runs = [tmp_path / name for name in ("whole", "killed")]
+    scalers = [load_checkpoint(checkpoints(run)[-1])[2]["scaler"] for run in runs]
+    assert scalers[0] == scalers[1]
+    first, second = map(weights, runs)
+    assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
