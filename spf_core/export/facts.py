@@ -162,8 +162,8 @@ def usage_hint(facts: Facts) -> str:
     if facts.handover == 1:
         return prompt + strength
     return (
-        f"{prompt}{strength}. Trained to take over at {facts.handover:g} of the noise schedule, from the original "
-        "model drawing the prompt without it; a client that cannot do that applies it from the first step"
+        f"{prompt}{strength}. Trained to take over at {facts.handover:g} of the noise schedule, from the "
+        "original model drawing the rest of the prompt; a client that cannot do that applies it throughout"
     )
 
 
