@@ -10,12 +10,11 @@ from typing import Any, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.config import RunConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.interfaces import Adapter, Backbone, LowRank, LowRankUpdate
 from spf_core.plugins import Plugins
-from spf_core.runs import OpenRun, open_run, saved_config
+from spf_core.runs import OpenRun, open_run, saved_config, trained_weights
 
 
 @dataclass
@@ -98,8 +97,8 @@ def open_runs(
         raise ConfigError(
             f"{len(strengths)} strengths for {len(runs)} runs; give one for each, as in --strength 0.8,1"
         )
-    _refuse_other_bases(runs)
     whole = _attached_as_it_is(runs, plugins)
+    _refuse_other_bases(runs)
     updates: dict[int, Mapping[str, LowRankUpdate]] = {}
     configs: dict[int, RunConfig] = {}
     for place, run in enumerate(runs):
@@ -121,7 +120,7 @@ def open_runs(
 
 
 def _refuse_other_bases(runs: Sequence[Path]) -> None:
-    bases = [read_safetensors(run / ADAPTER_FILE)[1].get("spf_backbone") for run in runs]
+    bases = [trained_weights(run)[1].get("spf_backbone") for run in runs]
     for run, base in zip(runs, bases, strict=True):
         if base != bases[0]:
             raise RunError(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.components import BackboneConfig
@@ -64,16 +65,20 @@ def saved_config(run: Path, plugins: Plugins) -> RunConfig:
     return read_run_config(run / CONFIG_FILE, plugins)
 
 
-def open_run(run: Path, plugins: Plugins, *, device: str = "auto") -> OpenRun:
-    """Load a finished run; RunError when its weights are missing, damaged or of another backbone."""
-    config = saved_config(run, plugins)
-    file = run / ADAPTER_FILE
-    if not file.is_file():
+def trained_weights(run: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a finished run; RunError when it did not finish or they are damaged."""
+    if not (run / ADAPTER_FILE).is_file():
         raise RunError(
             f"'{run}' has no {ADAPTER_FILE}: the run did not finish. "
             f"Finish it with spf train --resume --out {run}"
         )
-    tensors, metadata = read_safetensors(file)
+    return read_safetensors(run / ADAPTER_FILE)
+
+
+def open_run(run: Path, plugins: Plugins, *, device: str = "auto") -> OpenRun:
+    """Load a finished run; RunError when its weights are missing, damaged or of another backbone."""
+    config, file = saved_config(run, plugins), run / ADAPTER_FILE
+    tensors, metadata = trained_weights(run)
     backbone = open_backbone(config.backbone, device)
     refuse_other_backbone(file, metadata, backbone)
     adapter: Adapter = config.adapter.build()

@@ -16,6 +16,12 @@ from spf_core.export.architecture import FAMILIES, Architecture, published
 from spf_core.export.clients import Pair, Scales, a1111, comfyui, diffusers, invokeai, pairs_of
 from spf_core.export.names import TEXT_1, UNET, kohya_name
 
+_OTHERS: dict[str, Callable[[Mapping[str, Tensor], Architecture], Scales]] = {
+    "ComfyUI": comfyui,
+    "Forge": comfyui,  # it took over ComfyUI's tables
+    "A1111": a1111,
+    "InvokeAI": invokeai,
+}
 _OTHER_KINDS = (".hada_", ".lokr_", ".oft_", ".diff", ".w_norm", ".b_norm", ".lora_mid")
 
 
@@ -50,19 +56,11 @@ def check_file(file: Path, base: Architecture | None = None) -> list[Verdict]:
     base = base or published(metadata.get("ss_base_model_version") or _family(pairs))
     expected = _Expected(tensors, pairs, metadata, base)
     settings = _settings(file, metadata)
-    readers: dict[str, Callable[[], Scales]] = {
-        "ComfyUI": lambda: comfyui(tensors, base),
-        "Forge": lambda: comfyui(tensors, base),
-        "A1111": lambda: a1111(tensors, base),
-        "InvokeAI": lambda: invokeai(tensors, base),
-    }
-    verdicts = [expected.verdict("diffusers", diffusers(tensors, settings, base), reads_dora=False)]
-    for client, read in readers.items():
-        if base.family is None:
-            verdicts.append(Verdict(client, absent="opens no such base model"))
-        else:
-            verdicts.append(expected.verdict(client, read()))
-    return verdicts
+    first = expected.verdict("diffusers", diffusers(tensors, settings, base), reads_dora=False)
+    if base.family is None:
+        return [first, *(Verdict(client, absent="opens no such base model") for client in _OTHERS)]
+    read = {reader: reader(tensors, base) for reader in _OTHERS.values()}
+    return [first, *(expected.verdict(client, read[reader]) for client, reader in _OTHERS.items())]
 
 
 class _Expected:

@@ -68,7 +68,7 @@ def diffusers(tensors: Tensors, metadata: Mapping[str, Any] | None, base: Archit
     pipeline = StableDiffusionXLPipeline if base.two_encoders else StableDiffusionPipeline
     unet = base.part(UNET)
     found: Scales = {}
-    with quiet(), suppress(ValueError, KeyError, RuntimeError):  # what diffusers raises at a key it refuses
+    with quiet(), suppress(ValueError, KeyError, TypeError, RuntimeError):  # what a refused key raises
         state, alphas, _ = pipeline.lora_state_dict(
             dict(tensors), unet_config=unet.config, return_lora_metadata=True
         )

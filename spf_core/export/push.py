@@ -4,20 +4,12 @@ import tempfile
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
-)
 
 from spf_core.errors import RunError
 from spf_core.export.run import Request, export
 from spf_core.interfaces import LowRank
 from spf_core.plugins import Plugins
 from spf_core.runs import saved_config
-
-_FAILURES = (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled, LocalTokenNotFoundError, OSError)
 
 
 def prepare(run: Path, plugins: Plugins, folder: Path, evaluation: Path | None, licence: str | None) -> None:
@@ -50,7 +42,7 @@ def push(
             url = api.create_repo(repository, private=private, exist_ok=True)
             message = f"Upload {run.resolve().name} with spf"
             api.upload_folder(repo_id=url.repo_id, folder_path=folder, commit_message=message)
-        except _FAILURES as error:
+        except Exception as error:  # the hub's errors have no common base
             reason = " ".join(str(error).split())[:200]
             raise RunError(
                 f"'{repository}' was not uploaded ({type(error).__name__}: {reason}); "

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from spf_core.atomic import atomic_folder
-from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
+from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.errors import ConfigError, RunError
 from spf_core.export.architecture import architecture_of
 from spf_core.export.card import write_card
@@ -18,7 +18,7 @@ from spf_core.export.files import two_encoders, write_checkpoint, write_kohya, w
 from spf_core.export.lora import Lora, as_lora
 from spf_core.interfaces import LowRank, Mergeable
 from spf_core.plugins import Plugins
-from spf_core.runs import OpenRun, open_backbone, open_run
+from spf_core.runs import OpenRun, open_backbone, open_run, trained_weights
 
 Format = Literal["kohya", "diffusers", "checkpoint"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -67,7 +67,7 @@ def export(run: Path, plugins: Plugins, request: Request) -> list[Verdict]:
 def run_facts(opened: OpenRun, licence: str | None = None) -> Facts:
     """What is known of an opened run."""
     weights = opened.path / ADAPTER_FILE
-    title, metadata = opened.path.resolve().name, read_safetensors(weights)[1]
+    title, metadata = opened.path.resolve().name, trained_weights(opened.path)[1]
     return facts_of(title, opened.config, opened.backbone, metadata, weights, licence)
 
 

@@ -12,7 +12,10 @@ from spf_core.plugins import Plugins, load_plugins
 from spf_core.trainer import train
 
 MakeRun = Callable[..., Path]
-STRONG = ("optimizer.learning_rate=0.05", "optimizer.clip_norm=100")  # so that every strength can be told apart
+STRONG = (
+    "optimizer.learning_rate=0.05",
+    "optimizer.clip_norm=100",
+)  # so that every strength can be told apart
 
 
 @pytest.fixture(scope="session")

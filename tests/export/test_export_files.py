@@ -1,12 +1,12 @@
 """What is exported, opened by diffusers itself: it computes what the run computes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import MakeRun
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.models.attention_processor import AttnProcessor
 from peft import LoraConfig
@@ -20,6 +20,7 @@ from spf_core.plugins import Plugins
 from spf_core.prompts import Prompt
 from spf_core.runs import OpenRun, open_run
 
+MakeRun = Callable[..., Path]
 HALF = ("adapter.rank=4", "adapter.alpha=2")  # a scale that a reader has to know
 ADALORA = ("adapter.name=adalora-adapter", "adapter.init_rank=6", "adapter.target_rank=3")
 PIPELINES: dict[str, Any] = {"sd15": StableDiffusionPipeline, "sdxl": StableDiffusionXLPipeline}
@@ -214,7 +215,7 @@ def test_dora_is_merged_and_otherwise_refused(
     monkeypatch.setattr("spf_plugins.adapters.lora.LoraConfig", dora)
     run = make_run("sd15", *HALF, name="dora")
     assert not run_file(run).exists(), "the run ends well all the same"
-    with pytest.raises(RunError, match="DoRA also rescales every weight.*--merge"):
+    with pytest.raises(RunError, match=r"DoRA also rescales every weight.*--merge"):
         export(run, plugins, Request("kohya", tmp_path / "no.safetensors"))
     export(run, plugins, Request("diffusers", tmp_path / "all", merge=True))
     opened = open_run(run, plugins, device="cpu")
