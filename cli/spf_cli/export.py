@@ -1,5 +1,6 @@
 """`spf export` and `spf push`: what a run has learnt, for other programs and other people."""
 
+import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, PluginFiles, RunFolder
+from spf_cli.options import OUTPUT, OptionalRun, PluginFiles, RunFolder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,20 +50,34 @@ BaseLicence = Annotated[
 ]
 
 
+Form = Annotated[
+    FileFormat,
+    typer.Option(
+        "--format",
+        help="[bold]kohya[/]: a LoRA file that every client opens. [bold]diffusers[/]: a folder with a "
+        "model card. [bold]checkpoint[/]: the whole model in one file.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Merge = Annotated[
+    bool, typer.Option("--merge", help="Bake the LoRA into the model's weights.", rich_help_panel=WHOLE)
+]
+Strength = Annotated[
+    float | None,
+    typer.Option(min=0, help="How much of the training.", show_default="1", rich_help_panel=WHOLE),
+]
+Check = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write nothing; say what each client reads of this LoRA file. Exit code 1 on loss.",
+    ),
+]
+
+
 def export(
-    run: Annotated[
-        Path | None,
-        typer.Argument(metavar="[RUN]", help="Folder that [bold]spf train[/] wrote.", show_default=False),
-    ] = None,
-    form: Annotated[
-        FileFormat,
-        typer.Option(
-            "--format",
-            help="[bold]kohya[/]: a LoRA file that every client opens. [bold]diffusers[/]: a folder with a "
-            "model card. [bold]checkpoint[/]: the whole model in one file.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = FileFormat.KOHYA,
+    run: OptionalRun = None,
+    form: Form = FileFormat.KOHYA,
     out: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="File or new folder to write.", rich_help_panel=OUTPUT),
@@ -73,29 +88,18 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it exists.", rich_help_panel=OUTPUT)
     ] = False,
-    merge: Annotated[
-        bool,
-        typer.Option("--merge", help="Bake the LoRA into the model's weights.", rich_help_panel=WHOLE),
-    ] = False,
-    strength: Annotated[
-        float | None,
-        typer.Option(min=0, help="How much of the training.", show_default="1", rich_help_panel=WHOLE),
-    ] = None,
+    merge: Merge = False,
+    strength: Strength = None,
     evaluation: CardEvaluation = None,
     base_license: BaseLicence = None,
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Write nothing; say what each client reads of this LoRA file. Exit code 1 on loss.",
-        ),
-    ] = None,
+    check: Check = None,
     plugin: PluginFiles = None,
 ) -> None:
     """Write a run for other programs, or [bold]--check[/] a LoRA file.
 
-    Every finished LoRA run already holds RUN/NAME.safetensors in kohya's keys. With RUN, --check takes the
-    layers of that run's base model; without, those of the published one that the file names.
+    A finished LoRA run already holds RUN/NAME.safetensors, in kohya's keys.
+
+    Give RUN to --check as well where the base model is neither Stable Diffusion 1.5 nor SDXL.
     """
     if check is not None:
         _check(run, check, plugin or ())
@@ -142,11 +146,20 @@ def push(
 
     refuse_offline(repository)
     _, plugins = run_config(run, plugin or ())
-    seen = "everybody will see it" if public else "private"
     if not yes:
-        typer.confirm(f"Upload {run} to {repository} ({seen} if it is new)?", abort=True)
+        _ask(run, repository, public)
     url = upload(run, repository, plugins, private=not public, evaluation=evaluation, licence=base_license)
     typer.echo(f"uploaded {run}: {url}")
+
+
+def _ask(run: Path, repository: str, public: bool) -> None:
+    """Go on when somebody at a terminal says yes; RunError otherwise."""
+    from spf_core.errors import RunError
+
+    seen = "everybody will see it" if public else "private"
+    question = f"Upload {run} to {repository} ({seen}, if it is new)?"
+    if not (sys.stdin.isatty() and typer.confirm(question)):
+        raise RunError("nothing was uploaded: nobody said yes; add --yes to upload without being asked")
 
 
 def _check(run: Path | None, file: Path, plugin: Sequence[Path]) -> None:

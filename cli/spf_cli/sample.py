@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName
+from spf_cli.options import OUTPUT, Device, DeviceName, OptionalRun
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,24 +18,34 @@ if TYPE_CHECKING:
     from spf_core.sections import SampleSection
 
 
+Runs = Annotated[
+    list[Path] | None,
+    typer.Option("--run", metavar="RUN", help="In place of RUN: several runs of one base at once."),
+]
+Strengths = Annotated[
+    str,
+    typer.Option(metavar="S,S,...", help="0 is the original model, 1 the tuned one; one for each run."),
+]
+Handover = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="Where the tuned model takes over, with the target; 1 is from the start.",
+        show_default="of the run",
+    ),
+]
+
+
 def sample(
     prompt: Annotated[str, typer.Option(help="Base text.")],
     out: Annotated[Path, typer.Option(metavar="FILE.png", help="Picture to write.", rich_help_panel=OUTPUT)],
-    run: Annotated[
-        Path | None,
-        typer.Argument(metavar="RUN", help="Folder that [bold]spf train[/] wrote.", show_default=False),
-    ] = None,
-    runs: Annotated[
-        list[Path] | None,
-        typer.Option("--run", metavar="RUN", help="In place of RUN: several runs of one base at once."),
-    ] = None,
+    run: OptionalRun = None,
+    runs: Runs = None,
     target: Annotated[str, typer.Option(help="Target text, added to the prompt.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, one column each.")] = 4,
     first_seed: Annotated[int, typer.Option(min=0, help="The first seed; the others follow.")] = 0,
-    strength: Annotated[
-        str,
-        typer.Option(metavar="S,S,...", help="0 is the original model, 1 the tuned one; one for each run."),
-    ] = "1",
+    strength: Strengths = "1",
     compare: Annotated[bool, typer.Option("--compare", help="Add rows of the original model.")] = False,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Sampler steps.", show_default="of the run")
@@ -43,15 +53,7 @@ def sample(
     guidance: Annotated[
         float | None, typer.Option(min=0, help="Guidance.", show_default="of the run")
     ] = None,
-    handover: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            max=1,
-            help="Where the tuned model takes over, with the target; 1 is from the start.",
-            show_default="of the run",
-        ),
-    ] = None,
+    handover: Handover = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)

@@ -98,19 +98,18 @@ def _opening(facts: Facts, lora: Lora | None) -> str:
 
 
 def _use(facts: Facts, lora: Lora | None) -> str:
-    prompt = ", ".join(["a portrait of a woman with red hair", *facts.targets[:1]])
+    words = [f"- `{text}`" for text in facts.targets]
+    trained = ["Texts it was trained on, added to the prompt:\n", *words, ""] if words else []
+    recommended = [] if facts.strength is None else [f"Recommended strength: {facts.strength:g}.\n"]
     code = (_USE_LORA if lora else _USE_WHOLE).format(
         pipeline="StableDiffusionXLPipeline"
         if facts.family.startswith("sdxl")
         else "StableDiffusionPipeline",
-        base=facts.base,
-        prompt=prompt,
+        base=facts.base if "/" in facts.base else f"YOUR COPY OF {facts.base}",
+        prompt=", ".join(["a portrait of a woman with red hair", *facts.targets[:1]]),
         strength=1.0 if facts.strength is None else facts.strength,
     )
-    recommended = "" if facts.strength is None else f"Recommended strength: {facts.strength:g}.\n"
-    words = [f"- `{text}`" for text in facts.targets]
-    trained = ["Texts it was trained on, added to the prompt:\n", *words, ""] if words else []
-    return "\n".join(["## Use\n", *trained, recommended, code])
+    return "\n".join(["## Use\n", *trained, *recommended, code])
 
 
 def _measured(results: dict[str, Any]) -> str:

@@ -7,12 +7,14 @@ ComfyUI `comfy/lora.py` and `comfy/weight_adapter/lora.py` (Forge uses the same 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+import diffusers as library
+from diffusers.utils import logging as diffusers_logging
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
@@ -65,10 +67,10 @@ def pairs_of(tensors: Tensors) -> list[Pair]:
 
 def diffusers(tensors: Tensors, metadata: Mapping[str, Any] | None, base: Architecture) -> Scales:
     """Loaded by the installed diffusers, into the architecture without weights."""
-    pipeline = StableDiffusionXLPipeline if base.two_encoders else StableDiffusionPipeline
     unet = base.part(UNET)
     found: Scales = {}
-    with quiet(), suppress(ValueError, KeyError, TypeError, RuntimeError):  # what a refused key raises
+    with _silent(), suppress(ValueError, KeyError, TypeError, RuntimeError):  # what a refused key raises
+        pipeline = getattr(library, f"StableDiffusion{'XL' if base.two_encoders else ''}Pipeline")
         state, alphas, _ = pipeline.lora_state_dict(
             dict(tensors), unet_config=unet.config, return_lora_metadata=True
         )
@@ -83,6 +85,19 @@ def diffusers(tensors: Tensors, metadata: Mapping[str, Any] | None, base: Archit
                 )
                 found |= _injected(part, encoder)
     return found
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Hold back what diffusers and PEFT say of keys: the verdict says it."""
+    before = diffusers_logging.get_verbosity()
+    diffusers_logging.set_verbosity(diffusers_logging.CRITICAL)
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        diffusers_logging.set_verbosity(before)
 
 
 def _injected(part: str, model: Any) -> Scales:

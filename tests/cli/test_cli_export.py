@@ -195,14 +195,16 @@ def test_a_public_repository_is_made_on_request_alone(spf, run: Path, hub: Hub) 
 def test_nothing_is_sent_unless_somebody_says_so(
     spf, run: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pipe answers nothing."""
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    stopped = spf("push", run, "me/hat")
-    assert stopped.code == 2
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert spf("push", run, "me/hat").code == 2
+    """A pipe is nobody, and a person may say no."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert spf("push", run, "me/hat").fails_with("nothing was uploaded", "--yes")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.confirm", lambda question: "private" not in question)
+    assert spf("push", run, "me/hat").fails_with("nothing was uploaded")
     assert not hub.created
     assert not hub.files
+    assert spf("push", run, "me/hat", "--public").code == 0, "yes"
+    assert hub.files
 
 
 def test_a_hub_that_refuses_or_is_not_there_is_one_line(
