@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, OptionalRun
+from spf_cli.options import OUTPUT, Device, DeviceName, OptionalRun, numbers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,13 +75,13 @@ def sample(
     given = strengths(strength, len(folders))
     opened, at = open_folders(folders, given, device)
     options = sample_options(opened, steps=steps, guidance=guidance, handover=handover)
-    numbers = range(first_seed, first_seed + seeds)
+    drawn = range(first_seed, first_seed + seeds)
     with progress_bars() as progress:
-        rows = grid_rows(opened, text, numbers, at, options, compare=compare, progress=progress)
+        rows = grid_rows(opened, text, drawn, at, options, compare=compare, progress=progress)
     facts = {"prompt": prompt, "target": target, "strength": ",".join(f"{each:g}" for each in given)}
     facts["run"] = "\n".join(str(folder) for folder in folders)
-    facts["seeds"] = " ".join(str(seed) for seed in numbers)
-    save_png(comparison_grid(rows, [f"seed {seed}" for seed in numbers]), out, facts)
+    facts["seeds"] = " ".join(str(seed) for seed in drawn)
+    save_png(comparison_grid(rows, [f"seed {seed}" for seed in drawn]), out, facts)
     typer.echo(f"wrote {out}")
 
 
@@ -141,13 +141,10 @@ def strengths(text: str, runs: int) -> list[float]:
     """`"0.8,1"` as a number for each run, a single one being that of all; ConfigError when a part is none."""
     from spf_core.errors import ConfigError
 
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or not all(0 <= each < float("inf") for each in found):
+    found = numbers("--strength", text)
+    if not found or min(found) < 0:
         raise ConfigError(f"--strength {text}: give numbers from 0 on, between commas, as in 0.8,1")
-    return found * runs if len(found) == 1 else found
+    return list(found) * runs if len(found) == 1 else list(found)
 
 
 def open_folders(runs: Sequence[Path], given: Sequence[float], device: str) -> "tuple[OpenRun, float]":

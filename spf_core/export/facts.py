@@ -26,7 +26,7 @@ STRENGTH = "spf_strength"  # in the metadata of weights: the strength that calib
 TARGETS = "spf_targets"  # and the target texts that were trained, most frequent first, as JSON
 CONFIG = "spf_config"
 LOCAL = "(local)"
-_PLACES = ("path", "clip", "start_from")
+_PLACES = ("path", "settings", "clip", "start_from")
 _ARCHITECTURES = {
     "sd_v1": ("stable-diffusion-v1", "diffusers"),
     "sdxl_base_v1-0": ("stable-diffusion-xl-v1-base", "https://github.com/Stability-AI/generative-models"),

@@ -18,7 +18,7 @@ from spf_core.export.files import two_encoders, write_checkpoint, write_kohya, w
 from spf_core.export.lora import Lora, as_lora
 from spf_core.interfaces import LowRank, Mergeable
 from spf_core.plugins import Plugins
-from spf_core.runs import OpenRun, open_backbone, open_run, trained_weights
+from spf_core.runs import OpenRun, in_float32, open_backbone, open_run, trained_weights
 
 Format = Literal["kohya", "diffusers", "checkpoint"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -47,7 +47,7 @@ def export(run: Path, plugins: Plugins, request: Request) -> list[Verdict]:
 
     RunError and ConfigError say what cannot be written in the chosen way, before anything is.
     """
-    opened = open_run(run, plugins, device="cpu")
+    opened = open_run(run, plugins, device="cpu", exact=True)
     lora = None if request.merge or not isinstance(opened.adapter, LowRank) else as_lora(opened.adapter)
     _refuse(request, lora)
     facts = run_facts(opened, request.licence)
@@ -95,7 +95,7 @@ def _write_whole(opened: OpenRun, facts: Facts, request: Request) -> None:
         )
     opened.adapter.scale(1.0 if request.strength is None else request.strength)
     merged = adapter.merged()
-    pipeline = open_backbone(opened.config.backbone, "cpu").pipeline()
+    pipeline = open_backbone(in_float32(opened.config.backbone), "cpu").pipeline()
     for key, tensor in merged.items():
         part, _, name = key.partition(".")
         with torch.no_grad():
