@@ -146,7 +146,12 @@ def _updates_of(run: Path, plugins: Plugins) -> tuple[Mapping[str, LowRankUpdate
     """A run's updates; its own copy of the base model is dropped again."""
     opened = open_run(run, plugins, device="cpu")
     adapter: Any = opened.adapter
-    return adapter.updates(), opened.config
+    try:
+        return adapter.updates(), opened.config
+    except RunError as error:
+        raise RunError(
+            f"'{run}' is no plain low-rank update and can only be the first --run ({error})"
+        ) from None
 
 
 def _joint_config(configs: Sequence[RunConfig]) -> RunConfig:

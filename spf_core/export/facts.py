@@ -130,7 +130,7 @@ def _network(facts: Facts, lora: Lora) -> dict[str, str]:
         "ss_resolution": f"({facts.image_size}, {facts.image_size})",
         "ss_learning_rate": f"{optimizer.learning_rate:g}",
         "ss_unet_lr": f"{optimizer.learning_rate:g}",
-        "ss_optimizer": "AdamW",
+        "ss_optimizer": optimizer.name,
         "ss_lr_scheduler": optimizer.schedule,
         "ss_max_grad_norm": f"{optimizer.clip_norm:g}",
         **({"ss_tag_frequency": json.dumps(tags)} if tags else {}),

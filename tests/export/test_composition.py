@@ -91,6 +91,13 @@ def test_one_of_them_may_have_trained_whole_weights(make_run: MakeRun, plugins: 
         together([full, full], [1.0, 1.0], plugins)
 
 
+def test_dora_can_only_come_first(make_run: MakeRun, plugins: Plugins, hat: Path) -> None:
+    dora = make_run("sd15", "adapter.rank=4", "adapter.alpha=2", "adapter.dora=true", name="dora")
+    assert torch.equal(predicted(together([dora, hat], [0.7, 0.0], plugins)), alone(dora, plugins, 0.7))
+    with pytest.raises(RunError, match="can only be the first --run"):
+        together([hat, dora], [1.0, 1.0], plugins)
+
+
 def test_switched_off_they_are_the_original_model(hat: Path, glasses: Path, plugins: Plugins) -> None:
     opened = together([hat, glasses], [0.8, 1.0], plugins)
     original = alone(hat, plugins, 0.0)

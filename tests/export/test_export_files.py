@@ -9,7 +9,6 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from diffusers.models.attention_processor import AttnProcessor
-from peft import LoraConfig
 from torch import Tensor
 
 from spf_core.checkpoint import read_safetensors
@@ -206,21 +205,17 @@ def test_a_merge_takes_the_strength_that_is_asked_for(
     torch.testing.assert_close(by_pipeline(pipeline, opened), by_run(opened, 0.5), rtol=0, atol=2e-6)
 
 
-def test_dora_is_merged_and_otherwise_refused(
-    make_run: MakeRun, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dora(**options: Any) -> LoraConfig:
-        return LoraConfig(use_dora=True, **options)
-
-    monkeypatch.setattr("spf_plugins.adapters.lora.LoraConfig", dora)
-    run = make_run("sd15", *HALF, name="dora")
+def test_dora_is_merged_and_otherwise_refused(make_run: MakeRun, plugins: Plugins, tmp_path: Path) -> None:
+    run = make_run("sd15", *HALF, "adapter.dora=true", name="dora")
     assert not run_file(run).exists(), "the run ends well all the same"
     with pytest.raises(RunError, match=r"DoRA also rescales every weight.*--merge"):
         export(run, plugins, Request("kohya", tmp_path / "no.safetensors"))
-    export(run, plugins, Request("diffusers", tmp_path / "all", merge=True))
     opened = open_run(run, plugins, device="cpu")
-    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "all")
-    torch.testing.assert_close(by_pipeline(pipeline, opened), by_run(opened), rtol=0, atol=5e-6)
+    for strength in (0.5, 1.0):
+        out = tmp_path / f"all-{strength}"
+        export(run, plugins, Request("diffusers", out, merge=True, strength=strength))
+        merged = by_pipeline(StableDiffusionPipeline.from_pretrained(out), opened)
+        torch.testing.assert_close(merged, by_run(opened, strength), rtol=0, atol=5e-6)
 
 
 def test_what_a_format_cannot_hold_is_refused_before_anything_is_written(
