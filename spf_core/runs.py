@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.components import BackboneConfig
@@ -55,6 +56,12 @@ def open_backbone(config: BackboneConfig, device: str = "auto") -> Backbone:
     return backbone
 
 
+def in_float32(config: BackboneConfig) -> BackboneConfig:
+    """The same backbone with its frozen weights in float32, where it has a choice."""
+    chosen = {"dtype": "float32"} if "dtype" in type(config).model_fields else {}
+    return config.model_copy(update=chosen)
+
+
 def saved_config(run: Path, plugins: Plugins) -> RunConfig:
     """The resolved configuration of a run folder; RunError when the folder is none."""
     if not (run / CONFIG_FILE).is_file():
@@ -64,17 +71,24 @@ def saved_config(run: Path, plugins: Plugins) -> RunConfig:
     return read_run_config(run / CONFIG_FILE, plugins)
 
 
-def open_run(run: Path, plugins: Plugins, *, device: str = "auto") -> OpenRun:
-    """Load a finished run; RunError when its weights are missing, damaged or of another backbone."""
-    config = saved_config(run, plugins)
-    file = run / ADAPTER_FILE
-    if not file.is_file():
+def trained_weights(run: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a finished run; RunError when it did not finish or they are damaged."""
+    if not (run / ADAPTER_FILE).is_file():
         raise RunError(
             f"'{run}' has no {ADAPTER_FILE}: the run did not finish. "
             f"Finish it with spf train --resume --out {run}"
         )
-    tensors, metadata = read_safetensors(file)
-    backbone = open_backbone(config.backbone, device)
+    return read_safetensors(run / ADAPTER_FILE)
+
+
+def open_run(run: Path, plugins: Plugins, *, device: str = "auto", exact: bool = False) -> OpenRun:
+    """Load a finished run, its base model in float32 if `exact`, for what is computed with the weights.
+
+    RunError when its own weights are missing, damaged or of another backbone.
+    """
+    config, file = saved_config(run, plugins), run / ADAPTER_FILE
+    tensors, metadata = trained_weights(run)
+    backbone = open_backbone(in_float32(config.backbone) if exact else config.backbone, device)
     refuse_other_backbone(file, metadata, backbone)
     adapter: Adapter = config.adapter.build()
     adapter.attach(backbone)

@@ -8,19 +8,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from spf_core.atomic import atomic_write_text
 from spf_core.calibration import embedded, spread
-from spf_core.checkpoint import ADAPTER_FILE, read_safetensors, write_safetensors
 from spf_core.errors import ConfigError
 from spf_core.export.facts import STRENGTH
+from spf_core.export.files import write_weights
 from spf_core.progress import Progress, silent
 from spf_core.prompts import Prompt
-from spf_core.runs import OpenRun
+from spf_core.runs import OpenRun, trained_weights
 from spf_core.sampling import Opening, sample_images
 
 STRENGTHS_FILE = "strengths.json"
@@ -87,11 +86,11 @@ def calibrate_strength(
     return Slider(shares, next(each.strength for each in shares if each.response >= keep))
 
 
-def store(run: Path, slider: Slider) -> None:
-    """Write the recommendation into the metadata of the run's weights, and all of it to strengths.json."""
-    tensors, metadata = read_safetensors(run / ADAPTER_FILE)
-    write_safetensors(run / ADAPTER_FILE, tensors, {**metadata, STRENGTH: f"{slider.recommended:g}"})
-    atomic_write_text(run / STRENGTHS_FILE, json.dumps(asdict(slider), indent=2))
+def store(run: OpenRun, slider: Slider) -> None:
+    """Write the recommendation into the metadata of the run's files, and all of it to strengths.json."""
+    metadata = trained_weights(run.path)[1] | {STRENGTH: f"{slider.recommended:g}"}
+    write_weights(run.path, run.adapter, run.backbone, run.config, metadata)
+    atomic_write_text(run.path / STRENGTHS_FILE, json.dumps(asdict(slider), indent=2))
 
 
 def _mean_cosine(one_BD: Tensor, other_BD: Tensor) -> float:

@@ -44,7 +44,7 @@ def calibrate(
         found = calibrate_strength(
             opened, [row.prompt for row in texts], tried, keep=keep, count=prompts, progress=progress
         )
-    store(run, found)
+    store(opened, found)
     lines = [
         (
             f"{each.strength:g}{' *' if each.strength == found.recommended else ''}",

@@ -19,6 +19,7 @@ from spf_cli import (
     demo,
     doctor,
     evaluate,
+    export,
     maps,
     plugins,
     report,
@@ -57,6 +58,8 @@ app.command("train", rich_help_panel="Work")(train.train)
 app.command("sample", rich_help_panel="Work")(sample.sample)
 app.command("evaluate", rich_help_panel="Work")(evaluate.evaluate)
 app.command("calibrate", rich_help_panel="Work")(calibrate.calibrate)
+app.command("export", rich_help_panel="Work")(export.export)
+app.command("push", rich_help_panel="Work")(export.push)
 app.command("benchmark", rich_help_panel="Work")(benchmark.benchmark)
 app.command("continual", rich_help_panel="Work")(continual.continual)
 app.command("maps", rich_help_panel="Work")(maps.maps)

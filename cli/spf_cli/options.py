@@ -78,6 +78,10 @@ Trigger = Annotated[
 ]
 Device = Annotated[DeviceName, typer.Option(help="Where to compute.", rich_help_panel="Machine")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that [bold]spf train[/] wrote.")]
+OptionalRun = Annotated[
+    Path | None,
+    typer.Argument(metavar="RUN", help="Folder that [bold]spf train[/] wrote.", show_default=False),
+]
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Also load this file. Repeatable.")
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, RunFolder
+from spf_cli.options import OUTPUT, Device, DeviceName, OptionalRun, numbers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,14 +18,34 @@ if TYPE_CHECKING:
     from spf_core.sections import SampleSection
 
 
+Runs = Annotated[
+    list[Path] | None,
+    typer.Option("--run", metavar="RUN", help="In place of RUN: several runs of one base at once."),
+]
+Strengths = Annotated[
+    str,
+    typer.Option(metavar="S,S,...", help="0 is the original model, 1 the tuned one; one for each run."),
+]
+Handover = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="Where the tuned model takes over, with the target; 1 is from the start.",
+        show_default="of the run",
+    ),
+]
+
+
 def sample(
-    run: RunFolder,
     prompt: Annotated[str, typer.Option(help="Base text.")],
     out: Annotated[Path, typer.Option(metavar="FILE.png", help="Picture to write.", rich_help_panel=OUTPUT)],
+    run: OptionalRun = None,
+    runs: Runs = None,
     target: Annotated[str, typer.Option(help="Target text, added to the prompt.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, one column each.")] = 4,
     first_seed: Annotated[int, typer.Option(min=0, help="The first seed; the others follow.")] = 0,
-    strength: Annotated[float, typer.Option(min=0, help="0 is the original model, 1 the tuned one.")] = 1.0,
+    strength: Strengths = "1",
     compare: Annotated[bool, typer.Option("--compare", help="Add rows of the original model.")] = False,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Sampler steps.", show_default="of the run")
@@ -33,15 +53,7 @@ def sample(
     guidance: Annotated[
         float | None, typer.Option(min=0, help="Guidance.", show_default="of the run")
     ] = None,
-    handover: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            max=1,
-            help="Where the tuned model takes over, with the target; 1 is from the start.",
-            show_default="of the run",
-        ),
-    ] = None,
+    handover: Handover = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)
@@ -59,14 +71,17 @@ def sample(
 
     text = Prompt(base_text(prompt), target.strip() or None)
     refuse_existing(out, overwrite)
-    opened = open_folder(run, device)
+    folders = chosen_runs(run, runs or ())
+    given = strengths(strength, len(folders))
+    opened, at = open_folders(folders, given, device)
     options = sample_options(opened, steps=steps, guidance=guidance, handover=handover)
-    numbers = range(first_seed, first_seed + seeds)
+    drawn = range(first_seed, first_seed + seeds)
     with progress_bars() as progress:
-        rows = grid_rows(opened, text, numbers, strength, options, compare=compare, progress=progress)
-    facts = {"prompt": prompt, "target": target, "strength": f"{strength:g}", "run": str(run)}
-    facts["seeds"] = " ".join(str(seed) for seed in numbers)
-    save_png(comparison_grid(rows, [f"seed {seed}" for seed in numbers]), out, facts)
+        rows = grid_rows(opened, text, drawn, at, options, compare=compare, progress=progress)
+    facts = {"prompt": prompt, "target": target, "strength": ",".join(f"{each:g}" for each in given)}
+    facts["run"] = "\n".join(str(folder) for folder in folders)
+    facts["seeds"] = " ".join(str(seed) for seed in drawn)
+    save_png(comparison_grid(rows, [f"seed {seed}" for seed in drawn]), out, facts)
     typer.echo(f"wrote {out}")
 
 
@@ -111,6 +126,36 @@ def grid_rows(
     finally:
         opened.adapter.scale(1.0)
     return rows
+
+
+def chosen_runs(run: Path | None, runs: Sequence[Path]) -> list[Path]:
+    """RUN, or every --run; ConfigError for both or neither."""
+    from spf_core.errors import ConfigError
+
+    if (run is None) == (not runs):
+        raise ConfigError("give one run as RUN, or several with --run A --run B")
+    return [run] if run is not None else list(runs)
+
+
+def strengths(text: str, runs: int) -> list[float]:
+    """`"0.8,1"` as a number for each run, a single one being that of all; ConfigError when a part is none."""
+    from spf_core.errors import ConfigError
+
+    found = numbers("--strength", text)
+    if not found or min(found) < 0:
+        raise ConfigError(f"--strength {text}: give numbers from 0 on, between commas, as in 0.8,1")
+    return list(found) * runs if len(found) == 1 else list(found)
+
+
+def open_folders(runs: Sequence[Path], given: Sequence[float], device: str) -> "tuple[OpenRun, float]":
+    """One run with its strength, or several that hold their own strengths, at 1."""
+    from spf_cli.loading import load, plugin_files
+    from spf_core.composition import open_runs
+
+    if len(runs) == 1 and len(given) == 1:
+        return open_folder(runs[0], device), given[0]
+    plugins = load(file for run in runs for file in plugin_files(run / "config.yaml"))
+    return open_runs(runs, given, plugins, device=device), 1.0
 
 
 def open_folder(run: Path, device: str) -> "OpenRun":

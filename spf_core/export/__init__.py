@@ -1,1 +1,1 @@
-"""Files that other programs open: LoRA files, diffusers folders, single-file checkpoints, and their checks."""
+"""Files that other programs open: LoRAs, diffusers folders, single-file checkpoints, and their checks."""

@@ -1,8 +1,8 @@
 """A pipeline as one file in the layout of the original checkpoints, which every client opens.
 
-The UNet lies under `model.diffusion_model.`, the VAE under `first_stage_model.`. Stable Diffusion 1.5 keeps its
-text encoder under `cond_stage_model.transformer.`, SDXL its two under `conditioner.embedders.`, the second one in
-OpenCLIP's layout: queries, keys and values in one tensor, and the projection transposed.
+The UNet lies under `model.diffusion_model.`, the VAE under `first_stage_model.`. Stable Diffusion 1.5 keeps
+its text encoder under `cond_stage_model.transformer.`, SDXL its two under `conditioner.embedders.`, the
+second one in OpenCLIP's layout: queries, keys and values in one tensor, and the projection transposed.
 """
 
 import re

@@ -26,7 +26,7 @@ STRENGTH = "spf_strength"  # in the metadata of weights: the strength that calib
 TARGETS = "spf_targets"  # and the target texts that were trained, most frequent first, as JSON
 CONFIG = "spf_config"
 LOCAL = "(local)"
-_PLACES = ("path", "clip", "start_from")
+_PLACES = ("path", "settings", "clip", "start_from")
 _ARCHITECTURES = {
     "sd_v1": ("stable-diffusion-v1", "diffusers"),
     "sdxl_base_v1-0": ("stable-diffusion-xl-v1-base", "https://github.com/Stability-AI/generative-models"),
@@ -130,7 +130,7 @@ def _network(facts: Facts, lora: Lora) -> dict[str, str]:
         "ss_resolution": f"({facts.image_size}, {facts.image_size})",
         "ss_learning_rate": f"{optimizer.learning_rate:g}",
         "ss_unet_lr": f"{optimizer.learning_rate:g}",
-        "ss_optimizer": "AdamW",
+        "ss_optimizer": optimizer.name,
         "ss_lr_scheduler": optimizer.schedule,
         "ss_max_grad_norm": f"{optimizer.clip_norm:g}",
         **({"ss_tag_frequency": json.dumps(tags)} if tags else {}),
@@ -162,8 +162,8 @@ def usage_hint(facts: Facts) -> str:
     if facts.handover == 1:
         return prompt + strength
     return (
-        f"{prompt}{strength}. Trained to take over at {facts.handover:g} of the noise schedule, from the original "
-        "model drawing the prompt without it; a client that cannot do that applies it from the first step"
+        f"{prompt}{strength}. Trained to take over at {facts.handover:g} of the noise schedule, from the "
+        "original model drawing the rest of the prompt; a client that cannot do that applies it throughout"
     )
 
 

@@ -1,8 +1,9 @@
 """What other programs call a layer: the names of kohya's LoRA files and of the original checkpoints.
 
-Parts and layers have diffusers' names: `unet` and `mid_block.attentions.0...to_q`. Public facts from the files
-themselves: kohya-ss/sd-scripts writes `lora_unet_`, and `lora_te_` or, beside a second encoder, `lora_te1_` and
-`lora_te2_`; the checkpoints of CompVis and Stability AI number `input_blocks`, `middle_block` and `output_blocks`.
+Parts and layers have diffusers' names: `unet` and `mid_block.attentions.0...to_q`. Public facts from the
+files themselves: kohya-ss/sd-scripts writes `lora_unet_`, and `lora_te_` or, beside a second encoder,
+`lora_te1_` and `lora_te2_`; the checkpoints of CompVis and Stability AI number `input_blocks`, `middle_block`
+and `output_blocks`.
 """
 
 import re
@@ -90,7 +91,7 @@ def _inner(kind: str, rest: str) -> str:
 
 
 def ldm_vae(name: str, up_blocks: int) -> str:
-    """A parameter of AutoencoderKL as original checkpoints have it; the decoder counts its blocks backwards."""
+    """A parameter of AutoencoderKL as original checkpoints have it; the decoder counts blocks backwards."""
     name = re.sub(r"down_blocks\.(\d+)\.resnets\.", r"down.\1.block.", name)
     name = re.sub(r"down_blocks\.(\d+)\.downsamplers\.0", r"down.\1.downsample", name)
 

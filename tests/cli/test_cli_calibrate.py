@@ -38,6 +38,9 @@ def test_a_recommendation_is_shown_and_stored(spf, run: Path) -> None:
     stored = json.loads((run / "strengths.json").read_text())
     tensors, metadata = read_safetensors(run / ADAPTER_FILE)
     assert float(metadata["spf_strength"]) == stored["recommended"]
+    exported = read_safetensors(run / "run.safetensors")[1]
+    assert exported["spf_strength"] == metadata["spf_strength"]
+    assert f"strength {stored['recommended']:g}" in exported["modelspec.usage_hint"]
     assert f"recommended: {stored['recommended']:g}" in done.out
     assert all((tensors[name] == before[name]).all() for name in before)
     settings = stored["settings"]

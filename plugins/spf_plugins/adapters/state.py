@@ -36,7 +36,7 @@ def layers_of(part: str, model: nn.Module, kind: type) -> dict[str, Any]:
 @torch.no_grad()
 def merged_layers(layers: Mapping[str, Any]) -> dict[str, Tensor]:
     """The weights of PEFT's layers with their updates merged in, which PEFT does on a copy of each layer."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, layer in layers.items():
         both = copy.deepcopy(layer)
         if not both.disable_adapters:

@@ -1,0 +1,201 @@
+"""`spf export` and `spf push`: what a run has learnt, for other programs and other people."""
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spf_cli.options import OUTPUT, OptionalRun, PluginFiles, RunFolder
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from spf_core.export.check import Verdict
+
+LOSS = 1
+WHOLE = "Whole models"
+
+
+class FileFormat(StrEnum):
+    """What is written."""
+
+    KOHYA = "kohya"
+    DIFFUSERS = "diffusers"
+    CHECKPOINT = "checkpoint"
+
+
+class Precision(StrEnum):
+    """Of the written weights."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
+CardEvaluation = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Results of [bold]spf evaluate[/] for the model card."),
+]
+BaseLicence = Annotated[
+    str | None,
+    typer.Option(
+        "--base-license",
+        metavar="ID",
+        help="Licence of the base model, as in [cyan]creativeml-openrail-m[/].",
+        show_default="see the base model",
+    ),
+]
+
+
+Form = Annotated[
+    FileFormat,
+    typer.Option(
+        "--format",
+        help="[bold]kohya[/]: a LoRA file that every client opens. [bold]diffusers[/]: a folder with a "
+        "model card. [bold]checkpoint[/]: the whole model in one file.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Merge = Annotated[
+    bool, typer.Option("--merge", help="Bake the LoRA into the model's weights.", rich_help_panel=WHOLE)
+]
+Strength = Annotated[
+    float | None,
+    typer.Option(min=0, help="How much of the training.", show_default="1", rich_help_panel=WHOLE),
+]
+Check = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write nothing; say what each client reads of this LoRA file. Exit code 1 on loss.",
+    ),
+]
+
+
+def export(
+    run: OptionalRun = None,
+    form: Form = FileFormat.KOHYA,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="File or new folder to write.", rich_help_panel=OUTPUT),
+    ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="Of the written weights.", rich_help_panel=OUTPUT)
+    ] = Precision.FP32,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if it exists.", rich_help_panel=OUTPUT)
+    ] = False,
+    merge: Merge = False,
+    strength: Strength = None,
+    evaluation: CardEvaluation = None,
+    base_license: BaseLicence = None,
+    check: Check = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Write a run for other programs, or [bold]--check[/] a LoRA file.
+
+    A finished LoRA run already holds RUN/NAME.safetensors, in kohya's keys.
+
+    Give RUN to --check as well where the base model is neither Stable Diffusion 1.5 nor SDXL.
+    """
+    if check is not None:
+        _check(run, check, plugin or ())
+        return
+    from spf_cli.loading import refuse_filled, run_config
+    from spf_cli.render import show
+    from spf_cli.sample import refuse_existing
+    from spf_core.errors import ConfigError
+    from spf_core.export.run import Request
+    from spf_core.export.run import export as write
+
+    if run is None or out is None:
+        raise ConfigError("give a run and --out PATH, or --check FILE; `spf export --help` shows how")
+    if form is FileFormat.DIFFUSERS:
+        refuse_filled(out, "choose another --out")
+    else:
+        refuse_existing(out, overwrite)
+    _, plugins = run_config(run, plugin or ())
+    request = Request(form.value, out, merge, strength, precision.value, evaluation, base_license)
+    verdicts = write(run, plugins, request)
+    typer.echo(f"wrote {out}")
+    if verdicts:
+        show(verdict_table(out, verdicts))
+
+
+def push(
+    run: RunFolder,
+    repository: Annotated[str, typer.Argument(metavar="REPO", help="On the hub, as in [cyan]me/hat[/].")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Let everybody see a repository that is made now.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Upload without asking.")] = False,
+    evaluation: CardEvaluation = None,
+    base_license: BaseLicence = None,
+    plugin: PluginFiles = None,
+) -> None:
+    """Upload a run to the Hugging Face hub: LoRA files or the whole model, with a model card.
+
+    You are asked first. Log in with [bold]hf auth login[/], or set HF_TOKEN.
+    """
+    from spf_cli.loading import run_config
+    from spf_core.export.push import push as upload
+    from spf_core.export.push import refuse_offline
+
+    refuse_offline(repository)
+    _, plugins = run_config(run, plugin or ())
+    if not yes:
+        _ask(run, repository, public)
+    url = upload(run, repository, plugins, private=not public, evaluation=evaluation, licence=base_license)
+    typer.echo(f"uploaded {run}: {url}")
+
+
+def _ask(run: Path, repository: str, public: bool) -> None:
+    """Go on when somebody at a terminal says yes; RunError otherwise."""
+    from spf_core.errors import RunError
+
+    seen = "everybody will see it" if public else "private"
+    question = f"Upload {run} to {repository} ({seen}, if it is new)?"
+    if not (sys.stdin.isatty() and typer.confirm(question)):
+        raise RunError("nothing was uploaded: nobody said yes; add --yes to upload without being asked")
+
+
+def _check(run: Path | None, file: Path, plugin: Sequence[Path]) -> None:
+    from spf_cli.loading import run_config
+    from spf_cli.render import note, show
+    from spf_core.export.architecture import architecture_of
+    from spf_core.export.check import check_file
+    from spf_core.runs import open_backbone
+
+    base = None
+    if run is not None:
+        config, _ = run_config(run, plugin)
+        base = architecture_of(open_backbone(config.backbone, "cpu"))
+    verdicts = check_file(file, base)
+    show(verdict_table(file, verdicts))
+    for verdict in verdicts:
+        for what, names in (("loses", verdict.lost), ("scales wrongly", verdict.wrong)):
+            if names:
+                more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+                note("fault", "red", f"{verdict.client} {what} '{names[0]}'{more}")
+    if any(verdict.faulty for verdict in verdicts):
+        raise typer.Exit(LOSS)
+
+
+def verdict_table(file: Path, verdicts: "Sequence[Verdict]") -> "Table":
+    """Clients and how many layers each reads rightly, loses, or applies at another scale than the file's."""
+    from spf_cli.render import table
+
+    rows = [
+        (
+            each.client,
+            *("-" * 3 if each.absent else (each.matched, len(each.lost), len(each.wrong))),
+            each.absent,
+        )
+        for each in verdicts
+    ]
+    return table(
+        f"layers of {file} that clients read", ("client", "matched", "lost", "wrong scale", ""), rows
+    )

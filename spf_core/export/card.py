@@ -1,0 +1,181 @@
+"""The model card: what an export is, how it is used, what was measured, and what its base demands."""
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from spf_core.atomic import atomic_write_text
+from spf_core.checkpoint import ADAPTER_FILE
+from spf_core.errors import RunError
+from spf_core.evaluation.readout import result_rows
+from spf_core.evaluation.results import RESULTS_FILE
+from spf_core.export.facts import Facts, public_settings
+from spf_core.export.lora import Lora
+from spf_core.runs import file_hash
+
+CARD, PICTURE = "README.md", "samples.png"
+SEE_BASE = "see the base model"
+
+_USE_LORA = """\
+```python
+import torch
+from diffusers import {pipeline}
+
+pipe = {pipeline}.from_pretrained("{base}", torch_dtype=torch.float16).to("cuda")
+pipe.load_lora_weights("THIS FOLDER OR REPOSITORY", weight_name="pytorch_lora_weights.safetensors")
+pipe.set_adapters(pipe.get_active_adapters(), [{strength:g}])
+image = pipe("{prompt}").images[0]
+```
+"""
+_USE_WHOLE = """\
+```python
+import torch
+from diffusers import {pipeline}
+
+pipe = {pipeline}.from_pretrained("THIS FOLDER OR REPOSITORY", torch_dtype=torch.float16).to("cuda")
+image = pipe("{prompt}").images[0]
+```
+"""
+_HANDOVER = """\
+## Handover
+
+In spf the original model opens every picture from the prompt *without* the target, and the tuned model
+takes over with the target at {handover:g} of the noise schedule. **Other programs do not do this**: there the
+tuned weights act from the first step, and may change more of the picture than the numbers of spf say. Where a
+client samples in two stages, leave the target and these weights out of the first.
+"""
+
+
+def write_card(folder: Path, run: Path, facts: Facts, evaluation: Path | None, *, lora: Lora | None) -> None:
+    """Write README.md into an export, and the sample grid beside it where there is one.
+
+    `evaluation` is a folder of `spf evaluate`; RunError when it is none, or one of other weights.
+    """
+    results = None if evaluation is None else _results(evaluation, run)
+    grid = _grid(run, evaluation)
+    if grid is not None:
+        shutil.copyfile(grid, folder / PICTURE)
+    sections = [
+        _front_matter(facts, lora),
+        _opening(facts, lora),
+        _use(facts, lora),
+        "" if facts.handover == 1 else _HANDOVER.format(handover=facts.handover),
+        "" if results is None else _measured(results),
+        "" if grid is None else _samples(grid),
+        _settings(facts, lora),
+        _licence(facts),
+    ]
+    atomic_write_text(folder / CARD, "\n".join(section for section in sections if section))
+
+
+def _front_matter(facts: Facts, lora: Lora | None) -> str:
+    """What the hub reads; a base that was a local folder is not named."""
+    on_hub = "/" in facts.base
+    head: dict[str, Any] = {
+        "library_name": "diffusers",
+        "pipeline_tag": "text-to-image",
+        "tags": ["text-to-image", "spf", *(["lora", "template:sd-lora"] if lora else [])],
+        **({"base_model": facts.base} if on_hub else {}),
+        **({"base_model_relation": "adapter" if lora else "finetune"} if on_hub else {}),
+        **({"instance_prompt": facts.targets[0]} if facts.targets else {}),
+        **({"license": facts.licence} if facts.licence else {}),
+    }
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n"
+
+
+def _opening(facts: Facts, lora: Lora | None) -> str:
+    what = "A LoRA" if lora else "Fine-tuned weights"
+    target = f"**{facts.targets[0]}**" if facts.targets else "one attribute"
+    return (
+        f"# {facts.title}\n\n{what} for `{facts.base}` that adds {target} to a portrait and is trained to "
+        f"change nothing else, by spf {facts.metadata['spf_version']}, preset `{facts.config.preset}`.\n"
+    )
+
+
+def _use(facts: Facts, lora: Lora | None) -> str:
+    words = [f"- `{text}`" for text in facts.targets]
+    trained = ["Texts it was trained on, added to the prompt:\n", *words, ""] if words else []
+    recommended = [] if facts.strength is None else [f"Recommended strength: {facts.strength:g}.\n"]
+    code = (_USE_LORA if lora else _USE_WHOLE).format(
+        pipeline="StableDiffusionXLPipeline"
+        if facts.family.startswith("sdxl")
+        else "StableDiffusionPipeline",
+        base=facts.base if "/" in facts.base else f"YOUR COPY OF {facts.base}",
+        prompt=", ".join(["a portrait of a woman with red hair", *facts.targets[:1]]),
+        strength=1.0 if facts.strength is None else facts.strength,
+    )
+    return "\n".join(["## Use\n", *trained, *recommended, code])
+
+
+def _measured(results: dict[str, Any]) -> str:
+    rows = [
+        f"| {name.strip()} | {value} | {meaning} |" for name, value, meaning in result_rows({"": results})
+    ]
+    return "\n".join(
+        [
+            "## Evaluation\n",
+            f"On the **{results['suite_label']}**, target `{results['target']}`: {results['n_prompts']} "
+            f"unseen prompts x {results['n_seeds']} seeds, sampled by spf; 95 % intervals over prompts.\n",
+            "| measure | value | meaning |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _samples(grid: Path) -> str:
+    with Image.open(grid) as picture:
+        texts = str(picture.info.get("texts", "")).splitlines()
+    return "\n".join(["## Samples\n", f"![original and tuned, same seeds]({PICTURE})\n", *_listed(texts)])
+
+
+def _listed(texts: Iterable[str]) -> list[str]:
+    lines = [f"- {text}" for text in texts]
+    return [*lines, ""] if lines else []
+
+
+def _settings(facts: Facts, lora: Lora | None) -> str:
+    size = [] if lora is None else [f"Rank {lora.rank}, alpha {lora.alpha:g}, {len(lora.updates)} layers.\n"]
+    settings = yaml.safe_dump(public_settings(facts.config), sort_keys=False, allow_unicode=True)
+    return "\n".join(
+        [
+            "## Settings\n",
+            *size,
+            "<details><summary>All of them</summary>\n",
+            f"```yaml\n{settings}```\n",
+            "</details>\n",
+        ]
+    )
+
+
+def _licence(facts: Facts) -> str:
+    return (
+        f"## Licence\n\nOf the base model `{facts.base}`, whose terms hold for what is made from it: "
+        f"{facts.licence or SEE_BASE}.\n"
+    )
+
+
+def _results(evaluation: Path, run: Path) -> dict[str, Any]:
+    file = evaluation / RESULTS_FILE
+    try:
+        results = dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise RunError(f"--evaluation '{evaluation}' has no {RESULTS_FILE}; spf evaluate writes it") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"'{file}' is damaged ({error}); evaluate the run again") from None
+    if results.get("adapter_hash") != file_hash(run / ADAPTER_FILE):
+        raise RunError(f"'{evaluation}' evaluates other weights than '{run}'; name its own with --evaluation")
+    return results
+
+
+def _grid(run: Path, evaluation: Path | None) -> Path | None:
+    """The evaluation's pictures, or the last that training drew."""
+    found = [] if evaluation is None else [evaluation / "grid.png"]
+    found += sorted((run / "samples").glob("step-*-grid.png"), reverse=True)
+    return next((file for file in found if file.is_file()), None)
