@@ -1,6 +1,7 @@
 """`spf train`: flags become overrides; the work is `spf_core.trainer.train`."""
 
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,15 @@ StartFrom = Annotated[
 
 
 def train(
-    out: Annotated[Path, typer.Option(metavar="RUN", help="New run folder.", rich_help_panel=OUTPUT)],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="New run folder.",
+            show_default="runs/DATA-PRESET, numbered where that exists",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     data: Annotated[
         str | None, typer.Option(metavar="DIR|ID", help="Training folder, or Hugging Face dataset.")
     ] = None,
@@ -76,17 +85,33 @@ def train(
         "overrides": overrides,
         "assignments": assignments or (),
     }
-    resolved, plugins = _resume(out, choices) if resume else _start(out, choices)
+    resolved, plugins = _resume(_named(out), choices) if resume else _start(out, choices)
     if dry_run:
         show_plan(resolved)
     else:
-        _fit(resolved, out, plugins, resume=resume)
+        _fit(resolved, out or _free_folder(resolved), plugins, resume=resume)
 
 
-def _start(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
+def _named(out: Path | None) -> Path:
+    from spf_core.errors import ConfigError
+
+    if out is None:
+        raise ConfigError("--resume continues a run; name its folder with --out RUN")
+    return out
+
+
+def _free_folder(config: "RunConfig") -> Path:
+    """`runs/DATA-PRESET`, or the first free number of it."""
+    name = f"{Path(config.data or 'run').resolve().name}-{config.preset}"
+    numbered = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(folder for folder in numbered if not folder.exists())
+
+
+def _start(out: Path | None, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
     from spf_cli.loading import load_config, refuse_filled
 
-    refuse_filled(out, "choose another --out, or continue the run in it with --resume")
+    if out is not None:
+        refuse_filled(out, "choose another --out, or continue the run in it with --resume")
     return load_config(**choices)
 
 

@@ -116,6 +116,21 @@ def test_resume_without_a_run_is_one_line(spf, tmp_path: Path) -> None:
     assert spf("train", "--out", tmp_path / "run", "--resume").fails_with("is not a run folder")
 
 
+def test_without_a_name_a_run_gets_a_free_one(
+    spf, data: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ("train", "--data", data, "--preset", "lora", "--steps", 1, *tiny)
+    assert spf(*command, "--dry-run").code == 0
+    assert list(tmp_path.iterdir()) == []
+    for expected in (f"{data.name}-lora", f"{data.name}-lora-2"):
+        done = spf(*command)
+        assert done.code == 0, done.err
+        assert f"trained 1 steps: runs/{expected}" in done.out
+        assert (tmp_path / "runs" / expected / "adapter.safetensors").is_file()
+    assert spf("train", "--resume").fails_with("--resume continues a run; name its folder with --out RUN")
+
+
 def test_a_filled_output_folder_is_left_alone(spf, run: Path, data: Path) -> None:
     before = sorted(file.name for file in run.iterdir())
     assert spf("train", "--data", data, "--out", run).fails_with("not empty", "--resume")
