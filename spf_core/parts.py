@@ -1,6 +1,8 @@
 """What a run is built of, around a loaded backbone and its attached adapter."""
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,6 +12,7 @@ from spf_core.components import TermConfig
 from spf_core.config import RunConfig
 from spf_core.interfaces import Adapter, Backbone, Budgeted, ControlMap, Reference, Reward, Stateful, Term
 from spf_core.sections import TrainSection
+from spf_core.together import Together
 from spf_core.trajectories import States
 
 
@@ -50,18 +53,21 @@ def build_parts(
     )
 
 
-def remembered(parts: Parts) -> dict[str, Tensor]:
-    """What the run's stateful parts hold, each under its own prefix."""
+def remembered(parts: Parts, *, steps: bool = False) -> dict[str, Tensor]:
+    """What the run's stateful parts hold, each under its own prefix.
+
+    With `steps` only what forward passes write: the control map's memory and the terms'.
+    """
     return {
         f"{prefix}/{name}": tensor
-        for prefix, part in _stateful(parts).items()
+        for prefix, part in _stateful(parts, steps).items()
         for name, tensor in part.state_dict().items()
     }
 
 
-def remember(parts: Parts, state: Mapping[str, Tensor]) -> None:
+def remember(parts: Parts, state: Mapping[str, Tensor], *, steps: bool = False) -> None:
     """Give every stateful part its share of `remembered(parts)` back."""
-    for prefix, part in _stateful(parts).items():
+    for prefix, part in _stateful(parts, steps).items():
         own = {
             name.removeprefix(f"{prefix}/"): value
             for name, value in state.items()
@@ -70,12 +76,28 @@ def remember(parts: Parts, state: Mapping[str, Tensor]) -> None:
         part.load_state_dict(own)
 
 
-def _stateful(parts: Parts) -> dict[str, Stateful]:
+@contextmanager
+def shared_memory(parts: Parts, together: Together) -> Iterator[None]:
+    """What the parts take in within the context, they take in from every process, in the order of ranks."""
+    if together.count == 1:
+        yield
+        return
+    before = remembered(parts, steps=True)
+    yield
+    now = remembered(parts, steps=True)
+    new = {name: tensor.cpu() for name, tensor in now.items() if before.get(name) is not tensor}
+    found = together.each(new)
+    if any(found):
+        remember(parts, dict(ChainMap(*reversed(found), before)), steps=True)
+
+
+def _stateful(parts: Parts, steps: bool) -> dict[str, Stateful]:
     named: dict[str, object] = {
         "map": parts.control_map,
-        "average": parts.average,
         **{f"term.{name}": term for name, (_, term) in parts.terms.items()},
     }
-    if isinstance(parts.adapter, Budgeted):
-        named["budget"] = parts.adapter.budget
+    if not steps:
+        named["average"] = parts.average
+        if isinstance(parts.adapter, Budgeted):
+            named["budget"] = parts.adapter.budget
     return {name: part for name, part in named.items() if isinstance(part, Stateful)}

@@ -3,33 +3,49 @@
 import json
 import os
 import resource
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
 import torch
 
+from spf_core.finite import Where
 from spf_core.types import LossReport
 
 METRICS_FILE = "metrics.jsonl"
 
 
-def raw_values(report: LossReport) -> dict[str, float]:
-    """The raw terms as numbers, with a single transfer from the device."""
+class Passed(NamedTuple):
+    """The numbers of a forward pass: raw terms, the map's mean, and where they were found."""
+
+    values: dict[str, float]
+    map_mean: float | None
+    where: Where
+
+
+def passed_of(report: LossReport, where: Where) -> Passed:
+    """The report as numbers, its raw terms with a single transfer from the device."""
     values = torch.stack([value.detach().float() for value in report.raw.values()]).tolist()
-    return dict(zip(report.raw, values, strict=True))
+    map_mean = None if report.map_mean is None else float(report.map_mean)
+    return Passed(dict(zip(report.raw, values, strict=True)), map_mean, where)
 
 
-def terms_line(
-    report: LossReport, values: Mapping[str, float], weights: Mapping[str, float]
-) -> dict[str, Any]:
+def mean_passes(passed: Sequence[Passed]) -> Passed:
+    """The mean over processes, each of which has the same terms; where it was found is the first one's."""
+    values = {name: fmean(each.values[name] for each in passed) for name in passed[0].values}
+    maps = [each.map_mean for each in passed if each.map_mean is not None]
+    return Passed(values, fmean(maps) if maps else None, passed[0].where)
+
+
+def terms_line(passed: Passed, weights: Mapping[str, float]) -> dict[str, Any]:
     """What a line says of the objective: the sum, each term raw and weighted, and the map's mean."""
-    weighted = {name: weights[name] * value for name, value in values.items()}
+    weighted = {name: weights[name] * value for name, value in passed.values.items()}
     return {
         "loss": sum(weighted.values()),
-        "terms": {name: {"raw": values[name], "weighted": weighted[name]} for name in values},
-        "map_mean": None if report.map_mean is None else float(report.map_mean),
+        "terms": {name: {"raw": raw, "weighted": weighted[name]} for name, raw in passed.values.items()},
+        "map_mean": passed.map_mean,
     }
 
 

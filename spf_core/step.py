@@ -10,6 +10,7 @@ from spf_core.bank import detached, either
 from spf_core.components import TermConfig
 from spf_core.draws import Texts, draw_states, draw_texts
 from spf_core.errors import PluginError, SpfError
+from spf_core.exhausted import is_out_of_memory
 from spf_core.interfaces import ControlMap, StepState, Term, TextName
 from spf_core.parts import Parts
 from spf_core.predictions import StepPredictions
@@ -125,6 +126,8 @@ def _call(what: str, part: ControlMap | Term, state: StepState) -> Tensor:
     except SpfError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         message = " ".join(str(error).split())
         raise PluginError(
             f"{what} failed in the step: {type(error).__name__}: {message}. "

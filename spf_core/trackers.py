@@ -30,7 +30,6 @@ def make_accelerator(train: TrainSection, device: torch.device, run: Path) -> Ac
     return Accelerator(
         cpu=device.type == "cpu",
         mixed_precision=train.precision,
-        gradient_accumulation_steps=train.accumulation,
         log_with=list(train.trackers) or None,
         project_config=ProjectConfiguration(str(run), logging_dir=str(run / FOLDER)),
     )
@@ -95,7 +94,8 @@ def tracked(accelerator: Accelerator, config: RunConfig, run: Path, first_step: 
     try:
         yield Trackers(accelerator)
     finally:
-        accelerator.end_training()
+        for tracker in accelerator.trackers:  # `end_training` would also end the processes' connection
+            tracker.finish()
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Training: a run folder in, steps, checkpoints, weights out."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,37 +10,32 @@ import torch
 
 from spf_core import __version__
 from spf_core.atomic import atomic_write_text
-from spf_core.calibration import calibrate_handover
-from spf_core.checkpoint import (
-    ADAPTER_FILE,
-    checkpoints,
-    load_checkpoint,
-    load_parts,
-    prune_checkpoints,
-    save_checkpoint,
-)
+from spf_core.checkpoint import checkpoints
 from spf_core.config import RunConfig
+from spf_core.continuing import Continuation
 from spf_core.data import Row, read_folder
+from spf_core.ending import finish
 from spf_core.errors import ConfigError, InterruptedRunError, RunError
+from spf_core.exhausted import told_when_exhausted
 from spf_core.export.facts import TARGETS, targets_of
-from spf_core.export.files import write_weights
 from spf_core.finite import Where, refuse_non_finite
 from spf_core.interfaces import Adapter, Backbone, Budgeted
+from spf_core.interrupts import Interrupts
 from spf_core.kept import counting_spared
 from spf_core.lock import is_filled, locked
 from spf_core.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
 from spf_core.order import Order, generator_of_step
-from spf_core.parts import build_parts, remember, remembered
+from spf_core.parts import build_parts, shared_memory
 from spf_core.plugins import Plugins
 from spf_core.preparation import Rows, encoded_rows, prepared_rows, recorded_states
 from spf_core.progress import Progress, silent
-from spf_core.runlog import RunLog, peak_memory_mib, raw_values, terms_line
-from spf_core.runs import CONFIG_FILE, HANDOVER, open_backbone, refuse_other_backbone
+from spf_core.runlog import Passed, RunLog, mean_passes, passed_of, peak_memory_mib, terms_line
+from spf_core.runs import CONFIG_FILE, open_backbone
 from spf_core.starting import START_HASH, Start, read_start
 from spf_core.step import dual_path_step
 from spf_core.thrift import save_memory, save_time
+from spf_core.together import ALONE, Together, joined
 from spf_core.trackers import Trackers, make_accelerator, tracked
-from spf_core.types import LossReport
 from spf_core.variants import with_variants
 from spf_core.visuals import save_samples
 
@@ -55,17 +50,30 @@ def train(
 
     Raises SpfError kinds. Ctrl-C saves a checkpoint and raises InterruptedRunError, which says how to resume.
     """
-    rows = rows_of(config)
-    with locked(run, progress) as heard:
-        watch = _watch(config, run, plugins, heard)
-        start = None if resume and checkpoints(run) else read_start(config)
-        _refuse_filled(run, resume)
-        trainer = Trainer(config, run, rows, heard, watch, start)
-        atomic_write_text(run / CONFIG_FILE, config.dump())  # now, as a backbone may have been refused
-        if resume:
-            trainer.resume()
-        with _saved_on_interrupt(trainer):
-            trainer.fit()
+    with joined(config.train) as together:
+        rows = rows_of(config)
+        if not together.main:
+            _help(config, run, rows, together, resume)
+            return
+        with locked(run, progress) as heard:
+            watch = _watch(config, run, plugins, heard)
+            start = None if resume and checkpoints(run) else read_start(config)
+            _refuse_filled(run, resume)
+            trainer = Trainer(config, run, rows, heard, watch, start, together)
+            atomic_write_text(run / CONFIG_FILE, config.dump())  # now, as a backbone may have been refused
+            if resume:
+                trainer.resume()
+            with _saved_on_interrupt(trainer):
+                trainer.fit()
+
+
+def _help(config: RunConfig, run: Path, rows: list[Row], together: Together, resume: bool) -> None:
+    """Train beside the main process, and write nothing."""
+    start = None if resume and checkpoints(run) else read_start(config)
+    trainer = Trainer(config, run, rows, silent, None, start, together)
+    if resume:
+        trainer.resume()
+    trainer.fit()
 
 
 def _watch(config: RunConfig, run: Path, plugins: Plugins, progress: Progress) -> "PurityWatch | None":
@@ -100,8 +108,10 @@ class Trainer:
         progress: Progress,
         watch: "PurityWatch | None" = None,
         start: Start | None = None,
+        together: Together = ALONE,
     ) -> None:
         self.config, self.run, self.progress, self.watch = config, run, progress, watch
+        self.together, self.interrupts = together, Interrupts(agree=together.count > 1)
         self.start_hash = start.hash if start else None
         require_optimizer(config.optimizer)
         self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
@@ -109,7 +119,7 @@ class Trainer:
             start.refuse_other_backbone(self.backbone)
         self.accelerator = make_accelerator(config.train, self.backbone.device, run)
         started = time.perf_counter()
-        with counting_spared() as spared:
+        with together.one_after_another(), counting_spared() as spared:
             self.rows: Rows = encoded_rows(self.backbone, rows, config, progress)
             with self.accelerator.autocast():
                 self.rows = prepared_rows(self.backbone, self.rows, config, progress)
@@ -125,6 +135,7 @@ class Trainer:
             self.adapter.start(config.train.steps)
         if start:
             start.load_into(self.adapter)
+        together.same(self.adapter.parameters())
         self.parts = build_parts(config, self.backbone, self.adapter, states)
         self._make_optimizer()
         self.step = 0
@@ -135,30 +146,28 @@ class Trainer:
         optimizer = make_optimizer(options, self.parameters)
         self.optimizer = self.accelerator.prepare(optimizer)
         self.scheduler = make_schedule(options, optimizer, self.config.train.steps)
+        self.state = Continuation(self.parts, self.optimizer, self.scheduler, self.accelerator.scaler)
 
     def resume(self) -> None:
         """Restore the newest checkpoint; a run that died before its first one starts from the beginning."""
-        found = checkpoints(self.run)
-        if found:
-            adapter, optimizer, state = load_checkpoint(found[-1])
-            refuse_other_backbone(found[-1] / ADAPTER_FILE, state["metadata"], self.backbone)
-            self.adapter.load_state_dict(adapter)
-            self.start_hash = state["metadata"].get(START_HASH)
-            self.optimizer.load_state_dict(optimizer)
-            self.scheduler.load_state_dict(state["scheduler"])
-            if self.accelerator.scaler is not None:
-                self.accelerator.scaler.load_state_dict(state["scaler"])
-            remember(self.parts, load_parts(found[-1]))
-            self.step = state["step"]
+        self.step, metadata = self.state.load(self.run)
+        self.start_hash = metadata.get(START_HASH, self.start_hash)
+        if len(steps := set(self.together.each(self.step))) > 1:
+            raise RunError(
+                f"the processes find checkpoints of steps {sorted(steps)} in '{self.run}'; "
+                "put the run where all machines see the same files"
+            )
 
     def fit(self) -> None:
         """Run every remaining step, then write the adapter: with `train.ema_decay`, the averaged one."""
+        if not self.together.main:
+            for _ in self._steps():
+                pass
+            return
         log = RunLog(self.run, first_step=self.step)
         steps = self.config.train.steps
         with tracked(self.accelerator, self.config, self.run, self.step) as trackers:
-            while self.step < steps:
-                line = self.train_step()
-                log.write(line)
+            for line in self._steps(log.write):
                 trackers.step(line)
                 shown = {name: term["weighted"] for name, term in line["terms"].items()}
                 self.progress("training", self.step, steps, loss=line["loss"], **shown)
@@ -167,6 +176,15 @@ class Trainer:
                 self._look(trackers)
         with self._averaged():
             self._finish()
+
+    def _steps(self, write: Callable[[dict[str, Any]], None] = lambda line: None) -> Iterator[dict[str, Any]]:
+        """Every remaining step's log line, written before Ctrl-C may stop the run."""
+        while self.step < self.config.train.steps:
+            with self.interrupts.held(), told_when_exhausted(self.config, self.backbone):
+                line = self.train_step()
+                write(line)
+            self.interrupts.give_way()
+            yield line
 
     def _averaged(self) -> AbstractContextManager[None]:
         """Within the context the adapter has the weights that the run would end with now."""
@@ -185,48 +203,28 @@ class Trainer:
             trackers.purity(found)
 
     def _finish(self) -> None:
-        """Choose the weights, calibrate the handover and write them."""
-        metadata = self.metadata()
-        if self.watch:
-            metadata = self.watch.choose(self.adapter, metadata)
-        if self.config.calibration.enabled:
-            metadata[HANDOVER] = str(self._calibrated_handover())
-        write_weights(self.run, self.adapter, self.backbone, self.config, metadata)
-
-    def _calibrated_handover(self) -> float:
-        """The handover the run ends with; what was tried is written beside it."""
-        config = self.config
-        with self.accelerator.autocast():
-            found = calibrate_handover(
-                self.backbone,
-                self.adapter,
-                config.editor.build() if config.editor else None,
-                self.rows.prompts,
-                config.calibration,
-                config.sample,
-                progress=self.progress,
-            )
-        found.write(self.run)
-        return found.handover
+        finish(
+            self.config,
+            self.run,
+            self.parts,
+            self.rows.prompts,
+            self.metadata(),
+            watch=self.watch,
+            autocast=self.accelerator.autocast(),
+            progress=self.progress,
+        )
 
     def train_step(self) -> dict[str, Any]:
         """One optimizer step: forward passes, backward, the finite check, clipping; returns its log line."""
-        started, train = time.perf_counter(), self.config.train
-        for micro in range(train.accumulation):
-            index = self.step * train.accumulation + micro
-            batch = self.rows.batch(self.order.rows(index))
-            generator = generator_of_step(index, train.seed)
-            with self.accelerator.autocast():
-                state, report = dual_path_step(
-                    self.parts, batch, self.step / train.steps, generator=generator
-                )
-            values, where = raw_values(report), Where(batch.ids, state.noised.timesteps_B)
-            del state  # what it captured must not lie beside the gradients
-            refuse_non_finite(values, where, self.step, self.run)
-            self.accelerator.backward(report.total / train.accumulation)
+        started = time.perf_counter()
+        with shared_memory(self.parts, self.together):
+            mine = self._passes()
+        passed, pressed = zip(*self.together.each((mine, self.interrupts.pressed)), strict=True)
+        self.interrupts.agreed = any(pressed)
+        self.together.average_gradients(self.parameters)
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm)
         if self.accelerator.scaler is None:
-            refuse_non_finite({"gradient": norm}, where, self.step, self.run)
+            refuse_non_finite({"gradient": norm}, mine.where, self.step, self.run)
         learning_rate = step_size(self.optimizer)
         self.optimizer.step()
         self.scheduler.step()
@@ -236,26 +234,28 @@ class Trainer:
         if isinstance(self.adapter, Budgeted):
             self.adapter.after_step(self.step)
         self.optimizer.zero_grad()
-        return self._line(report, values, float(norm), learning_rate, time.perf_counter() - started)
+        return self._line(mean_passes(passed), float(norm), learning_rate, time.perf_counter() - started)
+
+    def _passes(self) -> Passed:
+        """The forward and backward passes of a step; returns the numbers of the last."""
+        train, together = self.config.train, self.together
+        for micro in range(train.accumulation):
+            index = (self.step * train.accumulation + micro) * together.count + together.rank
+            batch = self.rows.batch(self.order.rows(index))
+            generator = generator_of_step(index, train.seed)
+            with self.accelerator.autocast():
+                state, report = dual_path_step(
+                    self.parts, batch, self.step / train.steps, generator=generator
+                )
+            passed = passed_of(report, Where(batch.ids, state.noised.timesteps_B.cpu()))
+            del state  # what it captured must not lie beside the gradients
+            refuse_non_finite(passed.values, passed.where, self.step, self.run)
+            self.accelerator.backward(report.total / train.accumulation)
+        return passed
 
     def save(self) -> None:
         """Write a checkpoint of the current step and drop the oldest ones."""
-        scaler = self.accelerator.scaler
-        state = {
-            "step": self.step,
-            "scheduler": self.scheduler.state_dict(),
-            "scaler": None if scaler is None else scaler.state_dict(),
-        }
-        folder = self.run / "checkpoints" / f"step-{self.step:06d}"
-        save_checkpoint(
-            folder,
-            self.adapter.state_dict(),
-            self.metadata(),
-            self.optimizer.state_dict(),
-            state,
-            remembered(self.parts),
-        )
-        prune_checkpoints(self.run, self.config.checkpoint.keep)
+        self.state.save(self.run, self.step, self.metadata(), self.config.checkpoint.keep)
 
     def metadata(self) -> dict[str, str]:
         """What the weights file says about itself."""
@@ -270,13 +270,11 @@ class Trainer:
             **({START_HASH: self.start_hash} if self.start_hash else {}),
         }
 
-    def _line(
-        self, report: LossReport, values: dict[str, float], norm: float, learning_rate: float, seconds: float
-    ) -> dict[str, Any]:
+    def _line(self, passed: Passed, norm: float, learning_rate: float, seconds: float) -> dict[str, Any]:
         weights = {name: term.weight for name, (term, _) in self.parts.terms.items()}
         return {
             "step": self.step,
-            **terms_line(report, values, weights),
+            **terms_line(passed, weights),
             "learning_rate": learning_rate,
             "gradient_norm": norm,
             "seconds": seconds,

@@ -28,7 +28,8 @@ from spf_cli import (
     train,
 )
 from spf_cli.options import show_help
-from spf_core.errors import SpfError
+from spf_core.errors import ConfigError, SpfError
+from spf_core.together import world_size
 
 INTERRUPTED = 130
 USER_FAULT = 2
@@ -90,6 +91,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
+    _refuse_launcher(ctx.invoked_subcommand)
     show_help(ctx)
 
 
@@ -112,6 +114,15 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     if code == INTERRUPTED:
         _fail("interrupted")
     sys.exit(code or 0)
+
+
+def _refuse_launcher(command: str | None) -> None:
+    """ConfigError when a launcher starts several processes of what is no work for them together."""
+    if world_size() > 1 and command != "train":
+        raise ConfigError(
+            f"torchrun and accelerate launch are for spf train, not for spf {command or '--help'}; start it "
+            "without them (spf benchmark: as many times as there are processes)"
+        )
 
 
 class _Notes(logging.Handler):

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spf_core.together import speaks
+
 PIPE_WIDTH = 200
 
 
@@ -20,7 +22,9 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def note(label: str, colour: str, message: str) -> None:
-    """Print `label: message` as one line on stderr, never wrapped."""
+    """Print `label: message` as one line on stderr, never wrapped; one process on each machine does."""
+    if not speaks():
+        return
     line = Text.assemble((f"{label}: ", f"bold {colour}"), " ".join(message.split()))
     console(stderr=True).print(line, soft_wrap=True)
 

@@ -9,6 +9,7 @@ import typer
 
 from spf_cli.dryrun import show_plan
 from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset, Trigger
+from spf_core.together import is_main
 
 if TYPE_CHECKING:
     from spf_core.config import RunConfig
@@ -87,7 +88,8 @@ def train(
     }
     resolved, plugins = _resume(_named(out), choices) if resume else _start(out, choices)
     if dry_run:
-        show_plan(resolved)
+        if is_main():
+            show_plan(resolved)
     else:
         _fit(resolved, out or _free_folder(resolved), plugins, resume=resume)
 
@@ -137,6 +139,9 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool) ->
     from spf_core import trainer
     from spf_core.calibration import read_calibration
 
+    if not is_main():
+        trainer.train(config, out, plugins, resume=resume)
+        return
     with progress_bars() as progress:
         trainer.train(config, out, plugins, resume=resume, progress=progress)
     typer.echo(f"trained {config.train.steps} steps: {out}")

@@ -1,0 +1,59 @@
+"""What a run goes on from after it was stopped: its state on disk, and back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spf_core.checkpoint import (
+    ADAPTER_FILE,
+    checkpoints,
+    load_checkpoint,
+    load_parts,
+    prune_checkpoints,
+    save_checkpoint,
+)
+from spf_core.parts import Parts, remember, remembered
+from spf_core.runs import refuse_other_backbone
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Everything that changes from step to step; `scaler` is fp16's, None otherwise."""
+
+    parts: Parts
+    optimizer: Any
+    scheduler: Any
+    scaler: Any
+
+    def save(self, run: Path, step: int, metadata: Mapping[str, str], keep: int) -> None:
+        """Write a checkpoint of `step` and drop all but the newest `keep`."""
+        state = {
+            "step": step,
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+        }
+        save_checkpoint(
+            run / "checkpoints" / f"step-{step:06d}",
+            self.parts.adapter.state_dict(),
+            metadata,
+            self.optimizer.state_dict(),
+            state,
+            remembered(self.parts),
+        )
+        prune_checkpoints(run, keep)
+
+    def load(self, run: Path) -> tuple[int, dict[str, str]]:
+        """Restore the newest checkpoint; returns its step and metadata, 0 and nothing where there is none."""
+        found = checkpoints(run)
+        if not found:
+            return 0, {}
+        adapter, optimizer, state = load_checkpoint(found[-1])
+        refuse_other_backbone(found[-1] / ADAPTER_FILE, state["metadata"], self.parts.backbone)
+        self.parts.adapter.load_state_dict(adapter)
+        self.optimizer.load_state_dict(optimizer)
+        self.scheduler.load_state_dict(state["scheduler"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        remember(self.parts, load_parts(found[-1]))
+        return state["step"], state["metadata"]

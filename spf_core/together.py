@@ -1,0 +1,195 @@
+"""Processes that train one run together, started by torchrun or accelerate launch; one alone does nothing here.
+
+An exchange of small objects comes before every other collective. A process that fails says so in it, so that
+the main process can name the fault and end the run; the launcher then ends the others.
+"""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from spf_core.errors import RunError, SpfError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from spf_core.sections import TrainSection
+
+BUCKET = 2**25  # values that are averaged at once
+PATIENCE = timedelta(days=7)  # the others wait while the main process draws or evaluates
+_GRACE = 60.0  # seconds in which the launcher ends the others
+
+
+def world_size() -> int:
+    """How many processes the launcher started; 1 without one. Torch-free."""
+    return int(os.environ.get("WORLD_SIZE") or 1) if "RANK" in os.environ else 1
+
+
+def is_main() -> bool:
+    """Whether this process is the first of those the launcher started. Torch-free."""
+    return world_size() == 1 or os.environ["RANK"] == "0"
+
+
+def speaks() -> bool:
+    """Whether this process may write to the terminal: one on each machine does. Torch-free."""
+    return world_size() == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+class LostError(RunError):
+    """Processes that trained together no longer hear each other."""
+
+
+@dataclass(frozen=True)
+class Together:
+    """One process among those of the run."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes what the run leaves behind."""
+        return self.rank == 0
+
+    def each(self, mine: Any = None) -> list[Any]:
+        """What every process gave, in the order of ranks; also waits for all.
+
+        Tensors in it are to lie on the CPU. RunError on the main process when another one failed.
+        """
+        return self._exchange((mine, None))
+
+    def one_after_another(self) -> "_Turns":
+        """Within the context the main process works first, then the others, who find what it kept."""
+        return _Turns(self)
+
+    def same(self, tensors: Iterable["Tensor"]) -> None:
+        """Give every process the main one's values."""
+        if self.count > 1:
+            import torch.distributed as dist
+
+            self.each()
+            for tensor in tensors:
+                dist.broadcast(tensor.detach(), 0)
+
+    def average_gradients(self, parameters: Sequence["nn.Parameter"]) -> None:
+        """Replace every gradient by its mean over the processes; where one lacks it, it counts as 0 there."""
+        if self.count == 1:
+            return
+        import torch
+
+        present = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        try:
+            for bucket in _buckets([*gradients, present]):
+                self._average(bucket)
+        except RuntimeError as error:
+            raise self._lost(error) from error
+        for parameter, gradient, share in zip(parameters, gradients, present.tolist(), strict=True):
+            parameter.grad = gradient if share else None
+
+    def _average(self, tensors: Sequence["Tensor"]) -> None:
+        import torch
+        import torch.distributed as dist
+
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.count
+        for tensor, mean in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+
+    def _exchange(self, mine: tuple[Any, str | None]) -> list[Any]:
+        if self.count == 1:
+            return [mine[0]]
+        import torch.distributed as dist
+
+        found: list[Any] = [None] * self.count
+        try:
+            dist.all_gather_object(found, mine)
+        except RuntimeError as error:
+            raise self._lost(error) from error
+        faults = [(rank, fault) for rank, (_, fault) in enumerate(found) if fault is not None]
+        if faults:
+            rank, fault = faults[0]
+            raise RunError(f"{fault} (process {rank + 1} of {self.count})")
+        return [given for given, _ in found]
+
+    def _lost(self, error: RuntimeError) -> "LostError":
+        reason = " ".join(str(error).split())
+        return LostError(
+            f"the {self.count} processes of this run lost each other ({reason}); the last checkpoint stays. "
+            "See above what ended one of them, mend it, and continue with --resume"
+        )
+
+    def fail(self, error: BaseException) -> NoReturn:
+        """End a process other than the main one: tell it why, and wait for the launcher."""
+        if isinstance(error, KeyboardInterrupt | LostError):
+            sys.exit(2)
+        if not isinstance(error, SpfError):
+            traceback.print_exception(error)
+        told = str(error) if isinstance(error, SpfError) else f"{type(error).__name__}: {error}"
+        try:
+            self._exchange((None, " ".join(told.split())))
+        except RunError:
+            time.sleep(_GRACE)
+        sys.exit(2)
+
+
+ALONE = Together()
+
+
+@dataclass(frozen=True)
+class _Turns:
+    together: Together
+
+    def __enter__(self) -> None:
+        if not self.together.main:
+            self.together.each()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            if self.together.main:
+                self.together.each()
+            self.together.each()
+
+
+@contextmanager
+def joined(train: "TrainSection") -> Iterator[Together]:
+    """The processes that the launcher started, connected within the context."""
+    if world_size() == 1:
+        yield ALONE
+        return
+    from accelerate import PartialState
+    from accelerate.state import AcceleratorState
+
+    from spf_core.runs import pick_device
+
+    state = PartialState(cpu=pick_device(train.device).type == "cpu", timeout=PATIENCE)
+    together = Together(state.process_index, state.num_processes)
+    try:
+        yield together
+        together.each()
+    except BaseException as error:
+        if together.main:
+            raise
+        together.fail(error)
+    state.destroy_process_group()
+    AcceleratorState._reset_state(reset_partial_state=True)  # so that another run may join again
+
+
+def _buckets(tensors: Sequence["Tensor"]) -> Iterator[list["Tensor"]]:
+    """The tensors in order, in groups of one type and of about BUCKET values."""
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        full = sum(each.numel() for each in bucket) + tensor.numel() > BUCKET
+        if bucket and (full or bucket[0].dtype != tensor.dtype):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
