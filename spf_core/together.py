@@ -1,4 +1,4 @@
-"""Processes that train one run together, started by torchrun or accelerate launch; one alone does nothing here.
+"""Processes that train one run together, as torchrun or accelerate launch started them.
 
 An exchange of small objects comes before every other collective. A process that fails says so in it, so that
 the main process can name the fault and end the run; the launcher then ends the others.

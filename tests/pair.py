@@ -1,0 +1,37 @@
+"""What each process of test_together runs: several runs in turn, and a list of what it wrote itself."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from spf_core.config import read_run_config
+from spf_core.plugins import load_plugins
+from spf_core.together import is_main
+from spf_core.trainer import train
+
+
+def main(jobs: Path) -> None:
+    """Train every {config, run, resume, remove} of the file, each inside its folder `runs`."""
+    runs, written = str(jobs.parent / "runs"), []
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        writes = event in {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.utime"} or (
+            event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        )
+        if writes and str(arguments[0]).startswith(runs):
+            written.append(f"{event} {arguments[0]}")
+
+    sys.addaudithook(watch)
+    plugins = load_plugins()
+    for job in json.loads(jobs.read_text()):
+        if is_main():
+            for path in map(Path, job["remove"]):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        train(read_run_config(Path(job["config"]), plugins), Path(job["run"]), plugins, resume=job["resume"])
+    jobs.with_name(f"written-{os.environ['RANK']}.json").write_text(json.dumps(written))
+
+
+main(Path(sys.argv[1]))
