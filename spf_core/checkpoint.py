@@ -84,8 +84,8 @@ def checkpoints(run: Path) -> list[Path]:
 
 
 def prune_checkpoints(run: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints."""
-    for folder in checkpoints(run)[:-keep]:
+    """Delete all but the newest `keep` checkpoints, and what killed processes left half-written."""
+    for folder in [*checkpoints(run)[:-keep], *(run / "checkpoints").glob(".step-*")]:
         shutil.rmtree(folder)
 
 

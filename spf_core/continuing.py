@@ -27,14 +27,17 @@ class Continuation:
     scaler: Any
 
     def save(self, run: Path, step: int, metadata: Mapping[str, str], keep: int) -> None:
-        """Write a checkpoint of `step` and drop all but the newest `keep`."""
+        """Write a checkpoint of `step`, unless there is one, and drop all but the newest `keep`."""
+        folder = run / "checkpoints" / f"step-{step:06d}"
+        if folder.exists():
+            return
         state = {
             "step": step,
             "scheduler": self.scheduler.state_dict(),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
         }
         save_checkpoint(
-            run / "checkpoints" / f"step-{step:06d}",
+            folder,
             self.parts.adapter.state_dict(),
             metadata,
             self.optimizer.state_dict(),

@@ -4,6 +4,7 @@ An exchange of small objects comes before every other collective. A process that
 the main process can name the fault and end the run; the launcher then ends the others.
 """
 
+import atexit
 import os
 import sys
 import time
@@ -165,21 +166,28 @@ def joined(train: "TrainSection") -> Iterator[Together]:
         yield ALONE
         return
     from accelerate import PartialState
-    from accelerate.state import AcceleratorState
 
     from spf_core.runs import pick_device
 
     state = PartialState(cpu=pick_device(train.device).type == "cpu", timeout=PATIENCE)
     together = Together(state.process_index, state.num_processes)
+    atexit.unregister(_leave)
+    atexit.register(_leave)  # not before: the launcher connects its processes only once
     try:
         yield together
         together.each()
     except BaseException as error:
+        atexit.unregister(_leave)  # it would wait for the others
         if together.main:
             raise
         together.fail(error)
-    state.destroy_process_group()
-    AcceleratorState._reset_state(reset_partial_state=True)  # so that another run may join again
+
+
+def _leave() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _buckets(tensors: Sequence["Tensor"]) -> Iterator[list["Tensor"]]:

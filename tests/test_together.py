@@ -23,7 +23,13 @@ CASES = {
     "spf-paper": ("spf-paper", ("losses.text-consistency.start=0", "losses.fine-grained.start=0")),
     "memory": (
         "spf-paper",
-        ("control_map=sfcm-v2", "losses.fine-grained.start=0", "train.batch_size=1", "train.ema_decay=0.9"),
+        (
+            "control_map=sfcm-v2",
+            "losses.fine-grained.start=0",
+            "train.batch_size=1",
+            "train.ema_decay=0.9",
+            "train.seed=1",
+        ),
     ),
     "adalora": ("adalora", ("adapter.warmup=0", "adapter.settle=0.25", "adapter.every=1")),
 }

@@ -1,0 +1,88 @@
+"""Memory that runs out in a step ends in one line that names what would need less."""
+
+from pathlib import Path
+
+import pytest
+from test_trainer import FAST, noise_folder
+
+from spf_core.checkpoint import checkpoints
+from spf_core.config import load_run_config
+from spf_core.errors import RunError
+from spf_core.plugins import load_plugins
+from spf_core.trainer import train
+
+HUNGRY = '''
+import torch
+
+from spf_core.components import LossConfig
+from spf_core.hookspecs import hookimpl
+
+
+class Hungry(LossConfig):
+    """Asks for more memory than there is."""
+
+    name = "hungry"
+    cuda: bool = False
+
+    def build(self):
+        return self.value
+
+    def value(self, state):
+        if self.cuda:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return torch.empty(2**60).mean()
+
+
+@hookimpl
+def spf_register_loss_terms():
+    return [Hungry]
+'''
+
+
+@pytest.mark.parametrize("cuda", [True, False], ids=["CUDA's error", "the CPU's own"])
+def test_it_names_peak_batch_resolution_and_three_ways_out(
+    cuda: bool, tiny_folder: Path, tmp_path: Path
+) -> None:
+    data, plugin, run = tmp_path / "data", tmp_path / "hungry.py", tmp_path / "run"
+    data.mkdir()
+    plugin.write_text(HUNGRY)
+    plugins = load_plugins([plugin])
+    config = load_run_config(
+        plugins,
+        preset="lora",
+        chosen=["hungry"],
+        overrides={"data": str(noise_folder(data)), "train": {"steps": 6}},
+        assignments=[
+            f"backbone.path={tiny_folder}",
+            *FAST,
+            "losses.hungry.start=0.5",
+            f"losses.hungry.cuda={cuda}",
+        ],
+    )
+    with pytest.raises(RunError) as caught:
+        train(config, run, plugins)
+    said = str(caught.value)
+    assert "out of memory on cpu: peak " in said
+    assert " MiB with train.batch_size=2 at 32 x 32 pixels; try " in said
+    assert "train.batch_size=1 with train.accumulation=2, train.gradient_checkpointing=true, " in said
+    assert "backbone.dtype=bfloat16; the last checkpoint stays" in said
+    assert "\n" not in said
+    assert [path.name for path in checkpoints(run)] == ["step-000003"]
+
+
+def test_what_is_set_already_is_not_advised(tiny_folder: Path, tmp_path: Path) -> None:
+    data, plugin = tmp_path / "data", tmp_path / "hungry.py"
+    data.mkdir()
+    plugin.write_text(HUNGRY)
+    plugins = load_plugins([plugin])
+    thrifty = ("train.batch_size=1", "train.gradient_checkpointing=true", "backbone.dtype=bfloat16")
+    config = load_run_config(
+        plugins,
+        preset="lora",
+        chosen=["hungry"],
+        overrides={"data": str(noise_folder(data))},
+        assignments=[f"backbone.path={tiny_folder}", "sample.every=0", *thrifty],
+    )
+    with pytest.raises(RunError, match=r"try train.precision=bf16, adapter.rank=\d+, ") as caught:
+        train(config, tmp_path / "run", plugins)
+    assert not any(setting in str(caught.value) for setting in thrifty[1:])

@@ -1,0 +1,80 @@
+"""Ctrl-C at bad moments: inside a step, and while a checkpoint is written."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_trainer import config_of, noise_folder, same, weights
+
+from spf_core import checkpoint
+from spf_core.checkpoint import checkpoints
+from spf_core.errors import InterruptedRunError
+from spf_core.plugins import Plugins, load_plugins
+from spf_core.runlog import read_metrics
+from spf_core.trainer import train
+
+MEMORY = ("control_map=sfcm-v2", "losses.fine-grained.start=0", "train.ema_decay=0.9")
+
+
+def press() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def plugins() -> Plugins:
+    return load_plugins()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return noise_folder(tmp_path / "data")
+
+
+def test_a_step_is_finished_before_ctrl_c_stops_the_run(
+    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run, calls = config_of(plugins, tiny_folder, folder, *MEMORY, steps=4), tmp_path / "run", []
+    step = torch.optim.AdamW.step
+
+    def pressed_after(self: torch.optim.AdamW, *arguments: Any) -> Any:
+        done = step(self, *arguments)
+        calls.append(1)
+        if len(calls) == 2:
+            press()  # the weights have moved, the count of steps has not
+        return done
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", pressed_after)
+    with pytest.raises(InterruptedRunError, match="step 2 is saved"):
+        train(config, run, plugins)
+    assert [line["step"] for line in read_metrics(run)] == [1, 2]
+    train(config, run, plugins, resume=True)
+    monkeypatch.undo()
+    train(config, tmp_path / "whole", plugins)
+    assert same(weights(run), weights(tmp_path / "whole"))
+
+
+def test_ctrl_c_while_a_checkpoint_is_written_leaves_whole_ones(
+    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run, calls = config_of(plugins, tiny_folder, folder, steps=6), tmp_path / "run", []
+    real = checkpoint.save_file
+
+    def pressed_within(tensors: Any, path: Any, metadata: Any) -> None:
+        calls.append(path)
+        real(tensors, path, metadata)
+        if len(calls) == 3:  # the first file of the second checkpoint
+            press()
+
+    monkeypatch.setattr(checkpoint, "save_file", pressed_within)
+    with pytest.raises(InterruptedRunError, match="step 6 is saved"):
+        train(config, run, plugins)
+    monkeypatch.undo()
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["step-000003", "step-000006"]
+    assert (checkpoints(run)[-1] / "state.json").is_file()
+    train(config, run, plugins, resume=True)
+    train(config, tmp_path / "whole", plugins)
+    assert same(weights(run), weights(tmp_path / "whole"))
