@@ -4,11 +4,12 @@ JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help venv demo test test-real-size lint bench docs clean
+.PHONY: help venv demo test test-slow test-real-size lint bench docs clean
 
 help:
 	@echo "make demo    learn 'sunglasses' from 60 biased portraits, report in demo/"
 	@echo "make test    run the tests"
+	@echo "make test-slow    kill a training at 20 random moments, resume it, compare the bits; minutes"
 	@echo "make test-real-size    two steps of Stable Diffusion 1.5 and SDXL at their real size, random weights"
 	@echo "make lint    ruff, mypy, import-linter, codespell"
 	@echo "make bench   time and memory of a training step"
@@ -22,6 +23,9 @@ demo: venv
 
 test: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+test-slow: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/slow/kills.py
 
 test-real-size: venv
 	$(BIN)/python -m pytest -s tests/real_size/real_size.py

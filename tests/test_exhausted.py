@@ -65,7 +65,7 @@ def test_it_names_peak_batch_resolution_and_three_ways_out(
     assert "out of memory on cpu: peak " in said
     assert " MiB with train.batch_size=2 at 32 x 32 pixels; try " in said
     assert "train.batch_size=1 with train.accumulation=2, train.gradient_checkpointing=true, " in said
-    assert "backbone.dtype=bfloat16; the last checkpoint stays" in said
+    assert "train.precision=bf16; the last checkpoint stays" in said, "mini has no dtype to choose"
     assert "\n" not in said
     assert [path.name for path in checkpoints(run)] == ["step-000003"]
 
@@ -75,14 +75,20 @@ def test_what_is_set_already_is_not_advised(tiny_folder: Path, tmp_path: Path) -
     data.mkdir()
     plugin.write_text(HUNGRY)
     plugins = load_plugins([plugin])
-    thrifty = ("train.batch_size=1", "train.gradient_checkpointing=true", "backbone.dtype=bfloat16")
+    thrifty = ("train.batch_size=1", "train.gradient_checkpointing=true", "train.precision=bf16")
     config = load_run_config(
         plugins,
         preset="lora",
+        backbone="sd15",
         chosen=["hungry"],
         overrides={"data": str(noise_folder(data))},
-        assignments=[f"backbone.path={tiny_folder}", "sample.every=0", *thrifty],
+        assignments=[
+            f"backbone.path={tiny_folder}",
+            f"backbone.clip={tiny_folder / 'clip'}",
+            "sample.every=0",
+            *thrifty,
+        ],
     )
-    with pytest.raises(RunError, match=r"try train.precision=bf16, adapter.rank=\d+, ") as caught:
+    with pytest.raises(RunError, match=r"try backbone.dtype=bfloat16, adapter.rank=\d+, a") as caught:
         train(config, tmp_path / "run", plugins)
     assert not any(setting in str(caught.value) for setting in thrifty[1:])
