@@ -1,4 +1,4 @@
-"""Two processes, started by torchrun, train one run: as one process does that accumulates twice."""
+"""Two processes, started by a launcher, train one run: as one process does that accumulates twice."""
 
 import json
 import subprocess
@@ -36,10 +36,13 @@ CASES = {
 STEPS = 4
 
 
-def torchrun(*arguments: object) -> subprocess.CompletedProcess[str]:
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+ACCELERATE = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
+
+
+def launch(launcher: tuple[str, ...], *arguments: object) -> subprocess.CompletedProcess[str]:
     """Two processes on this machine; none may hang."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [sys.executable, *launcher, *map(str, arguments)]
+    command = [sys.executable, "-m", *launcher, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -81,7 +84,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, tiny_folder
     half = {**jobs[2], "run": f"{folder}/runs/resumed"}
     last = [f"{half['run']}/checkpoints/step-000004", f"{half['run']}/{ADAPTER_FILE}"]
     (folder / "jobs.json").write_text(json.dumps([*jobs, half, {**half, "resume": True, "remove": last}]))
-    done = torchrun(PAIR, folder / "jobs.json")
+    done = launch(TORCHRUN, PAIR, folder / "jobs.json")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -156,7 +159,9 @@ def spf_register_loss_terms():
 '''
 
 
-def test_a_fault_of_one_process_ends_all_with_one_line(both: Path, tiny_folder: Path) -> None:
+def test_under_accelerate_a_fault_of_one_process_ends_all_with_one_line(
+    both: Path, tiny_folder: Path
+) -> None:
     plugin, run = both / "failing.py", both / "failed"
     plugin.write_text(SECOND_FAILS)
     options = [
@@ -169,8 +174,10 @@ def test_a_fault_of_one_process_ends_all_with_one_line(both: Path, tiny_folder: 
         "--set",
         f"backbone.path={tiny_folder}",
     ]
-    more = [part for setting in FAST for part in ("--set", setting)]
-    done = torchrun("-m", "spf_cli", "train", "--data", both / "data", "--out", run, *options, *more)
+    more = [part for setting in (*FAST, "train.device=cpu") for part in ("--set", setting)]
+    done = launch(
+        ACCELERATE, "-m", "spf_cli", "train", "--data", both / "data", "--out", run, *options, *more
+    )
     assert done.returncode != 0
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert errors == ["error: no picture here; bring one (process 2 of 2)"], done.stderr
@@ -182,7 +189,7 @@ def test_a_fault_of_one_process_ends_all_with_one_line(both: Path, tiny_folder: 
 
 
 def test_other_commands_are_not_for_a_launcher(both: Path) -> None:
-    done = torchrun("-m", "spf_cli", "doctor")
+    done = launch(TORCHRUN, "-m", "spf_cli", "doctor")
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, done.stderr
     assert "not for spf doctor; start it without them" in errors[0]
