@@ -13,6 +13,7 @@ from spf_core.optimizers import require_optimizer
 from spf_core.preparation import viewed_rows
 from spf_core.runs import open_backbone
 from spf_core.starting import read_start
+from spf_core.together import world_size
 from spf_core.trackers import require_trackers
 from spf_core.trainer import rows_of
 
@@ -41,7 +42,7 @@ def plan_of(config: RunConfig) -> Plan:
         start.load_into(adapter)
     train, images = config.train, len({row.image for row in rows})
     rows = viewed_rows(backbone, rows, config)
-    at_once, an_epoch = train.batch_size * train.accumulation, sum(row.repeats for row in rows)
+    at_once, an_epoch = train.batch_size * train.accumulation * world_size(), sum(row.repeats for row in rows)
     training: Rows = [
         ("images", f"{images}"),
         ("rows", f"{len(rows)}, {len(rows) / images:g} of each image; an epoch reads {an_epoch}"),

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from spf_core.together import is_main
+
 if TYPE_CHECKING:
     from spf_core.config import RunConfig
 
@@ -13,6 +15,8 @@ def show_plan(config: "RunConfig") -> None:
     from spf_cli.render import show, table
     from spf_core.dryrun import plan_of
 
+    if not is_main():
+        return
     plan = plan_of(config)
     typer.echo(config.dump(defaults=False))
     show(

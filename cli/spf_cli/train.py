@@ -88,8 +88,7 @@ def train(
     }
     resolved, plugins = _resume(_named(out), choices) if resume else _start(out, choices)
     if dry_run:
-        if is_main():
-            show_plan(resolved)
+        show_plan(resolved)
     else:
         _fit(resolved, out or _free_folder(resolved), plugins, resume=resume)
 
