@@ -5,11 +5,12 @@ the main process can name the fault and end the run; the launcher then ends the 
 """
 
 import atexit
+import logging
 import os
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
     from spf_core.sections import TrainSection
 
+PROCESSES = "spf_processes"  # in the metadata of weights
 BUCKET = 2**25  # values that are averaged at once
 PATIENCE = timedelta(days=7)  # the others wait while the main process draws or evaluates
+_log = logging.getLogger("spf")
 _GRACE = 60.0  # seconds in which the launcher ends the others
 
 
@@ -57,6 +60,22 @@ class Together:
     def main(self) -> bool:
         """Whether this process writes what the run leaves behind."""
         return self.rank == 0
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What weights say of the processes that trained them; nothing of one alone."""
+        return {PROCESSES: str(self.count)} if self.count > 1 else {}
+
+    def warn_of_other_count(self, metadata: Mapping[str, str]) -> None:
+        """Log it when the run whose `metadata` that is goes on with another number of processes."""
+        before = int(metadata.get(PROCESSES, "1"))
+        if metadata and before != self.count and self.main:
+            _log.warning(
+                "the run was trained by %d process(es) and goes on with %d: a step now reads another number "
+                "of rows",
+                before,
+                self.count,
+            )
 
     def each(self, mine: Any = None) -> list[Any]:
         """What every process gave, in the order of ranks; also waits for all.

@@ -152,6 +152,7 @@ class Trainer:
         """Restore the newest checkpoint; a run that died before its first one starts from the beginning."""
         self.step, metadata = self.state.load(self.run)
         self.start_hash = metadata.get(START_HASH, self.start_hash)
+        self.together.warn_of_other_count(metadata)
         if len(steps := set(self.together.each(self.step))) > 1:
             raise RunError(
                 f"the processes find checkpoints of steps {sorted(steps)} in '{self.run}'; "
@@ -268,6 +269,7 @@ class Trainer:
             "spf_step": str(self.step),
             TARGETS: targets_of(self.rows.prompts),
             **({START_HASH: self.start_hash} if self.start_hash else {}),
+            **self.together.metadata,
         }
 
     def _line(self, passed: Passed, norm: float, learning_rate: float, seconds: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Two processes, started by a launcher, train one run: as one process does that accumulates twice."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,19 @@ def test_two_processes_resume_bit_identically(both: Path) -> None:
     whole, resumed = (weights(both / "runs" / name) for name in ("memory", "resumed"))
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_one_process_may_go_on_where_two_began_and_is_told(
+    both: Path, tiny_folder: Path, plugins: Plugins, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = both / "runs" / "lora"
+    assert read_safetensors(run / ADAPTER_FILE)[1]["spf_processes"] == "2"
+    copy = both / "fewer"
+    shutil.copytree(run, copy)
+    config = settings(plugins, "lora", tiny_folder, both / "data", steps=STEPS + 1)
+    train(config, copy, plugins, resume=True)
+    assert "trained by 2 process(es) and goes on with 1" in caplog.text
+    assert "spf_processes" not in read_safetensors(copy / ADAPTER_FILE)[1]
 
 
 def test_the_main_process_alone_writes(both: Path) -> None:
