@@ -9,7 +9,7 @@ import typer
 
 from spf_cli.dryrun import show_plan
 from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset, Trigger
-from spf_core.together import is_main
+from spf_core.together import is_main, world_size
 
 if TYPE_CHECKING:
     from spf_core.config import RunConfig
@@ -22,17 +22,25 @@ StartFrom = Annotated[
     ),
 ]
 
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN",
+        help="New run folder.",
+        show_default="runs/DATA-PRESET, numbered where that exists",
+        rich_help_panel=OUTPUT,
+    ),
+]
+EvaluateEvery = Annotated[
+    int | None,
+    typer.Option(
+        min=0, metavar="K", help="Measure purity every K steps, on development prompts.", show_default="never"
+    ),
+]
+
 
 def train(
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="New run folder.",
-            show_default="runs/DATA-PRESET, numbered where that exists",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    out: Out = None,
     data: Annotated[
         str | None, typer.Option(metavar="DIR|ID", help="Training folder, or Hugging Face dataset.")
     ] = None,
@@ -44,15 +52,7 @@ def train(
         int | None, typer.Option(min=0, help="Seed of everything random.", show_default="of the preset")
     ] = None,
     start_from: StartFrom = None,
-    evaluate_every: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="K",
-            help="Measure purity every K steps, on development prompts.",
-            show_default="never",
-        ),
-    ] = None,
+    evaluate_every: EvaluateEvery = None,
     preset: Preset = None,
     backbone: Backbone = None,
     plugin: Plugin = None,
@@ -102,7 +102,11 @@ def _named(out: Path | None) -> Path:
 
 
 def _free_folder(config: "RunConfig") -> Path:
-    """`runs/DATA-PRESET`, or the first free number of it."""
+    """`runs/DATA-PRESET`, or the first free number of it; each of several processes could find another."""
+    from spf_core.errors import ConfigError
+
+    if world_size() > 1:
+        raise ConfigError("several processes train one run; name its folder with --out RUN")
     name = f"{Path(config.data or 'run').resolve().name}-{config.preset}"
     numbered = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in count(1))
     return next(folder for folder in numbered if not folder.exists())

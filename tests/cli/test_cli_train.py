@@ -129,6 +129,9 @@ def test_without_a_name_a_run_gets_a_free_one(
         assert f"trained 1 steps: runs/{expected}" in done.out
         assert (tmp_path / "runs" / expected / "adapter.safetensors").is_file()
     assert spf("train", "--resume").fails_with("--resume continues a run; name its folder with --out RUN")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert spf(*command).fails_with("several processes train one run; name its folder with --out RUN")
 
 
 def test_a_filled_output_folder_is_left_alone(spf, run: Path, data: Path) -> None:
