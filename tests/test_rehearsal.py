@@ -1,0 +1,76 @@
+"""A rehearsed step against a real one: what is kept, what is there at most, and what is left as it was."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from steps import PROMPTS, batch_of, config_of, parts_of
+from test_thrift import Saved
+from test_trainer import config_of as run_config
+from test_trainer import noise_folder
+
+from spf_core.dryrun import plan_of
+from spf_core.estimate import foreseen_memory
+from spf_core.plugins import load_plugins
+from spf_core.rehearsal import ALL_ON, Counted, rehearse
+from spf_core.step import dual_path_step
+
+SIZE = 32, 32
+CLOSE = 0.03
+EVERYTHING = ("train.batch_size=4", "response.max_timestep=1", "train.base_share=0")
+
+
+class SavedBeside(Saved):
+    """Bytes that autograd keeps besides the tensors that were there before."""
+
+    def __init__(self, known: set[int]) -> None:
+        super().__init__()
+        self.known, self.held = known, list[torch.Tensor]()
+
+    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.held.append(tensor)  # so that no address is given twice
+        return tensor if tensor.untyped_storage().data_ptr() in self.known else super()._pack(tensor)
+
+
+def real_step(parts: Any, watching: Any, precision: str = "no") -> Any:
+    batch, on = batch_of(parts), precision == "bf16"
+    with watching:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=on):
+            state, report = dual_path_step(parts, batch, ALL_ON, generator=torch.Generator().manual_seed(0))
+        total = report.total
+        del state, report
+        kept = getattr(watching, "now", None) or watching.total
+        total.backward()
+    return kept
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize("preset", ["lora", "naive", "spf-paper", "spf"])
+def test_a_step_keeps_what_the_rehearsal_kept(preset: str, precision: str, tiny_folder: Path) -> None:
+    config = config_of(tiny_folder, *EVERYTHING, f"train.precision={precision}", preset=preset)
+    parts = parts_of(config)
+    parts.backbone.to(torch.device("cpu"))
+    found = rehearse(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
+    before = (*parts.backbone.denoiser.parameters(), *parts.backbone.vae.parameters())
+    known = {tensor.untyped_storage().data_ptr() for tensor in before}
+    known |= {t.untyped_storage().data_ptr() for t in parts.backbone.clip.parameters()}
+    kept = real_step(parts, SavedBeside(known), precision)
+    assert found.kept == pytest.approx(kept, rel=CLOSE)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_step_takes_at_most_what_the_rehearsal_took(checkpointing: bool, tiny_folder: Path) -> None:
+    setting = f"train.gradient_checkpointing={str(checkpointing).lower()}"
+    config = config_of(tiny_folder, *EVERYTHING, setting)
+    parts = parts_of(config)
+    parts.backbone.to(torch.device("cpu"))
+    found = rehearse(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
+    if checkpointing:
+        parts.backbone.checkpoint_gradients()  # type: ignore[attr-defined]
+    memory = Counted(torch.device("cpu"))
+    kept = real_step(parts, memory)
+    assert found.kept == pytest.approx(kept, rel=CLOSE)
+    assert found.peak - sum(found.weights.values()) == pytest.approx(memory.peak, rel=CLOSE)
