@@ -73,7 +73,7 @@ def rehearse(
             del state, report
             kept = memory.now
             if total.requires_grad:
-                total.backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(total)
     return Rehearsed(weights, kept, memory.peak + sum(weights.values()))
 
 
