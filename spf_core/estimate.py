@@ -61,13 +61,13 @@ def foreseen_memory(
 
 
 def peak_bytes(config: RunConfig, backbone: Backbone, adapter: Adapter, found: Rehearsed) -> int:
-    """The most on the device: within the step, or while the optimizer updates with a copy of the gradients."""
+    """The most on the device within the step, with what the optimizer and CUDA's libraries keep."""
     parameters = list(adapter.parameters())
     trained = count(parameters) * FLOAT
     beside = optimizer_bytes(config.optimizer.name, parameters)
     beside += trained if config.train.ema_decay is not None else 0
     workspace = WORKSPACE if backbone.device.type == "cuda" else 0
-    return beside + workspace + max(found.peak, sum(found.weights.values()) + 2 * trained)
+    return beside + workspace + found.peak
 
 
 def optimizer_bytes(name: str, parameters: Sequence[Tensor]) -> int:

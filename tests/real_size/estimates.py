@@ -5,15 +5,17 @@ fused attention of a GPU, with the text encoders away, and with the number forma
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import diffusers
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -33,18 +35,26 @@ from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
 
 CASES = {"sd15": (StableDiffusion, 512), "sdxl": (StableDiffusionXL, 1024)}
 PROMPTS = [Prompt("a portrait of an old man, red hair, in the park", "wearing a hat")]
-IN_FLOAT32 = {F.layer_norm, F.group_norm, F.softmax, torch.softmax, Tensor.softmax}
+IN_FLOAT32 = ((F, "layer_norm"), (F, "group_norm"), (F, "softmax"), (Tensor, "softmax"))
 
 
-class AutocastOfCuda(TorchFunctionMode):
+@contextmanager
+def autocast_of_cuda() -> Iterator[None]:
     """CUDA's autocast computes norms and softmax in float32, the CPU's does not."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call with half-precision inputs widened where CUDA would widen them."""
-        if func in IN_FLOAT32 and torch.is_autocast_enabled("cpu"):
-            args = [each.float() if _half(each) else each for each in args]
-            kwargs = {name: each.float() if _half(each) else each for name, each in (kwargs or {}).items()}
-        return func(*args, **(kwargs or {}))
+    def widened(function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not torch.is_autocast_enabled("cpu"):
+                return function(*args, **kwargs)
+            named = {name: each.float() if _half(each) else each for name, each in kwargs.items()}
+            return function(*(each.float() if _half(each) else each for each in args), **named)
+
+        return call
+
+    with ExitStack() as stack:
+        for place, name in IN_FLOAT32:
+            stack.enter_context(patch.object(place, name, widened(getattr(place, name))))
+        yield
 
 
 def _half(value: Any) -> bool:
@@ -79,7 +89,7 @@ def estimate(kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16
     backbone, adapter = open_skeleton(kind, getattr(torch, dtype)), config.adapter.build()
     adapter.attach(backbone)
     side = CASES[kind][1]
-    with AutocastOfCuda():
+    with autocast_of_cuda():
         found = rehearse(config, backbone, adapter, PROMPTS, (side, side))
     parked = sum(number for (name, _), number in found.weights.items() if name.startswith("text_encoder"))
     return found, peak_bytes(config, backbone, adapter, found) + WORKSPACE - parked
@@ -87,6 +97,7 @@ def estimate(kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16
 
 def main() -> None:
     """Print the table."""
+    diffusers.utils.logging.set_verbosity_error()
     print("| model | preset | weights | checkpointing | kept for the backward pass | peak |\n|---|---|---|---|---|---|")
     for kind, preset, checkpointing in product(CASES, ("lora", "spf-joint"), (False, True)):
         found, peak = estimate(kind, preset, checkpointing)
