@@ -4,14 +4,15 @@ JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help venv demo test test-real-size lint bench docs clean
+.PHONY: help venv demo test test-real-size lint bench bench-presets docs clean
 
 help:
 	@echo "make demo    learn 'sunglasses' from 60 biased portraits, report in demo/"
 	@echo "make test    run the tests"
 	@echo "make test-real-size    two steps of Stable Diffusion 1.5 and SDXL at their real size, random weights"
 	@echo "make lint    ruff, mypy, import-linter, codespell"
-	@echo "make bench   time and memory of a training step"
+	@echo "make bench   time and memory of a training step, also beside diffusers' own"
+	@echo "make bench-presets    the same of every preset"
 	@echo "make docs    build the documentation in site/"
 	@echo "make venv    only create .venv with the pinned dependencies"
 
@@ -35,6 +36,10 @@ lint: venv
 
 bench: venv
 	$(BIN)/python tests/bench/step_cost.py
+	$(BIN)/python tests/bench/against_diffusers.py
+
+bench-presets: venv
+	$(BIN)/python tests/bench/preset_cost.py
 
 docs: .venv/.installed-docs
 	$(BIN)/mkdocs build --strict

@@ -42,7 +42,9 @@ def foreseen_memory(
         found = rehearse(config, backbone, adapter, prompts, size)
     except Exception as error:  # terms and models of any plugin run here, in a way that they may not bear
         reason = " ".join(str(error).split())[:80]
-        return [("peak memory", f"not known: the step cannot be rehearsed ({type(error).__name__}: {reason})")]
+        return [
+            ("peak memory", f"not known: the step cannot be rehearsed ({type(error).__name__}: {reason})")
+        ]
     least = sum(found.weights.values()) / 1000
     weights = [
         f"{name} {size_of(number)} {str(dtype).removeprefix('torch.')}"

@@ -55,9 +55,7 @@ def real_step(parts: Any, watching: Any, precision: str = "no") -> Any:
 @pytest.mark.parametrize("preset", ["lora", "naive", "spf-paper", "spf"])
 def test_a_step_keeps_what_the_rehearsal_kept(preset: str, precision: str, tiny_folder: Path) -> None:
     decoded = DECODED if "spf" in preset else ()
-    config = config_of(
-        tiny_folder, *EVERYTHING, *decoded, f"train.precision={precision}", preset=preset
-    )
+    config = config_of(tiny_folder, *EVERYTHING, *decoded, f"train.precision={precision}", preset=preset)
     parts = parts_of(config)
     parts.backbone.to(torch.device("cpu"))
     found = rehearse(config, parts.backbone, parts.adapter, PROMPTS, SIZE)

@@ -1,4 +1,4 @@
-"""A step of `spf train` and a picture of `spf sample` beside diffusers' own, in one process that takes turns.
+"""`make bench`: a step of `spf train` and a picture of `spf sample` beside diffusers' own, in one process that takes turns.
 
 What diffusers does in a step is the logic of its script train_text_to_image_lora, at the same model, batch,
 precision, rank and layers. It encodes texts and images in every step; the row "cached" does not, for comparison.
@@ -7,7 +7,6 @@ precision, rank and layers. It encodes texts and images in every step; the row "
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,9 +15,20 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from runs import Step, diffusers_step, opened, peak_mib, run_step, taking_turns
+from runs import (
+    PACKAGED,
+    Step,
+    act,
+    diffusers_step,
+    measured_alone,
+    open_pipeline,
+    opened,
+    peak_mib,
+    run_step,
+    taking_turns,
+)
 
-BATCH, SIZE, RANK = 8, 64, 16
+BATCH, SIZE, RANK = 8, 64, 8
 THEIRS = "diffusers"
 BANK = ("train.bank=1", "train.noise_share=0.5", "train.empty_share=0")
 RUNS: dict[str, tuple[str, float, tuple[str, ...]]] = {
@@ -59,7 +69,7 @@ def step_memory(model: Path, name: str) -> float:
 def sampling_times(model: Path, turns: int) -> dict[str, list[float]]:
     """Seconds for a batch of pictures of equal settings, from texts to PIL images."""
     import torch
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
+    from diffusers import DDIMScheduler
 
     from spf_core.sampling import sample_images
     from spf_core.sections import SampleSection
@@ -68,9 +78,8 @@ def sampling_times(model: Path, turns: int) -> dict[str, list[float]]:
     options, texts = SampleSection(steps=8), ["a man, red hair, in the park"] * BATCH
     backbone = StableDiffusion(model)
     backbone.to(torch.device("cpu"))
-    pipeline = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, requires_safety_checker=False)
+    pipeline = open_pipeline(model)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
-    pipeline.set_progress_bar_config(disable=True)
 
     def theirs() -> None:
         generators = [torch.Generator().manual_seed(seed) for seed in range(BATCH)]
@@ -91,9 +100,9 @@ def ratio(times: dict[str, list[float]], name: str) -> float:
 
 def compare(model: Path, turns: int) -> dict[str, Any]:
     """Measure everything and print the table."""
-    times = _worker("times", model=str(model), turns=turns)
-    memory = {name: _worker("memory", model=str(model), name=name) for name in NAMES}
-    sampling = _worker("sampling", model=str(model), turns=turns)
+    times = measured_alone(__file__, "times", model=str(model), turns=turns)
+    memory = {name: measured_alone(__file__, "memory", model=str(model), name=name) for name in NAMES}
+    sampling = measured_alone(__file__, "sampling", model=str(model), turns=turns)
     print(f"\nagainst diffusers' train_text_to_image_lora: {model.name}, batch {BATCH}, {turns} turns")
     print(f"{'':<26}{'s/step':>9}{'ratio':>7}{'bar':>6}{'peak MiB':>10}{'ratio':>7}{'bar':>6}")
     rows: dict[str, Any] = {}
@@ -115,12 +124,6 @@ def compare(model: Path, turns: int) -> dict[str, Any]:
     return rows
 
 
-def _worker(kind: str, **case: Any) -> Any:
-    command = [sys.executable, __file__, "--worker", kind, "--case", json.dumps(case)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 WORKERS: dict[str, Callable[..., Any]] = {
     "times": lambda model, turns: step_times(Path(model), turns),
     "memory": lambda model, name: step_memory(Path(model), name),
@@ -129,12 +132,17 @@ WORKERS: dict[str, Callable[..., Any]] = {
 
 
 def main() -> None:
-    """Act as one of the measuring processes."""
+    """Compare, or act as one of the measuring processes."""
+    if act(WORKERS, __doc__):
+        return
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--worker", choices=list(WORKERS), required=True, help="what is measured")
-    parser.add_argument("--case", required=True, help="its arguments, as JSON")
+    parser.add_argument("--mini", type=Path, default=PACKAGED, help="pipeline folder of the model")
+    parser.add_argument("--repetitions", type=int, default=9, help="turns of each row")
+    parser.add_argument("--out", type=Path, help="also write the numbers as JSON")
     arguments = parser.parse_args()
-    print(json.dumps(WORKERS[arguments.worker](**json.loads(arguments.case))))
+    report = compare(arguments.mini, arguments.repetitions)
+    if arguments.out:
+        arguments.out.write_text(json.dumps(report, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

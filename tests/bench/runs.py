@@ -1,8 +1,10 @@
 """Steps to be measured: of real runs, and of the loop that diffusers publishes."""
 
+import argparse
 import json
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 Step = Callable[[], None]
+PACKAGED = Path(__file__).parents[2] / "plugins" / "spf_plugins" / "portraits" / "weights" / "mini"
 TEXTS = {"base_text": "a man, red hair, in the park", "target_text": "with a hat"}
 STEPS = 1000  # that a run is said to have
-CHEAP = ("sample.steps=3", "sample.every=0", "dataset.keep=false")  # before the steps, which is not measured
+CHEAP = ("sample.steps=3", "sample.every=0", "dataset.keep=false", "train.text_variants=1")  # not measured
 
 
 @contextmanager
@@ -39,7 +42,9 @@ def write_rows(folder: Path, count: int, size: int, masks: bool = False) -> None
         Image.fromarray(image).save(folder / f"{number}.png")
         row = {"file_name": f"{number}.png", **TEXTS}
         if masks:
-            Image.fromarray(np.where(image[..., 0] > 127, 255, 0).astype(np.uint8)).save(folder / f"mask-{number}.png")
+            Image.fromarray(np.where(image[..., 0] > 127, 255, 0).astype(np.uint8)).save(
+                folder / f"mask-{number}.png"
+            )
             row["mask"] = f"mask-{number}.png"
         lines.append(json.dumps(row))
     (folder / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
@@ -59,6 +64,17 @@ def run_step(data: Path, preset: str, batch_size: int, progress: float, *options
     return lambda: void(trainer.train_step()), sum(p.numel() for p in trainer.parameters)
 
 
+def open_pipeline(model: Path) -> Any:
+    """A folder's pipeline, as diffusers opens it."""
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        model, safety_checker=None, requires_safety_checker=False
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 def diffusers_step(data: Path, model: Path, batch_size: int, rank: int, cached: bool) -> Step:
     """One step of diffusers' examples/text_to_image/train_text_to_image_lora.py, as its loop does it.
 
@@ -68,14 +84,14 @@ def diffusers_step(data: Path, model: Path, batch_size: int, rank: int, cached: 
     import torch
     import torch.nn.functional as F
     from accelerate import Accelerator
-    from diffusers import DDPMScheduler, StableDiffusionPipeline
+    from diffusers import DDPMScheduler
     from diffusers.optimization import get_scheduler
     from peft import LoraConfig
 
     from spf_core.cache import to_pixels
     from spf_core.data import load_image, read_folder
 
-    pipeline = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, requires_safety_checker=False)
+    pipeline = open_pipeline(model)
     unet, vae, text_encoder = pipeline.unet, pipeline.vae, pipeline.text_encoder
     noise_scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
     for network in (unet, vae, text_encoder):
@@ -133,6 +149,27 @@ def taking_turns(steps: Mapping[str, Step], turns: int) -> dict[str, list[float]
             if turn >= 0:
                 times[name].append(time.perf_counter() - started)
     return times
+
+
+def measured_alone(script: str, kind: str, **case: Any) -> Any:
+    """What a script measures in a process of its own: `script --worker KIND --case JSON`."""
+    command = [sys.executable, script, "--worker", kind, "--case", json.dumps(case)]
+    quiet = {**os.environ, "TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error"}
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env={**quiet, "TQDM_DISABLE": "1"}
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def act(workers: Mapping[str, Callable[..., Any]], description: str | None) -> bool:
+    """Whether this process is one that measures; then the numbers are printed."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--worker", choices=list(workers), help=argparse.SUPPRESS)
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    arguments, _ = parser.parse_known_args()
+    if arguments.worker:
+        print(json.dumps(workers[arguments.worker](**json.loads(arguments.case))))
+    return bool(arguments.worker)
 
 
 def peak_mib() -> float:
