@@ -51,13 +51,13 @@ def foreseen_memory(
         for (name, dtype), number in found.weights.items()
         if number > least
     ]
-    peak = peak_bytes(config, backbone, adapter, found)
+    peak, (width, height) = peak_bytes(config, backbone, adapter, found), size
     return [
         ("weights on the device", ", ".join(weights)),
         ("kept for the backward pass", size_of(found.kept)),
         (
             "peak memory, estimated",
-            f"{size_of(peak)} in a step of {config.train.batch_size} at {size[0]}x{size[1]} with every term on",
+            f"{size_of(peak)} in a step of {config.train.batch_size} at {width}x{height} with every term on",
         ),
     ]
 

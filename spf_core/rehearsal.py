@@ -6,7 +6,7 @@ and backward, while the bytes of every storage are counted from when it is made 
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -104,8 +104,11 @@ class Weightless(TorchFunctionMode):
         return made.requires_grad_(tensor.requires_grad)
 
 
-class Assumed(TorchDispatchMode):
+class Assumed(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Answers what depends on values: numbers are 1, conditions true, and nothing is zero."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation, or answer for it."""
@@ -116,13 +119,13 @@ class Assumed(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class Counted(TorchDispatchMode):
+class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Bytes of the storages that are made on a device while it is open: `now` and, at most, `peak`."""
 
     def __init__(self, device: torch.device) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.device, self.now, self.peak = device.type, 0, 0
-        self._seen = WeakIdKeyDictionary()
+        self._seen: MutableMapping[torch.UntypedStorage, int] = WeakIdKeyDictionary()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and count what it returns."""
@@ -190,11 +193,11 @@ def _weights(backbone: Backbone, copied: Iterable[Tensor]) -> dict[tuple[str, to
 
     `copied` are all tensors of backbone and adapter, parts or not.
     """
-    pipeline = backbone.pipeline()
-    named = {**vars(backbone), **getattr(pipeline, "components", {})}
+    named = {**vars(backbone), **getattr(backbone.pipeline(), "components", {})}
     parts = {name: part for name, part in named.items() if isinstance(part, nn.Module)}
-    away = backbone.device.type != "cpu" and isinstance(backbone, Parking)
-    gone = {_place(t) for encoder in (backbone.encoders() if away else ()) for t in _tensors(encoder)}
+    gone = set[int]()
+    if backbone.device.type != "cpu" and isinstance(backbone, Parking):
+        gone = {_place(tensor) for encoder in backbone.encoders() for tensor in _tensors(encoder)}
     found, counted = Counter[tuple[str, torch.dtype]](), gone
     for name, tensors in [*((name, _tensors(part)) for name, part in parts.items()), ("other", copied)]:
         for tensor in tensors:
@@ -210,4 +213,4 @@ def _tensors(part: nn.Module) -> list[Tensor]:
 
 def _place(tensor: Tensor) -> int:
     """The same for tensors that share their memory."""
-    return tensor.untyped_storage()._cdata
+    return int(tensor.untyped_storage()._cdata)

@@ -11,7 +11,7 @@ from torch import nn
 from spf_core.checkpoint import checkpoints
 from spf_core.dryrun import plan_of
 from spf_core.errors import ConfigError
-from spf_core.estimate import foreseen, foreseen_memory, optimizer_bytes, size_of
+from spf_core.estimate import foreseen, optimizer_bytes, size_of
 from spf_core.optimizers import make_optimizer
 from spf_core.plugins import Plugins, load_plugins
 from spf_core.runs import open_backbone
