@@ -125,7 +125,7 @@ class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.device, self.now, self.peak = device.type, 0, 0
-        self._seen: MutableMapping[torch.UntypedStorage, int] = WeakIdKeyDictionary()  # type: ignore[no-untyped-call]
+        self._seen: MutableMapping[torch.UntypedStorage, int] = WeakIdKeyDictionary()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and count what it returns."""
