@@ -1,7 +1,7 @@
-"""`make bench`: a step of `spf train` and a picture of `spf sample` beside diffusers' own, in one process that takes turns.
+"""`make bench`: a step of `spf train` and a picture of `spf sample` beside diffusers' own, taking turns.
 
 What diffusers does in a step is the logic of its script train_text_to_image_lora, at the same model, batch,
-precision, rank and layers. It encodes texts and images in every step; the row "cached" does not, for comparison.
+precision, rank and layers. It encodes texts and images in every step; the row "cached" does not.
 """
 
 import argparse

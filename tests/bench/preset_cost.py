@@ -1,7 +1,7 @@
-"""`make bench-presets`: what a step of every preset costs, with all its terms on; prints a table for the docs.
+"""`make bench-presets`: what a step of every preset costs, all its terms on; prints a table for the docs.
 
-All presets train at one batch size and take turns in one process. Peak memory is the resident set of a process
-of its own, with what comes before the steps.
+All presets train at one batch size and take turns in one process. Peak memory is the resident set of a
+process of its own, with what comes before the steps.
 """
 
 import argparse

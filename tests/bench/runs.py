@@ -78,8 +78,8 @@ def open_pipeline(model: Path) -> Any:
 def diffusers_step(data: Path, model: Path, batch_size: int, rank: int, cached: bool) -> Step:
     """One step of diffusers' examples/text_to_image/train_text_to_image_lora.py, as its loop does it.
 
-    Written anew after it, for one process without accumulation: the VAE and the text encoder read the batch in
-    every step, unless `cached`, which the script has no option for. The batch is ready beforehand.
+    Written anew after it, for one process without accumulation: the VAE and the text encoder read the batch
+    in every step, unless `cached`, which the script has no option for. The batch is ready beforehand.
     """
     import torch
     import torch.nn.functional as F

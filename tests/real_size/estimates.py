@@ -98,9 +98,8 @@ def estimate(kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16
 def main() -> None:
     """Print the table."""
     diffusers.utils.logging.set_verbosity_error()
-    print(
-        "| model | preset | weights | checkpointing | kept for the backward pass | peak |\n|---|---|---|---|---|---|"
-    )
+    print("| model | preset | weights | checkpointing | kept for the backward pass | peak |")
+    print("|---|---|---|---|---|---|")
     for kind, preset, checkpointing in product(CASES, ("lora", "spf-joint"), (False, True)):
         found, peak = estimate(kind, preset, checkpointing)
         told = ("yes" if checkpointing else "no", size_of(found.kept), size_of(peak))
