@@ -5,6 +5,7 @@ and backward, while the bytes of every storage are counted from when it is made 
 """
 
 import copy
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -60,7 +61,8 @@ def rehearse(
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     with Weightless(fake, backbone.device) as copied:
         backbone, adapter = copy.deepcopy((backbone, adapter))
-    with fake, Assumed(), torch.random.fork_rng(devices=[]):
+    with fake, Assumed(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what real tensors would not be warned of
         parts, batch = build_parts(config, backbone, adapter), _batch(config, backbone, prompts, size)
         weights = _weights(backbone, copied.tensors)
         if config.train.gradient_checkpointing and isinstance(backbone, Checkpointing):
