@@ -4,7 +4,7 @@ JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help venv demo test test-slow test-real-size lint bench docs clean
+.PHONY: help venv demo test test-slow test-real-size lint bench bench-presets docs clean
 
 help:
 	@echo "make demo    learn 'sunglasses' from 60 biased portraits, report in demo/"
@@ -12,7 +12,8 @@ help:
 	@echo "make test-slow    kill a training at 20 random moments, resume it, compare the bits; minutes"
 	@echo "make test-real-size    two steps of Stable Diffusion 1.5 and SDXL at their real size, random weights"
 	@echo "make lint    ruff, mypy, import-linter, codespell"
-	@echo "make bench   time and memory of a training step"
+	@echo "make bench   time and memory of a training step, also beside diffusers' own"
+	@echo "make bench-presets    the same of every preset"
 	@echo "make docs    build the documentation in site/"
 	@echo "make venv    only create .venv with the pinned dependencies"
 
@@ -39,6 +40,10 @@ lint: venv
 
 bench: venv
 	$(BIN)/python tests/bench/step_cost.py
+	$(BIN)/python tests/bench/against_diffusers.py
+
+bench-presets: venv
+	$(BIN)/python tests/bench/preset_cost.py
 
 docs: .venv/.installed-docs
 	$(BIN)/mkdocs build --strict

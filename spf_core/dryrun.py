@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from spf_core.components import TermConfig
 from spf_core.config import RunConfig
 from spf_core.data import Row
-from spf_core.estimate import foreseen
+from spf_core.estimate import foreseen, foreseen_memory
 from spf_core.interfaces import Adapter
 from spf_core.optimizers import require_optimizer
 from spf_core.preparation import viewed_rows
@@ -54,7 +54,14 @@ def plan_of(config: RunConfig) -> Plan:
         ("samples", _every(config.sample.every)),
         ("purity", _every(config.evaluation.every)),
     ]
-    return Plan(training, list(_terms(config)), [*foreseen(config, backbone, adapter)])
+    sizes = foreseen(config, backbone, adapter)
+    prompts = [row.prompt for row in rows]
+    sizes += foreseen_memory(config, backbone, adapter, prompts, _largest(rows, backbone.image_size))
+    return Plan(training, list(_terms(config)), [*sizes])
+
+
+def _largest(rows: list[Row], side: int) -> tuple[int, int]:
+    return max((row.view.size or (side, side) for row in rows), key=lambda size: size[0] * size[1])
 
 
 def _buckets(rows: list[Row]) -> str:

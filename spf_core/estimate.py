@@ -1,7 +1,4 @@
-"""What a run will need, told before it starts: sizes that counting gives, without a step computed.
-
-An estimate of peak memory or of time belongs here: as further lines of `foreseen`.
-"""
+"""What a run will need, told before it starts: sizes that counting gives, without a step computed."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,8 +6,11 @@ from torch import Tensor
 
 from spf_core.config import RunConfig
 from spf_core.interfaces import Adapter, Backbone
+from spf_core.prompts import Prompt
+from spf_core.rehearsal import Rehearsed, rehearse
 
 FLOAT = 4  # bytes; trained weights and what optimizers keep of them are float32
+WORKSPACE = 2 * 2**25  # bytes; cuBLAS' at most, for the forward and for the backward thread
 SMALLEST_8_BIT = 4096  # values; bitsandbytes keeps 32-bit moments of smaller tensors
 
 
@@ -23,11 +23,53 @@ def foreseen(config: RunConfig, backbone: Backbone, adapter: Adapter) -> list[tu
     kept = trained + optimizer_bytes(config.optimizer.name, parameters)
     kept += trained if config.train.ema_decay is not None else 0
     return [
-        ("trainable parameters", f"{trained // FLOAT:,} ({size(trained)})"),
-        ("frozen in the denoiser", f"{count(frozen):,} ({size(sum(map(_bytes, frozen)))})"),
-        ("optimizer", f"{config.optimizer.name}, {size(kept - trained)} beside the weights"),
-        ("checkpoints on disk", f"{config.checkpoint.keep} x {size(kept)}"),
+        ("trainable parameters", f"{trained // FLOAT:,} ({size_of(trained)})"),
+        ("frozen in the denoiser", f"{count(frozen):,} ({size_of(sum(map(_bytes, frozen)))})"),
+        ("optimizer", f"{config.optimizer.name}, {size_of(kept - trained)} beside the weights"),
+        ("checkpoints on disk", f"{config.checkpoint.keep} x {size_of(kept)}"),
     ]
+
+
+def foreseen_memory(
+    config: RunConfig,
+    backbone: Backbone,
+    adapter: Adapter,
+    prompts: Sequence[Prompt],
+    size: tuple[int, int],
+) -> list[tuple[str, str]]:
+    """What a step of these texts and of pictures of this width and height takes on the device."""
+    try:
+        found = rehearse(config, backbone, adapter, prompts, size)
+    except Exception as error:  # terms and models of any plugin run here, in a way that they may not bear
+        reason = " ".join(str(error).split())[:80]
+        return [
+            ("peak memory", f"not known: the step cannot be rehearsed ({type(error).__name__}: {reason})")
+        ]
+    least = sum(found.weights.values()) / 1000
+    weights = [
+        f"{name} {size_of(number)} {str(dtype).removeprefix('torch.')}"
+        for (name, dtype), number in found.weights.items()
+        if number > least
+    ]
+    peak, (width, height) = peak_bytes(config, backbone, adapter, found), size
+    return [
+        ("weights on the device", ", ".join(weights)),
+        ("kept for the backward pass", size_of(found.kept)),
+        (
+            "peak memory, estimated",
+            f"{size_of(peak)} in a step of {config.train.batch_size} at {width}x{height} with every term on",
+        ),
+    ]
+
+
+def peak_bytes(config: RunConfig, backbone: Backbone, adapter: Adapter, found: Rehearsed) -> int:
+    """The most on the device within the step, with what the optimizer and CUDA's libraries keep."""
+    parameters = list(adapter.parameters())
+    trained = count(parameters) * FLOAT
+    beside = optimizer_bytes(config.optimizer.name, parameters)
+    beside += trained if config.train.ema_decay is not None else 0
+    workspace = WORKSPACE if backbone.device.type == "cuda" else 0
+    return beside + workspace + found.peak
 
 
 def optimizer_bytes(name: str, parameters: Sequence[Tensor]) -> int:
@@ -40,7 +82,7 @@ def count(parameters: Sequence[Tensor]) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
-def size(number: float) -> str:
+def size_of(number: float) -> str:
     """Bytes, for people."""
     for unit in ("B", "KiB", "MiB"):
         if number < 1024:

@@ -11,7 +11,7 @@ from torch import nn
 from spf_core.checkpoint import checkpoints
 from spf_core.dryrun import plan_of
 from spf_core.errors import ConfigError
-from spf_core.estimate import foreseen, optimizer_bytes, size
+from spf_core.estimate import foreseen, optimizer_bytes, size_of
 from spf_core.optimizers import make_optimizer
 from spf_core.plugins import Plugins, load_plugins
 from spf_core.runs import open_backbone
@@ -50,7 +50,7 @@ def test_an_optimizer_keeps_what_was_foreseen(name: str) -> None:
 
 @pytest.mark.parametrize(("number", "text"), [(512, "512 B"), (1536, "1.5 KiB"), (3 * 2**31, "6 GiB")])
 def test_sizes_are_for_people(number: int, text: str) -> None:
-    assert size(number) == text
+    assert size_of(number) == text
 
 
 @pytest.mark.parametrize("average", [(), ("train.ema_decay=0.9",)])

@@ -79,6 +79,9 @@ class Checkpointing(Protocol):
 class Parking(Protocol):
     """A backbone whose text encoders can leave the device, and still encode."""
 
+    def encoders(self) -> Sequence[nn.Module]:
+        """What leaves."""
+
     def park_encoders(self) -> None:
         """Move them to the CPU."""
 

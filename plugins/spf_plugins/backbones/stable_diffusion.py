@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import AttnProcessor
-from torch import Tensor
+from torch import Tensor, nn
 
 from spf_core.capture import checkpointed, record
 from spf_core.prompts import Prompt
@@ -161,9 +161,12 @@ class StableDiffusion:
 
     def park_encoders(self) -> None:
         """Move the text encoders to the CPU, where they go on encoding: training reads what they encoded."""
-        for name in self.layout.networks:
-            if name.startswith("text_encoder"):
-                self._parts[name].to("cpu")
+        for encoder in self.encoders():
+            encoder.to("cpu")
+
+    def encoders(self) -> list[nn.Module]:
+        """The text encoders."""
+        return [self._parts[name] for name in self.layout.networks if name.startswith("text_encoder")]
 
     def token_count(self, text: str) -> int:
         """Tokens of `text` including begin and end marks, before truncation."""

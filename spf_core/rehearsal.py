@@ -1,0 +1,218 @@
+"""A training step rehearsed on tensors that have shapes and no values: what memory the real one takes.
+
+The model is copied without its weights (torch's FakeTensorMode), and one whole step runs on the copy, forward
+and backward, while the bytes of every storage are counted from when it is made until it is let go.
+"""
+
+import copy
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+from weakref import finalize
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
+
+from spf_core.cache import widen
+from spf_core.config import RunConfig
+from spf_core.interfaces import Adapter, Backbone, Checkpointing, Parking
+from spf_core.parts import build_parts
+from spf_core.prompts import Prompt
+from spf_core.step import dual_path_step
+from spf_core.types import Batch
+
+ALL_ON = 1 - 1e-9  # progress at which every term counts
+GRAIN = 512  # bytes; CUDA's allocator gives multiples of it
+PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
+ATEN = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """Bytes on the device: weights by part and dtype, what the step keeps for its backward pass, at most.
+
+    `peak` includes the weights and the gradients, and nothing that an optimizer keeps.
+    """
+
+    weights: Mapping[tuple[str, torch.dtype], int]
+    kept: int
+    peak: int
+
+
+def rehearse(
+    config: RunConfig,
+    backbone: Backbone,
+    adapter: Adapter,
+    prompts: Sequence[Prompt],
+    size: tuple[int, int],
+) -> Rehearsed:
+    """One step of pictures of width and height `size`, every term on; nothing passed in is changed.
+
+    Where the step depends on values every row goes the dearest way. Raises what the step raises.
+    """
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with Weightless(fake, backbone.device) as copied:
+        backbone, adapter = copy.deepcopy((backbone, adapter))
+    with fake, Assumed(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what real tensors would not be warned of
+        parts, batch = build_parts(config, backbone, adapter), _batch(config, backbone, prompts, size)
+        weights = _weights(backbone, copied.tensors)
+        if config.train.gradient_checkpointing and isinstance(backbone, Checkpointing):
+            backbone.checkpoint_gradients()
+        generator = torch.Generator().manual_seed(0)
+        with Counted(backbone.device) as memory:
+            with _autocast(config.train.precision, backbone.device):
+                state, report = dual_path_step(parts, batch, ALL_ON, generator=generator)
+            total = report.total
+            del state, report
+            kept = memory.now
+            if total.requires_grad:
+                torch.autograd.backward(total)
+    return Rehearsed(weights, kept, memory.peak + sum(weights.values()))
+
+
+class Weightless(TorchFunctionMode):
+    """Within the context copies have no values; what is on the meta device is copied to `device`."""
+
+    def __init__(self, fake: FakeTensorMode, device: torch.device) -> None:
+        super().__init__()
+        self.fake, self.device, self.tensors = fake, device, list[Tensor]()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Copy a tensor, or do what is asked."""
+        if func is Tensor.__deepcopy__:
+            tensor, memo = args
+            if id(tensor) not in memo:
+                memo[id(tensor)] = self._like(tensor)
+            return memo[id(tensor)]
+        if func is torch._C.TensorBase.clone:  # how a parameter is copied
+            return self._like(args[0])
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+    def _like(self, tensor: Tensor) -> Tensor:
+        device = self.device if tensor.is_meta else tensor.device
+        with self.fake:
+            made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+        self.tensors.append(made)
+        return made.requires_grad_(tensor.requires_grad)
+
+
+class Assumed(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Answers what depends on values: numbers are 1, conditions true, and nothing is zero."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation, or answer for it."""
+        if func is ATEN._local_scalar_dense.default:
+            return True if args[0].dtype == torch.bool else 1
+        if func is ATEN.nonzero.default:
+            return args[0].new_zeros((args[0].numel(), args[0].ndim), dtype=torch.long)
+        return func(*args, **(kwargs or {}))
+
+
+class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Bytes of the storages that are made on a device while it is open: `now` and, at most, `peak`."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.device, self.now, self.peak = device.type, 0, 0
+        self._seen: MutableMapping[torch.UntypedStorage, int] = WeakIdKeyDictionary()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and count what it returns."""
+        for storage in self._storages((args, kwargs)):
+            self._seen.setdefault(storage, 0)
+        found = func(*args, **(kwargs or {}))
+        for storage in self._storages(found):
+            if storage not in self._seen:
+                self._seen[storage] = size = rounded(storage.nbytes())
+                finalize(storage, self._let_go, size)
+                self.now += size
+        self.peak = max(self.peak, self.now)
+        return found
+
+    def _storages(self, values: Any) -> Iterable[torch.UntypedStorage]:
+        for value in tree_leaves(values):
+            if isinstance(value, Tensor) and value.device.type == self.device:
+                yield value.untyped_storage()
+
+    def _let_go(self, size: int) -> None:
+        self.now -= size
+
+
+def rounded(size: int) -> int:
+    """What an allocator gives for it."""
+    return -(-size // GRAIN) * GRAIN
+
+
+def _autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    dtype = PRECISION.get(precision)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def _batch(config: RunConfig, backbone: Backbone, prompts: Sequence[Prompt], size: tuple[int, int]) -> Batch:
+    """A batch with everything that any term may read: to have it costs next to nothing."""
+    count, (width, height) = config.train.batch_size, size
+    several = [prompts[row % len(prompts)] for row in range(count)]
+    pixels = torch.zeros(count, 3, height, width, device=backbone.device)
+    latents = backbone.encode_images(pixels)
+    complete = backbone.encode_prompts(several, with_target=True)
+    mask = latents.new_ones(count, 1, *latents.shape[-2:])
+    counterfactuals = config.counterfactuals.enabled
+    with torch.no_grad():
+        embeds = backbone.embed_images(pixels)
+    return Batch(
+        ids=tuple(f"{row}" for row in range(count)),
+        prompts=tuple(several),
+        latents_BCHW=latents,
+        rows=torch.arange(count, device=backbone.device),
+        complete=complete,
+        base=backbone.encode_prompts(several, with_target=False),
+        empty=widen(backbone.encode_prompts([Prompt("")], with_target=False), complete.phrase_BPL.shape[1]),
+        image_embeds_BD=embeds,
+        without_BCHW=latents.clone() if counterfactuals else None,
+        region_B1HW=mask.clone() if counterfactuals else None,
+        target=backbone.encode_prompts([Prompt(p.target_text or "") for p in several], with_target=False),
+        mask_B1HW=mask,
+        released_BL=complete.pad_BL.clone() if config.train.release else None,
+        class_BCHW=latents.clone() if "class_images" in config.needs else None,
+    )
+
+
+def _weights(backbone: Backbone, copied: Iterable[Tensor]) -> dict[tuple[str, torch.dtype], int]:
+    """Bytes by part and dtype of what lies on the backbone's device while it trains.
+
+    `copied` are all tensors of backbone and adapter, parts or not.
+    """
+    named = {**vars(backbone), **getattr(backbone.pipeline(), "components", {})}
+    parts = {name: part for name, part in named.items() if isinstance(part, nn.Module)}
+    gone = set[int]()
+    if backbone.device.type != "cpu" and isinstance(backbone, Parking):
+        gone = {_place(tensor) for encoder in backbone.encoders() for tensor in _tensors(encoder)}
+    found, counted = Counter[tuple[str, torch.dtype]](), gone
+    for name, tensors in [*((name, _tensors(part)) for name, part in parts.items()), ("other", copied)]:
+        for tensor in tensors:
+            if tensor.device.type == backbone.device.type and _place(tensor) not in counted:
+                counted.add(_place(tensor))
+                found[name, tensor.dtype] += rounded(tensor.untyped_storage().nbytes())
+    return dict(found)
+
+
+def _tensors(part: nn.Module) -> list[Tensor]:
+    return [*part.parameters(), *part.buffers()]
+
+
+def _place(tensor: Tensor) -> int:
+    """The same for tensors that share their memory."""
+    return int(tensor.untyped_storage()._cdata)

@@ -1,0 +1,110 @@
+"""What a step of the real models would take on a GPU, estimated without weights and without a GPU.
+
+Printed as a table: `python tests/real_size/estimates.py`. The step is rehearsed on the CPU's kernels with the
+fused attention of a GPU, with the text encoders away, and with the number formats of CUDA's autocast.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import diffusers
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from conftest import tiny_tokenizer
+from models import CLIP_L, LAYOUTS, skeletons
+from transformers import CLIPConfig, CLIPModel
+
+from spf_core.config import load_run_config
+from spf_core.estimate import WORKSPACE, peak_bytes, size_of
+from spf_core.plugins import load_plugins
+from spf_core.prompts import Prompt
+from spf_core.rehearsal import Rehearsed, rehearse
+from spf_plugins.backbones import loading
+from spf_plugins.backbones.single_file import packaged_settings
+from spf_plugins.backbones.stable_diffusion import StableDiffusion
+from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
+
+CASES = {"sd15": (StableDiffusion, 512), "sdxl": (StableDiffusionXL, 1024)}
+PROMPTS = [Prompt("a portrait of an old man, red hair, in the park", "wearing a hat")]
+IN_FLOAT32 = ((F, "layer_norm"), (F, "group_norm"), (F, "softmax"), (Tensor, "softmax"))
+
+
+@contextmanager
+def autocast_of_cuda() -> Iterator[None]:
+    """CUDA's autocast computes norms and softmax in float32, the CPU's does not."""
+
+    def widened(function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not torch.is_autocast_enabled("cpu"):
+                return function(*args, **kwargs)
+            named = {name: each.float() if _half(each) else each for name, each in kwargs.items()}
+            return function(*(each.float() if _half(each) else each for each in args), **named)
+
+        return call
+
+    with ExitStack() as stack:
+        for place, name in IN_FLOAT32:
+            stack.enter_context(patch.object(place, name, widened(getattr(place, name))))
+        yield
+
+
+def _half(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+
+
+def open_skeleton(kind: str, dtype: torch.dtype) -> Any:
+    """The backbone with weights on the meta device."""
+    cls, layout = CASES[kind][0], LAYOUTS[kind]
+    networks = skeletons(layout)
+    with torch.device("meta"):
+        clip = CLIPModel(CLIPConfig(**CLIP_L)).to(dtype)
+    for name, network in networks.items():
+        network.to(loading.kept_dtype(name, dtype)).requires_grad_(False).eval()
+    tokenizers = {name: tiny_tokenizer() for name in layout.tokenizers}
+    scheduler = loading.DDIMScheduler.from_pretrained(packaged_settings(layout) / "scheduler")
+    named = {**networks, **tokenizers, "scheduler": scheduler}
+    middle = (0.5, 0.5, 0.5)
+    parts = loading.Parts(named, {}, clip.requires_grad_(False).eval(), middle, middle)
+    with patch.object(loading, "load_parts", return_value=parts):
+        return cls(Path("nowhere"), dtype=dtype)
+
+
+def estimate(kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16") -> tuple[Rehearsed, int]:
+    """The rehearsed step of one picture, and its peak in bytes."""
+    options = [
+        "train.batch_size=1",
+        "train.precision=bf16",
+        f"train.gradient_checkpointing={str(checkpointing).lower()}",
+    ]
+    config = load_run_config(load_plugins(), preset=preset, assignments=[f"backbone={kind}", *options])
+    backbone, adapter = open_skeleton(kind, getattr(torch, dtype)), config.adapter.build()
+    adapter.attach(backbone)
+    side = CASES[kind][1]
+    with autocast_of_cuda():
+        found = rehearse(config, backbone, adapter, PROMPTS, (side, side))
+    parked = sum(number for (name, _), number in found.weights.items() if name.startswith("text_encoder"))
+    return found, peak_bytes(config, backbone, adapter, found) + WORKSPACE - parked
+
+
+def main() -> None:
+    """Print the table."""
+    diffusers.utils.logging.set_verbosity_error()
+    print("| model | preset | weights | checkpointing | kept for the backward pass | peak |")
+    print("|---|---|---|---|---|---|")
+    for kind, preset, checkpointing in product(CASES, ("lora", "spf-joint"), (False, True)):
+        found, peak = estimate(kind, preset, checkpointing)
+        told = ("yes" if checkpointing else "no", size_of(found.kept), size_of(peak))
+        print(f"| `{kind}`, {CASES[kind][1]} px | `{preset}` | bfloat16 | {' | '.join(told)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
