@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,30 +16,11 @@ from spf_core.errors import RunError
 from spf_core.export.checkpoint import attention_above
 from spf_core.export.names import PARTS, TEXT_1, TEXT_2, UNET, ldm_unet, open_clip, text_layer
 from spf_core.interfaces import Backbone
+from spf_core.published import settings_of
 
 SD15, SDXL = "sd_v1", "sdxl_base_v1-0"
 FAMILIES = {SD15: 768, SDXL: 2048}  # the width of what their cross-attention reads tells them apart
-_SDXL_UNET = {
-    "sample_size": 128,
-    "block_out_channels": (320, 640, 1280),
-    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    "transformer_layers_per_block": (1, 2, 10),
-    "attention_head_dim": (5, 10, 20),
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-_CLIP_L = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "num_hidden_layers": 12}
-_CLIP_G = {
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "num_attention_heads": 20,
-    "num_hidden_layers": 32,
-    "projection_dim": 1280,
-}
+_NAMES = {SD15: "sd15", SDXL: "sdxl"}
 
 
 @dataclass(frozen=True)
@@ -95,13 +77,24 @@ def published(family: str) -> Architecture:
             f"the base '{family}' is neither {SD15} nor {SDXL}; give the run too, whose base model it is: "
             "spf export RUN --check FILE"
         )
-    first = {TEXT_1: lambda: CLIPTextModel(CLIPTextConfig(**_CLIP_L))}
-    if family == SD15:
-        return Architecture(
-            family, {UNET: lambda: UNet2DConditionModel(sample_size=64, cross_attention_dim=768), **first}
-        )
-    second = {TEXT_2: lambda: CLIPTextModelWithProjection(CLIPTextConfig(**_CLIP_G))}
-    return Architecture(family, {UNET: lambda: UNet2DConditionModel(**_SDXL_UNET), **first, **second})
+    folder = settings_of(_NAMES[family])
+    kinds = {TEXT_1: CLIPTextModel, TEXT_2: CLIPTextModelWithProjection}
+    return Architecture(
+        family,
+        {
+            UNET: lambda: UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / UNET)),
+            **{
+                name: partial(_encoder, kind, folder / name)
+                for name, kind in kinds.items()
+                if (folder / name).is_dir()
+            },
+        },
+    )
+
+
+def _encoder(kind: Any, folder: Path) -> nn.Module:
+    model: nn.Module = kind(CLIPTextConfig.from_pretrained(folder))
+    return model
 
 
 def architecture_of(backbone: Backbone) -> Architecture:

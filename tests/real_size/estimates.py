@@ -27,9 +27,9 @@ from spf_core.config import load_run_config
 from spf_core.estimate import WORKSPACE, peak_bytes, size_of
 from spf_core.plugins import load_plugins
 from spf_core.prompts import Prompt
+from spf_core.published import settings_of
 from spf_core.rehearsal import Rehearsed, rehearse
 from spf_plugins.backbones import loading
-from spf_plugins.backbones.single_file import packaged_settings
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
 
@@ -70,7 +70,7 @@ def open_skeleton(kind: str, dtype: torch.dtype) -> Any:
     for name, network in networks.items():
         network.to(loading.kept_dtype(name, dtype)).requires_grad_(False).eval()
     tokenizers = {name: tiny_tokenizer() for name in layout.tokenizers}
-    scheduler = loading.DDIMScheduler.from_pretrained(packaged_settings(layout) / "scheduler")
+    scheduler = loading.DDIMScheduler.from_pretrained(settings_of(layout.name) / "scheduler")
     named = {**networks, **tokenizers, "scheduler": scheduler}
     middle = (0.5, 0.5, 0.5)
     parts = loading.Parts(named, {}, clip.requires_grad_(False).eval(), middle, middle)

@@ -12,8 +12,8 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from spf_core.published import settings_of
 from spf_plugins.backbones.loading import SD, SDXL, Layout
-from spf_plugins.backbones.single_file import packaged_settings
 
 LAYOUTS = {"sd15": SD, "sdxl": SDXL}
 CLIP_L = {
@@ -37,7 +37,7 @@ CLIP_L = {
 
 def skeletons(layout: Layout) -> dict[str, Any]:
     """The networks on the meta device: names and shapes without weights."""
-    place, found = packaged_settings(layout), {}
+    place, found = settings_of(layout.name), {}
     with torch.device("meta"):
         for name in layout.networks:
             if name == "unet":
@@ -54,7 +54,7 @@ def write_model(layout: Layout, folder: Path) -> None:
     """A pipeline folder in bfloat16, the VAE in float32, with clip/ inside."""
     import shutil
 
-    shutil.copytree(packaged_settings(layout), folder)
+    shutil.copytree(settings_of(layout.name), folder)
     for name, network in skeletons(layout).items():
         diffusers = name in ("unet", "vae")
         file = "diffusion_pytorch_model.safetensors" if diffusers else "model.safetensors"

@@ -13,6 +13,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, 
 
 from spf_core.errors import RunError
 from spf_core.pretrained import DAMAGE, damaged, load, load_network, quiet
+from spf_core.published import settings_of
 
 INDEX = "model_index.json"
 _HASHED = ("*.safetensors", "tokenizer.json", "vocab.json", "merges.txt", "scheduler_config.json")
@@ -82,9 +83,9 @@ def load_parts(
     """
     with quiet():
         if folder.is_file():
-            from spf_plugins.backbones.single_file import load_single_file, packaged_settings
+            from spf_plugins.backbones.single_file import load_single_file
 
-            index = _index(settings or packaged_settings(layout))
+            index = _index(settings or settings_of(layout.name))
             named = load_single_file(layout, folder, clip_folder, dtype, settings)
         else:
             index = check_folder(layout, folder, clip_folder)

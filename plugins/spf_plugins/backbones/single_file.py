@@ -5,7 +5,6 @@ texts with CLIP's own tokenizer.
 """
 
 import copy
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from transformers import CLIPTokenizer
 
 from spf_core.errors import RunError
 from spf_core.pretrained import DAMAGE, damaged, frozen, load
+from spf_core.published import settings_of
 from spf_plugins.backbones.loading import Layout, kept_dtype
 
 SECOND_PAD = "!"  # what SDXL's second encoder was trained with
@@ -25,16 +25,11 @@ V_MARKS = {"v_pred", "prediction_type_v"}  # empty tensors that some published f
 ZERO_SNR_MARK = "ztsnr"
 
 
-def packaged_settings(layout: Layout) -> Path:
-    """The published settings of the architecture: a pipeline's folder without weights and tokenizers."""
-    return Path(str(files("spf_plugins"))) / "backbones" / "configs" / layout.name
-
-
 def load_single_file(
     layout: Layout, file: Path, clip_folder: Path, dtype: torch.dtype, settings: Path | None = None
 ) -> dict[str, Any]:
     """Networks, tokenizers and scheduler; RunError when the file is no checkpoint of the architecture."""
-    folder = settings or packaged_settings(layout)
+    folder = settings or settings_of(layout.name)
     tokenizer = load(CLIPTokenizer, clip_folder)
     tokenizers = {name: copy.deepcopy(tokenizer) for name in layout.tokenizers}
     if "tokenizer_2" in tokenizers:
