@@ -66,7 +66,8 @@ def test_version(spf) -> None:
     [
         (("trian",), ("'trian'", "Did you mean 'train'?")),
         (("train", "--stepz", "3"), ("--stepz",)),
-        (("train",), ("--out", "`spf train --help`")),
+        (("train",), ("--data",)),
+        (("evaluate", "run"), ("--out", "`spf evaluate --help`")),
         (("train", "--out", "x", "--steps", "0"), ("--steps",)),
         (("sample", "run", "--prompt", "a", "--out", "x.png", "--strength", "-1"), ("--strength",)),
         (("evaluate", "run", "--out", "x", "--split", "train"), ("--split",)),
