@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from spf_core.plugins import Plugins
     from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 WORDS = "a portrait of an old young man woman with red hair in the park wearing round glasses hat style"
@@ -160,6 +161,22 @@ def tiny_xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random pipeline folder: 32 x 32 pixels, 8 x 8 latents, cross-attention at 8 x 8 and 4 x 4."""
     return random_folder(tiny_pipeline, tmp_path_factory.mktemp("backbone") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def plugins() -> Plugins:
+    """Every component that is installed."""
+    from spf_core.plugins import load_plugins
+
+    return load_plugins()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five rows whose images are noise."""
+    from test_trainer import noise_folder
+
+    return noise_folder(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")

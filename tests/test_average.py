@@ -4,24 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_trainer import config_of, noise_folder, same, train_whole_and_killed, weights
+from test_trainer import config_of, same, train_whole_and_killed, weights
 
 from spf_core.checkpoint import checkpoints, load_checkpoint, read_safetensors
 from spf_core.errors import ConfigError
-from spf_core.plugins import Plugins, load_plugins
+from spf_core.plugins import Plugins
 from spf_core.trainer import train
 
 EMA = "train.ema_decay=0.3"  # low, so that it takes over from its warm-up within a few steps
-
-
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return noise_folder(tmp_path_factory.mktemp("data"))
 
 
 def trained(run: Path) -> list[dict[str, torch.Tensor]]:

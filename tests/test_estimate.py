@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from test_optimizers import LIBRARIES
-from test_trainer import config_of, noise_folder
+from test_trainer import config_of
 from torch import nn
 
 from spf_core.checkpoint import checkpoints
@@ -13,20 +13,10 @@ from spf_core.dryrun import plan_of
 from spf_core.errors import ConfigError
 from spf_core.estimate import foreseen, optimizer_bytes, size_of
 from spf_core.optimizers import make_optimizer
-from spf_core.plugins import Plugins, load_plugins
+from spf_core.plugins import Plugins
 from spf_core.runs import open_backbone
 from spf_core.sections import OptimizerSection
 from spf_core.trainer import train
-
-
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return noise_folder(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

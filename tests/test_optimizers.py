@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_trainer import config_of, noise_folder, same, train_whole_and_killed, weights
+from test_trainer import config_of, same, train_whole_and_killed, weights
 from torch import nn
 
 from spf_core import trackers
 from spf_core.checkpoint import checkpoints, load_checkpoint
 from spf_core.errors import ConfigError
 from spf_core.optimizers import make_optimizer, make_schedule
-from spf_core.plugins import Plugins, load_plugins
+from spf_core.plugins import Plugins
 from spf_core.runlog import read_metrics
 from spf_core.sections import OptimizerSection
 from spf_core.trainer import train
@@ -27,16 +27,6 @@ LIBRARIES = {
     "lion": "lion_pytorch",
 }
 ABSENT = {"adamw8bit": "bitsandbytes", "prodigy": "prodigyopt", "lion": "lion-pytorch"}
-
-
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return noise_folder(tmp_path_factory.mktemp("data"))
 
 
 def settings_of(name: str) -> list[str]:

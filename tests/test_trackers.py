@@ -4,24 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_trainer import config_of, noise_folder, train_whole_and_killed
+from test_trainer import config_of, train_whole_and_killed
 
 from spf_core.errors import ConfigError
-from spf_core.plugins import Plugins, load_plugins
+from spf_core.plugins import Plugins
 from spf_core.runlog import read_metrics
 from spf_core.trainer import train
 
 SAMPLES = ("sample.every=3", "sample.steps=2", "sample.prompts=1")
-
-
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return noise_folder(tmp_path_factory.mktemp("data"))
 
 
 def test_tensorboard_has_every_step_once_after_a_resume(

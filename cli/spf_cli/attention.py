@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, RunFolder
+from spf_cli.options import OUTPUT, Device, DeviceName, Handover, RunFolder
 
 
 def attention(
@@ -19,15 +19,7 @@ def attention(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Sampler steps.", show_default="of the run")
     ] = None,
-    handover: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            max=1,
-            help="Where the tuned model takes over, with the target; 1 is from the start.",
-            show_default="of the run",
-        ),
-    ] = None,
+    handover: Handover = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)

@@ -85,3 +85,12 @@ OptionalRun = Annotated[
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Also load this file. Repeatable.")
 ]
+Handover = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="Where the tuned model takes over, with the target; 1 is from the start.",
+        show_default="of the run",
+    ),
+]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, OptionalRun, numbers
+from spf_cli.options import OUTPUT, Device, DeviceName, Handover, OptionalRun, numbers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,15 +25,6 @@ Runs = Annotated[
 Strengths = Annotated[
     str,
     typer.Option(metavar="S,S,...", help="0 is the original model, 1 the tuned one; one for each run."),
-]
-Handover = Annotated[
-    float | None,
-    typer.Option(
-        min=0.01,
-        max=1,
-        help="Where the tuned model takes over, with the target; 1 is from the start.",
-        show_default="of the run",
-    ),
 ]
 
 

@@ -125,6 +125,7 @@ def peak_memory(folder: str | None, batch_size: int, preset: str) -> float:
 def make_step(preset: str, folder: str | None, batch_size: int) -> Callable[[int], None]:
     """One optimizer step of a preset on random images, with all its terms on; the seed draws noise and t."""
     import torch
+    from runs import write_rows
 
     from spf_core.cache import encode_rows
     from spf_core.config import load_run_config
@@ -164,24 +165,6 @@ def make_step(preset: str, folder: str | None, batch_size: int) -> Callable[[int
         optimizer.zero_grad()
 
     return step
-
-
-def write_rows(folder: Path, count: int, size: int) -> None:
-    """A training folder of random images."""
-    import numpy as np
-    from PIL import Image
-
-    pixels = np.random.default_rng(0).integers(0, 255, (count, size, size, 3), dtype=np.uint8)
-    lines = []
-    for number, image in enumerate(pixels):
-        Image.fromarray(image).save(folder / f"{number}.png")
-        row = {
-            "file_name": f"{number}.png",
-            "base_text": "a man, red hair, in the park",
-            "target_text": "with a hat",
-        }
-        lines.append(json.dumps(row))
-    (folder / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
 
 
 def help_seconds() -> float:
