@@ -15,7 +15,8 @@ def explain(error: ValidationError, place: str, model: type[BaseModel]) -> str:
     where = f"{path}: " if path else ""
     if first["type"] == "extra_forbidden":
         key, fields = str(first["loc"][-1]), _fields_at(model, first["loc"][:-1])
-        return f"{where}unknown option '{key}'.{did_you_mean(key, fields)} Options: {', '.join(fields)}"
+        known = f"Options: {', '.join(fields)}" if fields else "It has no options"
+        return f"{where}unknown option '{key}'.{did_you_mean(key, fields)} {known}"
     if first["type"] == "missing":
         return f"{where}is required"
     if first["type"] == "value_error":

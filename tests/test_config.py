@@ -284,3 +284,8 @@ def test_a_term_counts_within_its_schedule_only() -> None:
         False,
     ]
     assert not LossConfig(weight=0).active(0.5)
+
+
+def test_a_component_without_options_says_so(plugins: Plugins) -> None:
+    with pytest.raises(ConfigError, match=r"unknown option 'blurr'\. It has no options$"):
+        load(plugins, "control_map={name: sfcm-counterfactual, blurr: 1}", "counterfactuals.enabled=true")
