@@ -48,6 +48,37 @@ def atomic_write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def create_text(path: Path, text: str) -> bool:
+    """Create a file with its whole text; False when it exists. Of several processes one succeeds.
+
+    A hard link makes both true at once. Where the file system has none, the file is created empty and written
+    then: a reader may see a part.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        except OSError:
+            return _create_then_write(path, text)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _create_then_write(path: Path, text: str) -> bool:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
 @contextmanager
 def _readable_disk_errors(path: Path) -> Iterator[None]:
     try:

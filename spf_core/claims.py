@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from spf_core.atomic import create_text
 from spf_core.errors import RunError
 from spf_core.progress import Progress
 
@@ -82,13 +83,8 @@ def _try(folder: Path, kind: str) -> Claim | None:
     if claims and not _stale(claims[-1]):
         return None
     path = _next(claims[-1]) if claims else folder / f"{kind}-0"
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    except FileExistsError:
-        return None
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump({**_home(), "pid": os.getpid(), "born": psutil.Process().create_time()}, file)
-    return Claim(path)
+    content = {**_home(), "pid": os.getpid(), "born": psutil.Process().create_time()}
+    return Claim(path) if create_text(path, json.dumps(content)) else None
 
 
 def _stale(path: Path) -> bool:

@@ -36,4 +36,5 @@ def locked(run: Path, progress: Progress) -> Iterator[Progress]:
 
 def is_filled(folder: Path) -> bool:
     """Whether the folder holds anything besides the lock of a process that died at the start."""
-    return folder.is_dir() and any(not file.name.startswith(f"{LOCK}-") for file in folder.iterdir())
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    return any(not name.lstrip(".").startswith(f"{LOCK}-") for name in names)

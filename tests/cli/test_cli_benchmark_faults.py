@@ -62,17 +62,12 @@ def plugin(tmp_path: Path) -> Path:
     return file
 
 
-def written_claims(out: Path) -> list[Path]:
-    """Claims that name their process: one is created first and written then."""
-    return [claim for claim in out.glob("cells/*/*/*/claim-*") if claim.stat().st_size]
-
-
 def test_two_processes_share_the_cells_and_a_killed_one_is_replaced(spf, settings, tmp_path: Path) -> None:
     file, out = write(tmp_path / "small.yaml", {**settings, "seeds": [0]}), tmp_path / "out"
     cells = ["hat/lora/seed-0", "hat/strong/seed-0"]
     command = [sys.executable, "-m", "spf_cli", "benchmark", str(file), "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
-        while not (claims := written_claims(out)) and other.poll() is None:
+        while not (claims := list(out.glob("cells/*/*/*/claim-*"))) and other.poll() is None:
             time.sleep(0.02)
         other.send_signal(signal.SIGSTOP)
         (held,) = (claim.parent.relative_to(out / "cells").as_posix() for claim in claims)

@@ -1,5 +1,7 @@
 """A run folder is trained by one process at a time; those of the dead are free."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from spf_core.checkpoint import ADAPTER_FILE
+from spf_core.claims import claimed, holder
 
 ENDLESS = ("--steps", 100_000, "--set", "checkpoint.every=1", "--set", "sample.every=0", "--preset", "lora")
 
@@ -48,29 +51,51 @@ def test_a_second_process_is_refused_and_a_dead_one_replaced(spf, options: list[
     assert not list(run.glob("lock-*"))
 
 
+@pytest.mark.parametrize("moment", ["while holding the folder", "while writing its name"])
 def test_what_is_left_of_a_process_that_died_at_its_start_is_no_run(
-    spf, data: Path, tiny: list[str], tmp_path: Path
+    spf, data: Path, tiny: list[str], tmp_path: Path, moment: str
 ) -> None:
     run = tmp_path / "run"
-    run.mkdir()
-    (run / "lock-0").write_text("{")
-    held = spf("train", "--data", data, "--out", run, "--steps", 1, "--preset", "lora", *tiny)
-    assert held.fails_with("is being trained by unknown host"), "it may be about to write its name"
-    (run / "lock-0").unlink()
-    dead = subprocess.Popen([sys.executable, "-c", DIE_HOLDING, str(run)])
+    dead = subprocess.Popen([sys.executable, "-c", DIE, str(run), moment])
     assert dead.wait() == -signal.SIGKILL
-    assert [file.name for file in run.iterdir()] == ["lock-0"]
+    assert [file.name.lstrip(".")[:6] for file in run.iterdir()] == ["lock-0"]
     done = spf("train", "--data", data, "--out", run, "--steps", 1, "--preset", "lora", *tiny)
     assert done.code == 0, done.err
     assert not list(run.glob("lock-*"))
 
 
-DIE_HOLDING = """
+def test_without_hard_links_a_folder_is_still_held_by_one(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Path, "hardlink_to", raise_unsupported)
+    with claimed(tmp_path) as first, claimed(tmp_path) as second:
+        assert first is not None
+        assert second is None
+        assert holder(tmp_path).endswith(f"process {os.getpid()}")
+    assert not list(tmp_path.iterdir())
+
+
+def raise_unsupported(*_args: object) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_claim_that_is_being_written_holds(spf, data: Path, tiny: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "lock-0").write_text("{")
+    held = spf("train", "--data", data, "--out", run, "--steps", 1, "--preset", "lora", *tiny)
+    assert held.fails_with("is being trained by unknown host"), "it may be about to write its name"
+
+
+DIE = """
 import os, signal, sys
 from pathlib import Path
 from spf_core.lock import locked
 from spf_core.progress import silent
 
-with locked(Path(sys.argv[1]), silent):
+def die(*_args, **_keywords):
     os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[2] == "while writing its name":
+    os.fdopen = die
+with locked(Path(sys.argv[1]), silent):
+    die()
 """
