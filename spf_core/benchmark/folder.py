@@ -28,6 +28,7 @@ claim-*
 .*-*
 """
 _GROWING = ("targets", "seeds")
+_NO_CELL_CHANGES = {"family": None, "targets": None, "seeds": None}  # a finished one, that is
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _refuse_changed_presets(
         name = entry["name"]
         if name not in entries:
             _refuse(out, f"'presets' had {name!r}, which is missing now", kind)
-        same = {**entries[name], "family": None} == {**entry, "family": None}  # a family changes no cell
+        same = {**entries[name], **_NO_CELL_CHANGES} == {**entry, **_NO_CELL_CHANGES}
         if not same and any(out.glob(kind.of_preset.format(name))):
             _refuse(out, f"preset {name!r} was {dict(entry)!r} and is {dict(entries[name])!r} now", kind)
 

@@ -54,7 +54,11 @@ class Cell:
 def all_cells(spec: BenchmarkSpec) -> list[Cell]:
     """Every cell; the first training seed of everything comes first."""
     return [
-        Cell(target, entry, seed) for seed in spec.seeds for target in spec.targets for entry in spec.presets
+        Cell(target, entry, seed)
+        for seed in spec.seeds
+        for target in spec.targets
+        for entry in spec.presets
+        if target in (entry.targets or spec.targets) and seed in (entry.seeds or spec.seeds)
     ]
 
 

@@ -35,6 +35,17 @@ class PresetEntry(Section):
     family: str | None = Field(None, description="rows of one family share a colour, and its best is named")
 
 
+class ComparedEntry(PresetEntry):
+    """A row of a benchmark, which may have fewer cells than the others."""
+
+    targets: tuple[str, ...] | None = Field(
+        None, min_length=1, description="which targets it is run on; by default all"
+    )
+    seeds: tuple[int, ...] | None = Field(
+        None, min_length=1, description="which training seeds it is run with; by default all"
+    )
+
+
 class ScoreEntry(Section):
     """A score of the literature, shown beside the purity score."""
 
@@ -144,6 +155,7 @@ class RunsSpec(Section):
 class BenchmarkSpec(RunsSpec):
     """Presets x targets x training seeds."""
 
+    presets: tuple[ComparedEntry, ...] = Field(min_length=1, description="rows of the tables")
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="training seeds")
     evaluation: EvaluationSection = EvaluationSection()
 
@@ -152,6 +164,18 @@ class BenchmarkSpec(RunsSpec):
     def _distinct_seeds(cls, values: tuple[int, ...]) -> tuple[int, ...]:
         refuse_repeated(values)
         return values
+
+    @model_validator(mode="after")
+    def _cells_known(self) -> "BenchmarkSpec":
+        for entry in self.presets:
+            for key in ("targets", "seeds"):
+                for value in getattr(entry, key) or ():
+                    if value not in getattr(self, key):
+                        known = ", ".join(str(each) for each in getattr(self, key))
+                        raise ValueError(
+                            f"preset '{entry.name}' is to run on {value!r}, which is none of the {key}: {known}"
+                        )
+        return self
 
 
 def read_benchmark(file: Path) -> BenchmarkSpec:

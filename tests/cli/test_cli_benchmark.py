@@ -199,3 +199,10 @@ def test_presets_targets_and_seeds_may_be_added(spf, settings, copied: Path, tmp
     assert spf("benchmark", file, "--out", copied, "--report-only").code == 0
     assert len(report(copied)["missing"]) == 18 - 4
     assert yaml.safe_load((copied / "benchmark.yaml").read_text())["targets"] == ["beard", "hat"]
+
+
+def test_a_preset_may_be_spared_cells_later(spf, settings, copied: Path, tmp_path: Path) -> None:
+    more = {"presets": ["lora", {**STRONG, "targets": ["hat"], "seeds": [0]}], "targets": ["hat", "beard"]}
+    file = write(tmp_path / "fewer.yaml", {**settings, **more})
+    assert spf("benchmark", file, "--out", copied, "--report-only").code == 0
+    assert report(copied)["missing"] == ["beard/lora/seed-0", "beard/lora/seed-1"]

@@ -12,7 +12,7 @@ import pytest
 from spf_core.benchmark.analysis import make_tables, paired_tests
 from spf_core.benchmark.collect import Finished
 from spf_core.benchmark.costs import Cost
-from spf_core.benchmark.plan import Cell, chosen_cells
+from spf_core.benchmark.plan import Cell, all_cells, chosen_cells
 from spf_core.benchmark.pooling import join
 from spf_core.benchmark.signs import sign_tests
 from spf_core.benchmark.spec import PresetEntry, parse_benchmark
@@ -198,6 +198,14 @@ def test_the_best_stands_out_only_when_its_interval_excludes_the_runner_up():
 def test_a_pattern_chooses_cells_by_target_preset_and_seed(only: str, names: list[str]):
     content = {"suite": "portraits", "targets": ["hat", "beard"], "presets": ["lora"], "seeds": [0, 1]}
     assert [cell.name for cell in chosen_cells(parse_benchmark(content, "file"), only)] == names
+
+
+def test_a_preset_may_run_on_some_targets_and_seeds_only():
+    some = {"preset": "naive", "targets": ["beard"], "seeds": [1]}
+    content = {"suite": "portraits", "targets": ["hat", "beard"], "presets": ["lora", some], "seeds": [0, 1]}
+    cells = [cell.name for cell in all_cells(parse_benchmark(content, "file"))]
+    assert [name for name in cells if "naive" in name] == ["beard/naive/seed-1"]
+    assert sum("lora" in name for name in cells) == 4
 
 
 @pytest.mark.parametrize(
