@@ -33,8 +33,8 @@ class ContinualSpec(RunsSpec):
 
     def as_benchmark(self) -> BenchmarkSpec:
         """The same targets and presets as cells of a benchmark with one training seed."""
-        common = {name: getattr(self, name) for name in RunsSpec.model_fields if name != "assignments"}
-        return BenchmarkSpec(**common, set=self.assignments, seeds=(self.seed,))
+        common = self.model_dump(by_alias=True, include=set(RunsSpec.model_fields))
+        return BenchmarkSpec(**common, seeds=(self.seed,))
 
 
 def read_continual(file: Path) -> ContinualSpec:
