@@ -25,6 +25,7 @@ from spf_core.prompts import Prompt
 from spf_core.runs import HANDOVER
 
 STRENGTH = "spf_strength"  # in the metadata of weights: the strength that calibration recommends
+STRENGTH_BY = "spf_strength_by"  # and by which measure: `sps` or `response`
 TARGETS = "spf_targets"  # and the target texts that were trained, most frequent first, as JSON
 CONFIG = "spf_config"
 LOCAL = "(local)"
