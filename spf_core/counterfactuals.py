@@ -132,7 +132,7 @@ def target_region(
     """
     picture_N, target_M, _ = _pictures(rows)
     change = (rows.latents_NCHW - without_NCHW).abs().mean(1, keepdim=True) + response_N1HW
-    found = mean_of_group(change, picture_N) * relevance(gradients_M1HW, target_M)
+    found = mean_of_group(change, picture_N, len(target_M)) * relevance(gradients_M1HW, target_M)
     return stretch_to_share(found, options.inner, options.outer)[picture_N]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from spf_core.components import TermConfig
 from spf_core.config import RunConfig
 from spf_core.data import Row
-from spf_core.estimate import foreseen, foreseen_memory
+from spf_core.estimate import foreseen, foreseen_memory, foreseen_rows
 from spf_core.interfaces import Adapter
 from spf_core.optimizers import require_optimizer
 from spf_core.preparation import viewed_rows
@@ -36,12 +36,14 @@ def plan_of(config: RunConfig) -> Plan:
     require_trackers(config.train)
     adapter: Adapter = config.adapter.build()
     backbone = open_backbone(config.backbone, config.train.device)
+    train, images = config.train, len({row.image for row in rows})
+    rows = viewed_rows(backbone, rows, config)
+    prompts, size = [row.prompt for row in rows], _largest(rows, backbone.image_size)
+    prepared = foreseen_rows(config, backbone, prompts, len({(row.image, row.view) for row in rows}), size)
     adapter.attach(backbone)
     if start:
         start.refuse_other_backbone(backbone)
         start.load_into(adapter)
-    train, images = config.train, len({row.image for row in rows})
-    rows = viewed_rows(backbone, rows, config)
     at_once, an_epoch = train.batch_size * train.accumulation * world_size(), sum(row.repeats for row in rows)
     training: Rows = [
         ("images", f"{images}"),
@@ -55,8 +57,7 @@ def plan_of(config: RunConfig) -> Plan:
         ("purity", _every(config.evaluation.every)),
     ]
     sizes = foreseen(config, backbone, adapter)
-    prompts = [row.prompt for row in rows]
-    sizes += foreseen_memory(config, backbone, adapter, prompts, _largest(rows, backbone.image_size))
+    sizes += foreseen_memory(config, backbone, adapter, prompts, size, prepared)
     return Plan(training, list(_terms(config)), [*sizes])
 
 

@@ -1,6 +1,7 @@
 """What a run will need, told before it starts: sizes that counting gives, without a step computed."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -8,10 +9,13 @@ from spf_core.config import RunConfig
 from spf_core.interfaces import Adapter, Backbone
 from spf_core.prompts import Prompt
 from spf_core.rehearsal import Rehearsed, rehearse
+from spf_core.rehearsed_rows import RehearsedRows, rehearse_rows
 
 FLOAT = 4  # bytes; trained weights and what optimizers keep of them are float32
 WORKSPACE = 2 * 2**25  # bytes; cuBLAS' at most, for the forward and for the backward thread
 SMALLEST_8_BIT = 4096  # values; bitsandbytes keeps 32-bit moments of smaller tensors
+NO_ROWS = RehearsedRows({}, 0)
+T = TypeVar("T")
 
 
 def foreseen(config: RunConfig, backbone: Backbone, adapter: Adapter) -> list[tuple[str, str]]:
@@ -36,30 +40,59 @@ def foreseen_memory(
     adapter: Adapter,
     prompts: Sequence[Prompt],
     size: tuple[int, int],
+    rows: RehearsedRows | str = NO_ROWS,
 ) -> list[tuple[str, str]]:
-    """What a step of these texts and of pictures of this width and height takes on the device."""
-    try:
-        found = rehearse(config, backbone, adapter, prompts, size)
-    except Exception as error:  # terms and models of any plugin run here, in a way that they may not bear
-        reason = " ".join(str(error).split())[:80]
-        return [
-            ("peak memory", f"not known: the step cannot be rehearsed ({type(error).__name__}: {reason})")
-        ]
+    """What a step of these texts and of pictures of this width and height takes on the device.
+
+    `rows` is what `foreseen_rows` says of their preparation.
+    """
+    found = _unless_unknown("the step", lambda: rehearse(config, backbone, adapter, prompts, size))
+    if isinstance(found, str):
+        return [("peak memory", found)]
     least = sum(found.weights.values()) / 1000
     weights = [
         f"{name} {size_of(number)} {str(dtype).removeprefix('torch.')}"
         for (name, dtype), number in found.weights.items()
         if number > least
     ]
-    peak, (width, height) = peak_bytes(config, backbone, adapter, found), size
-    return [
+    lines = [
         ("weights on the device", ", ".join(weights)),
         ("kept for the backward pass", size_of(found.kept)),
-        (
-            "peak memory, estimated",
-            f"{size_of(peak)} in a step of {config.train.batch_size} at {width}x{height} with every term on",
-        ),
     ]
+    peak, (width, height) = peak_bytes(config, backbone, adapter, found), size
+    where = f"in a step of {config.train.batch_size} at {width}x{height} with every term on"
+    if isinstance(rows, str):
+        return [*lines, ("peak memory, estimated", f"{size_of(peak)} {where}; before it, {rows}")]
+    lines.append(("kept of the rows", size_of(rows.kept)))
+    peaks = {where: peak + rows.kept} | {
+        f"before the first step ({stage})": taken + workspace_of(backbone)
+        for stage, taken in rows.peaks.items()
+    }
+    *others, first = sorted(peaks, key=peaks.__getitem__)
+    if where in others:
+        lines.append(("memory of a step", f"{size_of(peaks[where])} {where}"))
+    return [*lines, ("peak memory, estimated", f"{size_of(peaks[first])} {first}")]
+
+
+def foreseen_rows(
+    config: RunConfig,
+    backbone: Backbone,
+    prompts: Sequence[Prompt],
+    pictures: int,
+    size: tuple[int, int],
+) -> RehearsedRows | str:
+    """What preparing the rows takes, of a backbone without adapter; or that it is not known, and why."""
+    return _unless_unknown(
+        "the preparation", lambda: rehearse_rows(config, backbone, prompts, pictures, size)
+    )
+
+
+def _unless_unknown(what: str, rehearsed: Callable[[], T]) -> T | str:
+    try:
+        return rehearsed()
+    except Exception as error:  # terms and models of any plugin run here, in a way that they may not bear
+        reason = " ".join(str(error).split())[:80]
+        return f"not known: {what} cannot be rehearsed ({type(error).__name__}: {reason})"
 
 
 def peak_bytes(config: RunConfig, backbone: Backbone, adapter: Adapter, found: Rehearsed) -> int:
@@ -68,8 +101,12 @@ def peak_bytes(config: RunConfig, backbone: Backbone, adapter: Adapter, found: R
     trained = count(parameters) * FLOAT
     beside = optimizer_bytes(config.optimizer.name, parameters)
     beside += trained if config.train.ema_decay is not None else 0
-    workspace = WORKSPACE if backbone.device.type == "cuda" else 0
-    return beside + workspace + found.peak
+    return beside + workspace_of(backbone) + found.peak
+
+
+def workspace_of(backbone: Backbone) -> int:
+    """What CUDA's libraries keep, in bytes."""
+    return WORKSPACE if backbone.device.type == "cuda" else 0
 
 
 def optimizer_bytes(name: str, parameters: Sequence[Tensor]) -> int:

@@ -7,10 +7,10 @@ and backward, while the bytes of every storage are counted from when it is made 
 import copy
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from weakref import finalize
 
 import torch
@@ -33,6 +33,7 @@ ALL_ON = 1 - 1e-9  # progress at which every term counts
 GRAIN = 512  # bytes; CUDA's allocator gives multiples of it
 PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
 ATEN = torch.ops.aten
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,18 +59,14 @@ def rehearse(
 
     Where the step depends on values every row goes the dearest way. Raises what the step raises.
     """
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with Weightless(fake, backbone.device) as copied:
-        backbone, adapter = copy.deepcopy((backbone, adapter))
-    with fake, Assumed(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what real tensors would not be warned of
+    with weightless(backbone.device, (backbone, adapter)) as ((backbone, adapter), tensors):
         parts, batch = build_parts(config, backbone, adapter), _batch(config, backbone, prompts, size)
-        weights = _weights(backbone, copied.tensors)
+        weights = weights_of(backbone, tensors, parked=True)
         if config.train.gradient_checkpointing and isinstance(backbone, Checkpointing):
             backbone.checkpoint_gradients()
         generator = torch.Generator().manual_seed(0)
         with Counted(backbone.device) as memory:
-            with _autocast(config.train.precision, backbone.device):
+            with autocast(config.train.precision, backbone.device):
                 state, report = dual_path_step(parts, batch, ALL_ON, generator=generator)
             total = report.total
             del state, report
@@ -77,6 +74,17 @@ def rehearse(
             if total.requires_grad:
                 torch.autograd.backward(total)
     return Rehearsed(weights, kept, memory.peak + sum(weights.values()))
+
+
+@contextmanager
+def weightless(device: torch.device, parts: T) -> Iterator[tuple[T, list[Tensor]]]:
+    """A copy of the parts without values, and its tensors; within the context every tensor is like that."""
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    with Weightless(fake, device) as copied:
+        copies = copy.deepcopy(parts)
+    with fake, Assumed(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what real tensors would not be warned of
+        yield copies, copied.tensors
 
 
 class Weightless(TorchFunctionMode):
@@ -107,7 +115,7 @@ class Weightless(TorchFunctionMode):
 
 
 class Assumed(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Answers what depends on values: numbers are 1, conditions true, and nothing is zero."""
+    """Answers what depends on values: numbers are 1, conditions true, nothing is zero, no two are equal."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -116,9 +124,20 @@ class Assumed(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run the operation, or answer for it."""
         if func is ATEN._local_scalar_dense.default:
             return True if args[0].dtype == torch.bool else 1
+        if func is ATEN.index.Tensor:
+            args = (args[0], [place for each in args[1] for place in _places(each)])
+        if func is ATEN.bincount.default:
+            return args[0].new_ones(args[2] if len(args) > 2 else args[0].numel())
         if func is ATEN.nonzero.default:
             return args[0].new_zeros((args[0].numel(), args[0].ndim), dtype=torch.long)
         return func(*args, **(kwargs or {}))
+
+
+def _places(chosen: Tensor | None) -> list[Tensor | None]:
+    """Indices in place of a mask: all that it could choose."""
+    if chosen is None or chosen.dtype != torch.bool:
+        return [chosen]
+    return [chosen.new_zeros(chosen.numel(), dtype=torch.long) for _ in range(chosen.ndim)]
 
 
 class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -156,7 +175,8 @@ def rounded(size: int) -> int:
     return -(-size // GRAIN) * GRAIN
 
 
-def _autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """As a run of this `train.precision` computes."""
     dtype = PRECISION.get(precision)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
@@ -190,15 +210,17 @@ def _batch(config: RunConfig, backbone: Backbone, prompts: Sequence[Prompt], siz
     )
 
 
-def _weights(backbone: Backbone, copied: Iterable[Tensor]) -> dict[tuple[str, torch.dtype], int]:
-    """Bytes by part and dtype of what lies on the backbone's device while it trains.
+def weights_of(
+    backbone: Backbone, copied: Iterable[Tensor], *, parked: bool
+) -> dict[tuple[str, torch.dtype], int]:
+    """Bytes by part and dtype of what lies on the backbone's device; `parked`: as it does while it trains.
 
     `copied` are all tensors of backbone and adapter, parts or not.
     """
     named = {**vars(backbone), **getattr(backbone.pipeline(), "components", {})}
     parts = {name: part for name, part in named.items() if isinstance(part, nn.Module)}
     gone = set[int]()
-    if backbone.device.type != "cpu" and isinstance(backbone, Parking):
+    if parked and backbone.device.type != "cpu" and isinstance(backbone, Parking):
         gone = {_place(tensor) for encoder in backbone.encoders() for tensor in _tensors(encoder)}
     found, counted = Counter[tuple[str, torch.dtype]](), gone
     for name, tensors in [*((name, _tensors(part)) for name, part in parts.items()), ("other", copied)]:

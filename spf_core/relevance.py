@@ -26,8 +26,8 @@ def integrated_gradients(
     together give the whole change of the cosine (Sundararajan, Taly and Yan 2017, arXiv 1703.01365, eq. 1).
     Latents of pictures at least twice as large as CLIP's are averaged to about its size before.
     """
-    found, reduction = [], _reduction(backbone, start_NCHW.shape[-1])
-    chunk = max(1, PIXELS // (backbone.image_size // reduction) ** 2)
+    found, width = [], start_NCHW.shape[-1]
+    reduction, chunk = _reduction(backbone, width), pictures_at_once(backbone, width)
     for begin in range(0, len(start_NCHW), chunk):
         part = slice(begin, begin + chunk)
         start, end = (F.avg_pool2d(z[part], reduction) for z in (start_NCHW, end_NCHW))
@@ -41,6 +41,11 @@ def integrated_gradients(
         found.append(F.interpolate(added, start_NCHW.shape[-2:]) / reduction**2)
         progress("relevance", min(begin + chunk, len(start_NCHW)), len(start_NCHW))
     return torch.cat(found)
+
+
+def pictures_at_once(backbone: Backbone, width: int) -> int:
+    """How many latents of this width are decoded together."""
+    return max(1, PIXELS // (backbone.image_size // _reduction(backbone, width)) ** 2)
 
 
 def _reduction(backbone: Backbone, width: int) -> int:
@@ -61,9 +66,12 @@ def relevance(gradients_N1HW: Tensor, group_N: Tensor) -> Tensor:
     return of_mean_one(blurred(gradients_N1HW.abs())) + of_mean_one(agreed)
 
 
-def mean_of_group(values_N1HW: Tensor, group_N: Tensor) -> Tensor:
-    """The mean over all rows of each group, G 1 H W; groups are numbered from 0 and none is empty."""
-    counts = group_N.bincount()
+def mean_of_group(values_N1HW: Tensor, group_N: Tensor, groups: int = 0) -> Tensor:
+    """The mean over all rows of each group, G 1 H W; groups are numbered from 0 and none is empty.
+
+    Their number is counted where it is not given.
+    """
+    counts = group_N.bincount(minlength=groups)
     sums = values_N1HW.new_zeros(len(counts), *values_N1HW.shape[1:]).index_add_(0, group_N, values_N1HW)
     return sums / counts.view(-1, 1, 1, 1)
 

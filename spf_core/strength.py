@@ -1,13 +1,15 @@
 """The strength of a run as a calibrated slider: what each strength draws of the target, and what it costs.
 
-CLIP alone judges, so that it works on photographs: response as in `calibration`, and drift, how far pictures
-of the base text move away from the original's, over how far re-seeding moves them.
+Where a suite has judges they say it (`evaluation.purest`). Here CLIP alone does, so that it works on
+photographs: response as in `calibration`, and drift, how far pictures of the base text move away from the
+original's, over how far re-seeding moves them.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +17,8 @@ from torch import Tensor
 from spf_core.atomic import atomic_write_text
 from spf_core.calibration import embedded, spread
 from spf_core.errors import ConfigError
-from spf_core.export.facts import STRENGTH
+from spf_core.evaluation.statistics import Estimate
+from spf_core.export.facts import STRENGTH, STRENGTH_BY
 from spf_core.export.files import write_weights
 from spf_core.progress import Progress, silent
 from spf_core.prompts import Prompt
@@ -35,10 +38,32 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Slider:
-    """All strengths that were tried, rising, and the one that is recommended."""
+class Judged:
+    """One strength by the judges of a suite."""
 
-    settings: tuple[Setting, ...]
+    strength: float
+    sps: Estimate
+    effect: Estimate
+    spi: Estimate
+    hit_rate: Estimate
+    base_leak: Estimate
+
+    @classmethod
+    def measures(cls) -> list[str]:
+        """Names of what was measured."""
+        return [each.name for each in fields(cls)[1:]]
+
+
+@dataclass(frozen=True)
+class Slider:
+    """All strengths that were tried, rising, and the one that is recommended.
+
+    `measure` is what it is recommended by, `basis` what that was measured on.
+    """
+
+    measure: Literal["response", "sps"]
+    basis: str
+    settings: tuple[Setting, ...] | tuple[Judged, ...]
     recommended: float
 
 
@@ -83,12 +108,14 @@ def calibrate_strength(
             "original model; train longer, or try higher ones with --strengths"
         )
     shares = tuple(replace(each, response=each.response / highest) for each in found)
-    return Slider(shares, next(each.strength for each in shares if each.response >= keep))
+    recommended = next(each.strength for each in shares if each.response >= keep)
+    return Slider("response", f"{len(prompts)} training texts", shares, recommended)
 
 
 def store(run: OpenRun, slider: Slider) -> None:
     """Write the recommendation into the metadata of the run's files, and all of it to strengths.json."""
-    metadata = trained_weights(run.path)[1] | {STRENGTH: f"{slider.recommended:g}"}
+    recommended = {STRENGTH: f"{slider.recommended:g}", STRENGTH_BY: slider.measure}
+    metadata = trained_weights(run.path)[1] | recommended
     write_weights(run.path, run.adapter, run.backbone, run.config, metadata)
     atomic_write_text(run.path / STRENGTHS_FILE, json.dumps(asdict(slider), indent=2))
 

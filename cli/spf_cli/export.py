@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from spf_core.export.check import Verdict
+    from spf_core.export.prediction import Reading
 
 LOSS = 1
 WHOLE = "Whole models"
@@ -70,7 +71,8 @@ Check = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Write nothing; say what each client reads of this LoRA file. Exit code 1 on loss.",
+        help="Write nothing; say what each client reads of this LoRA file, or what it takes this checkpoint "
+        "to predict. Exit code 1 where that is wrong.",
     ),
 ]
 
@@ -95,7 +97,7 @@ def export(
     check: Check = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Write a run for other programs, or [bold]--check[/] a LoRA file.
+    """Write a run for other programs, or [bold]--check[/] a file.
 
     A finished LoRA run already holds RUN/NAME.safetensors, in kohya's keys.
 
@@ -123,6 +125,8 @@ def export(
     typer.echo(f"wrote {out}")
     if verdicts:
         show(verdict_table(out, verdicts))
+    if form is FileFormat.CHECKPOINT:
+        _show_readings(out, "note", "yellow")
 
 
 def push(
@@ -167,8 +171,13 @@ def _check(run: Path | None, file: Path, plugin: Sequence[Path]) -> None:
     from spf_cli.render import note, show
     from spf_core.export.architecture import architecture_of
     from spf_core.export.check import check_file
+    from spf_core.export.prediction import is_checkpoint
     from spf_core.runs import open_backbone
 
+    if is_checkpoint(file):
+        if _show_readings(file, "fault", "red"):
+            raise typer.Exit(LOSS)
+        return
     base = None
     if run is not None:
         config, _ = run_config(run, plugin)
@@ -199,3 +208,24 @@ def verdict_table(file: Path, verdicts: "Sequence[Verdict]") -> "Table":
     return table(
         f"layers of {file} that clients read", ("client", "matched", "lost", "wrong scale", ""), rows
     )
+
+
+def _show_readings(file: Path, label: str, colour: str) -> bool:
+    """Show what clients take a checkpoint to predict; whether any of them is wrong."""
+    from spf_cli.render import note, show
+    from spf_core.export.prediction import check_checkpoint
+
+    meant, readings = check_checkpoint(file)
+    show(f"{file} predicts {meant}", reading_table(readings))
+    for each in readings:
+        if each.way_out:
+            note(label, colour, f"{each.client} takes it for {each.found}; {each.way_out}")
+    return any(each.way_out for each in readings)
+
+
+def reading_table(readings: "Sequence[Reading]") -> "Table":
+    """Clients and what they take a checkpoint to predict, when nothing is done about it."""
+    from spf_cli.render import table
+
+    rows = [(each.client, "-" if each.absent else f"{each.found}", each.absent) for each in readings]
+    return table("what clients take it for", ("client", "prediction", ""), rows)

@@ -48,6 +48,7 @@ def draw_strengths(
             quads.prompts,
             quads.seeds,
             options,
+            editor=run.editor,
             seed=seed,
             strength=strength,
             progress=progress,

@@ -58,6 +58,12 @@ def find_subject(
     raise unknown("target", target, {each for known in suites.values() for each in known.targets})
 
 
+def is_known(data: str | None, plugins: Plugins) -> bool:
+    """Whether any suite recognises the training folder."""
+    folder = Path(data) if data else None
+    return folder is not None and any(suite.recognise(folder) for suite in _suites(plugins, None).values())
+
+
 def build_metrics(plugins: Plugins) -> dict[str, Metric]:
     """Every installed metric by name, with default options."""
     metrics: dict[str, Metric] = {

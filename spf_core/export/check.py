@@ -49,11 +49,14 @@ def check_file(file: Path, base: Architecture | None = None) -> list[Verdict]:
     tensors, metadata = read_safetensors(file)
     pairs = pairs_of(tensors)
     if not pairs:
-        raise RunError(f"'{file}' holds no LoRA: no layer has both factors; --check reads LoRA files")
+        raise RunError(
+            f"'{file}' holds no LoRA: no layer has both factors; --check reads LoRA files and checkpoints"
+        )
     for key in tensors:
         if any(kind in key for kind in _OTHER_KINDS):
             raise RunError(f"'{file}' holds '{key}', which is no plain LoRA; --check reads LoRA alone")
-    base = base or published(metadata.get("ss_base_model_version") or _family(pairs))
+    version = metadata.get("ss_base_model_version", "").removesuffix("_v")  # kohya's word for v-prediction
+    base = base or published(version or _family(pairs))
     expected = _Expected(tensors, pairs, metadata, base)
     settings = _settings(file, metadata)
     first = expected.verdict("diffusers", diffusers(tensors, settings, base), reads_dora=False)

@@ -17,12 +17,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spf_core.config import RunConfig
+from spf_core.export.architecture import SD15
 from spf_core.export.lora import Lora
+from spf_core.export.prediction import Prediction
 from spf_core.interfaces import Backbone
 from spf_core.prompts import Prompt
 from spf_core.runs import HANDOVER
 
 STRENGTH = "spf_strength"  # in the metadata of weights: the strength that calibration recommends
+STRENGTH_BY = "spf_strength_by"  # and by which measure: `sps` or `response`
 TARGETS = "spf_targets"  # and the target texts that were trained, most frequent first, as JSON
 CONFIG = "spf_config"
 LOCAL = "(local)"
@@ -48,7 +51,7 @@ class Facts:
     config: RunConfig
     metadata: Mapping[str, str]  # of the run's own weights
     image_size: int
-    prediction: str  # epsilon or v
+    prediction: Prediction
     written: datetime
     licence: str | None = None
 
@@ -90,7 +93,9 @@ def facts_of(
         config=config,
         metadata=metadata,
         image_size=backbone.image_size,
-        prediction="v" if scheduler.prediction_type == "v_prediction" else "epsilon",
+        prediction=Prediction(
+            scheduler.prediction_type == "v_prediction", bool(scheduler.rescale_betas_zero_snr)
+        ),
         written=datetime.fromtimestamp(int(weights.stat().st_mtime), UTC),
         licence=licence,
     )
@@ -112,10 +117,11 @@ def _network(facts: Facts, lora: Lora) -> dict[str, str]:
     config = facts.config
     train, optimizer = config.train, config.optimizer
     tags = {"target": dict.fromkeys(facts.targets, 1)} if facts.targets else {}
+    version = facts.family + ("_v" if facts.family == SD15 and facts.prediction.v else "")
     return {
         "format": "pt",
         "ss_v2": "False",
-        "ss_base_model_version": facts.family,
+        "ss_base_model_version": version,
         "ss_sd_model_name": facts.base,
         "ss_output_name": facts.title,
         "ss_network_module": "networks.lora",
@@ -127,6 +133,7 @@ def _network(facts: Facts, lora: Lora) -> dict[str, str]:
         "ss_gradient_accumulation_steps": str(train.accumulation),
         "ss_mixed_precision": train.precision,
         "ss_seed": str(train.seed),
+        "ss_zero_terminal_snr": str(facts.prediction.zero_snr),
         "ss_resolution": f"({facts.image_size}, {facts.image_size})",
         "ss_learning_rate": f"{optimizer.learning_rate:g}",
         "ss_unet_lr": f"{optimizer.learning_rate:g}",
@@ -147,7 +154,7 @@ def model_spec(facts: Facts, suffix: str = "") -> dict[str, str]:
         "title": facts.title,
         "resolution": f"{facts.image_size}x{facts.image_size}",
         "date": facts.written.strftime("%Y-%m-%dT%H:%M:%S"),
-        "prediction_type": facts.prediction,
+        "prediction_type": "v" if facts.prediction.v else "epsilon",
         "trigger_phrase": ", ".join(facts.targets[:1]),
         "license": facts.licence or "",
         "usage_hint": usage_hint(facts),

@@ -50,9 +50,8 @@ def write_pipeline(folder: Path, pipeline: Any, facts: Facts) -> None:
 
 def write_checkpoint(file: Path, pipeline: Any, facts: Facts) -> None:
     """Write a whole pipeline as a single file in the layout of the original checkpoints."""
-    write_safetensors(
-        file, checkpoint_tensors(pipeline), {"format": "pt", **model_spec(facts), **own_metadata(facts)}
-    )
+    tensors = checkpoint_tensors(pipeline) | facts.prediction.marks()
+    write_safetensors(file, tensors, {"format": "pt", **model_spec(facts), **own_metadata(facts)})
 
 
 def run_file(run: Path) -> Path:

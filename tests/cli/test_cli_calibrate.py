@@ -41,13 +41,73 @@ def test_a_recommendation_is_shown_and_stored(spf, run: Path) -> None:
     exported = read_safetensors(run / "run.safetensors")[1]
     assert exported["spf_strength"] == metadata["spf_strength"]
     assert f"strength {stored['recommended']:g}" in exported["modelspec.usage_hint"]
-    assert f"recommended: {stored['recommended']:g}" in done.out
+    assert f"recommended by response: {stored['recommended']:g}" in done.out
     assert all((tensors[name] == before[name]).all() for name in before)
+    assert (stored["measure"], stored["basis"]) == ("response", "2 training texts")
+    assert metadata["spf_strength_by"] == exported["spf_strength_by"] == "response"
     settings = stored["settings"]
     assert [each["strength"] for each in settings] == [0.5, 1, 2]
     assert max(each["response"] for each in settings) == 1
     chosen = [each["strength"] for each in settings if each["response"] >= 0.95]
     assert stored["recommended"] == chosen[0]
+
+
+@pytest.fixture(scope="module")
+def judged(spf, tmp_path_factory: pytest.TempPathFactory, tiny: list[str]) -> Path:
+    """A run on embedded portraits, whose suite has judges."""
+    folder = tmp_path_factory.mktemp("judged")
+    made = ("--target", "hat", "--count", 4, "--size", 32, "--bias", "background=teal")
+    assert spf("data", "portraits", *made, "--out", folder / "data").code == 0
+    settings = ("sample.every=0", "sample.steps=3", "optimizer.learning_rate=0.05")
+    given = [part for setting in settings for part in ("--set", setting)]
+    out = folder / "run"
+    done = spf(
+        "train", "--data", folder / "data", "--preset", "lora", "--steps", 4, "--out", out, *tiny, *given
+    )
+    assert done.code == 0, done.err
+    return out
+
+
+FEW = ("--strengths", "0.5,1,2", "--prompts", 3, "--seeds", 1)
+
+
+def test_where_judges_are_the_purest_strength_is_recommended(spf, judged: Path) -> None:
+    done = spf("calibrate", judged, *FEW, "--target", "beard")
+    assert done.code == 0, done.err
+    stored = json.loads((judged / "strengths.json").read_text())
+    assert stored["measure"] == "sps"
+    assert stored["basis"] == "3 unseen prompts x 1 seeds, embedded portraits, beard"
+    assert stored["basis"] in done.out
+    assert [each["strength"] for each in stored["settings"]] == [0.5, 1, 2]
+    by_strength = {each["strength"]: each["sps"]["value"] for each in stored["settings"]}
+    assert stored["recommended"] == max(by_strength, key=by_strength.__getitem__)
+    for each in stored["settings"]:
+        assert 0 <= each["spi"]["value"] <= 1
+        assert 0 <= each["effect"]["value"] <= 1
+        low, high = each["sps"]["ci"]
+        assert low <= each["sps"]["value"] <= high
+    assert f"recommended by sps: {stored['recommended']:g}, stored in {judged}" in done.out
+    for file in (ADAPTER_FILE, "run.safetensors"):
+        metadata = read_safetensors(judged / file)[1]
+        assert float(metadata["spf_strength"]) == stored["recommended"]
+        assert metadata["spf_strength_by"] == "sps"
+
+
+def test_the_judge_is_found_from_the_run_and_refuses_what_is_not_learnt(spf, judged: Path) -> None:
+    told = "SPS stays below 1 at strengths 0.5, 1, 2 (3 unseen prompts x 1 seeds, embedded portraits, hat)"
+    done = spf("calibrate", judged, *FEW)
+    assert done.code == 2
+    last = done.err.splitlines()[-1]
+    assert told in last
+    assert "--by response" in last
+
+
+def test_clip_may_be_asked_although_there_are_judges(spf, judged: Path) -> None:
+    done = spf("calibrate", judged, *FEW, "--by", "response")
+    assert done.code == 0, done.err
+    assert "recommended by response: " in done.out
+    assert "3 training texts" in done.out
+    assert read_safetensors(judged / ADAPTER_FILE)[1]["spf_strength_by"] == "response"
 
 
 def test_drift_grows_from_nothing_with_the_strength(run: Path) -> None:
@@ -66,6 +126,10 @@ def test_drift_grows_from_nothing_with_the_strength(run: Path) -> None:
         (("--strengths", "0,1"), "--strengths 0,1: give numbers above 0"),
         (("--strengths", "1,nan"), "--strengths 1,nan: give numbers between commas"),
         (("--data", "nowhere"), "nowhere"),
+        (("--by", "sps"), "name the target to judge with --target"),
+        (("--by", "response", "--target", "hat"), "leave one of them out"),
+        (("--suite", "portrait"), "portraits"),
+        (("--target", "hut"), "hat"),
     ],
 )
 def test_what_cannot_be_tried_is_refused(spf, run: Path, arguments: tuple[str, ...], words: str) -> None:

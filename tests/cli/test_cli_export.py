@@ -101,6 +101,24 @@ def test_a_check_that_finds_a_loss_ends_with_1(spf, run: Path, tmp_path: Path) -
     assert "and 31 more" in found.err
 
 
+def test_a_checkpoint_is_checked_for_what_it_predicts(spf, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "whole.safetensors"
+    done = spf("export", run, "--format", "checkpoint", "--merge", "--out", out)
+    assert done.code == 0, done.err
+    assert f"{out} predicts epsilon" in done.out
+    assert spf("export", "--check", out).code == 0
+    tensors, metadata = read_safetensors(out)
+    spec = {"modelspec.prediction_type": "v"}
+    write_safetensors(out, tensors, metadata | spec)
+    found = spf("export", "--check", out)
+    assert found.code == 1
+    assert f"{out} predicts v" in found.out
+    assert "fault: diffusers takes it for epsilon; give from_single_file config=FOLDER" in found.err
+    assert ["ComfyUI", "-", "opens", "no", "such", "base", "model"] in [
+        line.split() for line in found.out.splitlines()
+    ]
+
+
 def test_what_cannot_be_checked_or_written_is_one_line(spf, run: Path, tmp_path: Path) -> None:
     assert spf("export").fails_with("--out PATH", "--check FILE")
     assert spf("export", tmp_path, "--out", tmp_path / "x").fails_with("is not a run folder")

@@ -93,6 +93,9 @@ def test_marks_in_the_file_say_what_it_predicts(tiny_folder: Path, tmp_path: Pat
     marked = write(whole, tmp_path / "marked.safetensors", ("v_pred", "ztsnr"))
     told = write(whole, tmp_path / "told.safetensors", **{"modelspec.prediction_type": "v"})
     plain = write(whole, tmp_path / "plain.safetensors")
+    edm = write(whole, tmp_path / "edm.safetensors", ("edm_vpred.sigma_max", "v_pred"))
+    with pytest.raises(RunError, match=r"EDM schedule \('edm_vpred.sigma_max'\)"):
+        config_of("sd15", tiny_folder, edm, tmp_path).build()
     found = {
         file: config_of("sd15", tiny_folder, file, tmp_path).build().scheduler.config
         for file in (marked, told, plain)

@@ -29,6 +29,7 @@ from spf_core.plugins import load_plugins
 from spf_core.prompts import Prompt
 from spf_core.published import settings_of
 from spf_core.rehearsal import Rehearsed, rehearse
+from spf_core.rehearsed_rows import rehearse_rows
 from spf_plugins.backbones import loading
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
@@ -78,6 +79,18 @@ def open_skeleton(kind: str, dtype: torch.dtype) -> Any:
         return cls(Path("nowhere"), dtype=dtype)
 
 
+def estimate_rows(kind: str, preset: str, count: int = 200, pictures: int = 50) -> tuple[str, int]:
+    """The dearest stage before the first step, of this many rows, and its peak in bytes."""
+    options = [f"backbone={kind}", "train.precision=bf16"]
+    config = load_run_config(load_plugins(), preset=preset, assignments=options)
+    side = CASES[kind][1]
+    with autocast_of_cuda():
+        skeleton = open_skeleton(kind, torch.bfloat16)
+        peaks = rehearse_rows(config, skeleton, PROMPTS * count, pictures, (side, side)).peaks
+    stage = max(peaks, key=lambda name: peaks[name])
+    return stage, peaks[stage] + WORKSPACE
+
+
 def estimate(kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16") -> tuple[Rehearsed, int]:
     """The rehearsed step of one picture, and its peak in bytes."""
     options = [
@@ -96,7 +109,7 @@ def estimate(kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     diffusers.utils.logging.set_verbosity_error()
     print("| model | preset | weights | checkpointing | kept for the backward pass | peak |")
     print("|---|---|---|---|---|---|")
@@ -104,6 +117,11 @@ def main() -> None:
         found, peak = estimate(kind, preset, checkpointing)
         told = ("yes" if checkpointing else "no", size_of(found.kept), size_of(peak))
         print(f"| `{kind}`, {CASES[kind][1]} px | `{preset}` | bfloat16 | {' | '.join(told)} |", flush=True)
+    print("\n| model | preset | dearest stage before the first step | peak |")
+    print("|---|---|---|---|")
+    for kind, preset in product(CASES, ("lora", "spf", "spf-joint")):
+        stage, peak = estimate_rows(kind, preset)
+        print(f"| `{kind}`, {CASES[kind][1]} px | `{preset}` | {stage} | {size_of(peak)} |", flush=True)
 
 
 if __name__ == "__main__":

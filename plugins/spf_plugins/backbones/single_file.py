@@ -16,13 +16,16 @@ from safetensors import safe_open
 from transformers import CLIPTokenizer
 
 from spf_core.errors import RunError
+from spf_core.export.prediction import said_by
 from spf_core.pretrained import DAMAGE, damaged, frozen, load
 from spf_core.published import settings_of
 from spf_plugins.backbones.loading import Layout, kept_dtype
 
 SECOND_PAD = "!"  # what SDXL's second encoder was trained with
-V_MARKS = {"v_pred", "prediction_type_v"}  # empty tensors that some published files carry
-ZERO_SNR_MARK = "ztsnr"
+EDM_MARKS = {
+    "edm_vpred.sigma_max",
+    "edm_mean",
+}  # of models with a continuous schedule (CosXL, Playground 2.5)
 
 
 def load_single_file(
@@ -63,12 +66,14 @@ def _schedule_of(file: Path) -> dict[str, Any]:
             names, metadata = set(opened.keys()), opened.metadata() or {}
     except DAMAGE as error:
         raise damaged(file, error) from None
-    found: dict[str, Any] = {}
-    if names & V_MARKS or metadata.get("modelspec.prediction_type") == "v":
-        found["prediction_type"] = "v_prediction"
-    if ZERO_SNR_MARK in names:
-        found["rescale_betas_zero_snr"] = True
-    return found
+    if found := sorted(names & EDM_MARKS):
+        raise RunError(
+            f"'{file}' is a model of an EDM schedule ('{found[0]}'), which has no discrete timesteps; "
+            "set backbone.path to one that predicts epsilon or v"
+        )
+    said = said_by(names, metadata)
+    settings = {"prediction_type": "v_prediction"} if said.v else {}
+    return {**settings, **({"rescale_betas_zero_snr": True} if said.zero_snr else {})}
 
 
 def _no_checkpoint(layout: Layout, file: Path, reason: str) -> RunError:

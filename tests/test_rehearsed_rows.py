@@ -1,0 +1,143 @@
+"""What preparation takes, rehearsed, against what it takes of real rows, stage by stage."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_trainer import config_of as run_config
+from test_trainer import noise_folder
+
+from spf_core.config import RunConfig
+from spf_core.dryrun import plan_of
+from spf_core.estimate import foreseen_memory, foreseen_rows
+from spf_core.interfaces import Backbone
+from spf_core.kept import made_anew
+from spf_core.plugins import Plugins
+from spf_core.preparation import encoded_rows, prepared_rows, recorded_states
+from spf_core.progress import silent
+from spf_core.rehearsal import Counted, autocast, weightless, weights_of
+from spf_core.rehearsed_rows import Stages, rehearse_rows
+from spf_core.runs import open_backbone
+from spf_core.trainer import rows_of
+
+SIZE = 32, 32
+
+
+def real(config: RunConfig, backbone: Backbone) -> tuple[dict[str, int], int]:
+    """Peaks by stage and what stays, without the weights, of the run's own rows."""
+    memory = Counted(torch.device("cpu"))
+    stages = Stages(memory)
+    with memory, made_anew({}):
+        rows: Any = encoded_rows(backbone, rows_of(config), config, silent)
+        stages("encoding")
+        with autocast(config.train.precision, torch.device("cpu")):
+            rows = prepared_rows(backbone, rows, config, stages)
+            stages("preparing")
+            states = recorded_states(backbone, rows, config, stages)
+        kept = memory.now
+        del states
+    return {name: peak for name, (peak, _) in stages.peaks.items()}, kept
+
+
+CASES = {
+    "encoded": ("lora", ()),
+    "redrawn": ("spf", ()),
+    "redrawn everywhere": ("spf", ("counterfactuals.region=everywhere",)),
+    "states": ("spf-paper", ("train.noise_share=0.5",)),
+    "states of a late handover": ("spf-paper", ("train.noise_share=0.5", "sample.handover=0.5")),
+    "bank": ("spf-paper", ("train.noise_share=0.5", "train.bank=2")),
+    "bfloat16": ("spf", ("train.precision=bf16",)),
+}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty pictures."""
+    folder = noise_folder(tmp_path_factory.mktemp("many"))
+    line = (folder / "metadata.jsonl").read_text().splitlines()[0]
+    for number in range(40):
+        shutil.copy(folder / f"{number % 5}.png", folder / f"{number}-copy.png")
+    lines = [line.replace("0.png", f"{number}-copy.png") for number in range(40)]
+    (folder / "metadata.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def compared(config: RunConfig, pictures: int) -> dict[str, float]:
+    """The rehearsed over the real peak of every stage, and of what stays, without the weights."""
+    backbone = open_backbone(config.backbone, "cpu")
+    found = rehearse_rows(config, backbone, [row.prompt for row in rows_of(config)], pictures, SIZE)
+    weights = sum(rehearsed_weights(backbone))
+    peaks, kept = real(config, backbone)
+    assert found.peaks.keys() == peaks.keys()
+    return {name: (found.peaks[name] - weights) / peak for name, peak in peaks.items()} | {
+        "kept": found.kept / kept,
+        "at most": (max(found.peaks.values()) - weights) / max(peaks.values()),
+    }
+
+
+def rehearsed_weights(backbone: Backbone) -> Iterable[int]:
+    with weightless(backbone.device, backbone) as (copied, tensors):
+        return weights_of(copied, tensors, parked=False).values()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_preparation_takes_what_its_rehearsal_took(
+    case: str, plugins: Plugins, tiny_folder: Path, data: Path
+) -> None:
+    preset, settings = CASES[case]
+    fast = ("sample.steps=6",)
+    found = compared(run_config(plugins, tiny_folder, data, *settings, *fast, preset=preset), pictures=5)
+    assert all(share == pytest.approx(1, abs=0.05) for share in found.values()), found
+
+
+@pytest.mark.parametrize("case", ["encoded", "redrawn", "bank"])
+def test_more_rows_than_are_treated_at_once_are_reckoned(
+    case: str, plugins: Plugins, tiny_folder: Path, many: Path
+) -> None:
+    preset, settings = CASES[case]
+    fast = ("sample.steps=4", "train.text_variants=1")
+    found = compared(run_config(plugins, tiny_folder, many, *settings, *fast, preset=preset), pictures=40)
+    assert found["at most"] == pytest.approx(1, abs=0.07), found
+    assert found["kept"] == pytest.approx(1, abs=0.05), found
+
+
+def test_a_rehearsal_reads_and_writes_no_cache(
+    plugins: Plugins, tiny_folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPF_CACHE", str(tmp_path / "cache"))
+    config = run_config(plugins, tiny_folder, data, preset="spf")
+    backbone, state = open_backbone(config.backbone, "cpu"), torch.get_rng_state()
+    rehearse_rows(config, backbone, [row.prompt for row in rows_of(config)], 5, SIZE)
+    assert not (tmp_path / "cache").exists()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(each.device.type == "cpu" and not each.is_meta for each in backbone.denoiser.parameters())
+
+
+def test_a_plan_tells_the_most_of_preparation_and_steps(
+    plugins: Plugins, tiny_folder: Path, data: Path
+) -> None:
+    small, large = (f"train.batch_size={count}" for count in (1, 8))
+    sizes = dict(plan_of(run_config(plugins, tiny_folder, data, small, preset="spf")).sizes)
+    assert sizes["peak memory, estimated"].endswith("before the first step (class images)")
+    assert sizes["memory of a step"].endswith("in a step of 1 at 32x32 with every term on")
+    sizes = dict(plan_of(run_config(plugins, tiny_folder, data, large, preset="spf")).sizes)
+    assert sizes["peak memory, estimated"].endswith("in a step of 8 at 32x32 with every term on")
+    assert "memory of a step" not in sizes
+
+
+def test_a_preparation_that_cannot_be_rehearsed_says_so(
+    plugins: Plugins, tiny_folder: Path, data: Path
+) -> None:
+    config = run_config(plugins, tiny_folder, data, preset="lora")
+    backbone = open_backbone(config.backbone, "cpu")
+    backbone.encode_images = lambda pixels: torch.zeros(1).numpy()  # type: ignore[method-assign,assignment]
+    told = foreseen_rows(config, backbone, [row.prompt for row in rows_of(config)], 5, SIZE)
+    assert isinstance(told, str)
+    assert told.startswith("not known: the preparation cannot be rehearsed (RuntimeError: .numpy() is not")
+    backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
+    adapter.attach(backbone)
+    lines = foreseen_memory(config, backbone, adapter, [row.prompt for row in rows_of(config)], SIZE, told)
+    assert dict(lines)["peak memory, estimated"].endswith(f"with every term on; before it, {told}")
