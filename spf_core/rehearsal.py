@@ -27,6 +27,7 @@ from spf_core.interfaces import Adapter, Backbone, Checkpointing, Parking
 from spf_core.parts import build_parts
 from spf_core.prompts import Prompt
 from spf_core.step import dual_path_step
+from spf_core.texts import text_parameters
 from spf_core.types import Batch
 
 ALL_ON = 1 - 1e-9  # progress at which every term counts
@@ -64,7 +65,7 @@ def rehearse(
     with fake, Assumed(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what real tensors would not be warned of
         parts, batch = build_parts(config, backbone, adapter), _batch(config, backbone, prompts, size)
-        weights = _weights(backbone, copied.tensors)
+        weights = _weights(backbone, adapter, copied.tensors)
         if config.train.gradient_checkpointing and isinstance(backbone, Checkpointing):
             backbone.checkpoint_gradients()
         generator = torch.Generator().manual_seed(0)
@@ -190,7 +191,9 @@ def _batch(config: RunConfig, backbone: Backbone, prompts: Sequence[Prompt], siz
     )
 
 
-def _weights(backbone: Backbone, copied: Iterable[Tensor]) -> dict[tuple[str, torch.dtype], int]:
+def _weights(
+    backbone: Backbone, adapter: Adapter, copied: Iterable[Tensor]
+) -> dict[tuple[str, torch.dtype], int]:
     """Bytes by part and dtype of what lies on the backbone's device while it trains.
 
     `copied` are all tensors of backbone and adapter, parts or not.
@@ -198,7 +201,7 @@ def _weights(backbone: Backbone, copied: Iterable[Tensor]) -> dict[tuple[str, to
     named = {**vars(backbone), **getattr(backbone.pipeline(), "components", {})}
     parts = {name: part for name, part in named.items() if isinstance(part, nn.Module)}
     gone = set[int]()
-    if backbone.device.type != "cpu" and isinstance(backbone, Parking):
+    if backbone.device.type != "cpu" and isinstance(backbone, Parking) and not text_parameters(adapter):
         gone = {_place(tensor) for encoder in backbone.encoders() for tensor in _tensors(encoder)}
     found, counted = Counter[tuple[str, torch.dtype]](), gone
     for name, tensors in [*((name, _tensors(part)) for name, part in parts.items()), ("other", copied)]:

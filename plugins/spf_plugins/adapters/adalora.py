@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone, LowRankUpdate
 from spf_plugins.adapters import AdaLoraAdapter
-from spf_plugins.adapters.lora import ADAPTER, find_targets
+from spf_plugins.adapters.lora import ADAPTER
 from spf_plugins.adapters.state import layers_of, load_into, merged_layers
+from spf_plugins.adapters.targets import find_targets
 
 _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
