@@ -1,4 +1,4 @@
-"""Runs that tuned text encoders, in other programs' files: keys, what diffusers computes, merges, several at once."""
+"""Tuned text encoders in files for other programs: keys, what diffusers computes, merges, several runs."""
 
 import json
 from collections.abc import Callable
@@ -72,8 +72,11 @@ def largest_difference(one: Numbers, other: Numbers) -> float:
 
 
 @both
-@pytest.mark.parametrize("form", ["kohya", "diffusers"])
-@pytest.mark.parametrize("settings", [TUNED, OWN_RANK], ids=["one rank", "own rank"])
+@pytest.mark.parametrize(
+    ("form", "settings"),
+    [("kohya", TUNED), ("kohya", OWN_RANK), ("diffusers", OWN_RANK)],
+    ids=["kohya", "kohya, own rank", "diffusers, own rank"],
+)
 def test_diffusers_computes_what_the_run_computes(
     make_run: MakeRun,
     plugins: Plugins,
@@ -97,6 +100,110 @@ def test_diffusers_computes_what_the_run_computes(
         for name, tensor in ours.items():
             if strength and tensor.numel():
                 assert (tensor - original[name]).abs().max() > 1e-3, f"{name}: the run changes nothing"
-    print(backbone, form, settings[-1], differences)
     assert differences[0.0] == 0
     assert max(differences.values()) <= 2e-6, differences
+
+
+@both
+def test_a_run_ends_with_kohyas_names_for_text_encoders(make_run: MakeRun, backbone: str) -> None:
+    run = make_run(backbone, *OWN_RANK)
+    tensors, metadata = read_safetensors(run_file(run))
+    prefixes = {"sd15": ("lora_te_",), "sdxl": ("lora_te1_", "lora_te2_")}[backbone]
+    for prefix in prefixes:
+        name = f"{prefix}text_model_encoder_layers_0_self_attn_q_proj"
+        assert len(tensors[f"{name}.lora_down.weight"]) == 2
+        assert f"{name.replace('self_attn_q_proj', 'mlp_fc1')}.alpha" in tensors
+    assert {key.split("_")[1] for key in tensors} == {"unet", *(prefix.split("_")[1] for prefix in prefixes)}
+    assert {float(tensor) for key, tensor in tensors.items() if key.endswith(".alpha")} == {4.0}
+    assert metadata["ss_text_encoder_lr"] == "0.02"
+    assert metadata["ss_unet_lr"] == "0.05"
+
+
+def test_the_alpha_of_equal_ranks_is_the_runs_own(make_run: MakeRun) -> None:
+    tensors, metadata = read_safetensors(run_file(make_run("sd15", *TUNED)))
+    assert {float(tensor) for key, tensor in tensors.items() if key.endswith(".alpha")} == {2.0}
+    assert metadata["ss_text_encoder_lr"] == metadata["ss_unet_lr"], "no rate of its own"
+
+
+@both
+def test_the_diffusers_folder_has_settings_for_every_part(
+    make_run: MakeRun, plugins: Plugins, tmp_path: Path, backbone: str
+) -> None:
+    export(make_run(backbone, *OWN_RANK), plugins, Request("diffusers", tmp_path / "hat"))
+    tensors, metadata = read_safetensors(tmp_path / "hat" / "pytorch_lora_weights.safetensors")
+    written = json.loads(metadata["lora_adapter_metadata"])
+    assert written["unet.r"] == 4
+    for part in PARTS[backbone]:
+        assert f"{part}.text_model.encoder.layers.1.mlp.fc1.lora_A.weight" in tensors
+        assert (written[f"{part}.r"], written[f"{part}.lora_alpha"]) == (2, 2), "the scale is folded in"
+        assert "encoder.layers.1.mlp.fc1" in written[f"{part}.target_modules"]
+
+
+@both
+def test_a_check_finds_every_layer(
+    make_run: MakeRun, plugins: Plugins, tmp_path: Path, backbone: str
+) -> None:
+    run = make_run(backbone, *OWN_RANK)
+    (first, *_) = export(run, plugins, Request("kohya", tmp_path / "hat.safetensors"))
+    layers = 4 * 4 * 2 + 2 * 5 * len(PARTS[backbone])
+    assert (first.client, first.matched, first.lost, first.wrong) == ("diffusers", layers, (), ())
+
+
+def test_a_check_tells_that_diffusers_needs_the_output_projection(
+    make_run: MakeRun, plugins: Plugins, tmp_path: Path
+) -> None:
+    """It knows kohya's names of a text encoder's attention by that of `out_proj` alone."""
+    run = make_run("sd15", *TUNED, "adapter.text_encoder_targets=[q_proj]")
+    (first, *_) = export(run, plugins, Request("kohya", tmp_path / "hat.safetensors"))
+    assert len(first.lost) == 2
+    assert all(name.endswith("q_proj") for name in first.lost)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "strength", "more"),
+    [("sd15", 1.0, ()), ("sd15", 0.5, ("adapter.dora=true",)), ("sdxl", 0.5, ())],
+    ids=["sd15", "sd15, dora at half strength", "sdxl at half strength"],
+)
+def test_a_merge_bakes_the_text_encoders_in(
+    make_run: MakeRun,
+    plugins: Plugins,
+    folders: dict[str, Path],
+    tmp_path: Path,
+    backbone: str,
+    strength: float,
+    more: tuple[str, ...],
+) -> None:
+    run, file = make_run(backbone, *TUNED, *more), tmp_path / "all.safetensors"
+    for form, out in (("diffusers", tmp_path / "all"), ("checkpoint", file)):
+        export(run, plugins, Request(form, out, merge=True, strength=strength))
+    opened = open_run(run, plugins, device="cpu")
+    folder = PIPELINES[backbone].from_pretrained(tmp_path / "all")
+    single = PIPELINES[backbone].from_single_file(
+        str(file), config=str(folders[backbone]), local_files_only=True
+    )
+    ours, original = by_run(opened, strength), by_run(opened, 0.0)
+    for part in PARTS[backbone]:
+        one, other = (getattr(each, part).state_dict() for each in (folder, single))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    for pipeline in (folder, single):
+        assert largest_difference(by_pipeline(pipeline, opened), ours) <= 5e-6
+        assert largest_difference(by_pipeline(pipeline, opened), original) > 1e-3
+
+
+def test_runs_side_by_side_tune_the_texts_together(make_run: MakeRun, plugins: Plugins) -> None:
+    hat, glasses = make_run("sdxl", *TUNED), make_run("sdxl", *OWN_RANK)
+    plain = make_run("sdxl", "adapter.rank=4", "adapter.alpha=2")
+
+    def alone(run: Path, strength: float) -> Numbers:
+        return by_run(open_run(run, plugins, device="cpu"), strength)
+
+    def together(runs: list[Path], strengths: list[float]) -> Numbers:
+        return by_run(open_runs(runs, strengths, plugins, device="cpu"))
+
+    for strengths, run, own in (((0.8, 0.0), hat, 0.8), ((0.0, 1.0), glasses, 1.0)):
+        assert largest_difference(together([hat, glasses], list(strengths)), alone(run, own)) <= 1e-6
+    assert largest_difference(together([hat, glasses], [0.0, 0.0]), alone(hat, 0.0)) == 0
+    first, turned = together([hat, glasses], [0.8, 1.0]), together([glasses, hat], [1.0, 0.8])
+    assert largest_difference(first, turned) <= 5e-6
+    assert largest_difference(first, alone(hat, 0.8)) > 1e-3
+    assert torch.equal(together([plain, hat], [1.0, 0.5])["embeds"], alone(hat, 0.5)["embeds"])

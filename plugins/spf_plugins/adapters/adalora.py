@@ -179,7 +179,7 @@ class AdaLora:
 
     def merged(self) -> dict[str, Tensor]:
         """The weight of every adapted layer with its update, at the present strength, and its bias."""
-        return merged_layers(self._named)
+        return merged_layers(self._named, self)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of A, E and B under PEFT's names, such as `mid_block...attn2.to_q.lora_E`."""

@@ -122,7 +122,7 @@ class Lora:
 
     def merged(self) -> dict[str, Tensor]:
         """The weight of every adapted layer at the present strength, and its bias."""
-        found = merged_layers(self._named)
+        found = merged_layers(self._named, self)
         if not self.config.dora or self.strength in (0, 1):
             return found
         original = {
