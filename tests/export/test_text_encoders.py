@@ -13,8 +13,6 @@ from torch import Tensor
 
 from spf_core.checkpoint import read_safetensors
 from spf_core.composition import open_runs
-from spf_core.export.check import check_file
-from spf_core.export.architecture import architecture_of
 from spf_core.export.files import run_file
 from spf_core.export.run import Request, export
 from spf_core.plugins import Plugins

@@ -27,9 +27,10 @@ class LoraAdapter(LowRank):
     alpha: float | None = Field(None, gt=0, description="scales updates by alpha / rank; default: the rank")
     dora: bool = Field(False, description="learn the size of each row of a weight apart (DoRA, 2402.09353)")
     text_encoder: bool = Field(
-        False, description="adapt the text encoder too, both of SDXL's; optimizer.text_encoder_learning_rate"
+        False,
+        description="adapt the text encoder too, SDXL's both (see optimizer.text_encoder_learning_rate)",
     )
-    text_encoder_rank: int | None = Field(None, ge=1, description="rank there; default: rank")
+    text_encoder_rank: int | None = Field(None, ge=1, description="rank of updates there; default: rank")
     text_encoder_targets: tuple[str, ...] = Field(
         ("q_proj", "k_proj", "v_proj", "out_proj"),
         min_length=1,
