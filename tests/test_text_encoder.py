@@ -1,16 +1,22 @@
 """Tuned text encoders in training and sampling: who reads what, what is kept, and what is refused."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from steps import batch_of, config_of, parts_of, run
 from test_trainer import config_of as run_config
 from test_trainer import same, train_whole_and_killed, weights
 
 from spf_core.attention.maps import attention_maps
 from spf_core.config import RunConfig
+from spf_core.data import read_folder
+from spf_core.evaluation.maps import map_quality
 from spf_core.parts import Parts
 from spf_core.plugins import Plugins
 from spf_core.prompts import Prompt
@@ -20,6 +26,8 @@ from spf_core.step import dual_path_step
 from spf_core.trainer import train
 from spf_core.types import Conditioning
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
+from spf_plugins.reference import AdapterOff
+from spf_plugins.sfcm import Uniform
 
 TUNED = "adapter.text_encoder=true"
 XL = ("backbone=sdxl",)
@@ -211,20 +219,27 @@ def opened(trained: Path, plugins: Plugins) -> OpenRun:
     return open_run(trained, plugins, device="cpu")
 
 
-def test_the_original_opens_a_picture_with_its_own_texts(
-    opened: OpenRun, loaded_backbone: StableDiffusion
-) -> None:
-    """Until the handover both halves of the guidance read the frozen encoder, afterwards the tuned one."""
+@contextmanager
+def heard(opened: OpenRun) -> Iterator[list[torch.Tensor]]:
+    """The texts that the denoiser reads, call by call."""
     read: list[torch.Tensor] = []
 
     def keep(_module: Any, _inputs: Any, options: dict[str, Any]) -> None:
         read.append(options["encoder_hidden_states"].clone())
 
     handle = opened.backbone.denoiser.register_forward_pre_hook(keep, with_kwargs=True)
+    yield read
+    handle.remove()
+
+
+def test_the_original_opens_a_picture_with_its_own_texts(
+    opened: OpenRun, loaded_backbone: StableDiffusion
+) -> None:
+    """Until the handover both halves of the guidance read the frozen encoder, afterwards the tuned one."""
     base, complete = "an old man in the park", TEXTS[0]
     options = opened.config.sample.model_copy(update={"handover": 0.5})
-    sample_images(opened.backbone, [complete], [0], options, opening=Opening([base], opened.adapter))
-    handle.remove()
+    with heard(opened) as read:
+        sample_images(opened.backbone, [complete], [0], options, opening=Opening([base], opened.adapter))
     frozen, tuned = encode(loaded_backbone, ["", base]), encode(opened.backbone, ["", complete])
     for found, expected in ((read[0], frozen), (read[-1], tuned)):
         torch.testing.assert_close(found, expected.embeds_BLD, rtol=0, atol=1e-5)
@@ -240,6 +255,19 @@ def test_pictures_at_strength_0_are_the_originals(opened: OpenRun, loaded_backbo
     unattached = opened.config.backbone.build()
     unattached.to(torch.device("cpu"))
     assert drawn(opened.backbone) == drawn(unattached) != tuned
+
+
+def test_maps_are_measured_against_the_original_with_its_own_texts(
+    opened: OpenRun, loaded_backbone: StableDiffusion, data: Path, tmp_path: Path
+) -> None:
+    Image.new("L", (32, 32), 255).save(tmp_path / "mask.png")
+    row = replace(read_folder(data)[0], mask=tmp_path / "mask.png")
+    with heard(opened) as read:
+        map_quality(opened, {"map": Uniform()}, [row], AdapterOff())
+    frozen = encode(loaded_backbone, [row.prompt.base_text])
+    tuned = encode(opened.backbone, [row.prompt.complete_text])
+    for found, expected in ((read[0], frozen), (read[1], tuned)):
+        torch.testing.assert_close(found, expected.embeds_BLD, rtol=0, atol=1e-5)
 
 
 def test_a_look_at_attention_shows_the_original_with_its_own_texts(opened: OpenRun) -> None:

@@ -10,6 +10,7 @@ from steps import config_of
 from test_text_encoder import TUNED, of
 from test_trainer import config_of as run_config
 
+from spf_core import trainer
 from spf_core.errors import ConfigError, RunError
 from spf_core.estimate import foreseen
 from spf_core.exhausted import ways_out
@@ -19,7 +20,6 @@ from spf_core.rehearsal import Rehearsed, rehearse
 from spf_core.runs import open_backbone
 from spf_core.sections import TrainSection
 from spf_core.thrift import save_memory
-from spf_core.trainer import train
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 TWICE = "train.gradient_checkpointing=true"
@@ -61,6 +61,22 @@ def test_tuned_text_encoders_stay_on_the_device(
     assert not parked
     save_memory(tiny_backbone, TrainSection())
     assert parked
+
+
+@pytest.mark.parametrize("more", [(), (TUNED,)])
+def test_a_run_parks_text_encoders_that_it_does_not_tune(
+    more: tuple[str, ...],
+    plugins: Plugins,
+    tiny_folder: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parked: list[bool] = []
+    monkeypatch.setattr(trainer, "save_memory", lambda *_, park: parked.append(park))
+    config = run_config(plugins, tiny_folder, data, *more, preset="lora", steps=1)
+    trainer.train(config, tmp_path / "run", plugins)
+    assert parked == [not more]
 
 
 def test_memory_that_runs_out_names_them_among_the_ways_out(
@@ -153,14 +169,16 @@ def test_a_run_without_the_option_can_still_be_started_from(
 ) -> None:
     """Its config.yaml may be older than the option."""
     first = tmp_path / "first"
-    train(run_config(plugins, tiny_folder, data, preset="lora", steps=1), first, plugins)
+    trainer.train(run_config(plugins, tiny_folder, data, preset="lora", steps=1), first, plugins)
     lines = (first / "config.yaml").read_text().splitlines()
     older = [line for line in lines if "text_encoder" not in line and not line.strip().endswith("_proj")]
     assert len(older) < len(lines)
     (first / "config.yaml").write_text("\n".join(older))
     begin = f"train.start_from={first}"
-    train(run_config(plugins, tiny_folder, data, begin, preset="lora", steps=1), tmp_path / "second", plugins)
+    trainer.train(
+        run_config(plugins, tiny_folder, data, begin, preset="lora", steps=1), tmp_path / "second", plugins
+    )
     with pytest.raises(RunError, match=r"has adapter\.text_encoder=False, which is True here"):
-        train(
+        trainer.train(
             run_config(plugins, tiny_folder, data, begin, TUNED, preset="lora"), tmp_path / "third", plugins
         )
