@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from spf_core.interfaces import Adapter, Backbone, Reference, TextName
+from spf_core.interfaces import TextName
+from spf_core.parts import Parts
 from spf_core.texts import as_tuned, text_of
 from spf_core.types import NOTHING, Batch, Conditioning, Noised
 
@@ -15,15 +16,13 @@ class StepPredictions:
 
     def __init__(
         self,
-        backbone: Backbone,
-        adapter: Adapter,
-        reference: Reference | None,
+        parts: Parts,
         batch: Batch,
         noised: Noised,
         known: dict[tuple[str, TextName], Tensor],
         read: dict[TextName, Conditioning],
     ) -> None:
-        self.backbone, self.adapter, self.reference = backbone, adapter, reference
+        self.backbone, self.adapter, self.reference = parts.backbone, parts.adapter, parts.reference
         self.batch, self.noised = batch, noised
         self._known, self._texts = dict(known), dict(read)
 

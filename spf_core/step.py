@@ -95,15 +95,7 @@ def run_paths(
         dropped_B=dropped_B,
         progress=progress,
         adapter=parts.adapter,
-        predictions=StepPredictions(
-            parts.backbone,
-            parts.adapter,
-            parts.reference,
-            batch,
-            noised,
-            known,
-            {"complete": read} if all_complete else {},
-        ),
+        predictions=StepPredictions(parts, batch, noised, known, {"complete": read} if all_complete else {}),
         generator=generator,
         reward=parts.reward,
     )
