@@ -99,7 +99,7 @@ class TermConfig(Component):
     """A weighted, scheduled term of the training objective."""
 
     needs: ClassVar[frozenset[Need]] = frozenset()
-    frozen_texts: ClassVar[bool] = False  # whether it goes with text encoders that are left as they are alone
+    frozen_texts: ClassVar[bool] = False  # whether it needs text encoders that are left as they are
     weight: float = Field(1.0, ge=0, description="factor of the term in the objective")
     start: float = Field(0.0, ge=0, le=1, description="fraction of training at which the term switches on")
     stop: float = Field(1.0, ge=0, le=1, description="fraction of training at which the term switches off")
