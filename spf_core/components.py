@@ -76,6 +76,11 @@ class AdapterConfig(Component):
 
     kind = "adapter"
 
+    @property
+    def tunes_texts(self) -> bool:
+        """Whether it tunes the text encoders too; what it builds is then an `interfaces.TextTuning`."""
+        return False
+
 
 class ReferenceConfig(Component):
     """The frozen reference path; builds an `interfaces.Reference`."""
@@ -94,6 +99,7 @@ class TermConfig(Component):
     """A weighted, scheduled term of the training objective."""
 
     needs: ClassVar[frozenset[Need]] = frozenset()
+    frozen_texts: ClassVar[bool] = False  # whether it needs text encoders that are left as they are
     weight: float = Field(1.0, ge=0, description="factor of the term in the objective")
     start: float = Field(0.0, ge=0, le=1, description="fraction of training at which the term switches on")
     stop: float = Field(1.0, ge=0, le=1, description="fraction of training at which the term switches off")

@@ -112,6 +112,23 @@ class RunConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _texts_trained_where_they_can_be(self) -> "RunConfig":
+        if not self.adapter.tunes_texts:
+            if self.optimizer.text_encoder_learning_rate is not None:
+                raise ValueError(
+                    "optimizer.text_encoder_learning_rate is set, but the adapter trains no text encoder; "
+                    "leave it out, or choose lora-adapter with adapter.text_encoder=true"
+                )
+            return self
+        for name, term in self.terms.items():
+            if term.weight > 0 and term.frozen_texts:
+                raise ValueError(
+                    f"'{name}' needs text encoders that stay as they are; leave it out, or set "
+                    "adapter.text_encoder to false"
+                )
+        return self
+
     def dump(self, *, defaults: bool = True) -> str:
         """The configuration as YAML; `load_run_config` of it gives an equal configuration.
 

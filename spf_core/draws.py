@@ -1,5 +1,6 @@
 """What chance decides in a step: texts, noise, timesteps, and which rows come from where."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -7,7 +8,9 @@ from torch import Tensor
 
 from spf_core.noising import draw_timesteps, noise_latents, partly_with_target, replace_states
 from spf_core.parts import Parts
+from spf_core.prompts import Prompt
 from spf_core.sections import TrainSection
+from spf_core.texts import text_of
 from spf_core.types import Batch, Noised, scatter_like
 
 
@@ -28,6 +31,14 @@ class Texts:
         """Every row reads its target."""
         everyone = torch.ones(size, dtype=torch.bool)
         return cls(everyone, everyone, ~everyone)
+
+    def words(self, prompts: Sequence[Prompt]) -> list[str]:
+        """The text that each row of the response path reads."""
+        rows = zip(prompts, self.target_B.tolist(), self.some_B.tolist(), strict=True)
+        return [
+            text_of(prompt, "complete" if target else "base" if some else "empty")
+            for prompt, target, some in rows
+        ]
 
 
 def draw_texts(size: int, train: TrainSection, has_reference: bool, generator: torch.Generator) -> Texts:

@@ -10,6 +10,7 @@ from spf_core.interfaces import Adapter, Backbone
 from spf_core.prompts import Prompt
 from spf_core.rehearsal import Rehearsed, rehearse
 from spf_core.rehearsed_rows import RehearsedRows, rehearse_rows
+from spf_core.texts import text_parameters
 
 FLOAT = 4  # bytes; trained weights and what optimizers keep of them are float32
 WORKSPACE = 2 * 2**25  # bytes; cuBLAS' at most, for the forward and for the backward thread
@@ -26,8 +27,10 @@ def foreseen(config: RunConfig, backbone: Backbone, adapter: Adapter) -> list[tu
     trained = sum(p.numel() for p in parameters) * FLOAT
     kept = trained + optimizer_bytes(config.optimizer.name, parameters)
     kept += trained if config.train.ema_decay is not None else 0
+    texts = count(text_parameters(adapter))
+    of_them = f", {texts:,} of them in text encoders" if texts else ""
     return [
-        ("trainable parameters", f"{trained // FLOAT:,} ({size_of(trained)})"),
+        ("trainable parameters", f"{trained // FLOAT:,} ({size_of(trained)}){of_them}"),
         ("frozen in the denoiser", f"{count(frozen):,} ({size_of(sum(map(_bytes, frozen)))})"),
         ("optimizer", f"{config.optimizer.name}, {size_of(kept - trained)} beside the weights"),
         ("checkpoints on disk", f"{config.checkpoint.keep} x {size_of(kept)}"),

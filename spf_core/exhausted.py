@@ -53,6 +53,8 @@ def ways_out(config: RunConfig, backbone: Backbone) -> list[str]:
     size = getattr(config.response, "decode_size", 0)
     if size > 64:
         ways.append(f"response.decode_size={size // 2}")
+    if config.adapter.tunes_texts:
+        ways.append("adapter.text_encoder=false")
     rank = getattr(config.adapter, "rank", 1)
     if rank > 1:
         ways.append(f"adapter.rank={rank // 2}")

@@ -18,14 +18,32 @@ def require_optimizer(options: OptimizerSection) -> None:
     _maker(options)
 
 
-def make_optimizer(options: OptimizerSection, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer that `optimizer.name` names; ConfigError when its library is not installed."""
+def make_optimizer(
+    options: OptimizerSection, parameters: Sequence[nn.Parameter], texts: Sequence[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """The optimizer that `optimizer.name` names; ConfigError when its library is not installed.
+
+    `texts` are those of the parameters that take `optimizer.text_encoder_learning_rate`, where that is set.
+    """
     make, more = _maker(options)
     with redirect_stdout(io.StringIO()):  # prodigy says there what it was told
         optimizer: torch.optim.Optimizer = make(
-            parameters, lr=options.learning_rate, weight_decay=options.weight_decay, **more
+            _groups(options, parameters, texts),
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+            **more,
         )
     return optimizer
+
+
+def _groups(
+    options: OptimizerSection, parameters: Sequence[nn.Parameter], texts: Sequence[nn.Parameter]
+) -> Any:
+    if options.text_encoder_learning_rate is None or not texts:
+        return parameters
+    apart = {id(parameter) for parameter in texts}
+    others = [parameter for parameter in parameters if id(parameter) not in apart]
+    return [{"params": others}, {"params": list(texts), "lr": options.text_encoder_learning_rate}]
 
 
 def make_schedule(options: OptimizerSection, optimizer: torch.optim.Optimizer, steps: int) -> Any:

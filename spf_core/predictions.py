@@ -2,33 +2,41 @@
 
 from torch import Tensor
 
-from spf_core.interfaces import Adapter, Backbone, Reference, TextName
+from spf_core.interfaces import TextName
+from spf_core.parts import Parts
+from spf_core.texts import as_tuned, text_of
 from spf_core.types import NOTHING, Batch, Conditioning, Noised
 
 
 class StepPredictions:
     """eps of the tuned and of the original model; satisfies `interfaces.Predictions`.
 
-    `known` holds what the two paths of the step have already computed.
+    `known` holds what the two paths of the step have already computed, `read` what the tuned model has read.
     """
 
     def __init__(
         self,
-        backbone: Backbone,
-        adapter: Adapter,
-        reference: Reference | None,
+        parts: Parts,
         batch: Batch,
         noised: Noised,
         known: dict[tuple[str, TextName], Tensor],
+        read: dict[TextName, Conditioning],
     ) -> None:
-        self.backbone, self.adapter, self.reference = backbone, adapter, reference
+        self.backbone, self.adapter, self.reference = parts.backbone, parts.adapter, parts.reference
         self.batch, self.noised = batch, noised
-        self._known = dict(known)
+        self._known, self._texts = dict(known), dict(read)
+
+    def text(self, text: TextName) -> Conditioning:
+        """What the tuned model reads under `text`; with gradient where its text encoders are tuned."""
+        if text not in self._texts:
+            words = [text_of(prompt, text) for prompt in self.batch.prompts]
+            self._texts[text] = as_tuned(self.backbone, self.adapter, reading(self.batch, text), words)
+        return self._texts[text]
 
     def tuned(self, text: TextName) -> Tensor:
         """eps_theta(z_t, t, text), B C H W, with gradient."""
         if ("tuned", text) not in self._known:
-            output = self.backbone.predict(self.noised.z_t_BCHW, self.noised.timesteps_B, self._read(text))
+            output = self.backbone.predict(self.noised.z_t_BCHW, self.noised.timesteps_B, self.text(text))
             self._known["tuned", text] = output.pred_BCHW
         return self._known["tuned", text]
 
@@ -36,16 +44,14 @@ class StepPredictions:
         """eps_theta0(z_t, t, text), B C H W, without gradient."""
         if ("original", text) not in self._known:
             assert self.reference is not None, "the configuration guarantees a reference path"
-            output = self.reference.run(self.backbone, self.adapter, self.noised, self._read(text), NOTHING)
+            read = reading(self.batch, text)
+            output = self.reference.run(self.backbone, self.adapter, self.noised, read, NOTHING)
             self._known["original", text] = output.pred_BCHW
         return self._known["original", text]
 
-    def _read(self, text: TextName) -> Conditioning:
-        return reading(self.batch, text)
-
 
 def reading(batch: Batch, text: TextName) -> Conditioning:
-    """What every row reads under `text`."""
+    """What every row of the original model reads under `text`."""
     if text == "empty":
         return batch.empty_rows
     found = {"complete": batch.complete, "base": batch.base, "target": batch.target}[text]

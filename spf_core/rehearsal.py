@@ -27,6 +27,7 @@ from spf_core.interfaces import Adapter, Backbone, Checkpointing, Parking
 from spf_core.parts import build_parts
 from spf_core.prompts import Prompt
 from spf_core.step import dual_path_step
+from spf_core.texts import text_parameters
 from spf_core.types import Batch
 
 ALL_ON = 1 - 1e-9  # progress at which every term counts
@@ -61,7 +62,7 @@ def rehearse(
     """
     with weightless(backbone.device, (backbone, adapter)) as ((backbone, adapter), tensors):
         parts, batch = build_parts(config, backbone, adapter), _batch(config, backbone, prompts, size)
-        weights = weights_of(backbone, tensors, parked=True)
+        weights = weights_of(backbone, tensors, parked=not text_parameters(adapter))
         if config.train.gradient_checkpointing and isinstance(backbone, Checkpointing):
             backbone.checkpoint_gradients()
         generator = torch.Generator().manual_seed(0)

@@ -86,17 +86,17 @@ def _sample_batch(
         wanted = replace(wanted, embeds_BLD=editor(backbone, texts))
     width, height = size or (backbone.image_size, backbone.image_size)
     shape = pipeline.unet.config.in_channels, *(side // pipeline.vae_scale_factor for side in (height, width))
-    first, callback = wanted, None
+    first, nothing, callback = wanted, empty, None
     inputs = backbone.pipeline_inputs
     with ExitStack() as original, mixed_precision(backbone, options):
         last = options.handover * len(backbone.abar_T)
         if opening is not None and _first_timestep(pipeline, options.steps) >= last:
             original.enter_context(opening.adapter.disabled())
-            first, _ = _encode(backbone, opening.texts)
+            first, nothing = _encode(backbone, opening.texts)
             callback = _hand_over(inputs(empty), inputs(wanted), last, original)
         output: Any = pipeline(
             **inputs(first),
-            **{f"negative_{name}": tensor for name, tensor in inputs(empty).items()},
+            **{f"negative_{name}": tensor for name, tensor in inputs(nothing).items()},
             height=height,
             width=width,
             num_inference_steps=options.steps,

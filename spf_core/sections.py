@@ -162,6 +162,9 @@ class OptimizerSection(Section):
         "prodigyopt, lion by lion-pytorch",
     )
     learning_rate: float = Field(1e-4, gt=0, description="peak step size; prodigy takes 1")
+    text_encoder_learning_rate: float | None = Field(
+        None, gt=0, description="peak step size of text encoders, where they are trained; none: the same"
+    )
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
     betas: tuple[float, float] = Field((0.9, 0.999), description="moment decay rates; adafactor has none")
     schedule: Literal[
@@ -189,6 +192,10 @@ class OptimizerSection(Section):
             raise ValueError(
                 f"learning_rate={self.learning_rate:g} is a factor of the step size that prodigy finds "
                 "by itself; set it to 1"
+            )
+        if self.name == "prodigy" and self.text_encoder_learning_rate is not None:
+            raise ValueError(
+                "prodigy finds one step size for everything; leave text_encoder_learning_rate out"
             )
         if self.name == "adafactor" and self.betas != (0.9, 0.999):
             raise ValueError(f"betas={list(self.betas)} are not read by adafactor; leave them out")

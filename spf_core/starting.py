@@ -1,13 +1,16 @@
 """Where training begins when it continues from another run: that run's weights, checked to fit."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
+from spf_core.components import AdapterConfig
 from spf_core.config import RunConfig
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter, Backbone
@@ -58,7 +61,7 @@ def read_start(config: RunConfig) -> Start | None:
 
 
 def _refuse_other_adapter(run: Path, config: RunConfig) -> None:
-    before = _options(read_yaml(run / CONFIG_FILE).get("adapter"))
+    before = _options(read_yaml(run / CONFIG_FILE).get("adapter"), config.adapter)
     now: dict[str, Any] = config.adapter.model_dump(mode="json")
     for key in sorted({*before, *now}, key=lambda key: (key != "name", key)):
         if before.get(key) != now.get(key):
@@ -68,5 +71,12 @@ def _refuse_other_adapter(run: Path, config: RunConfig) -> None:
             )
 
 
-def _options(adapter: Any) -> dict[str, Any]:
-    return dict(adapter) if isinstance(adapter, Mapping) else {"name": adapter}
+def _options(saved: Any, now: AdapterConfig) -> dict[str, Any]:
+    """What a run's file says of its adapter; options that are younger than the run have their defaults."""
+    options = dict(saved) if isinstance(saved, Mapping) else {"name": saved}
+    if options.get("name") != now.name:
+        return options
+    own = {key: value for key, value in options.items() if key != "name"}
+    with suppress(ValidationError):
+        return type(now).model_validate(own).model_dump(mode="json")
+    return options

@@ -15,6 +15,7 @@ from spf_core.interfaces import ControlMap, StepState, Term, TextName
 from spf_core.parts import Parts
 from spf_core.predictions import StepPredictions
 from spf_core.release import widened
+from spf_core.texts import as_tuned
 from spf_core.types import Batch, Capture, Conditioning, LossReport, Noised, PathOutput, choose
 
 
@@ -73,6 +74,7 @@ def run_paths(
     live = reference and noised.reference is None
     # First, as later its activations would come on top of those that the response keeps for its gradients.
     frozen = _reference(parts, noised, base, capture) if live else None
+    read = as_tuned(parts.backbone, parts.adapter, read, texts.words(batch.prompts))
     response = parts.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, read, capture)
     if all_complete:
         known["tuned", "complete"] = response.pred_BCHW
@@ -93,7 +95,7 @@ def run_paths(
         dropped_B=dropped_B,
         progress=progress,
         adapter=parts.adapter,
-        predictions=StepPredictions(parts.backbone, parts.adapter, parts.reference, batch, noised, known),
+        predictions=StepPredictions(parts, batch, noised, known, {"complete": read} if all_complete else {}),
         generator=generator,
         reward=parts.reward,
     )

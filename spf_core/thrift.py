@@ -7,13 +7,16 @@ from spf_core.sections import TrainSection
 COMPILER = "inductor"
 
 
-def save_memory(backbone: Backbone, train: TrainSection) -> None:
-    """Called when all rows are encoded. ConfigError where the backbone cannot do what `train` asks for."""
+def save_memory(backbone: Backbone, train: TrainSection, *, park: bool = True) -> None:
+    """Called when all rows are encoded; with `park` the text encoders are done.
+
+    ConfigError where the backbone cannot do what `train` asks for.
+    """
     if train.gradient_checkpointing:
         if not isinstance(backbone, Checkpointing):
             raise ConfigError("train.gradient_checkpointing: this backbone cannot do it; set it to false")
         backbone.checkpoint_gradients()
-    if backbone.device.type != "cpu" and isinstance(backbone, Parking):
+    if park and backbone.device.type != "cpu" and isinstance(backbone, Parking):
         backbone.park_encoders()
 
 

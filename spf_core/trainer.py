@@ -33,6 +33,7 @@ from spf_core.runlog import Passed, RunLog, mean_passes, passed_of, peak_memory_
 from spf_core.runs import CONFIG_FILE, open_backbone
 from spf_core.starting import START_HASH, Start, read_start
 from spf_core.step import dual_path_step
+from spf_core.texts import text_parameters
 from spf_core.thrift import save_memory, save_time
 from spf_core.together import ALONE, Together, joined
 from spf_core.trackers import Trackers, make_accelerator, tracked
@@ -124,7 +125,7 @@ class Trainer:
             with self.accelerator.autocast():
                 self.rows = prepared_rows(self.backbone, self.rows, config, progress)
                 states = recorded_states(self.backbone, self.rows, config, progress)
-        save_memory(self.backbone, config.train)
+        save_memory(self.backbone, config.train, park=not config.adapter.tunes_texts)
         self.order = Order(self.rows.buckets, config.train.batch_size, config.train.seed)
         self.preparation_seconds = time.perf_counter() - started + spared.seconds
         torch.manual_seed(config.train.seed)
@@ -143,7 +144,7 @@ class Trainer:
     def _make_optimizer(self) -> None:
         options = self.config.optimizer
         self.parameters = list(self.adapter.parameters())
-        optimizer = make_optimizer(options, self.parameters)
+        optimizer = make_optimizer(options, self.parameters, text_parameters(self.adapter))
         self.optimizer = self.accelerator.prepare(optimizer)
         self.scheduler = make_schedule(options, optimizer, self.config.train.steps)
         self.state = Continuation(self.parts, self.optimizer, self.scheduler, self.accelerator.scaler)

@@ -43,9 +43,13 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("preset", sorted(PLUGINS.of_kind("preset")))
+PRESETS = [pytest.param(preset, "", id=preset) for preset in sorted(PLUGINS.of_kind("preset"))]
+TUNED = pytest.param("spf-paper", "adapter.text_encoder=true", id="spf-paper with the text encoder")
+
+
+@pytest.mark.parametrize(("preset", "more"), [*PRESETS, TUNED])
 def test_a_preset_trains_and_samples_on_cuda(
-    preset: str, masked: Path, tiny_folder: Path, tmp_path: Path
+    preset: str, more: str, masked: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
     config = load_run_config(
         PLUGINS,
@@ -58,6 +62,7 @@ def test_a_preset_trains_and_samples_on_cuda(
             "sample.steps=3",
             "sample.precision=bf16",
             "calibration.prompts=2",
+            *filter(None, [more]),
         ],
     )
     train(config, tmp_path / "run", PLUGINS)

@@ -20,7 +20,7 @@ from spf_core.trainer import train
 PAIR = Path(__file__).with_name("pair.py")
 FAST = ("train.batch_size=2", "checkpoint.every=2", "sample.every=0", "sample.steps=2")
 CASES = {
-    "lora": ("lora", ()),
+    "lora": ("lora", ("adapter.text_encoder=true", "optimizer.text_encoder_learning_rate=1e-4")),
     "spf-paper": ("spf-paper", ("losses.text-consistency.start=0", "losses.fine-grained.start=0")),
     "memory": (
         "spf-paper",

@@ -16,12 +16,13 @@ from spf_core.cache import widen
 from spf_core.control import phrase_attention
 from spf_core.errors import ConfigError
 from spf_core.evaluation.purity import Floats
+from spf_core.interfaces import Backbone
 from spf_core.noising import clean_estimate
 from spf_core.prompts import Prompt
 from spf_core.runs import OpenRun
 from spf_core.sampling import Opening, sample_images
 from spf_core.sections import SampleSection
-from spf_core.types import Capture
+from spf_core.types import Capture, Conditioning
 from spf_core.visuals import to_images
 
 COLUMNS = 8
@@ -79,11 +80,9 @@ class _Look:
         self.run, self.prompt, self.options, self.seed = run, prompt, options, seed
         self.weights_BL, self.of_target = weights_BL, of_target
         backbone = run.backbone
-        self.complete, self.base = (
-            backbone.encode_prompts([prompt], with_target=target) for target in (True, False)
-        )
-        empty = backbone.encode_prompts([Prompt("")], with_target=False)
-        self.empty = widen(empty, self.complete.phrase_BPL.shape[1])
+        self.tuned = _texts(backbone, prompt)
+        with run.adapter.disabled():
+            self.original = _texts(backbone, prompt)
         scheduler: Any = backbone.pipeline().scheduler
         scheduler.set_timesteps(options.steps)
         timesteps = [int(t) for t in scheduler.timesteps]
@@ -118,10 +117,11 @@ class _Look:
         """The picture expected at this step, with guidance, and the word's attention."""
         backbone, opens = self.run.backbone, self._opens(t)
         times = torch.tensor([t], device=z_t.device)
-        text = self.base if opens else self.complete
-        with nullcontext() if tuned and not opens else self.run.adapter.disabled():
-            read = backbone.predict(z_t, times, text, Capture(attention=True))
-            free = backbone.predict(z_t, times, self.empty).pred_BCHW
+        tunes = tuned and not opens
+        complete, base, empty = self.tuned if tunes else self.original
+        with nullcontext() if tunes else self.run.adapter.disabled():
+            read = backbone.predict(z_t, times, base if opens else complete, Capture(attention=True))
+            free = backbone.predict(z_t, times, empty).pred_BCHW
         pred = free + self.options.guidance * (read.pred_BCHW - free)
         (estimate,) = to_images(backbone.decode(clean_estimate(z_t, pred, backbone.abar_T[times])))
         if opens and self.of_target:
@@ -131,9 +131,15 @@ class _Look:
     def _control(self, states: Sequence[Tensor], picture: Image.Image) -> tuple[Floats, ...]:
         if self.run.config.control_map is None:
             return ()
-        texts = self.complete, self.base, self.empty
-        rows = row_of(self.run, picture, self.prompt, texts, self.options, self.seed)
+        rows = row_of(self.run, picture, self.prompt, self.original, self.options, self.seed)
         return tuple(_array(found) for found in control_maps(self.run, rows, states, self.timesteps))
+
+
+def _texts(backbone: Backbone, prompt: Prompt) -> tuple[Conditioning, Conditioning, Conditioning]:
+    """The complete, the base and the empty text."""
+    complete, base = (backbone.encode_prompts([prompt], with_target=target) for target in (True, False))
+    empty = backbone.encode_prompts([Prompt("")], with_target=False)
+    return complete, base, widen(empty, complete.phrase_BPL.shape[1])
 
 
 @contextmanager

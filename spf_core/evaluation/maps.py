@@ -58,7 +58,8 @@ def map_quality(
     Each image is seen once at every level, with the same noise for all maps. DataError when a row has
     no mask.
     """
-    plain = encode_rows(run.backbone, rows, needs={"masks"}, progress=progress)
+    with run.adapter.disabled():
+        plain = encode_rows(run.backbone, rows, needs={"masks"}, progress=progress)
     found = {}
     for number, (name, chosen) in enumerate(maps.items()):
         config = run.config.model_copy(update={"control_map": chosen, "reference": reference})

@@ -19,6 +19,7 @@ from torch import Tensor
 from spf_core.config import RunConfig
 from spf_core.export.architecture import SD15
 from spf_core.export.lora import Lora
+from spf_core.export.names import UNET
 from spf_core.export.prediction import Prediction
 from spf_core.interfaces import Backbone
 from spf_core.prompts import Prompt
@@ -116,6 +117,8 @@ def lora_metadata(facts: Facts, lora: Lora, tensors: Mapping[str, Tensor]) -> di
 def _network(facts: Facts, lora: Lora) -> dict[str, str]:
     config = facts.config
     train, optimizer = config.train, config.optimizer
+    in_texts = any(not key.startswith(f"{UNET}.") for key in lora.updates)
+    text_rate = optimizer.text_encoder_learning_rate or optimizer.learning_rate
     tags = {"target": dict.fromkeys(facts.targets, 1)} if facts.targets else {}
     version = facts.family + ("_v" if facts.family == SD15 and facts.prediction.v else "")
     return {
@@ -137,6 +140,7 @@ def _network(facts: Facts, lora: Lora) -> dict[str, str]:
         "ss_resolution": f"({facts.image_size}, {facts.image_size})",
         "ss_learning_rate": f"{optimizer.learning_rate:g}",
         "ss_unet_lr": f"{optimizer.learning_rate:g}",
+        **({"ss_text_encoder_lr": f"{text_rate:g}"} if in_texts else {}),
         "ss_optimizer": optimizer.name,
         "ss_lr_scheduler": optimizer.schedule,
         "ss_max_grad_norm": f"{optimizer.clip_norm:g}",

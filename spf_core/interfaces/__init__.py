@@ -24,11 +24,13 @@ from spf_core.interfaces.training import (
     Predictions,
     PromptEditor,
     Reference,
+    Rereading,
     Reward,
     Stateful,
     StepState,
     Term,
     TextName,
+    TextTuning,
 )
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "Quadruples",
     "Reference",
     "Region",
+    "Rereading",
     "Reward",
     "Score",
     "Stateful",
@@ -56,6 +59,7 @@ __all__ = [
     "Suite",
     "Term",
     "TextName",
+    "TextTuning",
     "TrainingFacts",
     "UnseenPrompt",
 ]

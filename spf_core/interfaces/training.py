@@ -76,6 +76,14 @@ class Checkpointing(Protocol):
 
 
 @runtime_checkable
+class Rereading(Protocol):
+    """A backbone whose text encoders can be tuned: it reads the texts of a step as they are by then."""
+
+    def read_texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """What the denoiser reads of texts, `embeds_BLD` and `pooled_BD`; with gradient."""
+
+
+@runtime_checkable
 class Parking(Protocol):
     """A backbone whose text encoders can leave the device, and still encode."""
 
@@ -106,6 +114,14 @@ class Adapter(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore `state_dict()`; RunError names a missing, surplus or misshapen tensor."""
+
+
+@runtime_checkable
+class TextTuning(Protocol):
+    """An adapter that can tune the text encoders too."""
+
+    def text_parameters(self) -> Sequence[nn.Parameter]:
+        """Those of `parameters()` that are theirs; none where it leaves them as they are."""
 
 
 @runtime_checkable
@@ -175,6 +191,9 @@ class Reference(Protocol):
 
 class Predictions(Protocol):
     """Both models at the step's z_t and t under any of its texts; asking again costs nothing."""
+
+    def text(self, text: TextName) -> Conditioning:
+        """What the tuned model reads under `text`; with gradient where its text encoders are tuned."""
 
     def tuned(self, text: TextName) -> Tensor:
         """eps_theta(z_t, t, text), B C H W, with gradient."""

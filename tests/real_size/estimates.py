@@ -1,7 +1,8 @@
 """What a step of the real models would take on a GPU, estimated without weights and without a GPU.
 
 Printed as a table: `python tests/real_size/estimates.py`. The step is rehearsed on the CPU's kernels with the
-fused attention of a GPU, with the text encoders away, and with the number formats of CUDA's autocast.
+fused attention of a GPU, with the text encoders away unless they are tuned, and with the number formats of
+CUDA's autocast.
 """
 
 import sys
@@ -91,12 +92,15 @@ def estimate_rows(kind: str, preset: str, count: int = 200, pictures: int = 50) 
     return stage, peaks[stage] + WORKSPACE
 
 
-def estimate(kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16") -> tuple[Rehearsed, int]:
+def estimate(
+    kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16", *, texts: bool = False
+) -> tuple[Rehearsed, int]:
     """The rehearsed step of one picture, and its peak in bytes."""
     options = [
         "train.batch_size=1",
         "train.precision=bf16",
         f"train.gradient_checkpointing={str(checkpointing).lower()}",
+        *(["adapter.text_encoder=true"] if texts else []),
     ]
     config = load_run_config(load_plugins(), preset=preset, assignments=[f"backbone={kind}", *options])
     backbone, adapter = open_skeleton(kind, getattr(torch, dtype)), config.adapter.build()
@@ -104,7 +108,8 @@ def estimate(kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16
     side = CASES[kind][1]
     with autocast_of_cuda():
         found = rehearse(config, backbone, adapter, PROMPTS, (side, side))
-    parked = sum(number for (name, _), number in found.weights.items() if name.startswith("text_encoder"))
+    encoders = sum(number for (name, _), number in found.weights.items() if name.startswith("text_encoder"))
+    parked = 0 if texts else encoders
     return found, peak_bytes(config, backbone, adapter, found) + WORKSPACE - parked
 
 
@@ -113,10 +118,12 @@ def main() -> None:
     diffusers.utils.logging.set_verbosity_error()
     print("| model | preset | weights | checkpointing | kept for the backward pass | peak |")
     print("|---|---|---|---|---|---|")
-    for kind, preset, checkpointing in product(CASES, ("lora", "spf-joint"), (False, True)):
-        found, peak = estimate(kind, preset, checkpointing)
+    presets = (("lora", False), ("spf-joint", False), ("spf-joint", True))
+    for kind, (preset, texts), checkpointing in product(CASES, presets, (False, True)):
+        found, peak = estimate(kind, preset, checkpointing, texts=texts)
         told = ("yes" if checkpointing else "no", size_of(found.kept), size_of(peak))
-        print(f"| `{kind}`, {CASES[kind][1]} px | `{preset}` | bfloat16 | {' | '.join(told)} |", flush=True)
+        what = f"`{preset}`{', text encoders too' if texts else ''}"
+        print(f"| `{kind}`, {CASES[kind][1]} px | {what} | bfloat16 | {' | '.join(told)} |", flush=True)
     print("\n| model | preset | dearest stage before the first step | peak |")
     print("|---|---|---|---|")
     for kind, preset in product(CASES, ("lora", "spf", "spf-joint")):

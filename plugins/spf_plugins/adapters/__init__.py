@@ -20,12 +20,34 @@ class LowRank(AdapterConfig):
 
 
 class LoraAdapter(LowRank):
-    """Low-rank updates of the attention projections (LoRA, DoRA), by PEFT."""
+    """Low-rank updates of the attention projections (LoRA, DoRA), of text encoders too, by PEFT."""
 
     name = "lora-adapter"
     rank: int = Field(8, ge=1, description="rank of each update")
     alpha: float | None = Field(None, gt=0, description="scales updates by alpha / rank; default: the rank")
     dora: bool = Field(False, description="learn the size of each row of a weight apart (DoRA, 2402.09353)")
+    text_encoder: bool = Field(
+        False,
+        description="adapt the text encoder too, SDXL's both (see optimizer.text_encoder_learning_rate)",
+    )
+    text_encoder_rank: int | None = Field(None, ge=1, description="rank of updates there; default: rank")
+    text_encoder_targets: tuple[str, ...] = Field(
+        ("q_proj", "k_proj", "v_proj", "out_proj"),
+        min_length=1,
+        description="endings of the layers' names there, or patterns, as in text_model.encoder.layers.1?.*",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "LoraAdapter":
+        for option in ("text_encoder_rank", "text_encoder_targets"):
+            if not self.text_encoder and getattr(self, option) != type(self).model_fields[option].default:
+                raise ValueError(f"{option} is read with text_encoder=true alone; set that, or leave it out")
+        return self
+
+    @property
+    def tunes_texts(self) -> bool:
+        """Whether the text encoders are adapted."""
+        return self.text_encoder
 
     def build(self) -> Any:
         """Return the adapter, not attached yet."""

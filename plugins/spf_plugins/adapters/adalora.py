@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone, LowRankUpdate
 from spf_plugins.adapters import AdaLoraAdapter
-from spf_plugins.adapters.lora import ADAPTER, find_targets
+from spf_plugins.adapters.lora import ADAPTER
 from spf_plugins.adapters.state import layers_of, load_into, merged_layers
+from spf_plugins.adapters.targets import find_targets
 
 _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
@@ -178,7 +179,7 @@ class AdaLora:
 
     def merged(self) -> dict[str, Tensor]:
         """The weight of every adapted layer with its update, at the present strength, and its bias."""
-        return merged_layers(self._named)
+        return merged_layers(self._named, self)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of A, E and B under PEFT's names, such as `mid_block...attn2.to_q.lora_E`."""

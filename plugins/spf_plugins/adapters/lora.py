@@ -1,52 +1,25 @@
-"""LoRA on a UNet: W = W0 + strength * (alpha / rank) B A. DoRA: W0 + strength * (m W1 / |W1| - W0)."""
+"""LoRA on a UNet and, if asked for, on its text encoders: W = W0 + strength * (alpha / rank) B A.
 
-from collections.abc import Iterable, Iterator, Mapping
+DoRA: W0 + strength * (m W1 / |W1| - W0).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from spf_core.errors import ConfigError, RunError, did_you_mean
-from spf_core.interfaces import Backbone, LowRankUpdate
-from spf_plugins.adapters import LoraAdapter, LowRank
+from spf_core.errors import ConfigError, RunError
+from spf_core.export.names import TEXT_1, TEXT_2, UNET, text_layer
+from spf_core.interfaces import Backbone, LowRankUpdate, Rereading
+from spf_plugins.adapters import LoraAdapter
 from spf_plugins.adapters.state import layers_of, load_into, merged_layers
+from spf_plugins.adapters.targets import find_targets, find_text_targets
 
 ADAPTER = "default"
-_BLOCKS = {"both": ("",), "cross": (".attn2.",), "self": (".attn1.",)}
-
-
-def find_targets(unet: nn.Module, config: LowRank) -> list[str]:
-    """Names of the layers that `config` adapts; ConfigError for a target that no layer has."""
-    layers = [name for name, module in unet.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-    found: list[str] = []
-    for target in config.targets:
-        matches = [
-            name
-            for name in layers
-            if _matches(name, target) and any(block in name for block in _BLOCKS[config.attention])
-        ]
-        if not matches:
-            endings = {name.rpartition(".")[2] for name in layers} - {"0"} | {"to_out.0"}
-            where = "" if config.attention == "both" else f" in {config.attention}-attention"
-            how = "matches" if _is_pattern(target) else "ends with"
-            raise ConfigError(
-                f"adapter.targets: no layer{where} {how} '{target}'.{did_you_mean(target, endings)} "
-                "Attention layers end with to_q, to_k, to_v and to_out.0"
-            )
-        found += matches
-    return list(dict.fromkeys(found))
-
-
-def _is_pattern(target: str) -> bool:
-    return any(sign in target for sign in "*?[")
-
-
-def _matches(name: str, target: str) -> bool:
-    return fnmatchcase(name, target) if _is_pattern(target) else f".{name}".endswith(f".{target}")
 
 
 class Lora:
@@ -64,23 +37,32 @@ class Lora:
         return list(self._named.values())
 
     def attach(self, backbone: Backbone) -> None:
-        """Add the LoRA layers to the denoiser and freeze everything else in it."""
-        unet: Any = backbone.denoiser
-        targets = find_targets(unet, self.config)
-        unet.requires_grad_(False)
-        alpha = self.config.rank if self.config.alpha is None else self.config.alpha
-        options = LoraConfig(
-            r=self.config.rank, lora_alpha=alpha, target_modules=targets, use_dora=self.config.dora
-        )
-        unet.add_adapter(options, ADAPTER)
-        self._named = layers_of("unet", unet, BaseTunerLayer)
-        for name, parameter in unet.named_parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.to(torch.float32)
-                self._parameters[name.replace(f".{ADAPTER}.", ".")] = parameter
-        if self.config.dora:
+        """Add the LoRA layers to the denoiser and the text encoders, and freeze everything else in them."""
+        config = self.config
+        targets = find_targets(backbone.denoiser, config)
+        encoders = _text_encoders(backbone) if config.text_encoder else {}
+        in_texts = find_text_targets(encoders, config.text_encoder_targets) if encoders else {}
+        self._add(UNET, backbone.denoiser, targets, config.rank)
+        for part, names in in_texts.items():
+            self._add(part, encoders[part], names, config.text_encoder_rank or config.rank)
+        if config.dora:
             for layer in self._layers:
                 layer.lora_magnitude_vector[ADAPTER].register_forward_hook(self._scaled)
+
+    def _add(self, part: str, model: nn.Module, targets: Sequence[str], rank: int) -> None:
+        model.requires_grad_(False)
+        if not targets:
+            return
+        alpha = rank if self.config.alpha is None else self.config.alpha
+        options = LoraConfig(
+            r=rank, lora_alpha=alpha, target_modules=list(targets), use_dora=self.config.dora
+        )
+        inject_adapter_in_model(options, model, ADAPTER)
+        self._named |= layers_of(part, model, BaseTunerLayer)
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.float32)
+                self._parameters[_key(part, name.replace(f".{ADAPTER}.", "."))] = parameter
 
     def _scaled(self, _module: nn.Module, _inputs: Any, change: Tensor) -> Tensor:
         """What PEFT adds for DoRA: its own scale would bend it, and leave the sizes changed at 0."""
@@ -89,6 +71,11 @@ class Lora:
     def parameters(self) -> Iterable[nn.Parameter]:
         """The factors A and B of every adapted layer."""
         return self._parameters.values()
+
+    def text_parameters(self) -> Sequence[nn.Parameter]:
+        """Those of the text encoders."""
+        parts = (f"{TEXT_1}.", f"{TEXT_2}.")
+        return [parameter for name, parameter in self._parameters.items() if name.startswith(parts)]
 
     @contextmanager
     def disabled(self) -> Iterator[None]:
@@ -135,7 +122,7 @@ class Lora:
 
     def merged(self) -> dict[str, Tensor]:
         """The weight of every adapted layer at the present strength, and its bias."""
-        found = merged_layers(self._named)
+        found = merged_layers(self._named, self)
         if not self.config.dora or self.strength in (0, 1):
             return found
         original = {
@@ -152,6 +139,21 @@ class Lora:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore `state_dict()`; RunError names a missing, surplus or misshapen tensor."""
         load_into(self._parameters, state)
+
+
+def _text_encoders(backbone: Backbone) -> dict[str, nn.Module]:
+    """By the names of the pipeline's parts; ConfigError for a backbone that cannot read texts anew."""
+    if not isinstance(backbone, Rereading):
+        raise ConfigError(
+            "adapter.text_encoder: this backbone's texts are encoded only once; set it to false"
+        )
+    parts = backbone.pipeline().components
+    return {name: parts[name] for name in (TEXT_1, TEXT_2) if parts.get(name) is not None}
+
+
+def _key(part: str, name: str) -> str:
+    """As weights files have it: plain in the UNet, elsewhere with the part and no trace of transformers."""
+    return name if part == UNET else f"{part}.{text_layer(name)}"
 
 
 def _drift(layer: Any) -> Tensor:

@@ -34,11 +34,14 @@ def layers_of(part: str, model: nn.Module, kind: type) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def merged_layers(layers: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights of PEFT's layers with their updates merged in, which PEFT does on a copy of each layer."""
+def merged_layers(layers: Mapping[str, Any], owner: object) -> dict[str, Tensor]:
+    """The weights of PEFT's layers with their updates merged in, which PEFT does on a copy of each layer.
+
+    Hooks of the layers may refer to their `owner`, which is not copied.
+    """
     found: dict[str, Tensor] = {}
     for name, layer in layers.items():
-        both = copy.deepcopy(layer)
+        both = copy.deepcopy(layer, {id(owner): owner})
         if not both.disable_adapters:
             both.merge()
         weights = both.get_base_layer().named_parameters()

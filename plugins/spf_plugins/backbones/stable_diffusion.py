@@ -1,7 +1,7 @@
 """Stable Diffusion 1.5's architecture, at any size, as a backbone."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from spf_core.capture import checkpointed, record
 from spf_core.prompts import Prompt
@@ -64,6 +65,7 @@ class StableDiffusion:
         self.text_encoder, self.tokenizer = self._parts["text_encoder"], self._parts["tokenizer"]
         self.scheduler, self.clip = self._parts["scheduler"], parts.clip
         self.device = torch.device("cpu")
+        self._checkpointing = False
         self.abar_T: Tensor = self.scheduler.alphas_cumprod.float().clamp(min=LEAST_ABAR)
         self.max_tokens: int = self.tokenizer.model_max_length
         self.image_size: int = self.denoiser.config.sample_size * 2 ** (
@@ -111,6 +113,10 @@ class StableDiffusion:
             target_embed_BD=self._embed_rows(targets)[:, 0],
         )
 
+    def read_texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """What the denoiser reads of texts, `embeds_BLD` and `pooled_BD`, with gradient."""
+        return self._encode_texts(texts, tokenize(self.tokenizer, texts, self.max_tokens))
+
     @torch.no_grad()
     def encode_images(self, images_B3HW: Tensor) -> Tensor:
         """Map pixels in [-1, 1] to scaled latents (posterior mean)."""
@@ -155,7 +161,11 @@ class StableDiffusion:
         return PathOutput(pred_BCHW, captured.attention, captured.queries, captured.hidden)
 
     def checkpoint_gradients(self) -> None:
-        """From now on keep block inputs alone for the backward pass, and compute the rest a second time."""
+        """From now on keep block inputs alone for the backward pass, and compute the rest a second time.
+
+        Of text encoders, where they are tuned, only what they read is kept.
+        """
+        self._checkpointing = True
         self.denoiser.enable_gradient_checkpointing(checkpointed)
         self.vae.enable_gradient_checkpointing(checkpointed)
 
@@ -194,10 +204,17 @@ class StableDiffusion:
 
     def _encode_texts(self, texts: Sequence[str], tokens: Tokens) -> tuple[Tensor, Tensor]:
         """What the denoiser's cross-attention reads, B L D, and the pooled embedding, B 0."""
-        parts = torch.split(tokens.ids_BL.to(self.text_encoder.device), TEXTS_AT_ONCE)
-        states = [self.text_encoder(part).last_hidden_state for part in parts]
+        parts = torch.split(tokens.ids_BL, TEXTS_AT_ONCE)
+        states = [self._read(self.text_encoder, part).last_hidden_state for part in parts]
         embeds_BLD = torch.cat(states).float().to(self.device)
         return embeds_BLD, embeds_BLD.new_zeros(len(texts), 0)
+
+    def _read(self, encoder: Any, ids_BL: Tensor, **options: Any) -> Any:
+        """An encoder's output."""
+        ids_BL = ids_BL.to(encoder.device)
+        if self._checkpointing and torch.is_grad_enabled():
+            return checkpoint(partial(encoder, **options), ids_BL, use_reentrant=False)
+        return encoder(ids_BL, **options)
 
     def _sizes(self, count: int) -> Tensor:
         return torch.zeros(count, 0, device=self.device)

@@ -47,9 +47,8 @@ class StableDiffusionXL(StableDiffusion):
         for first, second in zip(
             torch.split(tokens.ids_BL, TEXTS_AT_ONCE), torch.split(ids_BL, TEXTS_AT_ONCE), strict=True
         ):
-            place = self.text_encoder.device
-            one = self.text_encoder(first.to(place), output_hidden_states=True)
-            two = self._parts["text_encoder_2"](second.to(place), output_hidden_states=True)
+            one = self._read(self.text_encoder, first, output_hidden_states=True)
+            two = self._read(self._parts["text_encoder_2"], second, output_hidden_states=True)
             embeds.append(torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1))
             pooled.append(two.text_embeds)
         embeds_BLD, pooled_BD = (torch.cat(each).float().to(self.device) for each in (embeds, pooled))

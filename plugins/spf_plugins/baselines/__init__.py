@@ -80,6 +80,7 @@ class PureCC(LossConfig):
 
     name = "pure-concept"
     needs = frozenset({"original", "target_text"})
+    frozen_texts = True  # its extractor has a denoiser of its own alone
     start: float = Field(0.5, ge=0, le=1, description="fraction of training at which stage 1 ends")
 
     def build(self) -> Any:

@@ -52,5 +52,5 @@ class ClassImagesLoss:
         noise = torch.randn(clean.shape, generator=state.generator).to(clean)
         abar = scatter_like(state.noised.abar_B, clean)
         z_t = abar.sqrt() * clean + (1 - abar).sqrt() * noise
-        output = state.backbone.predict(z_t, state.noised.timesteps_B, state.batch.base)
+        output = state.backbone.predict(z_t, state.noised.timesteps_B, state.predictions.text("base"))
         return F.mse_loss(output.pred_BCHW, noise)

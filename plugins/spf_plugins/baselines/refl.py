@@ -27,7 +27,7 @@ class ReflLoss:
         """Return the scalar."""
         assert state.reward is not None, "the configuration guarantees a reward"
         rows = torch.arange(min(self.rows, len(state.batch.ids)), device=state.noised.z_t_BCHW.device)
-        texts, prompts = index(state.batch.complete, rows), state.batch.prompts[: len(rows)]
+        texts, prompts = index(state.predictions.text("complete"), rows), state.batch.prompts[: len(rows)]
         stop = self.steps - 1 - int(torch.randint(self.last, (), generator=state.generator))
         noise = torch.randn(len(rows), *state.noised.z_t_BCHW.shape[1:], generator=state.generator)
         z_t, t = self._sampled(state, texts, noise.to(rows.device), stop)
