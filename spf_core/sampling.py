@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from spf_core.interfaces import Adapter, Backbone, PromptEditor
 from spf_core.progress import Progress, silent
 from spf_core.prompts import Prompt
 from spf_core.sections import SampleSection
+from spf_core.together import ALONE, Together
 from spf_core.types import Conditioning, index
 
 IN_LOOP = {"pooled_prompt_embeds": "add_text_embeds"}  # how diffusers calls an argument in its sampling loop
@@ -52,6 +54,7 @@ def sample_images(
     size: tuple[int, int] | None = None,
     progress: Progress = silent,
     stage: str = "sampling",
+    together: Together = ALONE,
 ) -> list[Image]:
     """Draw one image for each pair of text and seed; `opening` has a base text for each as well.
 
@@ -59,14 +62,24 @@ def sample_images(
     Without `opening`, and at `sample.handover` 1, the texts count from the first step on. `editor` changes
     their embeddings, never those of the opening. `size` is width and height in pixels; by default the
     pictures are squares of the model's size. `progress` hears of `stage` after every batch.
+
+    Processes `together` take turns with whole batches, which leaves the images what they are: the main one
+    gets all of them, the others none.
     """
     if len(texts) != len(seeds):
         raise ValueError(f"{len(texts)} texts but {len(seeds)} seeds")
-    images: list[Image] = []
-    for start in range(0, len(texts), options.batch_size):
+
+    def batch(start: int) -> list[Image]:
         part = slice(start, start + options.batch_size)
         first = None if opening is None else Opening(opening.texts[part], opening.adapter)
-        images += _sample_batch(backbone, texts[part], seeds[part], options, first, editor, size)
+        return _sample_batch(backbone, texts[part], seeds[part], options, first, editor, size)
+
+    images: list[Image] = []
+    starts = range(0, len(texts), options.batch_size)
+    for first in range(0, len(starts), together.count):
+        mine = starts[first + together.rank :][:1]
+        drawn = together.each([image for start in mine for image in batch(start)])
+        images += chain(*drawn) if together.main else ()
         progress(stage, len(images), len(texts))
     return images
 

@@ -1,4 +1,4 @@
-"""Processes that train one run together, as torchrun or accelerate launch started them.
+"""Processes that work on one thing together, as torchrun or accelerate launch started them.
 
 An exchange of small objects comes before every other collective. A process that fails says so in it, so that
 the main process can name the fault and end the run; the launcher then ends the others.
@@ -20,8 +20,6 @@ from spf_core.errors import RunError, SpfError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from spf_core.sections import TrainSection
 
 PROCESSES = "spf_processes"  # in the metadata of weights
 BUCKET = 2**25  # values that are averaged at once
@@ -46,15 +44,16 @@ def speaks() -> bool:
 
 
 class LostError(RunError):
-    """Processes that trained together no longer hear each other."""
+    """Processes that worked together no longer hear each other."""
 
 
 @dataclass(frozen=True)
 class Together:
-    """One process among those of the run."""
+    """One process among those of the run or evaluation."""
 
     rank: int = 0
     count: int = 1
+    way_out: str = ""  # what to do when they lose each other
 
     @property
     def main(self) -> bool:
@@ -142,19 +141,20 @@ class Together:
     def _lost(self, error: RuntimeError) -> "LostError":
         reason = " ".join(str(error).split())
         return LostError(
-            f"the {self.count} processes of this run lost each other ({reason}); the last checkpoint stays. "
-            "See above what ended one of them, mend it, and continue with --resume"
+            f"the {self.count} processes lost each other ({reason}). See above what ended one of them, "
+            f"mend it, and {self.way_out}"
         )
 
     def fail(self, error: BaseException) -> NoReturn:
         """End a process other than the main one: tell it why, and wait for the launcher."""
-        if isinstance(error, KeyboardInterrupt | LostError):
+        if isinstance(error, LostError):
             sys.exit(2)
-        if not isinstance(error, SpfError):
+        if not isinstance(error, SpfError | KeyboardInterrupt):
             traceback.print_exception(error)
-        told = str(error) if isinstance(error, SpfError) else f"{type(error).__name__}: {error}"
         try:
-            self._exchange((None, " ".join(told.split())))
+            self._exchange((None, _told(error)))
+        except LostError:
+            pass  # the main process has ended
         except RunError:
             time.sleep(_GRACE)
         sys.exit(2)
@@ -179,17 +179,22 @@ class _Turns:
 
 
 @contextmanager
-def joined(train: "TrainSection") -> Iterator[Together]:
-    """The processes that the launcher started, connected within the context."""
+def joined(device: str, way_out: str) -> Iterator[Together]:
+    """The processes that the launcher started, connected within the context.
+
+    `way_out` ends the message of those that lose each other.
+    """
     if world_size() == 1:
         yield ALONE
         return
     from accelerate import PartialState
+    from accelerate.utils import disable_fsdp_ram_efficient_loading
 
     from spf_core.runs import pick_device
 
-    state = PartialState(cpu=pick_device(train.device).type == "cpu", timeout=PATIENCE)
-    together = Together(state.process_index, state.num_processes)
+    state = PartialState(cpu=pick_device(device).type == "cpu", timeout=PATIENCE)
+    disable_fsdp_ram_efficient_loading()  # transformers would leave the encoders of all but one empty
+    together = Together(state.process_index, state.num_processes, way_out)
     atexit.unregister(_leave)
     atexit.register(_leave)  # not before: the launcher connects its processes only once
     try:
@@ -200,6 +205,14 @@ def joined(train: "TrainSection") -> Iterator[Together]:
         if together.main:
             raise
         together.fail(error)
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    known = isinstance(error, SpfError)
+    return " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
 
 
 def _leave() -> None:

@@ -51,7 +51,7 @@ def train(
 
     Raises SpfError kinds. Ctrl-C saves a checkpoint and raises InterruptedRunError, which says how to resume.
     """
-    with joined(config.train) as together:
+    with joined(config.train.device, "continue from the last checkpoint with --resume") as together:
         rows = rows_of(config)
         if not together.main:
             _help(config, run, rows, together, resume)

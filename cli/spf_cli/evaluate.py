@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,6 +69,7 @@ def evaluate(
 ) -> None:
     """Measure effect and pollution on prompts that training never saw, with confidence intervals.
 
+    Under torchrun or accelerate launch the processes share the drawing.
     A score without its weights is reported as not available; [bold]spf plugins show NAME[/] tells more.
     """
     from spf_cli.bars import progress_bars
@@ -76,28 +77,38 @@ def evaluate(
     from spf_cli.render import show
     from spf_cli.results import read_results, results_table
     from spf_core.evaluation.chosen import choose_scores
+    from spf_core.evaluation.drawing import draw
     from spf_core.evaluation.run import evaluate as measure
     from spf_core.runs import open_run
+    from spf_core.together import joined
 
     swept = numbers("--strengths", strengths)
     refuse_filled(out, "choose another --out")
     _, plugins = run_config(run, plugin or ())
     scores = choose_scores(plugins, score or (), assignments or ())
-    opened = open_run(run, plugins, device=device)
-    with progress_bars() as progress:
-        measure(
-            opened,
-            plugins,
-            suite=suite,
-            target=target,
-            prompts=prompts,
-            seeds=seeds,
-            split=split.value,
-            scores=scores,
-            strengths=swept,
-            out=out,
-            keep=keep,
-            progress=progress,
-        )
+    asked: dict[str, Any] = {
+        "suite": suite,
+        "target": target,
+        "prompts": prompts,
+        "seeds": seeds,
+        "split": split.value,
+        "strengths": swept,
+    }
+    with joined(device, "run the command again") as together:
+        opened = open_run(run, plugins, device=device)
+        if not together.main:
+            draw(opened, plugins, **asked, together=together)
+            return
+        with progress_bars() as progress:
+            measure(
+                opened,
+                plugins,
+                **asked,
+                scores=scores,
+                out=out,
+                keep=keep,
+                progress=progress,
+                together=together,
+            )
     command = f"spf report {run} --evaluation {out}"
     show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")

@@ -31,6 +31,7 @@ from spf_cli.options import show_help
 from spf_core.errors import ConfigError, SpfError
 from spf_core.together import world_size
 
+_TOGETHER = ("train", "evaluate")  # what several processes of a launcher do as one
 INTERRUPTED = 130
 USER_FAULT = 2
 _DISK_FAULTS = {
@@ -118,10 +119,11 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 def _refuse_launcher(command: str | None) -> None:
     """ConfigError when a launcher starts several processes of what is no work for them together."""
-    if world_size() > 1 and command != "train":
+    if world_size() > 1 and command not in _TOGETHER:
         raise ConfigError(
-            f"torchrun and accelerate launch are for spf train, not for spf {command or '--help'}; start it "
-            "without them (spf benchmark: as many times as there are processes)"
+            f"torchrun and accelerate launch are for spf {' and '.join(_TOGETHER)}, not for spf "
+            f"{command or '--help'}; start it without them (spf benchmark: as many times as there are "
+            "processes)"
         )
 
 

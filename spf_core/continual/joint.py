@@ -12,9 +12,9 @@ from PIL.Image import Image
 from spf_core.atomic import atomic_write_text
 from spf_core.continual.judge import SEED
 from spf_core.continual.spec import ContinualSpec
+from spf_core.evaluation.drawing import unseen_prompts
 from spf_core.evaluation.originals import original_images
 from spf_core.evaluation.quadruples import draw_tuned, noise_seeds
-from spf_core.evaluation.run import unseen_prompts
 from spf_core.evaluation.scores import SEEN
 from spf_core.evaluation.subject import Subject
 from spf_core.interfaces import JointlyJudged, Suite, UnseenPrompt

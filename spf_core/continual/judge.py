@@ -9,12 +9,13 @@ from PIL.Image import Image
 from spf_core.benchmark.plan import data_folder
 from spf_core.continual.spec import ContinualSpec
 from spf_core.evaluation.columns import ScoreTable
+from spf_core.evaluation.drawing import unseen_prompts
 from spf_core.evaluation.measure import measure
 from spf_core.evaluation.memory import RememberingSuite
 from spf_core.evaluation.provenance import provenance
 from spf_core.evaluation.quadruples import generate
 from spf_core.evaluation.results import pair_rows, write_results
-from spf_core.evaluation.run import summarise, unseen_prompts
+from spf_core.evaluation.run import summarise
 from spf_core.evaluation.subject import Subject, build_metrics, find_subject
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress

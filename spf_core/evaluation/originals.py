@@ -15,6 +15,7 @@ from spf_core.places import cache_folder
 from spf_core.progress import Progress, silent
 from spf_core.sampling import Opening, sample_images
 from spf_core.sections import SampleSection
+from spf_core.together import ALONE, Together
 
 
 def original_images(
@@ -26,26 +27,35 @@ def original_images(
     opening: Opening | None = None,
     progress: Progress = silent,
     stage: str = "sampling",
+    together: Together = ALONE,
 ) -> list[Image.Image]:
     """One image per text and noise seed, from the cache when the very same draw is there (lossless PNG).
 
     The adapter must be off, that of `opening` too. The key covers the backbone's weights, texts, seeds,
-    sampling options, kind of device and library versions; a damaged entry is drawn again.
+    sampling options, kind of device and library versions; a damaged entry is drawn again. Of processes
+    `together` the main one reads and keeps the entry; the others help to draw what it lacks, and get nothing.
     """
     folder = cache_folder() / "originals" / _key(backbone, texts, noise, options, opening)
-    kept = _read(folder, len(texts))
-    if kept is not None:
-        progress(stage, len(kept), len(kept))
-        return kept
-    images = sample_images(backbone, texts, noise, options, opening=opening, progress=progress, stage=stage)
+    kept = _read(folder, len(texts)) if together.main else None
+    if together.each(kept is not None)[0]:
+        progress(stage, len(texts), len(texts))
+        return kept or []
+    images = sample_images(
+        backbone, texts, noise, options, opening=opening, progress=progress, stage=stage, together=together
+    )
+    if together.main:
+        _keep(folder, images)
+    return images
+
+
+def _keep(folder: Path, images: Sequence[Image.Image]) -> None:
     try:
         with atomic_folder(folder) as draft:
             for index, image in enumerate(images):
                 image.save(draft / f"{index:05d}.png")
     except RunError:
-        if _read(folder, len(texts)) is None:  # unless another process has just written the same draw
+        if _read(folder, len(images)) is None:  # unless another process has just written the same draw
             raise
-    return images
 
 
 def _key(

@@ -10,6 +10,7 @@ from spf_core.interfaces import Adapter, Backbone, PromptEditor, Quadruples, Uns
 from spf_core.progress import Progress, silent
 from spf_core.sampling import Opening, sample_images
 from spf_core.sections import SampleSection
+from spf_core.together import ALONE, Together
 
 
 def noise_seeds(prompts: int, seeds: int, *, seed: int, draw: int) -> tuple[int, ...]:
@@ -36,12 +37,14 @@ def generate(
     seed: int = 0,
     base_images: list[Image] | None = None,
     progress: Progress = silent,
+    together: Together = ALONE,
 ) -> Quadruples:
     """Sample A, B, C, D and A' for every prompt and seed; A, B and A' come from the cache when they can.
 
     `base_images` are D, when they were drawn before: base texts are the same for every target.
     The adapter is at strength 0 for A, B and A', at 1 for C and D, and stays at 1. With `sample.handover`
-    below 1 the original model opens B, C and D from the base text, as it does in use.
+    below 1 the original model opens B, C and D from the base text, as it does in use. Processes `together`
+    share the drawing; others than the main one get no images.
     """
     base = [item.prompt.base_text for item in prompts for _ in range(seeds)]
     complete = [item.prompt.complete_text for item in prompts for _ in range(seeds)]
@@ -57,6 +60,7 @@ def generate(
                 options,
                 opening=opening if texts is complete else None,
                 progress=progress,
+                together=together,
                 stage=f"original, {stage}",
             )
             for texts, drawn, stage in (
@@ -66,7 +70,7 @@ def generate(
             )
         )
         again = slice(options.batch_size)  # a whole batch: CUDA draws one of another size with other kernels
-        rerun = sample_images(backbone, base[again], noise[again], options)
+        rerun = sample_images(backbone, base[again], noise[again], options, together=together)
     finally:
         adapter.scale(1.0)
     c, d = draw_tuned(
@@ -79,6 +83,7 @@ def generate(
         seed=seed,
         base_images=base_images,
         progress=progress,
+        together=together,
     )
     return Quadruples(target, tuple(prompts), seeds, noise, noise2, a, b, c, d, a2, rerun)
 
@@ -95,6 +100,7 @@ def draw_tuned(
     strength: float = 1.0,
     base_images: list[Image] | None = None,
     progress: Progress = silent,
+    together: Together = ALONE,
 ) -> tuple[list[Image], list[Image]]:
     """C and D with the adapter at `strength`; it is back at 1 afterwards. D may have been drawn before."""
     base = [item.prompt.base_text for item in prompts for _ in range(seeds)]
@@ -113,6 +119,7 @@ def draw_tuned(
                 opening=opening,
                 editor=editor,
                 progress=progress,
+                together=together,
                 stage=f"{name}, {stage}",
             )
             for texts, stage in wanted

@@ -10,6 +10,7 @@ from spf_core.components import ScoreConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.evaluation.chosen import choose_scores, warn_of_missing
 from spf_core.evaluation.columns import ScoreTable, compute_scores
+from spf_core.evaluation.drawing import draw
 from spf_core.evaluation.figures import write_grids
 from spf_core.evaluation.frontier import frontier
 from spf_core.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
@@ -18,17 +19,17 @@ from spf_core.evaluation.memory import RememberingSuite
 from spf_core.evaluation.pictures import SHOWN, WORST, first_pairs, keep_pictures, worst_pairs
 from spf_core.evaluation.plots import write_plots
 from spf_core.evaluation.provenance import provenance as _provenance
-from spf_core.evaluation.quadruples import generate
 from spf_core.evaluation.results import Results, pair_rows, write_results
 from spf_core.evaluation.scores import pair_pollution, score
 from spf_core.evaluation.statistics import Bootstrap, estimate
-from spf_core.evaluation.strengths import check_strengths, draw_strengths, measure_strengths
-from spf_core.evaluation.subject import Subject, build_metrics, find_subject
-from spf_core.interfaces import Quadruples, Suite, UnseenPrompt
+from spf_core.evaluation.strengths import measure_strengths
+from spf_core.evaluation.subject import Subject, build_metrics
+from spf_core.interfaces import Quadruples, Suite
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
 from spf_core.runs import OpenRun
 from spf_core.sections import SampleSection
+from spf_core.together import ALONE, Together
 
 
 def evaluate(
@@ -48,44 +49,45 @@ def evaluate(
     keep: int = SHOWN,
     also: Sequence[int] = (),
     progress: Progress = silent,
+    together: Together = ALONE,
 ) -> Results:
     """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl, pictures and figures.
 
     `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
     options, `scores` to those that need no outside weights. Pictures are kept in images/ of the first `keep`
     prompts, of the worst pairs and of the pairs `also`. With `strengths` the same is done at other strengths
-    of the adapter, for the frontier. Raises ConfigError for an unknown target, a count below 1 or a strength
-    that cannot be, RunError when `out` is not empty.
+    of the adapter, for the frontier. Processes `together` share the drawing: this is for the main one, while
+    the others call `drawing.draw` with the same arguments. Raises ConfigError for an unknown target, a count
+    below 1 or a strength that cannot be, RunError when `out` is not empty.
     """
     _check(prompts, seeds, out)
-    check_strengths(strengths)
-    started, config = monotonic(), run.config
-    subject = find_subject(config.data, plugins, suite=suite, target=target, dataset=config.dataset)
-    metrics, options = build_metrics(plugins), sample or run.config.sample
+    started, metrics = monotonic(), build_metrics(plugins)
     shown = choose_scores(plugins) if scores is None else scores
     warn_of_missing(shown)
-    texts = unseen_prompts(subject, prompts, seed=seed, split=split)
-    quads = generate(
-        run.backbone,
-        run.adapter,
-        texts,
-        seeds,
-        options,
-        target=subject.target,
-        editor=run.editor,
+    drawn = draw(
+        run,
+        plugins,
+        suite=suite,
+        target=target,
+        prompts=prompts,
+        seeds=seeds,
+        split=split,
         seed=seed,
+        sample=sample,
+        strengths=strengths,
         progress=progress,
+        together=together,
     )
-    drawn = draw_strengths(run, quads, strengths, options, seed=seed, progress=progress)
+    subject, quads = drawn.subject, drawn.quads
     progress("judging", 0, 1)
     judge = RememberingSuite(subject.suite)
     found = measure(judge, metrics, quads)
     columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(found.prompts), progress)
-    provenance = _provenance(run, subject, sorted(metrics), options, seed)
+    provenance = _provenance(run, subject, sorted(metrics), sample or run.config.sample, seed)
     results = summarise(subject, quads, found, columns, split=split, provenance=provenance)
     out.mkdir(parents=True, exist_ok=True)
-    if drawn:
-        swept = measure_strengths(judge, metrics, drawn, found, out)
+    if drawn.strengths:
+        swept = measure_strengths(judge, metrics, drawn.strengths, found, out)
         results = replace(results, frontier=frontier(swept, Bootstrap(found.prompts)))
     results = _timed(results, started)
     _write(out, results, quads, found, columns, judge, keep, also)
@@ -113,14 +115,6 @@ def _write(
     shown = [*first_pairs(found.prompts, quads.seeds, keep), *worst_pairs(pair_pollution(found), WORST)]
     keep_pictures(out, quads, [*shown, *also], suite)
     write_results(out, results, pair_rows(quads, found, columns))
-
-
-def unseen_prompts(subject: Subject, count: int, *, seed: int, split: str) -> list[UnseenPrompt]:
-    """The suite's prompts without any base text of the training folder, with the target text it trained."""
-    found = subject.suite.prompts(subject.target, count, seed=seed, split=split, avoid=subject.seen_texts)
-    if subject.target_text is None:
-        return found
-    return [replace(item, prompt=replace(item.prompt, target_text=subject.target_text)) for item in found]
 
 
 def summarise(

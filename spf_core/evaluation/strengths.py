@@ -13,6 +13,7 @@ from spf_core.interfaces import Metric, Quadruples, Suite
 from spf_core.progress import Progress
 from spf_core.runs import OpenRun
 from spf_core.sections import SampleSection
+from spf_core.together import ALONE, Together
 
 STRONGEST = 4.0
 
@@ -34,6 +35,7 @@ def draw_strengths(
     *,
     seed: int,
     progress: Progress,
+    together: Together = ALONE,
 ) -> dict[float, Quadruples]:
     """Quadruples by strength. At 0 the tuned model is the original: C is B, and D is A."""
 
@@ -52,6 +54,7 @@ def draw_strengths(
             seed=seed,
             strength=strength,
             progress=progress,
+            together=together,
         )
         return replace(quads, c=c, d=d)
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from spf_core.errors import ConfigError, RunError
-from spf_core.evaluation.run import evaluate, unseen_prompts
+from spf_core.evaluation.drawing import unseen_prompts
+from spf_core.evaluation.run import evaluate
 from spf_core.evaluation.subject import find_subject
 
 ESTIMATES = (

@@ -1,0 +1,178 @@
+"""Two processes share the drawing of an evaluation: every file is the one that one process writes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_together import ACCELERATE, TORCHRUN
+
+from spf_cli.main import main
+from spf_core.config import load_run_config
+from spf_core.plugins import load_plugins
+from spf_core.trainer import train
+
+EDITOR = r'''
+import os
+import signal
+import sys
+
+from spf_core.components import PromptEditorConfig
+from spf_core.hookspecs import hookimpl
+from spf_core.prompts import Prompt
+
+
+def written(event, arguments):
+    writes = event in {"os.mkdir", "os.rename", "os.remove", "os.rmdir"} or (
+        event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+    )
+    if writes and any(place in str(arguments[0]) for place in ("/evaluations/", "/cache")):
+        print(f"written by {os.environ.get('RANK', 0)}: {arguments[0]}")
+
+
+if "EVALUATION" in os.environ:
+    sys.addaudithook(written)
+
+
+class Watched(PromptEditorConfig):
+    """Reads the texts as they are, and waits or is interrupted where the test asks for it."""
+
+    name = "watched"
+
+    def build(self):
+        return read
+
+
+def read(backbone, texts):
+    name = os.environ.get("EVALUATION")
+    if name == "interrupt" and os.environ["RANK"] == "1":
+        signal.raise_signal(signal.SIGINT)
+    if name == "wait":
+        os.write(1, b"waiting\n")  # at once: lines of two processes must not mix
+        signal.pause()
+    return backbone.encode_prompts([Prompt(text) for text in texts], with_target=False).embeds_BLD
+
+
+@hookimpl
+def spf_register_prompt_editors():
+    return [Watched]
+'''
+OPTIONS = (
+    "--target",
+    "hat",
+    "--prompts",
+    "5",
+    "--seeds",
+    "2",
+    "--strengths",
+    "0,0.5",
+    "--keep",
+    "2",
+    "--device",
+    "cpu",
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, data: Path) -> Path:
+    """Sampled in four batches, the last of one picture."""
+    folder = tmp_path_factory.mktemp("shared")
+    plugin = folder / "watched.py"
+    plugin.write_text(EDITOR, encoding="utf-8")
+    plugins = load_plugins([str(plugin)])
+    config = load_run_config(
+        plugins,
+        preset="lora",
+        overrides={"data": str(data), "plugins": [str(plugin)], "train": {"steps": 2, "device": "cpu"}},
+        assignments=[
+            f"backbone.path={tiny_folder}",
+            "editor=watched",
+            "optimizer.learning_rate=0.05",
+            "sample.every=0",
+            "sample.steps=3",
+            "sample.batch_size=3",
+            "sample.handover=0.7",
+        ],
+    )
+    train(config, folder / "run", plugins)
+    return folder / "run"
+
+
+def start(launcher: tuple[str, ...], run: Path, name: str) -> subprocess.Popen[str]:
+    """`spf evaluate` of the run by a launcher, in a process group and with a cache of its own."""
+    out = run.parent / "evaluations" / name
+    command = [sys.executable, "-m", *launcher, "spf_cli", "evaluate", run, "--out", out, *OPTIONS]
+    return subprocess.Popen(
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={
+            **os.environ,
+            "SPF_CACHE": str(run.parent / f"cache-{name}"),
+            "OMP_NUM_THREADS": "1",
+            "EVALUATION": name,
+        },
+    )
+
+
+def lines(errors: str) -> list[str]:
+    return [line for line in errors.splitlines() if line.startswith("error: ")]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_two_processes_write_the_very_files_of_one(run: Path) -> None:
+    evaluations, cache, one = run.parent / "evaluations", run.parent / "cache-pair", run.parent / "cache-one"
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        torch.set_num_threads(1)  # as the launcher does: their number decides the last bits
+        patch.setenv("SPF_CACHE", str(one))
+        with pytest.raises(SystemExit, match="0"):
+            main(["evaluate", str(run), "--out", str(evaluations / "one"), *OPTIONS])
+    torch.set_num_threads(threads)
+    shutil.copytree(one, cache)
+    shutil.rmtree(next((cache / "originals").iterdir()))  # the others are read, this one is drawn
+    process = start((*TORCHRUN, "-m"), run, "pair")
+    said, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert errors.count("tuned, complete text 10/10") == 1, "the main process alone shows how far it is"
+    assert "written by 0: " in said
+    assert "written by 1: " not in said
+    found, expected = files(evaluations / "pair"), files(evaluations / "one")
+    results = [json.loads(each.pop("results.json")) for each in (found, expected)]
+    assert all(each.pop("seconds") > 0 for each in results)
+    assert results[0] == results[1]
+    assert found == expected
+    assert {"pairs.jsonl", "pairs-x0.5.jsonl", "grid.png", "images/tuned-002.png"} <= found.keys()
+    assert files(cache / "originals") == files(one / "originals")
+
+
+def test_an_interrupt_of_one_process_ends_all_with_one_line(run: Path) -> None:
+    process = start((*ACCELERATE, "-m"), run, "interrupt")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert lines(errors) == ["error: interrupted (process 2 of 2)"], errors
+    assert not (run.parent / "evaluations" / "interrupt").exists()
+
+
+def test_ctrl_c_ends_all_with_one_line(run: Path) -> None:
+    process = start((*TORCHRUN, "-m"), run, "wait")
+    assert process.stdout is not None
+    for _ in range(2):
+        while not process.stdout.readline().startswith("waiting"):
+            assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert lines(errors) == ["error: interrupted"], errors
+    assert "forcefully" not in errors, "the launcher had to kill one"
+    assert not (run.parent / "evaluations" / "wait").exists()
