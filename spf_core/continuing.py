@@ -15,6 +15,7 @@ from spf_core.checkpoint import (
 )
 from spf_core.parts import Parts, remember, remembered
 from spf_core.runs import refuse_other_backbone
+from spf_core.sharding import gathered, scattered
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,16 @@ class Continuation:
     scheduler: Any
     scaler: Any
 
-    def save(self, run: Path, step: int, metadata: Mapping[str, str], keep: int) -> None:
-        """Write a checkpoint of `step`, unless there is one, and drop all but the newest `keep`."""
+    def save(
+        self, run: Path, step: int, metadata: Mapping[str, str], keep: int, *, write: bool = True
+    ) -> None:
+        """Write a checkpoint of `step`, unless there is one, and drop all but the newest `keep`.
+
+        Where processes hold shards all of them call this, and one of them is to `write`.
+        """
         folder = run / "checkpoints" / f"step-{step:06d}"
-        if folder.exists():
+        adapter, optimizer = self.parts.adapter.state_dict(), gathered(self.optimizer.state_dict())
+        if not write or folder.exists():
             return
         state = {
             "step": step,
@@ -38,9 +45,9 @@ class Continuation:
         }
         save_checkpoint(
             folder,
-            self.parts.adapter.state_dict(),
+            adapter,
             metadata,
-            self.optimizer.state_dict(),
+            optimizer,
             state,
             remembered(self.parts),
         )
@@ -54,7 +61,7 @@ class Continuation:
         adapter, optimizer, state = load_checkpoint(found[-1])
         refuse_other_backbone(found[-1] / ADAPTER_FILE, state["metadata"], self.parts.backbone)
         self.parts.adapter.load_state_dict(adapter)
-        self.optimizer.load_state_dict(optimizer)
+        self.optimizer.load_state_dict(scattered(optimizer, list(self.parts.adapter.parameters())))
         self.scheduler.load_state_dict(state["scheduler"])
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from spf_core.errors import RunError, SpfError
+from spf_core.errors import InterruptedRunError, RunError, SpfError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,6 +31,11 @@ _GRACE = 60.0  # seconds in which the launcher ends the others
 def world_size() -> int:
     """How many processes the launcher started; 1 without one. Torch-free."""
     return int(os.environ.get("WORLD_SIZE") or 1) if "RANK" in os.environ else 1
+
+
+def wants_shards() -> bool:
+    """Whether Accelerate's launcher or settings ask for FSDP. Torch-free."""
+    return world_size() > 1 and os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
 def is_main() -> bool:
@@ -54,6 +59,7 @@ class Together:
     rank: int = 0
     count: int = 1
     way_out: str = ""  # what to do when they lose each other
+    sharded: bool = False  # whether each holds a share of the weights
 
     @property
     def main(self) -> bool:
@@ -88,8 +94,8 @@ class Together:
         return _Turns(self)
 
     def same(self, tensors: Iterable["Tensor"]) -> None:
-        """Give every process the main one's values."""
-        if self.count > 1:
+        """Give every process the main one's values; shards are what they are."""
+        if self.count > 1 and not self.sharded:
             import torch.distributed as dist
 
             self.each()
@@ -97,8 +103,11 @@ class Together:
                 dist.broadcast(tensor.detach(), 0)
 
     def average_gradients(self, parameters: Sequence["nn.Parameter"]) -> None:
-        """Replace every gradient by its mean over the processes; where one lacks it, it counts as 0 there."""
-        if self.count == 1:
+        """Replace every gradient by its mean over the processes; where one lacks it, it counts as 0 there.
+
+        Those of shards are means already.
+        """
+        if self.count == 1 or self.sharded:
             return
         import torch
 
@@ -108,7 +117,7 @@ class Together:
             for bucket in _buckets([*gradients, present]):
                 self._average(bucket)
         except RuntimeError as error:
-            raise self._lost(error) from error
+            raise self.lost(error) from error
         for parameter, gradient, share in zip(parameters, gradients, present.tolist(), strict=True):
             parameter.grad = gradient if share else None
 
@@ -131,14 +140,15 @@ class Together:
         try:
             dist.all_gather_object(found, mine)
         except RuntimeError as error:
-            raise self._lost(error) from error
+            raise self.lost(error) from error
         faults = [(rank, fault) for rank, (_, fault) in enumerate(found) if fault is not None]
         if faults:
             rank, fault = faults[0]
             raise RunError(f"{fault} (process {rank + 1} of {self.count})")
         return [given for given, _ in found]
 
-    def _lost(self, error: RuntimeError) -> "LostError":
+    def lost(self, error: BaseException) -> "LostError":
+        """The error that says so."""
         reason = " ".join(str(error).split())
         return LostError(
             f"the {self.count} processes lost each other ({reason}). See above what ended one of them, "
@@ -151,6 +161,9 @@ class Together:
             sys.exit(2)
         if not isinstance(error, SpfError | KeyboardInterrupt):
             traceback.print_exception(error)
+        if self.sharded:  # the others would take a message for the values that they wait for
+            print(f"error: {_told(error)} (process {self.rank + 1} of {self.count})", file=sys.stderr)
+            sys.exit(2)
         try:
             self._exchange((None, _told(error)))
         except LostError:
@@ -158,6 +171,17 @@ class Together:
         except RunError:
             time.sleep(_GRACE)
         sys.exit(2)
+
+    def may_speak(self, error: BaseException) -> bool:
+        """Whether this process says why all end: the main one of an interrupt, else the first to fail."""
+        if isinstance(error, InterruptedRunError):
+            return self.main
+        from torch.distributed.distributed_c10d import _get_default_store
+
+        try:
+            return bool(_get_default_store().add("spf_failed", 1) == 1)
+        except RuntimeError:
+            return False
 
 
 ALONE = Together()
@@ -179,10 +203,10 @@ class _Turns:
 
 
 @contextmanager
-def joined(device: str, way_out: str) -> Iterator[Together]:
+def joined(device: str, way_out: str, *, sharded: bool = False) -> Iterator[Together]:
     """The processes that the launcher started, connected within the context.
 
-    `way_out` ends the message of those that lose each other.
+    `way_out` ends the message of those that lose each other; `sharded` ones are to share out the weights.
     """
     if world_size() == 1:
         yield ALONE
@@ -194,7 +218,7 @@ def joined(device: str, way_out: str) -> Iterator[Together]:
 
     state = PartialState(cpu=pick_device(device).type == "cpu", timeout=PATIENCE)
     disable_fsdp_ram_efficient_loading()  # transformers would leave the encoders of all but one empty
-    together = Together(state.process_index, state.num_processes, way_out)
+    together = Together(state.process_index, state.num_processes, way_out, sharded)
     atexit.unregister(_leave)
     atexit.register(_leave)  # not before: the launcher connects its processes only once
     try:
@@ -202,6 +226,11 @@ def joined(device: str, way_out: str) -> Iterator[Together]:
         together.each()
     except BaseException as error:
         atexit.unregister(_leave)  # it would wait for the others
+        if together.sharded and not together.may_speak(error):
+            time.sleep(_GRACE)
+            sys.exit(2)
+        if together.main and _disconnected(error):
+            raise together.lost(error) from error
         if together.main:
             raise
         together.fail(error)
@@ -213,6 +242,11 @@ def _told(error: BaseException) -> str:
         return "interrupted"
     known = isinstance(error, SpfError)
     return " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
+
+
+def _disconnected(error: BaseException) -> bool:
+    """Whether it is what torch raises when a process is gone."""
+    return isinstance(error, RuntimeError) and any(name in str(error) for name in ("gloo", "NCCL"))
 
 
 def _leave() -> None:

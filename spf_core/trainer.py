@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL.Image import Image
 
 from spf_core import __version__
 from spf_core.atomic import atomic_write_text
@@ -31,11 +32,12 @@ from spf_core.preparation import Rows, encoded_rows, prepared_rows, recorded_sta
 from spf_core.progress import Progress, silent
 from spf_core.runlog import Passed, RunLog, mean_passes, passed_of, peak_memory_mib, terms_line
 from spf_core.runs import CONFIG_FILE, open_backbone
+from spf_core.sharding import in_shards, refuse_unshardable, total
 from spf_core.starting import START_HASH, Start, read_start
 from spf_core.step import dual_path_step
 from spf_core.texts import text_parameters
 from spf_core.thrift import save_memory, save_time
-from spf_core.together import ALONE, Together, joined
+from spf_core.together import ALONE, Together, joined, wants_shards
 from spf_core.trackers import Trackers, make_accelerator, tracked
 from spf_core.variants import with_variants
 from spf_core.visuals import save_samples
@@ -51,7 +53,8 @@ def train(
 
     Raises SpfError kinds. Ctrl-C saves a checkpoint and raises InterruptedRunError, which says how to resume.
     """
-    with joined(config.train.device, "continue from the last checkpoint with --resume") as together:
+    way_out = "continue from the last checkpoint with --resume"
+    with joined(config.train.device, way_out, sharded=wants_shards()) as together:
         rows = rows_of(config)
         if not together.main:
             _help(config, run, rows, together, resume)
@@ -74,7 +77,8 @@ def _help(config: RunConfig, run: Path, rows: list[Row], together: Together, res
     trainer = Trainer(config, run, rows, silent, None, start, together)
     if resume:
         trainer.resume()
-    trainer.fit()
+    with _saved_on_interrupt(trainer):
+        trainer.fit()
 
 
 def _watch(config: RunConfig, run: Path, plugins: Plugins, progress: Progress) -> "PurityWatch | None":
@@ -115,6 +119,8 @@ class Trainer:
         self.together, self.interrupts = together, Interrupts(agree=together.count > 1)
         self.start_hash = start.hash if start else None
         require_optimizer(config.optimizer)
+        if together.sharded:
+            refuse_unshardable(config)
         self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
         if start:
             start.refuse_other_backbone(self.backbone)
@@ -130,6 +136,8 @@ class Trainer:
         self.preparation_seconds = time.perf_counter() - started + spared.seconds
         torch.manual_seed(config.train.seed)
         self.adapter: Adapter = config.adapter.build()
+        if together.sharded:
+            self.adapter = in_shards(self.adapter, config, self.accelerator)
         self.adapter.attach(self.backbone)
         save_time(self.backbone, config.train)
         if isinstance(self.adapter, Budgeted):
@@ -145,7 +153,7 @@ class Trainer:
         options = self.config.optimizer
         self.parameters = list(self.adapter.parameters())
         optimizer = make_optimizer(options, self.parameters, text_parameters(self.adapter))
-        self.optimizer = self.accelerator.prepare(optimizer)
+        self.optimizer = self.accelerator.prepare_optimizer(optimizer)
         self.scheduler = make_schedule(options, optimizer, self.config.train.steps)
         self.state = Continuation(self.parts, self.optimizer, self.scheduler, self.accelerator.scaler)
 
@@ -163,8 +171,7 @@ class Trainer:
     def fit(self) -> None:
         """Run every remaining step, then write the adapter: with `train.ema_decay`, the averaged one."""
         if not self.together.main:
-            for _ in self._steps():
-                pass
+            self._help()
             return
         log = RunLog(self.run, first_step=self.step)
         steps = self.config.train.steps
@@ -173,11 +180,34 @@ class Trainer:
                 trackers.step(line)
                 shown = {name: term["weighted"] for name, term in line["terms"].items()}
                 self.progress("training", self.step, steps, loss=line["loss"], **shown)
-                if self.step % self.config.checkpoint.every == 0 or self.step == steps:
-                    self.save()
-                self._look(trackers)
+                with self._collective():
+                    if self._saves():
+                        self.save()
+                    self._look(trackers)
         with self._averaged():
             self._finish()
+
+    def _help(self) -> None:
+        """Run every remaining step, and give what the main process gathers of shards."""
+        for _ in self._steps():
+            if self.together.sharded:
+                with self._collective():
+                    if self._saves():
+                        self.save()
+                    if self._draws():
+                        self._pictures()
+        if self.together.sharded:
+            self.adapter.state_dict()
+
+    def _collective(self) -> AbstractContextManager[None]:
+        """Within the context Ctrl-C waits where all processes take part."""
+        return self.interrupts.held() if self.together.sharded else nullcontext()
+
+    def _saves(self) -> bool:
+        return self.step % self.config.checkpoint.every == 0 or self.step == self.config.train.steps
+
+    def _draws(self) -> bool:
+        return bool(self.config.sample.every) and self.step % self.config.sample.every == 0
 
     def _steps(self, write: Callable[[dict[str, Any]], None] = lambda line: None) -> Iterator[dict[str, Any]]:
         """Every remaining step's log line, written before Ctrl-C may stop the run."""
@@ -194,15 +224,19 @@ class Trainer:
 
     def _look(self, trackers: Trackers) -> None:
         """Draw samples and measure purity, where this step is one to do so."""
-        sample, seed = self.config.sample, self.config.train.seed
-        if sample.every and self.step % sample.every == 0:
-            with self._averaged():
-                drawn = save_samples(self.run / "samples", self.step, self.parts, self.rows, sample, seed)
-            trackers.pictures(self.step, drawn)
+        if self._draws():
+            trackers.pictures(self.step, self._pictures())
         if self.watch and self.watch.due(self.step):
             with self._averaged():
                 found = self.watch(self.backbone, self.adapter, self.step, self.metadata())
             trackers.purity(found)
+
+    def _pictures(self) -> dict[str, Image]:
+        folder = self.run / "samples" if self.together.main else None
+        with self._averaged():
+            return save_samples(
+                folder, self.step, self.parts, self.rows, self.config.sample, self.config.train.seed
+            )
 
     def _finish(self) -> None:
         finish(
@@ -224,7 +258,7 @@ class Trainer:
         passed, pressed = zip(*self.together.each((mine, self.interrupts.pressed)), strict=True)
         self.interrupts.agreed = any(pressed)
         self.together.average_gradients(self.parameters)
-        norm = self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm)
+        norm = total(self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm))
         if self.accelerator.scaler is None:
             refuse_non_finite({"gradient": norm}, mine.where, self.step, self.run)
         learning_rate = step_size(self.optimizer)
@@ -236,7 +270,7 @@ class Trainer:
         if isinstance(self.adapter, Budgeted):
             self.adapter.after_step(self.step)
         self.optimizer.zero_grad()
-        return self._line(mean_passes(passed), float(norm), learning_rate, time.perf_counter() - started)
+        return self._line(mean_passes(passed), norm, learning_rate, time.perf_counter() - started)
 
     def _passes(self) -> Passed:
         """The forward and backward passes of a step; returns the numbers of the last."""
@@ -250,14 +284,19 @@ class Trainer:
                     self.parts, batch, self.step / train.steps, generator=generator
                 )
             passed = passed_of(report, Where(batch.ids, state.noised.timesteps_B.cpu()))
+            through = state.response.pred_BCHW.sum()
             del state  # what it captured must not lie beside the gradients
             refuse_non_finite(passed.values, passed.where, self.step, self.run)
-            self.accelerator.backward(report.total / train.accumulation)
+            loss = report.total / train.accumulation
+            if together.sharded:
+                loss = loss + 0 * through  # all processes pass back through the denoiser, or they wait
+            self.accelerator.backward(loss)
         return passed
 
     def save(self) -> None:
         """Write a checkpoint of the current step and drop the oldest ones."""
-        self.state.save(self.run, self.step, self.metadata(), self.config.checkpoint.keep)
+        keep, main = self.config.checkpoint.keep, self.together.main
+        self.state.save(self.run, self.step, self.metadata(), keep, write=main)
 
     def metadata(self) -> dict[str, str]:
         """What the weights file says about itself."""
@@ -292,6 +331,8 @@ def _saved_on_interrupt(trainer: Trainer) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         trainer.save()
+        if trainer.together.sharded:
+            trainer.together.each()  # nobody leaves before it is written
         raise InterruptedRunError(
             f"interrupted; step {trainer.step} is saved. "
             f"Continue with: spf train --resume --out {trainer.run}"

@@ -26,9 +26,14 @@ NOISE_LEVELS = (0.8, 0.5, 0.2)
 
 
 def save_samples(
-    folder: Path, step: int, parts: Parts, rows: CachedRows | BucketedRows, options: SampleSection, seed: int
+    folder: Path | None,
+    step: int,
+    parts: Parts,
+    rows: CachedRows | BucketedRows,
+    options: SampleSection,
+    seed: int,
 ) -> dict[str, Image.Image]:
-    """Write and return what there is to see after `step`, as `step-NNNNNN-NAME.png`.
+    """Write (into a `folder`) and return what there is to see after `step`, as `step-NNNNNN-NAME.png`.
 
     `grid` shows training texts and `prompts` those of `sample.validation_prompts`, each drawn by the original
     and the tuned model with the same seeds; `maps` are the overlays.
@@ -45,7 +50,8 @@ def save_samples(
         seeds = ", ".join(str(seed + row) for row in range(len(prompts)))
         texts = "\n".join(prompt.complete_text for prompt in prompts)
         metadata = {"step": str(step), "texts": texts, "seeds": seeds}
-        save_png(pictures[name], folder / f"step-{step:06d}-{name}.png", metadata)
+        if folder:
+            save_png(pictures[name], folder / f"step-{step:06d}-{name}.png", metadata)
     return pictures
 
 

@@ -1,4 +1,4 @@
-"""What each process of test_together runs: several runs in turn, and a list of what it wrote itself."""
+"""What each process of test_together and test_sharding runs: runs in turn, and what it wrote itself."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from spf_core.together import is_main
 from spf_core.trainer import train
 
 
-def main(jobs: Path) -> None:
+def main(jobs: Path, *files: str) -> None:
     """Train every {config, run, resume, remove} of the file, each inside its folder `runs`."""
     runs, written = str(jobs.parent / "runs"), []
 
@@ -25,7 +25,7 @@ def main(jobs: Path) -> None:
             written.append(f"{event} {arguments[0]}")
 
     sys.addaudithook(watch)
-    plugins = load_plugins()
+    plugins = load_plugins(files)
     for job in json.loads(jobs.read_text()):
         if is_main():
             for path in map(Path, job["remove"]):
@@ -34,4 +34,4 @@ def main(jobs: Path) -> None:
     jobs.with_name(f"written-{os.environ['RANK']}.json").write_text(json.dumps(written))
 
 
-main(Path(sys.argv[1]))
+main(Path(sys.argv[1]), *sys.argv[2:])

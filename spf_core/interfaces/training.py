@@ -1,6 +1,6 @@
 """Contracts of training and sampling: models, adapters, maps and terms."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -122,6 +122,14 @@ class TextTuning(Protocol):
 
     def text_parameters(self) -> Sequence[nn.Parameter]:
         """Those of `parameters()` that are theirs; none where it leaves them as they are."""
+
+
+@runtime_checkable
+class Shardable(Protocol):
+    """An adapter whose parameters are the denoiser's own, so that processes can share them out."""
+
+    def in_shards(self, shard: Callable[[nn.Module], None]) -> Adapter:
+        """The same adapter, not attached yet; `shard` leaves each process its share of a module."""
 
 
 @runtime_checkable

@@ -7,13 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spf_core.errors import RunError
+from spf_core.errors import ConfigError, RunError
+from spf_core.interfaces import Backbone
 
 _WAY_OUT = "use the backbone and adapter options that the weights were trained with"
 
 
 def load_into(parameters: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
     """Copy `state` into `parameters`; RunError names the first missing, surplus or misshapen tensor."""
+    check_fits(parameters, state)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(state[name])
+
+
+def check_fits(parameters: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """RunError names the first tensor of `state` that is missing, surplus or misshapen."""
     for name, parameter in parameters.items():
         if name not in state:
             raise RunError(f"the adapter weights lack the tensor '{name}'; {_WAY_OUT}")
@@ -23,9 +32,20 @@ def load_into(parameters: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> 
     for name in state:
         if name not in parameters:
             raise RunError(f"the adapter weights hold the unknown tensor '{name}'; {_WAY_OUT}")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(state[name])
+
+
+def opened(backbone: Backbone, part: str) -> dict[str, nn.Parameter]:
+    """The denoiser's parameters whose name contains `part`, made trainable in float32; the rest is frozen."""
+    found = {}
+    backbone.denoiser.requires_grad_(False)
+    for name, parameter in backbone.denoiser.named_parameters():
+        if part in name:
+            parameter.data = parameter.data.to(torch.float32)
+            parameter.requires_grad_(True)
+            found[name] = parameter
+    if not found:
+        raise ConfigError(f"the backbone has no parameter named '*{part}*'; choose another adapter")
+    return found
 
 
 def layers_of(part: str, model: nn.Module, kind: type) -> dict[str, Any]:

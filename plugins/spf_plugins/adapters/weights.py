@@ -1,14 +1,13 @@
 """Training weights of the UNet themselves, with the originals kept: W0 + strength * (W - W0)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from spf_core.errors import ConfigError
-from spf_core.interfaces import Backbone
-from spf_plugins.adapters.state import load_into
+from spf_core.interfaces import Adapter, Backbone
+from spf_plugins.adapters.state import load_into, opened
 
 
 class Weights:
@@ -27,15 +26,14 @@ class Weights:
 
     def attach(self, backbone: Backbone) -> None:
         """Make the parameters trainable, freeze the rest of the denoiser and keep copies of the originals."""
-        backbone.denoiser.requires_grad_(False)
-        for name, parameter in backbone.denoiser.named_parameters():
-            if self.part in name:
-                parameter.data = parameter.data.to(torch.float32)
-                parameter.requires_grad_(True)
-                self._parameters[name] = parameter
-                self._original[name] = parameter.detach().clone()
-        if not self._parameters:
-            raise ConfigError(f"the backbone has no parameter named '*{self.part}*'; choose another adapter")
+        self._parameters = opened(backbone, self.part)
+        self._original = {name: each.detach().clone() for name, each in self._parameters.items()}
+
+    def in_shards(self, shard: Callable[[nn.Module], None]) -> Adapter:
+        """The same adapter, not attached yet, over a denoiser that `shard` shares out."""
+        from spf_plugins.adapters.sharded import ShardedWeights
+
+        return ShardedWeights(self.part, shard)
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """The trainable weights."""

@@ -1,0 +1,210 @@
+"""Full fine-tuning in shards by Accelerate's FSDP on two processes: as one that accumulates twice."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_together import FAST, PAIR, SECOND_FAILS, launch, weights
+
+from spf_core.checkpoint import ADAPTER_FILE, checkpoints
+from spf_core.config import RunConfig, load_run_config
+from spf_core.errors import ConfigError
+from spf_core.plugins import Plugins, load_plugins
+from spf_core.runlog import read_metrics
+from spf_core.sharding import refuse_unshardable
+from spf_core.trainer import train
+
+FSDP = (
+    *("accelerate.commands.launch", "--use_fsdp", "--fsdp_version", "2"),
+    *("--fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP"),
+    *("--num_processes", "2", "--main_process_port", "0"),
+)
+MORE = ("train.device=cpu", "adapter=full-unet", "optimizer.learning_rate=1e-3")
+LOOKED_AT = ("losses.holds.weight=1", "sample.every=2")
+CASES = {
+    "naive": ("naive", (*LOOKED_AT, "train.gradient_checkpointing=true", "train.accumulation=2")),
+    "spf-paper": (
+        "spf-paper",
+        ("losses.text-consistency.start=0", "losses.fine-grained.start=0", "response.start=0"),
+    ),
+}
+STEPS = 4
+HOLDS = '''
+from torch.distributed.tensor import DTensor
+
+from spf_core.components import LossConfig
+from spf_core.hookspecs import hookimpl
+
+
+class Holds(LossConfig):
+    """Says which share of the trained values this process holds, and costs nothing."""
+
+    name = "holds"
+
+    def build(self):
+        return value
+
+
+def value(state):
+    parameters = list(state.adapter.parameters())
+    if all(isinstance(parameter, DTensor) for parameter in parameters):
+        held = sum(parameter.to_local().numel() for parameter in parameters)
+        print(f"holds {held / sum(parameter.numel() for parameter in parameters)}")
+    return 0 * state.response.pred_BCHW.sum()
+
+
+@hookimpl
+def spf_register_loss_terms():
+    return [Holds]
+'''
+
+
+@pytest.fixture(scope="module")
+def holds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("plugin") / "holds.py"
+    file.write_text(HOLDS)
+    return file
+
+
+@pytest.fixture(scope="module")
+def plugins(holds: Path) -> Plugins:
+    return load_plugins([str(holds)])
+
+
+def settings(plugins: Plugins, name: str, tiny: Path, data: Path, *more: str) -> RunConfig:
+    preset, own = CASES[name]
+    return load_run_config(
+        plugins,
+        preset=preset,
+        overrides={"data": str(data), "train": {"steps": STEPS}},
+        assignments=[f"backbone.path={tiny}", *FAST, *MORE, *own, *more],
+    )
+
+
+@pytest.fixture(scope="module")
+def both(
+    tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, tiny_folder: Path, data: Path, holds: Path
+) -> Path:
+    """runs/NAME by two processes, runs/resumed by two that lost half of it, alone/NAME by one."""
+    folder = tmp_path_factory.mktemp("sharding")
+    jobs = []
+    for name in CASES:
+        config = settings(plugins, name, tiny_folder, data)
+        (folder / f"{name}.yaml").write_text(config.dump())
+        jobs.append(
+            {"config": f"{folder}/{name}.yaml", "run": f"{folder}/runs/{name}", "resume": False, "remove": []}
+        )
+        twice = f"train.accumulation={2 * config.train.accumulation}"
+        train(settings(plugins, name, tiny_folder, data, twice), folder / "alone" / name, plugins)
+    half = {**jobs[0], "run": f"{folder}/runs/resumed"}
+    last = [f"{half['run']}/checkpoints/step-000004", f"{half['run']}/{ADAPTER_FILE}"]
+    (folder / "jobs.json").write_text(json.dumps([*jobs, half, {**half, "resume": True, "remove": last}]))
+    done = launch(FSDP, PAIR, folder / "jobs.json", holds)
+    assert done.returncode == 0, done.stderr
+    (folder / "said.txt").write_text(done.stdout)
+    return folder
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_with_shards_are_one_that_accumulates_twice(both: Path, name: str) -> None:
+    pair, alone = (weights(both / where / name) for where in ("runs", "alone"))
+    assert pair.keys() == alone.keys()
+    for key, tensor in pair.items():
+        torch.testing.assert_close(tensor, alone[key], rtol=1e-4, atol=2e-6)
+    lines = [read_metrics(both / where / name) for where in ("runs", "alone")]
+    for line, other in zip(*lines, strict=True):
+        assert line["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=1e-5)
+
+
+def test_pictures_of_the_original_and_of_the_tuned_model_are_those_of_one(both: Path) -> None:
+    drawn = ("step-000002-grid.png", "step-000004-grid.png")
+    for name in drawn:
+        pair, alone = (Image.open(both / where / "naive" / "samples" / name) for where in ("runs", "alone"))
+        assert np.abs(np.asarray(pair, int) - np.asarray(alone, int)).max() <= 2, name
+
+
+def test_each_process_holds_half(both: Path) -> None:
+    shares = [float(share) for share in re.findall(r"holds ([0-9.]+)", (both / "said.txt").read_text())]
+    assert len(shares) >= 2 * STEPS
+    assert all(0.5 <= share < 0.55 for share in shares)
+
+
+def test_two_processes_resume_bit_identically(both: Path) -> None:
+    whole, resumed = (weights(both / "runs" / name) for name in ("naive", "resumed"))
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_one_process_goes_on_from_a_checkpoint_of_two(
+    both: Path, tiny_folder: Path, data: Path, plugins: Plugins
+) -> None:
+    run = both / "one"
+    shutil.copytree(both / "runs" / "naive", run)
+    shutil.rmtree(run / "checkpoints" / "step-000004")
+    (run / ADAPTER_FILE).unlink()
+    train(settings(plugins, "naive", tiny_folder, data, "train.accumulation=4"), run, plugins, resume=True)
+    expected = weights(both / "alone" / "naive")
+    for key, tensor in weights(run).items():
+        torch.testing.assert_close(tensor, expected[key], rtol=1e-4, atol=2e-6)
+
+
+def test_the_main_process_alone_writes(both: Path) -> None:
+    assert json.loads((both / "written-1.json").read_text()) == []
+    assert any("step-000004" in line for line in json.loads((both / "written-0.json").read_text()))
+
+
+def test_a_fault_of_one_process_ends_all_with_one_line(both: Path, tiny_folder: Path, data: Path) -> None:
+    plugin, run = both / "failing.py", both / "failed"
+    plugin.write_text(SECOND_FAILS)
+    options = ["--preset", "naive", "--steps", STEPS, "--plugin", plugin]
+    chosen = (f"backbone.path={tiny_folder}", *FAST, *MORE)
+    more = [part for setting in chosen for part in ("--set", setting)]
+    done = launch(FSDP, "-m", "spf_cli", "train", "--data", data, "--out", run, *options, *more)
+    assert done.returncode != 0
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert errors == ["error: no picture here; bring one (process 2 of 2)"], done.stderr
+    assert [path.name for path in checkpoints(run)] == ["step-000002"]
+
+
+@pytest.mark.parametrize(
+    ("change", "environment", "told"),
+    [
+        ("adapter=lora-adapter", {}, "adapter lora-adapter is small"),
+        ("optimizer.name=adafactor", {}, "optimizer.name=adafactor is not tested on shards; use adamw"),
+        ("train.ema_decay=0.9", {}, "leave it out"),
+        ("train.precision=fp16", {}, "use bf16"),
+        ("evaluation.every=2", {}, "set evaluation.every=0 and use spf evaluate afterwards"),
+        ("calibration.enabled=true", {}, "set calibration.enabled=false"),
+        ("train.compile=true", {}, "set it to false"),
+        ("train.seed=1", {"FSDP_VERSION": "1"}, "--fsdp_version 2"),
+        ("train.seed=1", {"FSDP_OFFLOAD_PARAMS": "true"}, "--fsdp_offload_params false"),
+        ("train.seed=1", {"FSDP_ACTIVATION_CHECKPOINTING": "true"}, "train.gradient_checkpointing=true"),
+    ],
+)
+def test_what_does_not_go_with_shards_is_refused(
+    plugins: Plugins,
+    tiny_folder: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    environment: dict[str, str],
+    told: str,
+) -> None:
+    for name, value in {"FSDP_VERSION": "2", **environment}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=rf"^FSDP: .*{re.escape(told)}"):
+        refuse_unshardable(settings(plugins, "spf-paper", tiny_folder, data, change))
+
+
+def test_a_loss_whose_passes_depend_on_chance_is_refused(
+    plugins: Plugins, tiny_folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    more = ("losses.output-preservation.weight=1",)
+    with pytest.raises(ConfigError, match="loss output-preservation makes passes"):
+        refuse_unshardable(settings(plugins, "spf-paper", tiny_folder, data, *more))
