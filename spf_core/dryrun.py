@@ -10,12 +10,11 @@ from spf_core.data import Row
 from spf_core.estimate import foreseen, foreseen_memory, foreseen_rows
 from spf_core.interfaces import Adapter
 from spf_core.optimizers import require_optimizer
-from spf_core.preparation import viewed_rows
+from spf_core.preparation import rows_of, viewed_rows
 from spf_core.runs import open_backbone
 from spf_core.starting import read_start
 from spf_core.together import world_size
 from spf_core.trackers import require_trackers
-from spf_core.trainer import rows_of
 
 Rows = list[tuple[str, ...]]
 

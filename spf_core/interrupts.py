@@ -2,9 +2,12 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from spf_core.errors import InterruptedRunError
 
 
 class Interrupts:
@@ -19,9 +22,9 @@ class Interrupts:
         self.pressed = self.agreed = False
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, *, when: bool = True) -> Iterator[None]:
         """Within the context Ctrl-C is noted; elsewhere than in the main thread nothing is held."""
-        if threading.current_thread() is not threading.main_thread():
+        if not when or threading.current_thread() is not threading.main_thread():
             yield
             return
         before = signal.signal(signal.SIGINT, self._note)
@@ -39,3 +42,14 @@ class Interrupts:
         if self.pressed and not self.agree:
             raise KeyboardInterrupt
         self.pressed = True
+
+
+@contextmanager
+def saved_when_interrupted(save: Callable[[], int], run: Path) -> Iterator[None]:
+    """Ctrl-C within the context saves, which returns the step, and raises InterruptedRunError."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted; step {save()} is saved. Continue with: spf train --resume --out {run}"
+        ) from None

@@ -10,15 +10,25 @@ from spf_core.cache import CachedRows, encode_rows
 from spf_core.class_images import with_class_images
 from spf_core.config import RunConfig
 from spf_core.counterfactuals import purify
-from spf_core.data import Row
+from spf_core.data import Row, read_folder
+from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress
 from spf_core.release import with_released
 from spf_core.trajectories import States, record_trajectories
 from spf_core.types import Capture
+from spf_core.variants import with_variants
 from spf_core.views import bucket_step, with_views
 
 Rows = CachedRows | BucketedRows
+
+
+def rows_of(config: RunConfig) -> list[Row]:
+    """The training rows in all their wordings; ConfigError without a folder."""
+    if config.data is None:
+        raise ConfigError("no training folder given; use --data DIR")
+    rows, train = read_folder(config.data, config.dataset), config.train
+    return with_variants(rows, train.text_variants, train.clause_dropout, train.seed)
 
 
 def encoded_rows(backbone: Backbone, rows: Sequence[Row], config: RunConfig, progress: Progress) -> Rows:

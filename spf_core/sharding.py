@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from accelerate.utils import FullyShardedDataParallelPlugin
 
+# What terms may need: the passes for it are the same ones in all processes, whatever chance draws in each.
+_SHARED = frozenset({"reference", "attention", "queries", "map", "masks", "counterfactuals", "clean_image"})
+
 
 def in_shards(adapter: Adapter, config: RunConfig, accelerator: "Accelerator") -> Adapter:
     """The adapter, not attached yet, over a denoiser that the processes will share out."""
@@ -93,9 +96,7 @@ def _refusals(config: RunConfig, plugin: "FullyShardedDataParallelPlugin") -> li
     from torch.distributed.fsdp import CPUOffloadPolicy
 
     train, reference = config.train, config.reference
-    drawn = sorted(
-        name for name, term in config.terms.items() if term.weight > 0 and "original" in term.needs
-    )
+    own = sorted(name for name, term in config.terms.items() if term.weight > 0 and term.needs - _SHARED)
     parallel = os.environ.get("ACCELERATE_USE_PARALLELISM_CONFIG", "false").lower() == "true"
     return [
         (plugin.fsdp_version != 2, "version 1 is not supported; give accelerate launch --fsdp_version 2"),
@@ -122,8 +123,8 @@ def _refusals(config: RunConfig, plugin: "FullyShardedDataParallelPlugin") -> li
         (train.ema_decay is not None, "train.ema_decay is not supported; leave it out"),
         (train.compile, "train.compile is not supported; set it to false"),
         (
-            bool(drawn),
-            f"loss {', '.join(drawn)} makes passes that processes may not share; leave out it or --use_fsdp",
+            bool(own),
+            f"loss {', '.join(own)} makes passes that processes may not share; leave out it or --use_fsdp",
         ),
         (
             reference is not None and reference.name != "adapter-off",

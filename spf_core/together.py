@@ -26,6 +26,7 @@ BUCKET = 2**25  # values that are averaged at once
 PATIENCE = timedelta(days=7)  # the others wait while the main process draws or evaluates
 _log = logging.getLogger("spf")
 _GRACE = 60.0  # seconds in which the launcher ends the others
+_MOMENT = 5.0  # seconds in which another process says what went wrong
 
 
 def world_size() -> int:
@@ -227,7 +228,7 @@ def joined(device: str, way_out: str, *, sharded: bool = False) -> Iterator[Toge
     except BaseException as error:
         atexit.unregister(_leave)  # it would wait for the others
         if together.sharded and not together.may_speak(error):
-            time.sleep(_GRACE)
+            time.sleep(_MOMENT)
             sys.exit(2)
         if together.main and _disconnected(error):
             raise together.lost(error) from error

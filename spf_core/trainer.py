@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +14,21 @@ from spf_core.atomic import atomic_write_text
 from spf_core.checkpoint import checkpoints
 from spf_core.config import RunConfig
 from spf_core.continuing import Continuation
-from spf_core.data import Row, read_folder
+from spf_core.data import Row
 from spf_core.ending import finish
-from spf_core.errors import ConfigError, InterruptedRunError, RunError
+from spf_core.errors import RunError
 from spf_core.exhausted import told_when_exhausted
 from spf_core.export.facts import TARGETS, targets_of
 from spf_core.finite import Where, refuse_non_finite
 from spf_core.interfaces import Adapter, Backbone, Budgeted
-from spf_core.interrupts import Interrupts
+from spf_core.interrupts import Interrupts, saved_when_interrupted
 from spf_core.kept import counting_spared
 from spf_core.lock import is_filled, locked
 from spf_core.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
 from spf_core.order import Order, generator_of_step
 from spf_core.parts import build_parts, shared_memory
 from spf_core.plugins import Plugins
-from spf_core.preparation import Rows, encoded_rows, prepared_rows, recorded_states
+from spf_core.preparation import Rows, encoded_rows, prepared_rows, recorded_states, rows_of
 from spf_core.progress import Progress, silent
 from spf_core.runlog import Passed, RunLog, mean_passes, passed_of, peak_memory_mib, terms_line
 from spf_core.runs import CONFIG_FILE, open_backbone
@@ -39,7 +39,6 @@ from spf_core.texts import text_parameters
 from spf_core.thrift import save_memory, save_time
 from spf_core.together import ALONE, Together, joined, wants_shards
 from spf_core.trackers import Trackers, make_accelerator, tracked
-from spf_core.variants import with_variants
 from spf_core.visuals import save_samples
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def train(
             atomic_write_text(run / CONFIG_FILE, config.dump())  # now, as a backbone may have been refused
             if resume:
                 trainer.resume()
-            with _saved_on_interrupt(trainer):
+            with saved_when_interrupted(trainer.stop, run):
                 trainer.fit()
 
 
@@ -77,7 +76,7 @@ def _help(config: RunConfig, run: Path, rows: list[Row], together: Together, res
     trainer = Trainer(config, run, rows, silent, None, start, together)
     if resume:
         trainer.resume()
-    with _saved_on_interrupt(trainer):
+    with saved_when_interrupted(trainer.stop, run):
         trainer.fit()
 
 
@@ -87,14 +86,6 @@ def _watch(config: RunConfig, run: Path, plugins: Plugins, progress: Progress) -
     from spf_core.evaluation.during import PurityWatch
 
     return PurityWatch(config, run, plugins, progress)
-
-
-def rows_of(config: RunConfig) -> list[Row]:
-    """The training rows in all their wordings."""
-    if config.data is None:
-        raise ConfigError("no training folder given; use --data DIR")
-    rows, train = read_folder(config.data, config.dataset), config.train
-    return with_variants(rows, train.text_variants, train.clause_dropout, train.seed)
 
 
 def _refuse_filled(run: Path, resume: bool) -> None:
@@ -180,7 +171,7 @@ class Trainer:
                 trackers.step(line)
                 shown = {name: term["weighted"] for name, term in line["terms"].items()}
                 self.progress("training", self.step, steps, loss=line["loss"], **shown)
-                with self._collective():
+                with self.interrupts.held(when=self.together.sharded):
                     if self._saves():
                         self.save()
                     self._look(trackers)
@@ -190,18 +181,13 @@ class Trainer:
     def _help(self) -> None:
         """Run every remaining step, and give what the main process gathers of shards."""
         for _ in self._steps():
-            if self.together.sharded:
-                with self._collective():
-                    if self._saves():
-                        self.save()
-                    if self._draws():
-                        self._pictures()
+            with self.interrupts.held(when=self.together.sharded):
+                if self.together.sharded and self._saves():
+                    self.save()
+                if self.together.sharded and self._draws():
+                    self._pictures()
         if self.together.sharded:
             self.adapter.state_dict()
-
-    def _collective(self) -> AbstractContextManager[None]:
-        """Within the context Ctrl-C waits where all processes take part."""
-        return self.interrupts.held() if self.together.sharded else nullcontext()
 
     def _saves(self) -> bool:
         return self.step % self.config.checkpoint.every == 0 or self.step == self.config.train.steps
@@ -232,11 +218,9 @@ class Trainer:
             trackers.purity(found)
 
     def _pictures(self) -> dict[str, Image]:
-        folder = self.run / "samples" if self.together.main else None
+        folder, seed = self.run / "samples" if self.together.main else None, self.config.train.seed
         with self._averaged():
-            return save_samples(
-                folder, self.step, self.parts, self.rows, self.config.sample, self.config.train.seed
-            )
+            return save_samples(folder, self.step, self.parts, self.rows, self.config.sample, seed)
 
     def _finish(self) -> None:
         finish(
@@ -284,19 +268,25 @@ class Trainer:
                     self.parts, batch, self.step / train.steps, generator=generator
                 )
             passed = passed_of(report, Where(batch.ids, state.noised.timesteps_B.cpu()))
-            through = state.response.pred_BCHW.sum()
+            loss = report.total / train.accumulation
+            if together.sharded:  # the others wait where one does not pass back through the denoiser
+                loss = loss + 0 * state.response.pred_BCHW.sum()
             del state  # what it captured must not lie beside the gradients
             refuse_non_finite(passed.values, passed.where, self.step, self.run)
-            loss = report.total / train.accumulation
-            if together.sharded:
-                loss = loss + 0 * through  # all processes pass back through the denoiser, or they wait
             self.accelerator.backward(loss)
         return passed
 
     def save(self) -> None:
         """Write a checkpoint of the current step and drop the oldest ones."""
-        keep, main = self.config.checkpoint.keep, self.together.main
-        self.state.save(self.run, self.step, self.metadata(), keep, write=main)
+        keep = self.config.checkpoint.keep
+        self.state.save(self.run, self.step, self.metadata(), keep, write=self.together.main)
+
+    def stop(self) -> int:
+        """Save where Ctrl-C ends the run, and return the step."""
+        self.save()
+        if self.together.sharded:
+            self.together.each()  # nobody leaves before it is written
+        return self.step
 
     def metadata(self) -> dict[str, str]:
         """What the weights file says about itself."""
@@ -323,17 +313,3 @@ class Trainer:
             "preparation_seconds": self.preparation_seconds,
             "peak_memory_mib": peak_memory_mib(self.backbone.device),
         }
-
-
-@contextmanager
-def _saved_on_interrupt(trainer: Trainer) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        trainer.save()
-        if trainer.together.sharded:
-            trainer.together.each()  # nobody leaves before it is written
-        raise InterruptedRunError(
-            f"interrupted; step {trainer.step} is saved. "
-            f"Continue with: spf train --resume --out {trainer.run}"
-        ) from None

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ CASES = {
         "spf-paper",
         ("losses.text-consistency.start=0", "losses.fine-grained.start=0", "response.start=0"),
     ),
+    "sdxl": ("naive", ("backbone.dtype=float32",)),
 }
 STEPS = 4
 HOLDS = '''
@@ -76,31 +78,40 @@ def plugins(holds: Path) -> Plugins:
     return load_plugins([str(holds)])
 
 
-def settings(plugins: Plugins, name: str, tiny: Path, data: Path, *more: str) -> RunConfig:
-    preset, own = CASES[name]
-    return load_run_config(
-        plugins,
-        preset=preset,
-        overrides={"data": str(data), "train": {"steps": STEPS}},
-        assignments=[f"backbone.path={tiny}", *FAST, *MORE, *own, *more],
-    )
+Settings = Callable[..., RunConfig]
 
 
 @pytest.fixture(scope="module")
-def both(
-    tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, tiny_folder: Path, data: Path, holds: Path
-) -> Path:
+def settings(plugins: Plugins, tiny_folder: Path, tiny_xl_folder: Path, data: Path) -> Settings:
+    """The configuration of a case, with further settings."""
+
+    def make(name: str, *more: str) -> RunConfig:
+        preset, own = CASES[name]
+        place = tiny_xl_folder if name == "sdxl" else tiny_folder
+        return load_run_config(
+            plugins,
+            preset=preset,
+            backbone="sdxl" if name == "sdxl" else None,
+            overrides={"data": str(data), "train": {"steps": STEPS}},
+            assignments=[f"backbone.path={place}", *FAST, *MORE, *own, *more],
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, settings: Settings, holds: Path) -> Path:
     """runs/NAME by two processes, runs/resumed by two that lost half of it, alone/NAME by one."""
     folder = tmp_path_factory.mktemp("sharding")
     jobs = []
     for name in CASES:
-        config = settings(plugins, name, tiny_folder, data)
+        config = settings(name)
         (folder / f"{name}.yaml").write_text(config.dump())
         jobs.append(
             {"config": f"{folder}/{name}.yaml", "run": f"{folder}/runs/{name}", "resume": False, "remove": []}
         )
         twice = f"train.accumulation={2 * config.train.accumulation}"
-        train(settings(plugins, name, tiny_folder, data, twice), folder / "alone" / name, plugins)
+        train(settings(name, twice), folder / "alone" / name, plugins)
     half = {**jobs[0], "run": f"{folder}/runs/resumed"}
     last = [f"{half['run']}/checkpoints/step-000004", f"{half['run']}/{ADAPTER_FILE}"]
     (folder / "jobs.json").write_text(json.dumps([*jobs, half, {**half, "resume": True, "remove": last}]))
@@ -141,13 +152,13 @@ def test_two_processes_resume_bit_identically(both: Path) -> None:
 
 
 def test_one_process_goes_on_from_a_checkpoint_of_two(
-    both: Path, tiny_folder: Path, data: Path, plugins: Plugins
+    both: Path, settings: Settings, plugins: Plugins
 ) -> None:
     run = both / "one"
     shutil.copytree(both / "runs" / "naive", run)
     shutil.rmtree(run / "checkpoints" / "step-000004")
     (run / ADAPTER_FILE).unlink()
-    train(settings(plugins, "naive", tiny_folder, data, "train.accumulation=4"), run, plugins, resume=True)
+    train(settings("naive", "train.accumulation=4"), run, plugins, resume=True)
     expected = weights(both / "alone" / "naive")
     for key, tensor in weights(run).items():
         torch.testing.assert_close(tensor, expected[key], rtol=1e-4, atol=2e-6)
@@ -187,9 +198,7 @@ def test_a_fault_of_one_process_ends_all_with_one_line(both: Path, tiny_folder: 
     ],
 )
 def test_what_does_not_go_with_shards_is_refused(
-    plugins: Plugins,
-    tiny_folder: Path,
-    data: Path,
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     change: str,
     environment: dict[str, str],
@@ -198,13 +207,13 @@ def test_what_does_not_go_with_shards_is_refused(
     for name, value in {"FSDP_VERSION": "2", **environment}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=rf"^FSDP: .*{re.escape(told)}"):
-        refuse_unshardable(settings(plugins, "spf-paper", tiny_folder, data, change))
+        refuse_unshardable(settings("spf-paper", change))
 
 
 def test_a_loss_whose_passes_depend_on_chance_is_refused(
-    plugins: Plugins, tiny_folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FSDP_VERSION", "2")
     more = ("losses.output-preservation.weight=1",)
     with pytest.raises(ConfigError, match="loss output-preservation makes passes"):
-        refuse_unshardable(settings(plugins, "spf-paper", tiny_folder, data, *more))
+        refuse_unshardable(settings("spf-paper", *more))

@@ -90,9 +90,9 @@ def calibrate(
     from spf_cli.render import show
     from spf_core.errors import ConfigError
     from spf_core.evaluation.purest import judge_strength, judged_subject
+    from spf_core.preparation import rows_of
     from spf_core.runs import open_run
     from spf_core.strength import calibrate_strength, store
-    from spf_core.trainer import rows_of
 
     tried = numbers("--strengths", strengths)
     if not tried or min(tried) <= 0:

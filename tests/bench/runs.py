@@ -54,8 +54,9 @@ def run_step(data: Path, preset: str, batch_size: int, progress: float, *options
     """`spf train`'s own step of a preset at that progress, and how many values it trains."""
     from spf_core.config import load_run_config
     from spf_core.plugins import load_plugins
+    from spf_core.preparation import rows_of
     from spf_core.progress import silent
-    from spf_core.trainer import Trainer, rows_of
+    from spf_core.trainer import Trainer
 
     chosen = (f"data={data}", f"train.batch_size={batch_size}", f"train.steps={STEPS}", *CHEAP, *options)
     config = load_run_config(load_plugins(), preset=preset, assignments=[*chosen, "train.device=cpu"])
