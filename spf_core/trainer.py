@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL.Image import Image
 
-from spf_core import __version__
 from spf_core.atomic import atomic_write_text
 from spf_core.checkpoint import checkpoints
 from spf_core.config import RunConfig
@@ -18,7 +17,7 @@ from spf_core.data import Row
 from spf_core.ending import finish
 from spf_core.errors import RunError
 from spf_core.exhausted import told_when_exhausted
-from spf_core.export.facts import TARGETS, targets_of
+from spf_core.export.facts import weights_metadata
 from spf_core.finite import Where, refuse_non_finite
 from spf_core.interfaces import Adapter, Backbone, Budgeted
 from spf_core.interrupts import Interrupts, saved_when_interrupted
@@ -61,12 +60,13 @@ def train(
         with locked(run, progress) as heard:
             watch = _watch(config, run, plugins, heard)
             start = None if resume and checkpoints(run) else read_start(config)
-            _refuse_filled(run, resume)
+            if not resume and is_filled(run):
+                raise RunError(f"'{run}' is not empty; choose another --out, or continue it with --resume")
             trainer = Trainer(config, run, rows, heard, watch, start, together)
             atomic_write_text(run / CONFIG_FILE, config.dump())  # now, as a backbone may have been refused
             if resume:
                 trainer.resume()
-            with saved_when_interrupted(trainer.stop, run):
+            with saved_when_interrupted(trainer.save, run):
                 trainer.fit()
 
 
@@ -76,7 +76,7 @@ def _help(config: RunConfig, run: Path, rows: list[Row], together: Together, res
     trainer = Trainer(config, run, rows, silent, None, start, together)
     if resume:
         trainer.resume()
-    with saved_when_interrupted(trainer.stop, run):
+    with saved_when_interrupted(trainer.save, run):
         trainer.fit()
 
 
@@ -86,11 +86,6 @@ def _watch(config: RunConfig, run: Path, plugins: Plugins, progress: Progress) -
     from spf_core.evaluation.during import PurityWatch
 
     return PurityWatch(config, run, plugins, progress)
-
-
-def _refuse_filled(run: Path, resume: bool) -> None:
-    if not resume and is_filled(run):
-        raise RunError(f"'{run}' is not empty; choose another --out, or continue the run in it with --resume")
 
 
 class Trainer:
@@ -276,28 +271,18 @@ class Trainer:
             self.accelerator.backward(loss)
         return passed
 
-    def save(self) -> None:
-        """Write a checkpoint of the current step and drop the oldest ones."""
+    def save(self) -> int:
+        """Write a checkpoint of the current step, which is returned, and drop the oldest ones."""
         keep = self.config.checkpoint.keep
         self.state.save(self.run, self.step, self.metadata(), keep, write=self.together.main)
-
-    def stop(self) -> int:
-        """Save where Ctrl-C ends the run, and return the step."""
-        self.save()
         if self.together.sharded:
-            self.together.each()  # nobody leaves before it is written
+            self.together.each()  # nobody waits elsewhere, or leaves, before it is written
         return self.step
 
     def metadata(self) -> dict[str, str]:
         """What the weights file says about itself."""
-        train = self.config.train.model_copy(update={"start_from": None})
         return {
-            "format": "pt",
-            "spf_version": __version__,
-            "spf_backbone": self.backbone.fingerprint(),
-            "spf_config": self.config.model_copy(update={"data": None, "train": train}).dump(),
-            "spf_step": str(self.step),
-            TARGETS: targets_of(self.rows.prompts),
+            **weights_metadata(self.config, self.backbone, self.step, self.rows.prompts),
             **({START_HASH: self.start_hash} if self.start_hash else {}),
             **self.together.metadata,
         }

@@ -2,11 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, RunFolder, numbers
+
+if TYPE_CHECKING:
+    from spf_core.plugins import Plugins
 
 SCORES = "Scores of the literature"
 Scores = Annotated[
@@ -72,43 +75,42 @@ def evaluate(
     Under torchrun or accelerate launch the processes share the drawing.
     A score without its weights is reported as not available; [bold]spf plugins show NAME[/] tells more.
     """
-    from spf_cli.bars import progress_bars
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show
     from spf_cli.results import read_results, results_table
     from spf_core.evaluation.chosen import choose_scores
-    from spf_core.evaluation.drawing import draw
-    from spf_core.evaluation.run import evaluate as measure
-    from spf_core.runs import open_run
-    from spf_core.together import joined
 
-    swept = numbers("--strengths", strengths)
-    refuse_filled(out, "choose another --out")
-    _, plugins = run_config(run, plugin or ())
-    scores = choose_scores(plugins, score or (), assignments or ())
     asked: dict[str, Any] = {
         "suite": suite,
         "target": target,
         "prompts": prompts,
         "seeds": seeds,
         "split": split.value,
-        "strengths": swept,
+        "strengths": numbers("--strengths", strengths),
     }
+    refuse_filled(out, "choose another --out")
+    _, plugins = run_config(run, plugin or ())
+    kept = {"scores": choose_scores(plugins, score or (), assignments or ()), "out": out, "keep": keep}
+    if _together(run, plugins, device, asked, kept):
+        command = f"spf report {run} --evaluation {out}"
+        show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")
+
+
+def _together(
+    run: Path, plugins: "Plugins", device: str, asked: dict[str, Any], kept: dict[str, Any]
+) -> bool:
+    """Evaluate, or help the main process to draw; returns whether this is the main one."""
+    from spf_cli.bars import progress_bars
+    from spf_core.evaluation.drawing import draw
+    from spf_core.evaluation.run import evaluate as measure
+    from spf_core.runs import open_run
+    from spf_core.together import joined
+
     with joined(device, "run the command again") as together:
         opened = open_run(run, plugins, device=device)
-        if not together.main:
+        if together.main:
+            with progress_bars() as progress:
+                measure(opened, plugins, **asked, **kept, progress=progress, together=together)
+        else:
             draw(opened, plugins, **asked, together=together)
-            return
-        with progress_bars() as progress:
-            measure(
-                opened,
-                plugins,
-                **asked,
-                scores=scores,
-                out=out,
-                keep=keep,
-                progress=progress,
-                together=together,
-            )
-    command = f"spf report {run} --evaluation {out}"
-    show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")
+    return together.main

@@ -1,6 +1,7 @@
 """Same-seed images of the original and the tuned model, and a re-seeded original to measure against."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL.Image import Image
@@ -50,6 +51,7 @@ def generate(
     complete = [item.prompt.complete_text for item in prompts for _ in range(seeds)]
     noise, noise2 = (noise_seeds(len(prompts), seeds, seed=seed, draw=draw) for draw in (0, 1))
     opening = Opening(base, adapter)
+    watched: dict[str, Any] = {"progress": progress, "together": together}
     adapter.scale(0.0)
     try:
         a, b, a2 = (
@@ -59,9 +61,8 @@ def generate(
                 drawn,
                 options,
                 opening=opening if texts is complete else None,
-                progress=progress,
-                together=together,
                 stage=f"original, {stage}",
+                **watched,
             )
             for texts, drawn, stage in (
                 (base, noise, "base text"),
@@ -73,18 +74,8 @@ def generate(
         rerun = sample_images(backbone, base[again], noise[again], options, together=together)
     finally:
         adapter.scale(1.0)
-    c, d = draw_tuned(
-        backbone,
-        adapter,
-        prompts,
-        seeds,
-        options,
-        editor=editor,
-        seed=seed,
-        base_images=base_images,
-        progress=progress,
-        together=together,
-    )
+    tuned: dict[str, Any] = {"editor": editor, "seed": seed, "base_images": base_images}
+    c, d = draw_tuned(backbone, adapter, prompts, seeds, options, **tuned, **watched)
     return Quadruples(target, tuple(prompts), seeds, noise, noise2, a, b, c, d, a2, rerun)
 
 

@@ -64,20 +64,9 @@ def evaluate(
     started, metrics = monotonic(), build_metrics(plugins)
     shown = choose_scores(plugins) if scores is None else scores
     warn_of_missing(shown)
-    drawn = draw(
-        run,
-        plugins,
-        suite=suite,
-        target=target,
-        prompts=prompts,
-        seeds=seeds,
-        split=split,
-        seed=seed,
-        sample=sample,
-        strengths=strengths,
-        progress=progress,
-        together=together,
-    )
+    asked: dict[str, Any] = {"suite": suite, "target": target, "prompts": prompts, "seeds": seeds}
+    asked |= {"split": split, "seed": seed, "sample": sample, "strengths": strengths}
+    drawn = draw(run, plugins, **asked, progress=progress, together=together)
     subject, quads = drawn.subject, drawn.quads
     progress("judging", 0, 1)
     judge = RememberingSuite(subject.suite)

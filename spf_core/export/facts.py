@@ -16,6 +16,7 @@ import yaml
 from safetensors.torch import save
 from torch import Tensor
 
+from spf_core import __version__
 from spf_core.config import RunConfig
 from spf_core.export.architecture import SD15
 from spf_core.export.lora import Lora
@@ -37,7 +38,22 @@ _ARCHITECTURES = {
 }
 
 
-def targets_of(prompts: Iterable[Prompt]) -> str:
+def weights_metadata(
+    config: RunConfig, backbone: Backbone, step: int, prompts: Iterable[Prompt]
+) -> dict[str, str]:
+    """What weights say of themselves after `step`; the rows' `prompts` give the targets."""
+    train = config.train.model_copy(update={"start_from": None})
+    return {
+        "format": "pt",
+        "spf_version": __version__,
+        "spf_backbone": backbone.fingerprint(),
+        CONFIG: config.model_copy(update={"data": None, "train": train}).dump(),
+        "spf_step": str(step),
+        TARGETS: _targets_of(prompts),
+    }
+
+
+def _targets_of(prompts: Iterable[Prompt]) -> str:
     """The distinct target texts of the training rows, most frequent first, for `spf_targets`."""
     counted = Counter(prompt.target_text for prompt in prompts if prompt.target_text)
     return json.dumps([text for text, _ in counted.most_common()], ensure_ascii=False)
