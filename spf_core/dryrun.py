@@ -12,8 +12,9 @@ from spf_core.interfaces import Adapter
 from spf_core.optimizers import require_optimizer
 from spf_core.preparation import rows_of, viewed_rows
 from spf_core.runs import open_backbone
+from spf_core.sharding import refuse_unshardable
 from spf_core.starting import read_start
-from spf_core.together import world_size
+from spf_core.together import wants_shards, world_size
 from spf_core.trackers import require_trackers
 
 Rows = list[tuple[str, ...]]
@@ -33,6 +34,8 @@ def plan_of(config: RunConfig) -> Plan:
     rows, start = rows_of(config), read_start(config)
     require_optimizer(config.optimizer)
     require_trackers(config.train)
+    if wants_shards():
+        refuse_unshardable(config)
     adapter: Adapter = config.adapter.build()
     backbone = open_backbone(config.backbone, config.train.device)
     train, images = config.train, len({row.image for row in rows})

@@ -4,7 +4,8 @@ Every forward pass of the denoiser is then an exchange, so all processes make th
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
@@ -33,7 +34,8 @@ def in_shards(adapter: Adapter, config: RunConfig, accelerator: "Accelerator") -
         accelerator.state.fsdp_plugin = plugin = _plugin()  # where Accelerate computes on CPUs it has none
         if config.train.precision != "no":
             plugin.set_mixed_precision(config.train.precision)
-        fsdp2_prepare_model(accelerator, denoiser)
+        with _told_by_accelerate():
+            fsdp2_prepare_model(accelerator, denoiser)
 
     return adapter.in_shards(shard)
 
@@ -89,7 +91,21 @@ def _plugin() -> "FullyShardedDataParallelPlugin":
     """As the environment describes it; every process has read the whole model itself."""
     from accelerate.utils import FullyShardedDataParallelPlugin
 
-    return FullyShardedDataParallelPlugin(cpu_ram_efficient_loading=False)
+    with _told_by_accelerate():
+        return FullyShardedDataParallelPlugin(cpu_ram_efficient_loading=False)
+
+
+@contextmanager
+def _told_by_accelerate() -> Iterator[None]:
+    """ConfigError for settings that Accelerate or torch do not take."""
+    try:
+        yield
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ConfigError(
+            f"FSDP: its settings do not fit ({reason}); start with accelerate launch --use_fsdp "
+            "--fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP and no others"
+        ) from error
 
 
 def _refusals(config: RunConfig, plugin: "FullyShardedDataParallelPlugin") -> list[tuple[bool, str]]:

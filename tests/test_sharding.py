@@ -193,6 +193,7 @@ def test_a_fault_of_one_process_ends_all_with_one_line(both: Path, tiny_folder: 
         ("calibration.enabled=true", {}, "set calibration.enabled=false"),
         ("train.compile=true", {}, "set it to false"),
         ("train.seed=1", {"FSDP_VERSION": "1"}, "--fsdp_version 2"),
+        ("train.seed=1", {"FSDP_STATE_DICT_TYPE": "LOCAL_STATE_DICT"}, "settings do not fit (FSDP2 does not"),
         ("train.seed=1", {"FSDP_OFFLOAD_PARAMS": "true"}, "--fsdp_offload_params false"),
         ("train.seed=1", {"FSDP_ACTIVATION_CHECKPOINTING": "true"}, "train.gradient_checkpointing=true"),
     ],
