@@ -1,7 +1,8 @@
 """Processes that work on one thing together, as torchrun or accelerate launch started them.
 
 An exchange of small objects comes before every other collective. A process that fails says so in it, so that
-the main process can name the fault and end the run; the launcher then ends the others.
+the main process can name the fault and end the run; the launcher then ends the others. Where each holds a
+share of the weights every pass is a collective: there the first to fail speaks for itself.
 """
 
 import atexit

@@ -31,7 +31,7 @@ def main(jobs: Path, *files: str) -> None:
             for path in map(Path, job["remove"]):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         train(read_run_config(Path(job["config"]), plugins), Path(job["run"]), plugins, resume=job["resume"])
-    jobs.with_name(f"written-{os.environ['RANK']}.json").write_text(json.dumps(written))
+        jobs.with_name(f"written-{os.environ['RANK']}.json").write_text(json.dumps(written))
 
 
 main(Path(sys.argv[1]), *sys.argv[2:])

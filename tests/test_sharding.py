@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,15 +68,16 @@ def spf_register_loss_terms():
 
 
 @pytest.fixture(scope="module")
-def holds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("plugin") / "holds.py"
-    file.write_text(HOLDS)
-    return file
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / "holds.py").write_text(HOLDS)
+    (folder / "failing.py").write_text(SECOND_FAILS)
+    return [str(file) for file in folder.iterdir()]
 
 
 @pytest.fixture(scope="module")
-def plugins(holds: Path) -> Plugins:
-    return load_plugins([str(holds)])
+def plugins(files: list[str]) -> Plugins:
+    return load_plugins(files)
 
 
 Settings = Callable[..., RunConfig]
@@ -100,25 +102,36 @@ def settings(plugins: Plugins, tiny_folder: Path, tiny_xl_folder: Path, data: Pa
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, settings: Settings, holds: Path) -> Path:
+def both(
+    tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, settings: Settings, files: list[str]
+) -> Path:
     """runs/NAME by two processes, runs/resumed by two that lost half of it, alone/NAME by one."""
     folder = tmp_path_factory.mktemp("sharding")
-    jobs = []
+    jobs = {name: job(folder, name, settings(name)) for name in CASES}
     for name in CASES:
-        config = settings(name)
-        (folder / f"{name}.yaml").write_text(config.dump())
-        jobs.append(
-            {"config": f"{folder}/{name}.yaml", "run": f"{folder}/runs/{name}", "resume": False, "remove": []}
-        )
-        twice = f"train.accumulation={2 * config.train.accumulation}"
-        train(settings(name, twice), folder / "alone" / name, plugins)
-    half = {**jobs[0], "run": f"{folder}/runs/resumed"}
+        twice = 2 * settings(name).train.accumulation
+        train(settings(name, f"train.accumulation={twice}"), folder / "alone" / name, plugins)
+    half = {**jobs["naive"], "run": f"{folder}/runs/resumed"}
     last = [f"{half['run']}/checkpoints/step-000004", f"{half['run']}/{ADAPTER_FILE}"]
-    (folder / "jobs.json").write_text(json.dumps([*jobs, half, {**half, "resume": True, "remove": last}]))
-    done = launch(FSDP, PAIR, folder / "jobs.json", holds)
-    assert done.returncode == 0, done.stderr
+    jobs |= {"half": half, "resumed": {**half, "resume": True, "remove": last}}
+    jobs["failed"] = job(folder, "failed", settings("naive", "losses.failing.weight=1"))
+    (folder / "jobs.json").write_text(json.dumps(list(jobs.values())))
+    done = launch(FSDP, PAIR, folder / "jobs.json", *files)
+    assert (folder / "runs" / "resumed" / ADAPTER_FILE).exists(), done.stderr
     (folder / "said.txt").write_text(done.stdout)
+    (folder / "errors.txt").write_text(done.stderr)
     return folder
+
+
+def job(folder: Path, name: str, config: RunConfig) -> dict[str, Any]:
+    """What `pair.py` is to train."""
+    (folder / f"{name}.yaml").write_text(config.dump())
+    return {
+        "config": f"{folder}/{name}.yaml",
+        "run": f"{folder}/runs/{name}",
+        "resume": False,
+        "remove": [],
+    }
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -169,17 +182,11 @@ def test_the_main_process_alone_writes(both: Path) -> None:
     assert any("step-000004" in line for line in json.loads((both / "written-0.json").read_text()))
 
 
-def test_a_fault_of_one_process_ends_all_with_one_line(both: Path, tiny_folder: Path, data: Path) -> None:
-    plugin, run = both / "failing.py", both / "failed"
-    plugin.write_text(SECOND_FAILS)
-    options = ["--preset", "naive", "--steps", STEPS, "--plugin", plugin]
-    chosen = (f"backbone.path={tiny_folder}", *FAST, *MORE)
-    more = [part for setting in chosen for part in ("--set", setting)]
-    done = launch(FSDP, "-m", "spf_cli", "train", "--data", data, "--out", run, *options, *more)
-    assert done.returncode != 0
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert errors == ["error: no picture here; bring one (process 2 of 2)"], done.stderr
-    assert [path.name for path in checkpoints(run)] == ["step-000002"]
+def test_a_fault_of_one_process_ends_all_with_one_line(both: Path) -> None:
+    said = (both / "errors.txt").read_text()
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert errors == ["error: no picture here; bring one (process 2 of 2)"], said
+    assert [path.name for path in checkpoints(both / "runs" / "failed")] == ["step-000002"]
 
 
 @pytest.mark.parametrize(
