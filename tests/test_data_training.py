@@ -18,11 +18,11 @@ from spf_core.data import Row, View, load_image, read_folder
 from spf_core.draws import draw_texts
 from spf_core.errors import ConfigError
 from spf_core.plugins import load_plugins
-from spf_core.preparation import encoded_rows
+from spf_core.preparation import encoded_rows, rows_of
 from spf_core.progress import silent
 from spf_core.sections import TrainSection
 from spf_core.step import dual_path_step
-from spf_core.trainer import Trainer, rows_of, train
+from spf_core.trainer import Trainer, train
 from spf_core.views import with_views
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL

@@ -16,12 +16,11 @@ from spf_core.estimate import foreseen_memory, foreseen_rows
 from spf_core.interfaces import Backbone
 from spf_core.kept import made_anew
 from spf_core.plugins import Plugins
-from spf_core.preparation import encoded_rows, prepared_rows, recorded_states
+from spf_core.preparation import encoded_rows, prepared_rows, recorded_states, rows_of
 from spf_core.progress import silent
 from spf_core.rehearsal import Counted, autocast, weightless, weights_of
 from spf_core.rehearsed_rows import Stages, rehearse_rows
 from spf_core.runs import open_backbone
-from spf_core.trainer import rows_of
 
 SIZE = 32, 32
 

@@ -11,10 +11,11 @@ from spf_core.checkpoint import read_safetensors, write_safetensors
 from spf_core.config import RunConfig
 from spf_core.errors import RunError
 from spf_core.plugins import Plugins, load_plugins
+from spf_core.preparation import rows_of
 from spf_core.progress import silent
 from spf_core.runs import file_hash
 from spf_core.starting import read_start
-from spf_core.trainer import Trainer, rows_of, train
+from spf_core.trainer import Trainer, train
 from spf_core.types import NOTHING, Noised, index
 
 KINDS = ["lora-adapter", "adalora-adapter", "cross-attention", "full-unet"]

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from spf_core.errors import ConfigError
+from spf_core.evaluation.drawing import unseen_prompts
 from spf_core.evaluation.frontier import frontier
 from spf_core.evaluation.measure import measure
 from spf_core.evaluation.memory import RememberingSuite
 from spf_core.evaluation.quadruples import generate
-from spf_core.evaluation.run import unseen_prompts
 from spf_core.evaluation.statistics import Bootstrap
 from spf_core.evaluation.strengths import draw_strengths
 from spf_core.evaluation.subject import Subject, build_metrics, find_subject, is_known
