@@ -61,7 +61,8 @@ class Continuation:
         adapter, optimizer, state = load_checkpoint(found[-1])
         refuse_other_backbone(found[-1] / ADAPTER_FILE, state["metadata"], self.parts.backbone)
         self.parts.adapter.load_state_dict(adapter)
-        self.optimizer.load_state_dict(scattered(optimizer, list(self.parts.adapter.parameters())))
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        self.optimizer.load_state_dict(scattered(optimizer, parameters))
         self.scheduler.load_state_dict(state["scheduler"])
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
