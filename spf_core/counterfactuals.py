@@ -38,8 +38,8 @@ def purify(
     """Rows whose latents are `without + region (latents - without)`, with theta_0 as it is before training.
 
     `without` is the row's picture under the base text; the region is that of `target_region`, the same for
-    all wordings of an image. With `clean_image` the image embeddings are those of the new latents. The
-    pictures are kept on disk for other runs of the same data, model and seed.
+    all wordings of an image; for a style it is everywhere. With `clean_image` the image embeddings are those
+    of the new latents. The pictures are kept on disk for other runs of the same data, model and seed.
     """
     redrawn = kept(
         "counterfactuals",
@@ -65,7 +65,7 @@ def purify(
     if options.region == "relevance":
         region = target_region(rows, without, redrawn["response"], redrawn["gradients"], options)
     purified = without + region * (rows.latents_NCHW - without)
-    embeds = _embedded(backbone, purified) if clean_image else None
+    embeds = embedded(backbone, purified) if clean_image else None
     return replace(
         rows, latents_NCHW=purified, without_NCHW=without, region_N1HW=region, image_embeds_ND=embeds
     )
@@ -99,7 +99,7 @@ def _redraw(
             found["response"].append((complete - base).abs().mean(1, keepdim=True))
         progress("counterfactuals", int(chosen[-1]) + 1, len(rows.ids))
     without = torch.cat(found["without"])
-    if options.region == "everywhere":
+    if options.region == "style":
         return {"without": without}
     gradients = _gradients(backbone, rows, without, progress)
     return {"without": without, "response": torch.cat(found["response"]), "gradients": gradients}
@@ -199,7 +199,8 @@ def _timesteps(backbone: Backbone, sample: SampleSection) -> Tensor:
 
 
 @torch.no_grad()
-def _embedded(backbone: Backbone, latents_NCHW: Tensor) -> Tensor:
+def embedded(backbone: Backbone, latents_NCHW: Tensor) -> Tensor:
+    """CLIP's embeddings of the pictures, N D."""
     return torch.cat(
         [backbone.embed_images(backbone.decode(part)) for part in torch.split(latents_NCHW, CHUNK)]
     )

@@ -95,6 +95,10 @@ def _sample_batch(
 ) -> list[Image]:
     pipeline = backbone.pipeline()
     wanted, empty = _encode(backbone, texts)
+    against = empty
+    if options.negative == "target" and opening is not None:
+        pairs = zip(texts, opening.texts, strict=True)
+        against, _ = _encode(backbone, [_target_alone(*pair) for pair in pairs])
     if editor is not None:
         wanted = replace(wanted, embeds_BLD=editor(backbone, texts))
     width, height = size or (backbone.image_size, backbone.image_size)
@@ -106,7 +110,7 @@ def _sample_batch(
         if opening is not None and _first_timestep(pipeline, options.steps) >= last:
             original.enter_context(opening.adapter.disabled())
             first, nothing = _encode(backbone, opening.texts)
-            callback = _hand_over(inputs(empty), inputs(wanted), last, original)
+            callback = _hand_over(inputs(against), inputs(wanted), last, original)
         output: Any = pipeline(
             **inputs(first),
             **{f"negative_{name}": tensor for name, tensor in inputs(nothing).items()},
@@ -156,6 +160,12 @@ def _encode(backbone: Backbone, texts: Sequence[str]) -> tuple[Conditioning, Con
     prompts, count = [Prompt(text) for text in (*texts, "")], len(texts)
     encoded = backbone.encode_prompts(prompts, with_target=False)
     return index(encoded, torch.arange(count)), index(encoded, torch.full((count,), count))
+
+
+def _target_alone(text: str, base: str) -> str:
+    """The target's text where it follows the base text; else nothing."""
+    joined = f"{base}, "
+    return text.removeprefix(joined) if text.startswith(joined) else ""
 
 
 def _hand_over(

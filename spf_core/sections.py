@@ -239,10 +239,10 @@ class CounterfactualSection(Section):
     start: tuple[float, float] = Field(
         (0.6, 0.75), description="range of noise levels, as fractions of the schedule, to redraw from"
     )
-    region: Literal["relevance", "everywhere"] = Field(
+    region: Literal["relevance", "style"] = Field(
         "relevance",
         description="where the images teach: where they differ from the pictures without the target and the "
-        "target's text finds itself, or everywhere, as a style needs it",
+        "target's text finds itself; or `style`: everywhere, and a style is all they teach",
     )
     inner: float = Field(1.0, gt=0, description="the region is 1 in so many effective shares of its map")
     outer: float = Field(2.5, gt=0, description="the region is 0 beyond so many effective shares of its map")
@@ -284,6 +284,11 @@ class SampleSection(Section):
         le=1,
         description="the original model draws the base text down to this fraction of the schedule; "
         "there the tuned one takes over, with the target (calibration may find a later one)",
+    )
+    negative: Literal["empty", "target"] = Field(
+        "empty",
+        description="what guidance leads away from after the handover: no text, or the target's text alone, "
+        "so that the target is not amplified, as a style needs it",
     )
 
 

@@ -149,7 +149,7 @@ def test_a_wider_reach_gives_the_images_more_to_teach(parts: Parts) -> None:
 
 
 def test_a_style_is_taught_everywhere(parts: Parts) -> None:
-    before, after = rows_of(parts), purified(parts, region="everywhere")
+    before, after = rows_of(parts), purified(parts, region="style")
     assert torch.equal(after.region_N1HW, torch.ones_like(after.region_N1HW))
     torch.testing.assert_close(after.latents_NCHW, before.latents_NCHW)
     assert not torch.allclose(after.without_NCHW, before.latents_NCHW)

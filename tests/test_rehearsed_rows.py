@@ -44,7 +44,7 @@ def real(config: RunConfig, backbone: Backbone) -> tuple[dict[str, int], int]:
 CASES = {
     "encoded": ("lora", ()),
     "redrawn": ("spf", ()),
-    "redrawn everywhere": ("spf", ("counterfactuals.region=everywhere",)),
+    "in a style": ("spf", ("counterfactuals.region=style",)),
     "states": ("spf-paper", ("train.noise_share=0.5",)),
     "states of a late handover": ("spf-paper", ("train.noise_share=0.5", "sample.handover=0.5")),
     "bank": ("spf-paper", ("train.noise_share=0.5", "train.bank=2")),

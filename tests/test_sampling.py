@@ -79,14 +79,19 @@ def lora_that_changes_something(backbone: StableDiffusion):
     return lora
 
 
-def draw_by_hand(backbone: StableDiffusion, lora, base: str, complete: str, boundary: float) -> torch.Tensor:
-    """The definition: theta_0 reads the base text while t >= boundary, theta the complete text below."""
+def draw_by_hand(
+    backbone: StableDiffusion, lora, base: str, complete: str, boundary: float, against: str = ""
+) -> torch.Tensor:
+    """The definition: theta_0 reads the base text while t >= boundary, theta the complete text below.
+
+    Guidance leads away from no text, and below the boundary from `against`.
+    """
     scheduler, z_t = backbone.pipeline().scheduler, initial_noise([5], (4, 8, 8))
     scheduler.set_timesteps(OPTIONS.steps)
     for t in scheduler.timesteps:
         early = int(t) >= boundary
         lora.scale(0.0 if early else 1.0)
-        texts = [Prompt(base if early else complete), Prompt("")]
+        texts = [Prompt(base if early else complete), Prompt("" if early else against)]
         conditioning = backbone.encode_prompts(texts, with_target=False)
         with torch.no_grad():
             eps, free = backbone.predict(z_t.repeat(2, 1, 1, 1), t.repeat(2), conditioning).pred_BCHW
@@ -107,6 +112,20 @@ def test_the_original_opens_and_the_tuned_model_takes_over(
     pixels = draw_by_hand(tiny_backbone, lora, TEXT, complete, handover * 1000)
     by_hand = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     assert largest_difference(image, Image.fromarray(by_hand)) <= 1
+
+
+def test_guidance_can_lead_away_from_the_target_alone(tiny_backbone: StableDiffusion) -> None:
+    lora = lora_that_changes_something(tiny_backbone)
+    options = OPTIONS.model_copy(update={"handover": 0.5, "negative": "target"})
+    complete, opening = f"{TEXT}, red hair", Opening([TEXT, TEXT], lora)
+    target, base = sample_images(tiny_backbone, [complete, TEXT], [5, 5], options, opening=opening)
+    pixels = draw_by_hand(tiny_backbone, lora, TEXT, complete, 500, against="red hair")
+    by_hand = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    assert largest_difference(target, Image.fromarray(by_hand)) <= 1
+    plain = options.model_copy(update={"negative": "empty"})
+    away, same = sample_images(tiny_backbone, [complete, TEXT], [5, 5], plain, opening=opening)
+    assert largest_difference(target, away) > 1
+    assert largest_difference(base, same) == 0, "a text without the target is led away from no text"
 
 
 def test_a_handover_that_never_comes_leaves_the_original(tiny_backbone: StableDiffusion) -> None:

@@ -63,7 +63,9 @@ def _results(
 
 def _shared(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What all have in common."""
-    return {key: value for key, value in several[0].items() if all(each[key] == value for each in several)}
+    return {
+        key: value for key, value in several[0].items() if all(each.get(key) == value for each in several)
+    }
 
 
 def _target(table: Table, reference: str) -> dict[str, Any]:

@@ -74,6 +74,8 @@ def _key(
     }
     if opening is not None and options.handover < 1:
         drawn["opening"] = [options.handover, *opening.texts]
+        if options.negative != "empty":
+            drawn["negative"] = options.negative
     return hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:32]
 
 

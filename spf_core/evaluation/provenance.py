@@ -8,13 +8,15 @@ from spf_core.evaluation.subject import Subject
 from spf_core.runs import OpenRun
 from spf_core.sections import SampleSection
 
+SAMPLING = ("steps", "guidance", "negative", "batch_size", "handover", "precision")
+
 
 def provenance(
     run: OpenRun, subject: Subject, metrics: list[str], options: SampleSection, seed: int
 ) -> dict[str, Any]:
     """Hashes of the weights, options, seeds and versions."""
     device = next(run.backbone.denoiser.parameters()).device.type
-    sampling = options.model_dump(include={"steps", "guidance", "batch_size", "handover", "precision"})
+    sampling = options.model_dump(include={*SAMPLING})
     return {
         "preset": run.config.preset,
         "backbone": run.config.backbone.name,

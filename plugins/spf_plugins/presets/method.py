@@ -59,6 +59,17 @@ class Spf(PresetConfig):
     settings: ClassVar[dict[str, Any]] = _SPF
 
 
+class SpfStyle(PresetConfig):
+    """The method for a style, taught on the original's own pictures by a map of a few latent pixels."""
+
+    name = "spf-style"
+    settings: ClassVar[dict[str, Any]] = {
+        **_SPF,
+        "counterfactuals": {**_SPF["counterfactuals"], "region": "style"},
+        "sample": {**_SPF["sample"], "negative": "target"},
+    }
+
+
 class SpfPaper(PresetConfig):
     """The method as the paper draws it: fine-tuning, then alignment under the SFCM with enhancement."""
 
@@ -113,6 +124,7 @@ class WithoutSfcm(PresetConfig):
 
 METHOD = [
     Spf,
+    SpfStyle,
     SpfPaper,
     SpfJoint,
     WithoutTextConsistency,
