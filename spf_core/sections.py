@@ -66,15 +66,10 @@ class TrainSection(Section):
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
     start_from: str | None = Field(
-        None,
-        description="finished run whose weights training begins with; "
-        "the reference path stays the original model",
+        None, description="finished run whose weights training begins with; the reference stays the original"
     )
     base_share: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="share of rows whose response path reads the base text alone; there M = 0",
+        0.0, ge=0, lt=1, description="share of rows whose response path reads the base text; there M = 0"
     )
     empty_share: float = Field(
         0.0, ge=0, lt=1, description="share of rows where both paths read the empty text; there M = 0"
