@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from spf_core.cache import CachedRows
 from spf_core.config import RunConfig, load_run_config
 from spf_core.parts import Parts, build_parts
 from spf_core.plugins import load_plugins
@@ -70,3 +71,18 @@ def _like(empty, complete):
 
 def run(parts: Parts, progress: float = 0.9, seed: int = 0):
     return dual_path_step(parts, batch_of(parts), progress, generator=torch.Generator().manual_seed(seed))
+
+
+def cached_rows(parts: Parts, *, embedded: bool = False) -> CachedRows:
+    """The same rows as before preparation; `embedded`: with CLIP's embeddings of the images."""
+    batch = batch_of(parts)
+    return CachedRows(
+        ids=batch.ids,
+        prompts=tuple(PROMPTS),
+        latents_NCHW=batch.latents_BCHW,
+        complete=batch.complete,
+        base=batch.base,
+        empty=batch.empty,
+        image_embeds_ND=batch.image_embeds_BD if embedded else None,
+        image_N=batch.rows,
+    )

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from steps import PROMPTS, batch_of, config_of, parts_of
+from steps import batch_of, cached_rows, config_of, parts_of
 
 from spf_core.bank import ReferenceBank, build_bank
-from spf_core.cache import CachedRows
 from spf_core.errors import ConfigError
 from spf_core.parts import Parts
 from spf_core.sections import SampleSection
@@ -32,17 +31,7 @@ def parts(tiny_folder: Path) -> Parts:
 
 
 def bank_of(parts: Parts) -> ReferenceBank:
-    batch = batch_of(parts)
-    rows = CachedRows(
-        ids=batch.ids,
-        prompts=tuple(PROMPTS),
-        latents_NCHW=batch.latents_BCHW,
-        complete=batch.complete,
-        base=batch.base,
-        empty=batch.empty,
-        image_embeds_ND=None,
-        image_N=batch.rows,
-    )
+    batch, rows = batch_of(parts), cached_rows(parts)
     generator = torch.Generator().manual_seed(5)
     shape = batch.latents_BCHW.shape[1:]
     with parts.adapter.disabled():  # as before training

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from steps import PROMPTS, batch_of, config_of, parts_of
+from steps import PROMPTS, cached_rows, config_of, parts_of
 
 from spf_core.cache import CachedRows
 from spf_core.counterfactuals import purify
@@ -18,23 +18,14 @@ from spf_core.step import dual_path_step
 SAMPLE = SampleSection(steps=4, guidance=3.0)
 
 
-def rows_of(parts: Parts) -> CachedRows:
-    batch = batch_of(parts)
-    return CachedRows(
-        ids=batch.ids,
-        prompts=tuple(PROMPTS),
-        latents_NCHW=batch.latents_BCHW,
-        complete=batch.complete,
-        base=batch.base,
-        empty=batch.empty,
-        image_embeds_ND=None,
-        image_N=batch.rows,
-    )
-
-
 def purified(parts: Parts, *, seed: int = 0, **options: object) -> CachedRows:
     return purify(
-        parts.backbone, rows_of(parts), CounterfactualSection(**options), SAMPLE, seed=seed, clean_image=True
+        parts.backbone,
+        cached_rows(parts),
+        CounterfactualSection(**options),
+        SAMPLE,
+        seed=seed,
+        clean_image=True,
     )
 
 
@@ -52,7 +43,7 @@ def parts(tiny_folder: Path) -> Parts:
 def test_a_purified_image_is_the_training_image_in_the_region_and_the_models_own_elsewhere(
     parts: Parts,
 ) -> None:
-    before, after = rows_of(parts), purified(parts, inner=0.5, outer=1.2)
+    before, after = cached_rows(parts), purified(parts, inner=0.5, outer=1.2)
     assert after.without_NCHW is not None
     assert after.region_N1HW is not None
     inside, outside = after.region_N1HW == 1, after.region_N1HW == 0
@@ -68,7 +59,7 @@ def test_a_purified_image_is_the_training_image_in_the_region_and_the_models_own
 
 def test_all_wordings_of_an_image_share_its_region(parts: Parts) -> None:
     texts = {"prompts": (*PROMPTS[:2], *PROMPTS[:2]), "image_N": torch.tensor([0, 1, 0, 1])}
-    rows = replace(rows_of(parts), ids=("same.png",) * 4, **texts)
+    rows = replace(cached_rows(parts), ids=("same.png",) * 4, **texts)
     after = purify(parts.backbone, rows, CounterfactualSection(), SAMPLE, seed=0)
     assert after.region_N1HW is not None
     assert torch.equal(after.region_N1HW[:2], after.region_N1HW[2:])
@@ -120,7 +111,7 @@ def test_the_picture_without_the_target_is_what_the_pipeline_draws_from_the_nois
     parts: Parts,
 ) -> None:
     after = purified(parts, start=(1.0, 1.0))
-    pipeline, clean = parts.backbone.pipeline(), rows_of(parts).latents_NCHW
+    pipeline, clean = parts.backbone.pipeline(), cached_rows(parts).latents_NCHW
     pipeline.scheduler.set_timesteps(SAMPLE.steps)
     abar = parts.backbone.abar_T[pipeline.scheduler.timesteps[0]]
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
@@ -135,7 +126,7 @@ def test_the_picture_without_the_target_is_what_the_pipeline_draws_from_the_nois
 
 
 def test_a_lower_start_changes_the_image_less(parts: Parts) -> None:
-    clean = rows_of(parts).latents_NCHW
+    clean = cached_rows(parts).latents_NCHW
     changes = [
         float((purified(parts, start=(level, level)).without_NCHW - clean).abs().mean())
         for level in (0.1, 0.9)
@@ -149,7 +140,7 @@ def test_a_wider_reach_gives_the_images_more_to_teach(parts: Parts) -> None:
 
 
 def test_a_style_is_taught_everywhere(parts: Parts) -> None:
-    before, after = rows_of(parts), purified(parts, region="style")
+    before, after = cached_rows(parts), purified(parts, region="style")
     assert torch.equal(after.region_N1HW, torch.ones_like(after.region_N1HW))
     torch.testing.assert_close(after.latents_NCHW, before.latents_NCHW)
     assert not torch.allclose(after.without_NCHW, before.latents_NCHW)

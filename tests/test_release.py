@@ -4,27 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from steps import PROMPTS, batch_of, config_of, parts_of
+from steps import PROMPTS, cached_rows, config_of, parts_of
 
-from spf_core.cache import CachedRows
 from spf_core.errors import ConfigError
 from spf_core.parts import Parts
 from spf_core.release import with_released
 from spf_core.step import dual_path_step
-
-
-def rows_of(parts: Parts) -> CachedRows:
-    batch = batch_of(parts)
-    return CachedRows(
-        ids=batch.ids,
-        prompts=tuple(PROMPTS),
-        latents_NCHW=batch.latents_BCHW,
-        complete=batch.complete,
-        base=batch.base,
-        empty=batch.empty,
-        image_embeds_ND=batch.image_embeds_BD,
-        image_N=batch.rows,
-    )
 
 
 @pytest.fixture
@@ -33,7 +18,7 @@ def parts(tiny_folder: Path) -> Parts:
 
 
 def test_the_map_covers_a_released_phrase_and_leaves_other_rows_alone(parts: Parts) -> None:
-    batch = with_released(rows_of(parts), ["park"]).batch(range(4))
+    batch = with_released(cached_rows(parts, embedded=True), ["park"]).batch(range(4))
     state, report = dual_path_step(parts, batch, 0.9, generator=torch.Generator().manual_seed(0))
     assert state.map_B1HW is not None
     in_the_park = [number for number, prompt in enumerate(PROMPTS) if "park" in prompt.base_text]
@@ -42,7 +27,7 @@ def test_the_map_covers_a_released_phrase_and_leaves_other_rows_alone(parts: Par
 
 
 def test_a_released_phrase_is_no_base_phrase_any_more(parts: Parts) -> None:
-    before = rows_of(parts)
+    before = cached_rows(parts, embedded=True)
     after = with_released(before, ["PARK"])
     for cond, old in ((after.base, before.base), (after.complete, before.complete)):
         phrases = [int(row.any(-1).sum()) for row in cond.phrase_BPL]
@@ -55,4 +40,4 @@ def test_a_released_phrase_is_no_base_phrase_any_more(parts: Parts) -> None:
 
 def test_a_word_that_no_phrase_has_is_refused(parts: Parts) -> None:
     with pytest.raises(ConfigError, match=r"train.release: no base phrase .* contains 'beach'"):
-        with_released(rows_of(parts), ["park", "beach"])
+        with_released(cached_rows(parts, embedded=True), ["park", "beach"])

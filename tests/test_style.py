@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from steps import PROMPTS, batch_of, config_of, parts_of
+from steps import cached_rows, config_of, parts_of
 from torch import Tensor
 
-from spf_core.cache import CachedRows
 from spf_core.preparation import prepared_rows
 from spf_core.progress import silent
 from spf_core.style import fit_style
@@ -50,22 +49,8 @@ def rows(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = config_of(
         tiny_folder, "counterfactuals.enabled=true", "counterfactuals.region=style", "train.preserve_on=own"
     )
-    backbone = parts_of(config, trained=False).backbone
-    batch = batch_of(parts_of(config, trained=False))
-    return (
-        config,
-        backbone,
-        CachedRows(
-            ids=batch.ids,
-            prompts=tuple(PROMPTS),
-            latents_NCHW=batch.latents_BCHW,
-            complete=batch.complete,
-            base=batch.base,
-            empty=batch.empty,
-            image_embeds_ND=None,
-            image_N=batch.rows,
-        ),
-    )
+    parts = parts_of(config, trained=False)
+    return config, parts.backbone, cached_rows(parts)
 
 
 def test_rows_are_the_originals_own_pictures_and_the_same_in_the_style(rows) -> None:
