@@ -20,6 +20,7 @@ from spf_core.progress import Progress, silent
 from spf_core.relevance import integrated_gradients, mean_of_group, relevance
 from spf_core.sampling import guided_prediction
 from spf_core.sections import CounterfactualSection, SampleSection
+from spf_core.style import in_style
 from spf_core.types import Conditioning, index
 
 CHUNK = 32
@@ -38,8 +39,9 @@ def purify(
     """Rows whose latents are `without + region (latents - without)`, with theta_0 as it is before training.
 
     `without` is the row's picture under the base text; the region is that of `target_region`, the same for
-    all wordings of an image; for a style it is everywhere. With `clean_image` the image embeddings are those
-    of the new latents. The pictures are kept on disk for other runs of the same data, model and seed.
+    all wordings of an image. Of a style the region is everywhere, and the pictures are those of `in_style`.
+    With `clean_image` the image embeddings are those of the new latents. What is drawn is kept on disk for
+    other runs of the same data, model and seed.
     """
     redrawn = kept(
         "counterfactuals",
@@ -64,8 +66,10 @@ def purify(
     region = torch.ones_like(without[:, :1])
     if options.region == "relevance":
         region = target_region(rows, without, redrawn["response"], redrawn["gradients"], options)
-    purified = without + region * (rows.latents_NCHW - without)
-    embeds = embedded(backbone, purified) if clean_image else None
+        purified = without + region * (rows.latents_NCHW - without)
+    else:
+        without, purified = in_style(backbone, rows, without, seed=seed)
+    embeds = _embedded(backbone, purified) if clean_image else None
     return replace(
         rows, latents_NCHW=purified, without_NCHW=without, region_N1HW=region, image_embeds_ND=embeds
     )
@@ -199,8 +203,7 @@ def _timesteps(backbone: Backbone, sample: SampleSection) -> Tensor:
 
 
 @torch.no_grad()
-def embedded(backbone: Backbone, latents_NCHW: Tensor) -> Tensor:
-    """CLIP's embeddings of the pictures, N D."""
+def _embedded(backbone: Backbone, latents_NCHW: Tensor) -> Tensor:
     return torch.cat(
         [backbone.embed_images(backbone.decode(part)) for part in torch.split(latents_NCHW, CHUNK)]
     )

@@ -1,7 +1,6 @@
 """What happens to the training rows before the first step: encoding, and what the original model adds."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
@@ -10,13 +9,12 @@ from spf_core.buckets import BucketedRows, BucketedStates
 from spf_core.cache import CachedRows, encode_rows
 from spf_core.class_images import with_class_images
 from spf_core.config import RunConfig
-from spf_core.counterfactuals import embedded, purify
+from spf_core.counterfactuals import purify
 from spf_core.data import Row, read_folder
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress
 from spf_core.release import with_released
-from spf_core.style import in_style
 from spf_core.trajectories import States, record_trajectories
 from spf_core.types import Capture
 from spf_core.variants import with_variants
@@ -68,6 +66,8 @@ def prepared_rows(backbone: Backbone, rows: Rows, config: RunConfig, progress: P
 
 def _prepared(backbone: Backbone, rows: CachedRows, config: RunConfig, progress: Progress) -> CachedRows:
     sample, seed = config.sample, config.train.seed
+    if "class_images" in config.needs:
+        rows = with_class_images(backbone, rows, sample, seed=seed, progress=progress)
     if config.counterfactuals.enabled:
         rows = purify(
             backbone,
@@ -75,17 +75,11 @@ def _prepared(backbone: Backbone, rows: CachedRows, config: RunConfig, progress:
             config.counterfactuals,
             sample,
             seed=seed,
-            clean_image="clean_image" in config.needs and config.counterfactuals.region != "style",
+            clean_image="clean_image" in config.needs,
             progress=progress,
         )
     if config.train.release:
         rows = with_released(rows, config.train.release)
-    if "class_images" in config.needs:
-        rows = with_class_images(backbone, rows, sample, seed=seed, progress=progress)
-    if config.counterfactuals.enabled and config.counterfactuals.region == "style":
-        rows = in_style(backbone, rows, seed=seed)
-        if "clean_image" in config.needs:
-            rows = replace(rows, image_embeds_ND=embedded(backbone, rows.latents_NCHW))
     return rows
 
 

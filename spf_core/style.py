@@ -7,7 +7,6 @@ outliers, and the mean absolute error forgives outliers, as the median does. The
 own pictures and the same in the style.
 """
 
-from dataclasses import replace
 from math import prod
 
 import torch
@@ -25,16 +24,17 @@ ROWS = 64  # pictures in a step
 LEARNING_RATE = 3e-3
 
 
-def in_style(backbone: Backbone, rows: CachedRows, *, seed: int) -> CachedRows:
-    """Rows whose `without` is the original's own picture of the base text and whose latents are its style.
+def in_style(
+    backbone: Backbone, rows: CachedRows, without_NCHW: Tensor, *, seed: int
+) -> tuple[Tensor, Tensor]:
+    """The original's own picture of every row's base text, and the same in the style, N C H W each.
 
-    The own pictures are the class images, or where there are none the redrawn ones. Every target text has a
-    map of its own, from `without` to the latents of the rows as they come.
+    The own pictures are the class images, or where there are none those of `without`, the rows' pictures
+    redrawn. Every target text has a map of its own, from `without` to the rows' latents.
     """
-    assert rows.without_NCHW is not None
-    own = rows.without_NCHW if rows.class_NCHW is None else rows.class_NCHW
+    own = without_NCHW if rows.class_NCHW is None else rows.class_NCHW
     targets = [prompt.target_text or "" for prompt in rows.prompts]
-    tensors = {"without": rows.without_NCHW, "latents": rows.latents_NCHW, "own": own}
+    tensors = {"without": without_NCHW, "latents": rows.latents_NCHW, "own": own}
 
     def drawn() -> dict[str, Tensor]:
         styled = torch.empty_like(own)
@@ -47,7 +47,7 @@ def in_style(backbone: Backbone, rows: CachedRows, *, seed: int) -> CachedRows:
         return {"styled": styled}
 
     found = kept("styles", backbone, {"seed": seed, "targets": targets}, tensors, drawn)
-    return replace(rows, latents_NCHW=found["styled"], without_NCHW=own)
+    return own, found["styled"]
 
 
 class Style:

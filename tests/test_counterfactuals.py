@@ -142,8 +142,11 @@ def test_a_wider_reach_gives_the_images_more_to_teach(parts: Parts) -> None:
 def test_a_style_is_taught_everywhere(parts: Parts) -> None:
     before, after = cached_rows(parts), purified(parts, region="style")
     assert torch.equal(after.region_N1HW, torch.ones_like(after.region_N1HW))
-    torch.testing.assert_close(after.latents_NCHW, before.latents_NCHW)
+    assert not torch.allclose(after.latents_NCHW, after.without_NCHW), "the style is taught"
+    assert not torch.allclose(after.latents_NCHW, before.latents_NCHW), "and no training image is shown"
     assert not torch.allclose(after.without_NCHW, before.latents_NCHW)
+    embeds = parts.backbone.embed_images(parts.backbone.decode(after.latents_NCHW))
+    torch.testing.assert_close(after.image_embeds_ND, embeds)
 
 
 @pytest.mark.parametrize("between", [0.0, 1.0])
