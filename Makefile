@@ -4,7 +4,7 @@ JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help venv demo test test-slow test-real-size lint bench bench-presets docs clean
+.PHONY: help venv demo test test-slow test-real-size lint bench bench-gpu bench-presets docs clean
 
 help:
 	@echo "make demo    learn 'sunglasses' from 60 biased portraits, report in demo/"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-real-size    two steps of Stable Diffusion 1.5 and SDXL at their real size, random weights"
 	@echo "make lint    ruff, mypy, import-linter, codespell"
 	@echo "make bench   time and memory of a training step, also beside diffusers' own"
+	@echo "make bench-gpu    steps of the two real models on a CUDA GPU, beside the dry run's estimate"
 	@echo "make bench-presets    the same of every preset"
 	@echo "make docs    build the documentation in site/"
 	@echo "make venv    only create .venv with the pinned dependencies"
@@ -41,6 +42,10 @@ lint: venv
 bench: venv
 	$(BIN)/python tests/bench/step_cost.py
 	$(BIN)/python tests/bench/against_diffusers.py
+
+bench-gpu: venv
+	$(BIN)/python tests/real_size/on_gpu.py
+	$(BIN)/python tests/bench/against_diffusers.py --device cuda --model sd15 --batch 4
 
 bench-presets: venv
 	$(BIN)/python tests/bench/preset_cost.py

@@ -33,7 +33,7 @@ class CachedRows:
     base: Conditioning
     empty: Conditioning
     image_embeds_ND: Tensor | None
-    image_N: Tensor  # number of the picture that a row shows; its wordings share it
+    images: tuple[int, ...]  # number of the picture that a row shows; its wordings share it
     without_NCHW: Tensor | None = None
     region_N1HW: Tensor | None = None
     target: Conditioning | None = None
@@ -99,7 +99,8 @@ def encode_rows(
     for start in range(0, len(pictures), CHUNK):
         found.append(_pictures(backbone, pictures[start : start + CHUNK], "clean_image" in needs, keep))
         progress("encoding images", min(start + CHUNK, len(pictures)), len(pictures))
-    shown = torch.tensor([place[row.image, row.view] for row in rows], device=backbone.device)
+    images = tuple(place[row.image, row.view] for row in rows)
+    shown = torch.tensor(images, device=backbone.device)
     prompts = tuple(row.prompt for row in rows)
     _warn_of_truncation(backbone, prompts)
     empty = backbone.encode_prompts([Prompt("")], with_target=False)
@@ -115,7 +116,7 @@ def encode_rows(
         base=texts.encode(prompts, with_target=False),
         empty=widen(empty, complete.phrase_BPL.shape[1]),
         image_embeds_ND=_chosen(embeds_ND, shown),
-        image_N=shown,
+        images=images,
         target=texts.encode(_targets_alone(prompts), with_target=False) if "target_text" in needs else None,
         mask_N1HW=_masks(pictures, backbone.image_size, latents_NCHW)[shown] if "masks" in needs else None,
         repeats=tuple(row.repeats for row in rows),

@@ -145,14 +145,14 @@ def _pictures(rows: CachedRows) -> tuple[Tensor, Tensor, Tensor]:
     pictures: dict[tuple[int, str | None], int] = {}
     texts: dict[str | None, int] = {}
     picture, target, first = list[int](), list[int](), list[int]()
-    for row, (image, prompt) in enumerate(zip(rows.image_N.tolist(), rows.prompts, strict=True)):
+    for row, (image, prompt) in enumerate(zip(rows.images, rows.prompts, strict=True)):
         key = (image, prompt.target_text)
         if key not in pictures:
             pictures[key] = len(pictures)
             target.append(texts.setdefault(prompt.target_text, len(texts)))
             first.append(row)
         picture.append(pictures[key])
-    device = rows.image_N.device
+    device = rows.latents_NCHW.device
     numbers = (torch.tensor(each, device=device) for each in (picture, target, first))
     picture_N, target_M, first_M = numbers
     return picture_N, target_M, first_M

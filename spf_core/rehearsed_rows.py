@@ -51,7 +51,7 @@ def rehearse_rows(
     """
     together = pictures_at_once(backbone, size[0] // backbone.pipeline().vae_scale_factor)
     some = prompts[: max(AT_ONCE, together)]
-    shown = torch.arange(len(some), device=backbone.device) % min(pictures, together)  # has values
+    shown = [row % min(pictures, together) for row in range(len(some))]
     with weightless(backbone.device, backbone) as (copied, tensors):
         weights = sum(weights_of(copied, tensors, parked=False).values())
         with Counted(backbone.device) as memory:
@@ -109,15 +109,15 @@ def _encoded(
     backbone: Backbone,
     prompts: Sequence[Prompt],
     size: tuple[int, int],
-    shown_N: Tensor,
+    shown: Sequence[int],
     pictures: int,
 ) -> CachedRows:
-    """As `encode_rows` gives them, as many rows as `shown_N` has.
+    """As `encode_rows` gives them, as many rows as `shown` has.
 
     Texts are encoded with those of other rows.
     """
-    (width, height), pictures = size, min(pictures, len(shown_N))
-    prompts, others = prompts[: len(shown_N)], prompts[:TEXTS_AT_ONCE]
+    (width, height), pictures = size, min(pictures, len(shown))
+    prompts, others = prompts[: len(shown)], prompts[:TEXTS_AT_ONCE]
     embedded = "clean_image" in config.needs and not config.counterfactuals.enabled
     latents, embeds = [], []
     for begin in range(0, pictures, CHUNK):
@@ -130,6 +130,7 @@ def _encoded(
     backbone.encode_prompts(others, with_target=True)
     targets = [Prompt(prompt.target_text or "") for prompt in prompts]
     target = backbone.encode_prompts(targets, with_target=False) if "target_text" in config.needs else None
+    shown_N = torch.tensor(shown, device=backbone.device)
     latents_NCHW = torch.cat(latents)[shown_N]
     return CachedRows(
         ids=tuple(map(str, range(len(prompts)))),
@@ -139,7 +140,7 @@ def _encoded(
         base=backbone.encode_prompts(prompts, with_target=False),
         empty=widen(backbone.encode_prompts([Prompt("")], with_target=False), complete.phrase_BPL.shape[1]),
         image_embeds_ND=torch.cat(embeds)[shown_N] if embeds else None,
-        image_N=shown_N,
+        images=tuple(shown),
         target=target,
         mask_N1HW=torch.ones_like(latents_NCHW[:, :1]) if "masks" in config.needs else None,
     )

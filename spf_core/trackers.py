@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import ProjectConfiguration
 from PIL import Image
 
@@ -27,6 +28,7 @@ def make_accelerator(train: TrainSection, device: torch.device, run: Path) -> Ac
     if train.precision == "fp16" and device.type == "cpu":
         raise ConfigError("train.precision=fp16 needs a GPU; use bf16 or no on the CPU")
     require_trackers(train)
+    AcceleratorState._reset_state()  # or it refuses a process's second run where that has another precision
     return Accelerator(
         cpu=device.type == "cpu",
         mixed_precision=train.precision,

@@ -84,5 +84,5 @@ def cached_rows(parts: Parts, *, embedded: bool = False) -> CachedRows:
         base=batch.base,
         empty=batch.empty,
         image_embeds_ND=batch.image_embeds_BD if embedded else None,
-        image_N=batch.rows,
+        images=tuple(range(len(batch.ids))),
     )

@@ -58,7 +58,7 @@ def test_a_purified_image_is_the_training_image_in_the_region_and_the_models_own
 
 
 def test_all_wordings_of_an_image_share_its_region(parts: Parts) -> None:
-    texts = {"prompts": (*PROMPTS[:2], *PROMPTS[:2]), "image_N": torch.tensor([0, 1, 0, 1])}
+    texts = {"prompts": (*PROMPTS[:2], *PROMPTS[:2]), "images": (0, 1, 0, 1)}
     rows = replace(cached_rows(parts), ids=("same.png",) * 4, **texts)
     after = purify(parts.backbone, rows, CounterfactualSection(), SAMPLE, seed=0)
     assert after.region_N1HW is not None

@@ -13,9 +13,12 @@ from test_trainer import train_whole_and_killed, weights
 
 from spf_core.checkpoint import checkpoints, load_checkpoint
 from spf_core.config import load_run_config
+from spf_core.estimate import foreseen_memory, foreseen_rows
 from spf_core.plugins import load_plugins
+from spf_core.prompts import Prompt
+from spf_core.rehearsed_rows import RehearsedRows
 from spf_core.runlog import read_metrics
-from spf_core.runs import open_run
+from spf_core.runs import open_backbone, open_run
 from spf_core.sampling import Opening, sample_images
 from spf_core.trainer import train
 
@@ -95,3 +98,16 @@ def test_an_fp16_run_resumes_with_its_gradient_scaler(
     assert scalers[0] == scalers[1]
     first, second = map(weights, runs)
     assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
+
+
+@pytest.mark.parametrize("preset", ["lora", "spf"])
+def test_memory_is_foreseen_on_cuda(preset: str, tiny_folder: Path) -> None:
+    assigned = [f"backbone.path={tiny_folder}", "train.device=cuda", "train.precision=bf16"]
+    config = load_run_config(PLUGINS, preset=preset, assignments=assigned)
+    backbone, adapter = open_backbone(config.backbone, "cuda"), config.adapter.build()
+    prompts = [Prompt("a portrait of an old man, red hair", "wearing a hat")] * 4
+    rows = foreseen_rows(config, backbone, prompts, 4, (32, 32))
+    assert isinstance(rows, RehearsedRows)
+    adapter.attach(backbone)
+    told = dict(foreseen_memory(config, backbone, adapter, prompts, (32, 32), rows))
+    assert "MiB" in told["peak memory, estimated"]

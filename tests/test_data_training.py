@@ -229,7 +229,7 @@ def same(one: CachedRows, other: CachedRows) -> bool:
     def tensors(rows: CachedRows) -> list[torch.Tensor]:
         assert rows.image_embeds_ND is not None
         texts = [*vars(rows.complete).values(), *vars(rows.base).values()]
-        return [rows.latents_NCHW, rows.image_embeds_ND, rows.image_N, *texts]
+        return [rows.latents_NCHW, rows.image_embeds_ND, torch.tensor(rows.images), *texts]
 
     return all(torch.equal(first, second) for first, second in zip(tensors(one), tensors(other), strict=True))
 

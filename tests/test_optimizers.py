@@ -181,3 +181,14 @@ def test_fp16_without_a_gpu_is_refused(
     config = config_of(plugins, tiny_folder, data, *settings, preset="lora")
     with pytest.raises(ConfigError, match="fp16 needs a GPU; use bf16 or no"):
         train(config, tmp_path / "run", plugins)
+
+
+def test_a_process_trains_runs_of_several_precisions(
+    plugins: Plugins, tiny_folder: Path, data: Path, tmp_path: Path
+) -> None:
+    losses = []
+    for number, precision in enumerate(("no", "bf16", "no")):
+        config = config_of(plugins, tiny_folder, data, f"train.precision={precision}", preset="lora", steps=1)
+        train(config, tmp_path / f"run{number}", plugins)
+        losses.append(read_metrics(tmp_path / f"run{number}")[0]["loss"])
+    assert losses[0] == losses[2] != losses[1]

@@ -68,7 +68,7 @@ def row_of(
         base=base,
         empty=empty,
         image_embeds_ND=None,
-        image_N=torch.zeros(1, dtype=torch.long, device=device),
+        images=(0,),
     )
     if not run.config.counterfactuals.enabled:
         return rows

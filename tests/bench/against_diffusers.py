@@ -1,21 +1,26 @@
 """`make bench`: a step of `spf train` and a picture of `spf sample` beside diffusers' own, taking turns.
 
 What diffusers does in a step is the logic of its script train_text_to_image_lora, at the same model, batch,
-precision, rank and layers. It encodes texts and images in every step; the row "cached" does not.
+precision, rank and layers. It encodes texts and images in every step; the row "cached" does not. With
+`--device cuda --model sd15` the model is Stable Diffusion 1.5 at its real size with random weights.
 """
 
 import argparse
 import json
 import statistics
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "real_size"))
 
 from runs import (
+    CPU,
     PACKAGED,
     Step,
     act,
@@ -28,7 +33,7 @@ from runs import (
     taking_turns,
 )
 
-BATCH, SIZE, RANK = 8, 64, 8
+RANK = 8
 THEIRS = "diffusers"
 BANK = ("train.bank=1", "train.noise_share=0.5", "train.empty_share=0")
 RUNS: dict[str, tuple[str, float, tuple[str, ...]]] = {
@@ -39,34 +44,51 @@ RUNS: dict[str, tuple[str, float, tuple[str, ...]]] = {
 }
 TIME_BARS = {"lora": 0.85, "spf, every term": 1.25, "spf, every term, bank": 1.0}
 MEMORY_BAR, SAMPLING_BAR = 1.1, 1.02
+REAL = "sd15"
 NAMES = (THEIRS, "diffusers, cached", *RUNS)
 
 
-def make(name: str, data: Path, model: Path) -> Step:
+@dataclass(frozen=True)
+class Case:
+    """What both sides train, and where."""
+
+    model: str
+    batch: int
+    size: int
+    device: str
+
+    @property
+    def backbone(self) -> tuple[str, ...]:
+        """The options that open it; on a GPU as Stable Diffusion, whose frozen weights are bfloat16 there."""
+        return (*(() if self.device == CPU else ("backbone=sd15",)), f"backbone.path={self.model}")
+
+
+def make(name: str, data: Path, case: Case) -> Step:
     """The step of a row of the table."""
     if name in RUNS:
         preset, progress, options = RUNS[name]
-        return run_step(data, preset, BATCH, progress, f"backbone.path={model}", *options)[0]
-    return diffusers_step(data, model, BATCH, RANK, cached=name != THEIRS)
+        return run_step(data, preset, case.batch, progress, *case.backbone, *options, device=case.device)[0]
+    cached = name != THEIRS
+    return diffusers_step(data, Path(case.model), case.batch, RANK, cached=cached, device=case.device)
 
 
-def step_times(model: Path, turns: int) -> dict[str, list[float]]:
+def step_times(case: Case, turns: int) -> dict[str, list[float]]:
     """Seconds by row; every run has a training folder of its own."""
     with ExitStack() as stack:
-        steps = {name: make(name, stack.enter_context(opened(BATCH, SIZE)), model) for name in NAMES}
-        return taking_turns(steps, turns)
+        steps = {name: make(name, stack.enter_context(opened(case.batch, case.size)), case) for name in NAMES}
+        return taking_turns(steps, turns, case.device)
 
 
-def step_memory(model: Path, name: str) -> float:
-    """Peak resident set in MiB of a process that does nothing else, after a few steps."""
-    with opened(BATCH, SIZE) as data:
-        step = make(name, data, model)
+def step_memory(case: Case, name: str) -> float:
+    """Peak in MiB of a process that does nothing else, after a few steps."""
+    with opened(case.batch, case.size) as data:
+        step = make(name, data, case)
         for _ in range(4):
             step()
-        return peak_mib()
+        return peak_mib(case.device)
 
 
-def sampling_times(model: Path, turns: int) -> dict[str, list[float]]:
+def sampling_times(case: Case, turns: int) -> dict[str, list[float]]:
     """Seconds for a batch of pictures of equal settings, from texts to PIL images."""
     import torch
     from diffusers import DDIMScheduler
@@ -75,22 +97,23 @@ def sampling_times(model: Path, turns: int) -> dict[str, list[float]]:
     from spf_core.sections import SampleSection
     from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
-    options, texts = SampleSection(steps=8), ["a man, red hair, in the park"] * BATCH
-    backbone = StableDiffusion(model)
-    backbone.to(torch.device("cpu"))
-    pipeline = open_pipeline(model)
+    dtype = torch.float32 if case.device == CPU else torch.bfloat16
+    options, texts = SampleSection(steps=8), ["a man, red hair, in the park"] * case.batch
+    backbone = StableDiffusion(Path(case.model), dtype=dtype)
+    backbone.to(torch.device(case.device))
+    pipeline = open_pipeline(Path(case.model)).to(case.device, dtype)
     pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
 
     def theirs() -> None:
-        generators = [torch.Generator().manual_seed(seed) for seed in range(BATCH)]
+        generators = [torch.Generator().manual_seed(seed) for seed in range(case.batch)]
         pipeline(
             texts, num_inference_steps=options.steps, guidance_scale=options.guidance, generator=generators
         )
 
     def ours() -> None:
-        sample_images(backbone, texts, range(BATCH), options)
+        sample_images(backbone, texts, range(case.batch), options)
 
-    return taking_turns({THEIRS: theirs, "spf": ours}, turns)
+    return taking_turns({THEIRS: theirs, "spf": ours}, turns, case.device)
 
 
 def ratio(times: dict[str, list[float]], name: str) -> float:
@@ -98,12 +121,16 @@ def ratio(times: dict[str, list[float]], name: str) -> float:
     return statistics.median(own / their for own, their in zip(times[name], times[THEIRS], strict=True))
 
 
-def compare(model: Path, turns: int) -> dict[str, Any]:
+def compare(case: Case, turns: int) -> dict[str, Any]:
     """Measure everything and print the table."""
-    times = measured_alone(__file__, "times", model=str(model), turns=turns)
-    memory = {name: measured_alone(__file__, "memory", model=str(model), name=name) for name in NAMES}
-    sampling = measured_alone(__file__, "sampling", model=str(model), turns=turns)
-    print(f"\nagainst diffusers' train_text_to_image_lora: {model.name}, batch {BATCH}, {turns} turns")
+    told = asdict(case)
+    times = measured_alone(__file__, "times", **told, turns=turns)
+    memory = {name: measured_alone(__file__, "memory", **told, name=name) for name in NAMES}
+    sampling = measured_alone(__file__, "sampling", **told, turns=turns)
+    print(
+        f"\nagainst diffusers' train_text_to_image_lora: {Path(case.model).name} on {case.device}, "
+        f"batch {case.batch} at {case.size} px, {turns} turns"
+    )
     print(f"{'':<26}{'s/step':>9}{'ratio':>7}{'bar':>6}{'peak MiB':>10}{'ratio':>7}{'bar':>6}")
     rows: dict[str, Any] = {}
     for name in NAMES:
@@ -125,9 +152,9 @@ def compare(model: Path, turns: int) -> dict[str, Any]:
 
 
 WORKERS: dict[str, Callable[..., Any]] = {
-    "times": lambda model, turns: step_times(Path(model), turns),
-    "memory": lambda model, name: step_memory(Path(model), name),
-    "sampling": lambda model, turns: sampling_times(Path(model), turns),
+    "times": lambda turns, **case: step_times(Case(**case), turns),
+    "memory": lambda name, **case: step_memory(Case(**case), name),
+    "sampling": lambda turns, **case: sampling_times(Case(**case), turns),
 }
 
 
@@ -136,13 +163,24 @@ def main() -> None:
     if act(WORKERS, __doc__):
         return
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mini", type=Path, default=PACKAGED, help="pipeline folder of the model")
+    parser.add_argument("--model", default=str(PACKAGED), help=f"pipeline folder, or {REAL}")
+    parser.add_argument("--device", default=CPU, choices=(CPU, "cuda"))
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, help="of the pictures; 64, and 512 for the real model")
     parser.add_argument("--repetitions", type=int, default=9, help="turns of each row")
     parser.add_argument("--out", type=Path, help="also write the numbers as JSON")
-    arguments = parser.parse_args()
-    report = compare(arguments.mini, arguments.repetitions)
-    if arguments.out:
-        arguments.out.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    told = parser.parse_args()
+    real = told.model == REAL
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder, REAL) if real else Path(told.model)
+        if real:
+            from models import LAYOUTS, write_model  # not above: children inherit this process' peak
+
+            write_model(LAYOUTS[REAL], model)
+        case = Case(str(model), told.batch, told.size or (512 if real else 64), told.device)
+        report = compare(case, told.repetitions)
+    if told.out:
+        told.out.write_text(json.dumps(report, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":
