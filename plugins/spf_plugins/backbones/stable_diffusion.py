@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -15,6 +14,7 @@ from spf_core.capture import checkpointed, record
 from spf_core.prompts import Prompt
 from spf_core.types import Capture, Conditioning, PathOutput, scatter_like
 from spf_plugins.backbones import loading
+from spf_plugins.backbones.cpu_attention import CpuAttention
 from spf_plugins.backbones.precision import computing_in, never_in_float16
 from spf_plugins.backbones.tokens import Tokens, average_over_all, normalised, tokenize
 
@@ -83,8 +83,7 @@ class StableDiffusion:
             self._parts[name].to(device)
         self.clip.to(device)
         if device.type == "cpu":
-            # The fused kernel's backward pass is slow there.
-            self.denoiser.set_attn_processor(AttnProcessor())
+            self.denoiser.set_attn_processor(CpuAttention())
         self.abar_T = self.abar_T.to(device)
         self._mean_311, self._std_311 = self._mean_311.to(device), self._std_311.to(device)
         self.device = device
