@@ -3,7 +3,15 @@
 from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.literature_table import literature_notes, literature_table
 from spf_core.benchmark.styles import related
-from spf_core.benchmark.tables import Json, markdown, overview_table, score_table, sign_table, test_table
+from spf_core.benchmark.tables import (
+    Json,
+    markdown,
+    overview_table,
+    score_table,
+    shown_by_original,
+    sign_table,
+    test_table,
+)
 from spf_core.benchmark.texts import (
     ABLATIONS,
     BEST,
@@ -60,9 +68,9 @@ def _overview(results: Json) -> list[str]:
 
 def _section(target: str, found: Json, results: Json) -> list[str]:
     rows, tests, reference = found["presets"], found["paired_tests"], results["reference"]
-    first = next(iter(rows.values()))
-    asked, unasked = (first[name]["value"] for name in ("hit_rate_original", "base_leak_original"))
-    original = f"The original model shows it in {asked:.0%} when asked and in {unasked:.0%} unasked."
+    original = "The original model shows it in {asked:.0%} when asked and in {unasked:.0%} unasked.".format(
+        **shown_by_original(rows)
+    )
     parts = [
         f"## {target}",
         f'Target text: "{found["target_text"]}". {original}',

@@ -137,6 +137,15 @@ def _cells(rows: Mapping[str, Json], key: str, mark: str) -> list[str]:
     return [f"**{text}**" if place == best else text for place, text in enumerate(shown)]
 
 
+def shown_by_original(rows: Mapping[str, Json]) -> dict[str, float]:
+    """How often the original shows the target, `asked` and `unasked`.
+
+    Taken beside the preset with the highest handover: above it the original reads the base text alone.
+    """
+    row = max(rows.values(), key=lambda row: min(row["handover"]))
+    return {"asked": row["hit_rate_original"]["value"], "unasked": row["base_leak_original"]["value"]}
+
+
 def _handovers(row: Json) -> str:
     """`0.35`, or `0.3 to 0.4` where training seeds differ."""
     return " to ".join(f"{value:g}" for value in dict.fromkeys((min(row["handover"]), max(row["handover"]))))

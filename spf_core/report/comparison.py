@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf_core.benchmark.sheet import WORST_SHOWN
-from spf_core.benchmark.tables import overview_table, score_table, sign_table
+from spf_core.benchmark.tables import overview_table, score_table, shown_by_original, sign_table
 from spf_core.benchmark.texts import (
     BEST,
     LEGEND,
@@ -84,8 +84,7 @@ def _target(shown: Compared, target: str, found: Json) -> Html:
         target_text=found["target_text"],
         prompts=first["n_prompts"],
         seeds=first["n_seeds"],
-        asked=first["hit_rate_original"]["value"],
-        unasked=first["base_leak_original"]["value"],
+        **shown_by_original(rows),
     )
     return section(
         f"target-{target}",

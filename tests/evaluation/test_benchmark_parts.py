@@ -16,7 +16,7 @@ from spf_core.benchmark.packing import pack, rounded, unpack
 from spf_core.benchmark.plane import spread
 from spf_core.benchmark.spec import parse_benchmark
 from spf_core.benchmark.styles import PALETTE, related, styles
-from spf_core.benchmark.tables import overview_table
+from spf_core.benchmark.tables import overview_table, shown_by_original
 
 FACTS = {"meaning": "a mean", "better": "lower", "note": "", "pairs": 80, "failed": {}}
 NOTHING = {"value": None, "ci": [None, None]}
@@ -162,3 +162,9 @@ def test_rows_packed_into_columns_come_back() -> None:
         "x": [0.12346, 7, None, "0.1"],
         "y": 123460.0,
     }
+
+
+def test_what_the_original_shows_is_not_read_beside_a_handover() -> None:
+    late = {"handover": [0.3, 1.0], "hit_rate_original": {"value": 0.3}, "base_leak_original": {"value": 0.0}}
+    whole = {"handover": [1.0], "hit_rate_original": {"value": 0.9}, "base_leak_original": {"value": 0.1}}
+    assert shown_by_original({"spf": late, "lora": whole}) == {"asked": 0.9, "unasked": 0.1}
