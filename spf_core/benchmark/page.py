@@ -20,6 +20,7 @@ from spf_core.benchmark.texts import (
     LEGEND,
     LITERATURE,
     NO_SIGNS,
+    ORIGINAL,
     OVERVIEW,
     PLANE,
     PREFACE,
@@ -68,9 +69,7 @@ def _overview(results: Json) -> list[str]:
 
 def _section(target: str, found: Json, results: Json) -> list[str]:
     rows, tests, reference = found["presets"], found["paired_tests"], results["reference"]
-    original = "The original model shows it in {asked:.0%} when asked and in {unasked:.0%} unasked.".format(
-        **shown_by_original(rows)
-    )
+    original = ORIGINAL.format(**shown_by_original(rows))
     parts = [
         f"## {target}",
         f'Target text: "{found["target_text"]}". {original}',

@@ -138,12 +138,16 @@ def _cells(rows: Mapping[str, Json], key: str, mark: str) -> list[str]:
 
 
 def shown_by_original(rows: Mapping[str, Json]) -> dict[str, float]:
-    """How often the original shows the target, `asked` and `unasked`.
+    """How often the original shows the target, `asked` and `unasked`, and what its SPS is when it is asked.
 
     Taken beside the preset with the highest handover: above it the original reads the base text alone.
     """
     row = max(rows.values(), key=lambda row: min(row["handover"]))
-    return {"asked": row["hit_rate_original"]["value"], "unasked": row["base_leak_original"]["value"]}
+    return {
+        "asked": row["hit_rate_original"]["value"],
+        "unasked": row["base_leak_original"]["value"],
+        "sps": row["sps_original"]["value"],
+    }
 
 
 def _handovers(row: Json) -> str:

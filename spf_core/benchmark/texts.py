@@ -30,6 +30,9 @@ highest."""
 BEST = """\
 † Best of family `{family}`: {chosen}, by SPS on these same prompts. Chosen after the fact, it looks better
 than a rank or setting that was fixed beforehand."""
+ORIGINAL = """\
+The original model shows it in {asked:.0%} when asked, which is worth SPS {sps:.0f} without any training, and
+in {unasked:.0%} unasked."""
 LITERATURE = """\
 Scores of the literature, which do not enter the purity score. A score that says `suite` or `backbone` is a
 formula over other networks than the published ones, and comparable within this page only."""

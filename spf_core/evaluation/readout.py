@@ -6,6 +6,7 @@ from typing import Any
 Results = Mapping[str, Any]
 MEASURES = {
     "sps": "purity score, 0 to 100, higher is better",
+    "sps_original": "the same of the prompted original",
     "effect": "how much of the target appears",
     "hit_rate": "share of pictures that show the target",
     "hit_rate_original": "the same before training",

@@ -45,10 +45,13 @@ def score_replicates(found: PairNumbers, draws: Replicates) -> ScoreReplicates:
         pollution(comparison, found, draws) for comparison in (found.tuned, found.prompted, found.base)
     )
     pollution_c, pollution_b = _index(tuned), _index(prompted)
-    gain = effect(draws.mean(found.tau["c"]), draws.mean(found.tau["a"]), found.tau_ref)
+    gain, gain_b = (
+        effect(draws.mean(found.tau[role]), draws.mean(found.tau["a"]), found.tau_ref) for role in "cb"
+    )
     seen = {role: draws.mean(tau > SEEN) for role, tau in found.tau.items()}
     values = {
         "sps": sps(gain, pollution_c),
+        "sps_original": sps(gain_b, pollution_b),
         "effect": gain,
         "spi": pollution_c,
         "delta_spi": delta_spi(pollution_c, pollution_b),

@@ -10,6 +10,7 @@ from spf_core.benchmark.texts import (
     BEST,
     LEGEND,
     NO_SIGNS,
+    ORIGINAL,
     OVERVIEW,
     SIGNS,
     chosen_words,
@@ -84,7 +85,7 @@ def _target(shown: Compared, target: str, found: Json) -> Html:
         target_text=found["target_text"],
         prompts=first["n_prompts"],
         seeds=first["n_seeds"],
-        **shown_by_original(rows),
+        original=ORIGINAL.format(**shown_by_original(rows)),
     )
     return section(
         f"target-{target}",

@@ -44,8 +44,7 @@ DEMO = """\
 The same {rows} training pictures, which all share {bias}, taught to one model by plain fine-tuning and to
 another by preset `spf`. A model that learns the attribute alone leaves all else as it was."""
 TARGET = """\
-Target text: “{target_text}”. {prompts} unseen prompts x {seeds} noise seeds. The original model shows the
-target in {asked:.0%} when asked and in {unasked:.0%} unasked."""
+Target text: “{target_text}”. {prompts} unseen prompts x {seeds} noise seeds. {original}"""
 PLANE = """\
 Each preset's effect against what it kept, with lines of equal SPS and 95 % intervals; up and to the right
 is better. Points on a line are strengths of one adapter, that of the first training seed."""

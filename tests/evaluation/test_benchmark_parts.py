@@ -165,6 +165,9 @@ def test_rows_packed_into_columns_come_back() -> None:
 
 
 def test_what_the_original_shows_is_not_read_beside_a_handover() -> None:
-    late = {"handover": [0.3, 1.0], "hit_rate_original": {"value": 0.3}, "base_leak_original": {"value": 0.0}}
-    whole = {"handover": [1.0], "hit_rate_original": {"value": 0.9}, "base_leak_original": {"value": 0.1}}
-    assert shown_by_original({"spf": late, "lora": whole}) == {"asked": 0.9, "unasked": 0.1}
+    names = ("hit_rate_original", "base_leak_original", "sps_original")
+    late, whole = (
+        {"handover": handovers, **{name: {"value": value} for name, value in zip(names, values, strict=True)}}
+        for handovers, values in (([0.3, 1.0], (0.3, 0.0, 20.0)), ([1.0], (0.9, 0.1, 60.0)))
+    )
+    assert shown_by_original({"spf": late, "lora": whole}) == {"asked": 0.9, "unasked": 0.1, "sps": 60.0}

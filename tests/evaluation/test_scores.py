@@ -83,6 +83,15 @@ def test_what_prompting_pollutes_already_is_not_excess(metrics):
     assert found["spi"] == pytest.approx(found["spi_original"], abs=0.02)
 
 
+def test_prompting_the_original_has_the_score_of_a_tuned_model_that_draws_the_same(metrics):
+    dotted = [scene.but(dot=1.0, background="blue") for scene in ORIGINALS]
+    found = headline(judged(metrics, dotted, prompted=dotted))
+    assert 0 < found["sps"] < 100
+    assert found["sps_original"] == pytest.approx(found["sps"], abs=2)
+    none = headline(judged(metrics, dotted, prompted=ORIGINALS))
+    assert none["sps_original"] == pytest.approx(0, abs=0.1), "it does not draw the dot"
+
+
 def test_intervals_enclose_their_values(metrics):
     half = [s.but(dot=1.0, background="blue") if i % 2 else s for i, s in enumerate(ORIGINALS)]
     for name, value in score(judged(metrics, half), DRAWS).headline.items():
