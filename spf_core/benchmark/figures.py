@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spf_core.benchmark.analysis import Table
 from spf_core.benchmark.charts import ablation_figure, leakage_figure, purity_figure
-from spf_core.benchmark.grids import write_first_grid, write_worst_grid
+from spf_core.benchmark.grids import write_first_grid, write_purest_grid, write_worst_grid
 from spf_core.benchmark.page import PURITY_FILE, figure_file
 from spf_core.benchmark.plane import plane_figure
 from spf_core.benchmark.styles import related, styles_of
@@ -40,7 +40,7 @@ def target_figures(target: str, results: Mapping[str, Any], rows: Mapping[str, A
 def write_grids(
     out: Path, tables: Mapping[str, Table], results: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Draw both grids of every target; target -> kind -> what it shows."""
+    """Draw the grids of every target; target -> kind -> what it shows."""
     reference, families = (
         results["reference"],
         {name: look.family for name, look in styles_of(results).items()},
@@ -48,6 +48,7 @@ def write_grids(
     drawn = {
         target: {
             "grid": write_first_grid(out / figure_file("grid", target), table),
+            "purest": write_purest_grid(out / figure_file("purest", target), table, reference, families),
             "worst": write_worst_grid(out / figure_file("worst", target), table, reference, families),
         }
         for target, table in tables.items()

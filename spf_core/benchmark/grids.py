@@ -7,12 +7,13 @@ from typing import Any
 from PIL import Image
 
 from spf_core.atomic import atomic_file
-from spf_core.benchmark.analysis import Row, Table
+from spf_core.benchmark.analysis import Table
 from spf_core.benchmark.collect import Finished
 from spf_core.errors import RunError
 from spf_core.evaluation.pictures import WORST, first_pairs, worst_pairs
 from spf_core.sampling import comparison_grid
 
+PUREST = 5  # presets of other families
 _TILE = 128  # pixels
 _QUALITY = 85
 _EMPTY = "#e4e4e4"
@@ -36,6 +37,21 @@ def write_first_grid(path: Path, table: Table) -> dict[str, Any] | None:
     return _facts(first, pairs, shown)
 
 
+def write_purest_grid(
+    path: Path, table: Table, reference: str, families: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """The first prompts as above, of the reference and of the purest presets of other families alone.
+
+    None, and no file, where these are all there are, or the reference is not run.
+    """
+    others = _purest_others(table, reference, families)[:PUREST]
+    chosen = {name: table[name] for name in (reference, *others) if name in table}
+    if reference not in table or len(chosen) == len(table):
+        path.unlink(missing_ok=True)
+        return None
+    return write_first_grid(path, chosen)
+
+
 def write_worst_grid(
     path: Path, table: Table, reference: str, families: Mapping[str, str]
 ) -> dict[str, Any] | None:
@@ -49,7 +65,7 @@ def write_worst_grid(
     if found is None or not pairs:
         path.unlink(missing_ok=True)
         return None
-    best = _best_other(table, reference, families)
+    best = next((table[name] for name in _purest_others(table, reference, families)), None)
     rows = {
         "original": _whole(found, "original", pairs),
         "original, asked": _whole(found, "prompted", pairs),
@@ -72,11 +88,12 @@ def _worst(found: Finished) -> list[int]:
     return [pair for pair in worst if found.sheet and wanted <= set(found.sheet.pictures(pair).roles)]
 
 
-def _best_other(table: Table, reference: str, families: Mapping[str, str]) -> Row | None:
-    foreign = [row for name, row in table.items() if families[name] != families[reference]]
-    others = foreign or [row for name, row in table.items() if name != reference]
-    scored = {row.entry.name: row.scores.estimates.headline["sps"].value for row in others}
-    return max(others, key=lambda row: scored[row.entry.name] or 0.0, default=None)
+def _purest_others(table: Table, reference: str, families: Mapping[str, str]) -> list[str]:
+    """Presets of other families than the reference's, else of its own; the purest first."""
+    foreign = [name for name in table if families[name] != families[reference]]
+    others = foreign or [name for name in table if name != reference]
+    purity = {name: table[name].scores.estimates.headline["sps"].value or 0.0 for name in others}
+    return sorted(others, key=lambda name: -purity[name])
 
 
 def _whole(found: Finished, role: str, pairs: Sequence[int]) -> list[Image.Image]:

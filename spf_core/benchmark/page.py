@@ -24,6 +24,7 @@ from spf_core.benchmark.texts import (
     OVERVIEW,
     PLANE,
     PREFACE,
+    PUREST,
     SIGNS,
     TESTS,
     WORST,
@@ -33,7 +34,7 @@ from spf_core.benchmark.texts import (
 )
 
 REPORT_FILE, PURITY_FILE = "results.md", "sps.png"
-_SUFFIXES = {"grid": "webp", "worst": "webp"}
+_SUFFIXES = {"grid": "webp", "purest": "webp", "worst": "webp"}
 
 
 def page(results: Json) -> str:
@@ -93,6 +94,9 @@ def _section(target: str, found: Json, results: Json) -> list[str]:
 
 def _grids(target: str, found: Json, reference: str) -> list[str]:
     shown, parts = found["pictures"], list[str]()
+    if "purest" in shown:
+        words = PUREST.format(reference=reference)
+        parts += _figure("purest", target, words, f"{target}: original, {reference} and the purest others")
     if "grid" in shown:
         absent = [name for name in found["presets"] if name not in shown["grid"]["training_seeds"]]
         without = f" (without {', '.join(absent)}: no pictures kept)" if absent else ""

@@ -38,6 +38,9 @@ Scores of the literature, which do not enter the purity score. A score that says
 formula over other networks than the published ones, and comparable within this page only."""
 GRID = """\
 The first prompts of the evaluation, fixed in advance, first noise seed and first training seed{without}:"""
+PUREST = """\
+The same pictures as in the grid below, of `{reference}` and the presets of other families with the highest
+SPS:"""
 WORST = """\
 The pairs with the highest SPI under `{reference}`, first training seed: the original without and with the
 target asked, `{reference}`, and the purest preset of another family. Grey: not kept."""

@@ -20,6 +20,8 @@ from benchmarks import (
 )
 from pages import Page
 
+from spf_core.benchmark import grids
+
 
 @pytest.fixture(scope="module")
 def finished(spf, settings, cache: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
@@ -187,3 +189,19 @@ def test_presets_may_be_listed_in_another_order(spf, settings, cloned: Path, tmp
     found = report(cloned)
     assert found["reference"] == "strong"
     assert set(found["targets"]["hat"]["pictures"]["worst"]["training_seeds"]) == {"strong", "lora"}
+
+
+def test_many_presets_have_a_grid_of_the_purest_too(
+    spf, settings, cloned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle = {"name": "idle", "preset": "lora", "set": ["optimizer.learning_rate=1e-12"], "seeds": [0]}
+    monkeypatch.setattr(grids, "PUREST", 1)
+    file = write(tmp_path / "more.yaml", {**settings, "presets": [*settings["presets"], idle]})
+    assert spf("benchmark", file, "--out", cloned).code == 0
+    found = report(cloned)
+    reference, rows = found["reference"], found["targets"]["hat"]["presets"]
+    others = sorted(set(rows) - {reference}, key=lambda name: -rows[name]["sps"]["value"])
+    shown = found["targets"]["hat"]["pictures"]["purest"]
+    assert set(shown["training_seeds"]) == {reference, others[0]}
+    assert (cloned / "purest-hat.webp").exists()
+    assert "![hat: original" in (cloned / "results.md").read_text(encoding="utf-8")
