@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from spf_core.checkpoint import read_safetensors
@@ -45,7 +44,6 @@ def by_run(opened: OpenRun, strength: float = 1.0) -> Tensor:
 @torch.no_grad()
 def by_pipeline(pipeline: Any, opened: OpenRun) -> Tensor:
     z_t, t, cond = inputs_of(opened)
-    pipeline.unet.set_attn_processor(AttnProcessor())  # as the backbone has it on a CPU
     more = {}
     if cond.pooled_BD.shape[1]:
         more = {"added_cond_kwargs": {"text_embeds": cond.pooled_BD, "time_ids": cond.sizes_B6}}

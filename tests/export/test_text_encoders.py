@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
 from spf_core.checkpoint import read_safetensors
@@ -52,7 +51,6 @@ def by_run(opened: OpenRun, strength: float = 1.0) -> Numbers:
 @torch.no_grad()
 def by_pipeline(pipeline: Any, opened: OpenRun) -> Numbers:
     """The same by diffusers alone; of the run only the sizes are taken."""
-    pipeline.unet.set_attn_processor(AttnProcessor())  # as the backbone has it on a CPU
     options = {"device": "cpu", "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
     embeds, _, *rest = pipeline.encode_prompt(TEXT, **options)
     if not rest:
