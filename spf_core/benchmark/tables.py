@@ -142,7 +142,7 @@ def shown_by_original(rows: Mapping[str, Json]) -> dict[str, float]:
 
     Taken beside the preset with the highest handover: above it the original reads the base text alone.
     """
-    row = max(rows.values(), key=lambda row: min(row.get("handover", [1.0])))
+    row = max(rows.values(), key=lambda row: min(row["handover"]))
     return {
         "asked": row["hit_rate_original"]["value"],
         "unasked": row["base_leak_original"]["value"],

@@ -83,7 +83,7 @@ def demo_report(folder: Path, plugins: Plugins, *, device: str) -> str:
     arms = [read_arm(name, folder / "evaluation" / name) for name in names]
     first, runs = arms[0].results, {name: folder / "runs" / name for name in names}
     target, bias = first["target"], first["training_bias"]
-    presets = {arm.name: arm.results for arm in arms}
+    presets = {arm.name: {**arm.results, "handover": [arm.results["sampling"]["handover"]]} for arm in arms}
     found = {"target_text": first["target_text"], "presets": presets, "paired_tests": []}
     closing = [facts(hashes(run / ADAPTER_FILE)) for run in runs.values()]
     closing += [folded(f"All settings of {name}", settings(run / CONFIG_FILE)) for name, run in runs.items()]
