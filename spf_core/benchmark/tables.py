@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spf_core.errors import RunError
+
 Json = Mapping[str, Any]
 PARTS = ("appearance", "structure", "layout", "identity", "attributes")
 HIGHER, LOWER = "↑", "↓"
@@ -141,8 +143,14 @@ def shown_by_original(rows: Mapping[str, Json]) -> dict[str, float]:
     """How often the original shows the target, `asked` and `unasked`, and what its SPS is when it is asked.
 
     Taken beside the preset with the highest handover: above it the original reads the base text alone.
+    RunError where the results are of a version that did not measure it.
     """
-    row = max(rows.values(), key=lambda row: min(row["handover"]))
+    name, row = max(rows.items(), key=lambda item: min(item[1]["handover"]))
+    if "sps_original" not in row:
+        raise RunError(
+            f"the results of '{name}' lack sps_original: another version of spf wrote them; evaluate it "
+            "again, or rebuild the tables with spf benchmark FILE.yaml --out DIR --report-only"
+        )
     return {
         "asked": row["hit_rate_original"]["value"],
         "unasked": row["base_leak_original"]["value"],

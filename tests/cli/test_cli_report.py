@@ -169,6 +169,16 @@ def test_a_published_folder_has_a_page_without_its_cells(spf, tmp_path: Path) ->
         assert all(f"{row['sps']['value']:.1f} [" in page.text for row in found["presets"].values())
 
 
+def test_results_of_another_version_are_refused_with_the_way_out(spf, tmp_path: Path) -> None:
+    old = shutil.copytree(
+        PUBLISHED, tmp_path / "old", ignore=shutil.ignore_patterns("cells", "*.png", "*.webp")
+    )
+    text = (old / "results.json").read_text(encoding="utf-8").replace("sps_original", "older")
+    (old / "results.json").write_text(text, encoding="utf-8")
+    assert spf("report", old).fails_with("lack sps_original", "--report-only")
+    assert not (old / "report.html").exists()
+
+
 def test_options_of_a_run_are_refused_for_a_benchmark(spf) -> None:
     refused = spf("report", PUBLISHED, "--evaluation", PUBLISHED)
     assert refused.fails_with("--evaluation", "belong to a run")
