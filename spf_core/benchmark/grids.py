@@ -44,12 +44,11 @@ def write_purest_grid(
 
     None, and no file, where these are all there are, or the reference is not run.
     """
-    others = _purest_others(table, reference, families)[:PUREST]
-    chosen = {name: table[name] for name in (reference, *others) if name in table}
-    if reference not in table or len(chosen) == len(table):
+    others = _purest_others(table, reference, families)[:PUREST] if reference in table else []
+    if len(others) + 1 >= len(table):
         path.unlink(missing_ok=True)
         return None
-    return write_first_grid(path, chosen)
+    return write_first_grid(path, {name: table[name] for name in (reference, *others)})
 
 
 def write_worst_grid(

@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -38,23 +37,17 @@ def options_of(kind: str, model: str, preset: str, checkpointing: bool) -> list[
 def measure(
     kind: str, model: str, preset: str, checkpointing: bool, turns: int, pictures: int
 ) -> dict[str, Any]:
-    """Median seconds of a step, and peaks in bytes of steps (`during`) and of what comes before them."""
+    """Median seconds of a step, and peaks in MiB of steps (`during`) and of what comes before them."""
     import torch
-    from runs import opened, run_step
+    from runs import opened, peak_mib, run_step, taking_turns
 
     options = options_of(kind, model, preset, checkpointing)
     with opened(pictures, SIDES[kind]) as data:
         step, _ = run_step(data, preset, 1, LATE, *options, device="cuda")
-        before = torch.cuda.max_memory_allocated()
+        before = peak_mib("cuda")
         torch.cuda.reset_peak_memory_stats()
-        times = []
-        for _ in range(turns + 2):
-            started = time.perf_counter()
-            step()
-            torch.cuda.synchronize()
-            times.append(time.perf_counter() - started)
-        during = torch.cuda.max_memory_allocated()
-    return {"seconds": statistics.median(times[2:]), "before": before, "during": during}
+        seconds = statistics.median(taking_turns({preset: step}, turns, "cuda")[preset])
+        return {"seconds": seconds, "before": before, "during": peak_mib("cuda")}
 
 
 def foreseen(kind: str, model: str, preset: str, checkpointing: bool, pictures: int) -> str:
@@ -101,7 +94,7 @@ def main() -> None:
                 case = {"kind": kind, "model": str(folder / kind), "preset": preset}
                 case |= {"checkpointing": checkpointing, "pictures": told.pictures}
                 found = measured_alone(__file__, "measure", **case, turns=told.repetitions)
-                peaks = (f"{found[name] / 2**30:.2f} GiB" for name in ("during", "before"))
+                peaks = (f"{found[name] / 1024:.2f} GiB" for name in ("during", "before"))
                 row = (f"`{kind}`, {SIDES[kind]} px", f"`{preset}`", "yes" if checkpointing else "no")
                 row = (*row, f"{found['seconds']:.2f}", *peaks, foreseen(**case))
                 print(f"| {' | '.join(row)} |", flush=True)
