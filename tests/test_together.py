@@ -67,6 +67,7 @@ def settings(
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, tiny_folder: Path) -> Path:
     """runs/NAME by two processes, runs/resumed by two that lost half of it, alone/NAME by one."""
+    torch.set_num_threads(1)  # as the launchers do: sums of two threads round otherwise
     folder = tmp_path_factory.mktemp("together")
     data = folder / "data"
     data.mkdir()
@@ -202,8 +203,19 @@ def test_under_accelerate_a_fault_of_one_process_ends_all_with_one_line(
     assert not list(run.glob("lock-*"))
 
 
-def test_other_commands_are_not_for_a_launcher(both: Path) -> None:
-    done = launch(TORCHRUN, "-m", "spf_cli", "doctor")
+SLOW = """
+import os, sys, time
+from spf_cli.main import main
+
+time.sleep(4 * (os.environ["LOCAL_RANK"] == "0"))
+main(sys.argv[1:])
+"""
+
+
+def test_other_commands_are_not_for_a_launcher(tmp_path: Path) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text(SLOW)
+    done = launch(TORCHRUN, slow, "doctor")
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, done.stderr
     assert "not for spf doctor; start it without them" in errors[0]

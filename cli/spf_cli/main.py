@@ -143,7 +143,7 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    from spf_cli.render import note
+    from spf_cli.render import fault
 
-    note("error", "red", message)
+    fault(message)
     sys.exit(USER_FAULT)

@@ -2,7 +2,9 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +14,7 @@ from rich.text import Text
 from spf_core.together import speaks
 
 PIPE_WIDTH = 200
+PATIENCE = 30.0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -23,8 +26,23 @@ def console(*, stderr: bool = False) -> Console:
 
 def note(label: str, colour: str, message: str) -> None:
     """Print `label: message` as one line on stderr, never wrapped; one process on each machine does."""
+    if speaks():
+        _line(label, colour, message)
+
+
+def fault(message: str) -> None:
+    """Print `error: message` like a note.
+
+    A process that does not speak first leaves the word, for PATIENCE seconds, to the one on its machine that
+    does: the launcher ends them all as soon as one ends.
+    """
     if not speaks():
-        return
+        with suppress(KeyboardInterrupt):
+            time.sleep(PATIENCE)
+    _line("error", "red", message)
+
+
+def _line(label: str, colour: str, message: str) -> None:
     line = Text.assemble((f"{label}: ", f"bold {colour}"), " ".join(message.split()))
     console(stderr=True).print(line, soft_wrap=True)
 
