@@ -161,6 +161,7 @@ def test_the_same_component_keeps_its_other_options(plugins: Plugins) -> None:
         "stop": 1.0,
         "max_timestep": 0.2,
         "decode_size": 64,
+        "share": 1.0,
     }
 
 

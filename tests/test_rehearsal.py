@@ -19,7 +19,7 @@ from spf_core.step import dual_path_step
 SIZE = 32, 32
 CLOSE = 0.03
 EVERYTHING = ("train.batch_size=4", "train.base_share=0", "train.empty_share=0")
-DECODED = ("response.max_timestep=1",)  # in every row
+DECODED = ("response.max_timestep=1", "response.share=0.5")  # two of the four rows
 
 
 class SavedBeside(Saved):

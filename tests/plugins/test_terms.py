@@ -1,5 +1,6 @@
 """One contract, every loss and every response enhancement."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,39 @@ def test_an_enhancement_lies_between_0_and_2_and_has_a_gradient(name: str, tiny_
         parameter.grad is not None and parameter.grad.abs().sum() > 0
         for parameter in parts.adapter.parameters()
     )
+
+
+@pytest.mark.parametrize("name", RESPONSES)
+def test_a_share_of_the_enhancement_is_all_of_it_in_the_mean(
+    name: str, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = alone(tiny_folder, response=name)
+    everyone = config.train.model_copy(update={"base_share": 0.0, "empty_share": 0.0, "noise_share": 0.0})
+    parts = parts_of(config.model_copy(update={"train": everyone}))
+    state, report = dual_path_step(parts, batch_of(parts), 0.9, generator=torch.Generator().manual_seed(0))
+    decoded: list[int] = []
+    decode = parts.backbone.decode
+    monkeypatch.setattr(
+        parts.backbone, "decode", lambda latents: (decoded.append(len(latents)), decode(latents))[1]
+    )
+    term = config.response.model_copy(update={"share": 0.4}).build()
+    with torch.no_grad():
+        values = torch.stack(
+            [term(replace(state, generator=torch.Generator().manual_seed(seed))) for seed in range(300)]
+        )
+    assert set(decoded) == {1, 2}, "0.4 of four rows are one or two"
+    assert sum(decoded) / len(decoded) == pytest.approx(1.6, abs=0.1)
+    assert float(values.mean()) == pytest.approx(float(report.raw[name]), rel=0.05)
+
+
+def test_a_small_share_of_the_enhancement_leaves_steps_without(tiny_folder: Path) -> None:
+    config = alone(tiny_folder, response="clip-direction")
+    parts = parts_of(config)
+    state, _ = dual_path_step(parts, batch_of(parts), 0.9, generator=torch.Generator().manual_seed(0))
+    term = config.response.model_copy(update={"share": 0.01}).build()
+    value = term(replace(state, generator=torch.Generator().manual_seed(0)))
+    assert value == 0
+    value.backward()
 
 
 @pytest.mark.parametrize(

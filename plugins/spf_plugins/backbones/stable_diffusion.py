@@ -14,7 +14,6 @@ from spf_core.capture import checkpointed, record
 from spf_core.prompts import Prompt
 from spf_core.types import Capture, Conditioning, PathOutput, scatter_like
 from spf_plugins.backbones import loading
-from spf_plugins.backbones.cpu_attention import CpuAttention
 from spf_plugins.backbones.precision import computing_in, never_in_float16
 from spf_plugins.backbones.tokens import Tokens, average_over_all, normalised, tokenize
 
@@ -82,8 +81,6 @@ class StableDiffusion:
         for name in self.layout.networks:
             self._parts[name].to(device)
         self.clip.to(device)
-        if device.type == "cpu":
-            self.denoiser.set_attn_processor(CpuAttention())
         self.abar_T = self.abar_T.to(device)
         self._mean_311, self._std_311 = self._mean_311.to(device), self._std_311.to(device)
         self.device = device

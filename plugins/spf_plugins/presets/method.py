@@ -30,7 +30,7 @@ _SPF: dict[str, Any] = {
     "adapter": {"name": "lora-adapter", "rank": 32, "targets": _TRANSFORMERS},
     "control_map": "sfcm-counterfactual",
     "counterfactuals": {"enabled": True, "between": 0.8},
-    "response": {"name": "clip-direction", "weight": 0.1, "start": LATE},
+    "response": {"name": "clip-direction", "weight": 0.1, "start": LATE, "share": 0.1},
     "losses": {
         "region-denoising": {"weight": 5.0, "floor": 0.02, "space": "image"},
         "output-alignment": {"weight": 50.0, "space": "velocity"},

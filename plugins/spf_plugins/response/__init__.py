@@ -9,13 +9,16 @@ from spf_core.hookspecs import hookimpl
 
 
 class Enhancement(ResponseConfig):
-    """What the variants have in common: the gate on t, and how large they decode."""
+    """What the variants have in common: the gate on t, how large they decode, and how many rows."""
 
     max_timestep: float = Field(
         0.6, gt=0, le=1, description="only rows with t below this fraction of the schedule"
     )
     decode_size: int = Field(
         64, ge=1, description="longest side in latent pixels that is decoded; larger estimates are averaged"
+    )
+    share: float = Field(
+        1.0, gt=0, le=1, description="of the rows inside the gate, those decoded; each counts 1 / share times"
     )
 
 
@@ -29,7 +32,7 @@ class ClipDirection(Enhancement):
         """Build the term."""
         from spf_plugins.response.clip import ClipDirectionEnhancement
 
-        return ClipDirectionEnhancement(self.max_timestep, self.decode_size)
+        return ClipDirectionEnhancement(self.max_timestep, self.decode_size, self.share)
 
 
 class ClipChange(Enhancement):
@@ -42,7 +45,7 @@ class ClipChange(Enhancement):
         """Build the term."""
         from spf_plugins.response.clip import ClipChangeEnhancement
 
-        return ClipChangeEnhancement(self.max_timestep, self.decode_size)
+        return ClipChangeEnhancement(self.max_timestep, self.decode_size, self.share)
 
 
 class ClipDirect(Enhancement):
@@ -54,7 +57,7 @@ class ClipDirect(Enhancement):
         """Build the term."""
         from spf_plugins.response.clip import ClipDirectEnhancement
 
-        return ClipDirectEnhancement(self.max_timestep, self.decode_size)
+        return ClipDirectEnhancement(self.max_timestep, self.decode_size, self.share)
 
 
 @hookimpl

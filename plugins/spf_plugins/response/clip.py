@@ -1,9 +1,10 @@
 """Response enhancement in CLIP's space, three variants of the reconstruction.
 
 x0_hat decodes z0_hat = (z_t - sqrt(1 - abar) eps_res) / sqrt(abar); at high noise that estimate is no
-image, hence the gate on t. Only rows inside the gate that read their target are decoded.
+image, hence the gate on t. Only rows inside the gate that read their target are decoded, or a share of them.
 """
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -15,20 +16,32 @@ from spf_core.noising import clean_estimate
 
 
 class Enhancement(ABC):
-    """1 - cos(b_hat, b_gt), averaged over the rows that pass the gate."""
+    """1 - cos(b_hat, b_gt), averaged over the rows that pass the gate.
 
-    def __init__(self, max_timestep: float, decode_size: int) -> None:
+    With a `share` below 1 some of them are decoded, and count 1 / share times as much: the mean in expectation.
+    """
+
+    def __init__(self, max_timestep: float, decode_size: int, share: float) -> None:
         self.max_timestep = max_timestep
         self.decode_size = decode_size
+        self.share = share
 
     def __call__(self, state: StepState) -> Tensor:
-        """Return the scalar; 0 (with gradient) when no row of the batch passes the gate."""
+        """Return the scalar; 0 (with gradient) when no row of the batch passes the gate or is drawn."""
         limit = self.max_timestep * len(state.backbone.abar_T)
-        rows = (state.teaches_B & state.has_target_B & (state.noised.timesteps_B < limit)).nonzero().flatten()
+        gated_B = state.teaches_B & state.has_target_B & (state.noised.timesteps_B < limit)
+        passed = gated_B.nonzero().flatten()
+        rows = passed if self.share == 1 else self._drawn(passed, state.generator)
         if len(rows) == 0:
             return state.response.pred_BCHW.sum() * 0
         estimate, wanted = self.compare(state, rows)
-        return (1 - F.cosine_similarity(estimate, wanted)).mean()
+        return (1 - F.cosine_similarity(estimate, wanted)).sum() / (self.share * len(passed))
+
+    def _drawn(self, passed: Tensor, generator: torch.Generator) -> Tensor:
+        """A share of the rows; chance decides about the part of a row, so that few steps decode many."""
+        wanted = self.share * len(passed)
+        count = min(int(wanted + float(torch.rand((), generator=generator))), math.ceil(wanted))
+        return passed[torch.randperm(len(passed), generator=generator)[:count].to(passed.device)]
 
     def embedded(self, state: StepState, pred_BCHW: Tensor, rows: Tensor) -> Tensor:
         """E_I of the rows' clean estimates."""
