@@ -7,7 +7,7 @@ from torch import Tensor
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
 
-PIXELS = 2**16  # decoded at once with gradients: their number decides how much memory preparation takes
+PIXELS = 2**14  # decoded at once with gradients: their number decides how much memory preparation takes
 PATH_STEPS = 8
 SMALLEST = 16  # side of latents, below which a picture is no longer one
 

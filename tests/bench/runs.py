@@ -85,9 +85,11 @@ def open_pipeline(model: Path) -> Any:
 
 
 def diffusers_step(
-    data: Path, model: Path, batch_size: int, rank: int, cached: bool, device: str = CPU
-) -> Step:
+    data: Path, model: Path, batch_size: int, preset: str, cached: bool = False, device: str = CPU
+) -> tuple[Step, int]:
     """One step of diffusers' examples/text_to_image/train_text_to_image_lora.py, as its loop does it.
+
+    It trains the LoRA of our preset: that rank, in those layers. Returns how many values that are, too.
 
     Written anew after it, for one process without accumulation: the VAE and the text encoder read the batch
     in every step, unless `cached`, which the script has no option for. The batch is ready beforehand. On a
@@ -102,18 +104,19 @@ def diffusers_step(
     from peft import LoraConfig
 
     from spf_core.cache import to_pixels
+    from spf_core.config import load_run_config
     from spf_core.data import load_image, read_folder
+    from spf_core.plugins import load_plugins
 
+    lora = load_run_config(load_plugins(), preset=preset).adapter
+    options = {"r": lora.rank, "lora_alpha": lora.rank, "target_modules": list(lora.targets)}
     pipeline = open_pipeline(model)
     unet, vae, text_encoder = pipeline.unet, pipeline.vae, pipeline.text_encoder
     noise_scheduler = DDPMScheduler.from_config(pipeline.scheduler.config)
     dtype = torch.float32 if device == CPU else torch.bfloat16
     for network in (unet, vae, text_encoder):
         network.requires_grad_(False).to(device, dtype=dtype)
-    targets = ["to_k", "to_q", "to_v", "to_out.0"]
-    unet.add_adapter(
-        LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=targets)
-    )
+    unet.add_adapter(LoraConfig(init_lora_weights="gaussian", **options))
     cast_training_params(unet, dtype=torch.float32)
     trained = [parameter for parameter in unet.parameters() if parameter.requires_grad]
     accelerator = Accelerator(cpu=device == CPU, mixed_precision="no" if device == CPU else "bf16")
@@ -149,7 +152,7 @@ def diffusers_step(
         schedule.step()
         optimizer.zero_grad()
 
-    return step
+    return step, sum(parameter.numel() for parameter in trained)
 
 
 def void(_found: Any) -> None:

@@ -18,7 +18,7 @@ from spf_core.noising import clean_estimate
 class Enhancement(ABC):
     """1 - cos(b_hat, b_gt), averaged over the rows that pass the gate.
 
-    With a `share` below 1 some of them are decoded, and count 1 / share times as much: the mean in expectation.
+    With a `share` below 1 some are decoded, and count 1 / share times as much: the same in expectation.
     """
 
     def __init__(self, max_timestep: float, decode_size: int, share: float) -> None:
