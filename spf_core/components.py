@@ -62,6 +62,14 @@ class BackboneConfig(Component):
         None  # what LoRA files call its architecture, such as sd_v1, if they know it
     )
 
+    @classmethod
+    def settings_for(cls, adapter: str) -> dict[str, Any]:
+        """Run settings in place of a preset's where such an adapter is trained; files and flags win over them.
+
+        Presets are tuned on the embedded portraits; a larger model says here what differs on it.
+        """
+        return {}
+
     def look(self) -> str:
         """Where the model is, for `spf doctor`; RunError when it cannot be had. Downloads nothing.
 

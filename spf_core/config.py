@@ -1,6 +1,7 @@
 """The run configuration: merged from preset, file, flags and `--set`, validated, frozen. Torch-free."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -148,26 +149,27 @@ def load_run_config(
     overrides: Mapping[str, Any] | None = None,
     assignments: Sequence[str] = (),
 ) -> RunConfig:
-    """Merge, in rising precedence: defaults, preset, `file`, `backbone` and `chosen` plugins, flags, `--set`.
+    """Merge defaults, preset, the backbone's wishes, `file`, `backbone` and `chosen` plugins, flags, `--set`.
 
-    `overrides` are the command's own flags as a nested mapping; `assignments` are `a.b=c` strings.
-    Every user error ends here as a ConfigError of one line.
+    What comes later wins. `overrides` are the command's own flags as a nested mapping; `assignments` are
+    `a.b=c` strings. Every user error ends here as a ConfigError of one line.
     """
     from_file = read_yaml(file) if file else {}
     in_file = from_file.pop("preset", None)
     presets = [name for name in chosen if plugins.get(name).kind == "preset"]
     name = _one_preset([preset, *presets]) or in_file or DEFAULT_PRESET
-    raw = merge({"preset": name}, _preset_settings(plugins, name))
-    raw = merge(raw, from_file)
     if backbone:
         plugins.get(backbone, "backbone")
-        raw = merge(raw, {"backbone": backbone})
-    for plugin in chosen:
-        raw = merge(raw, _slot_of(plugin, plugins))
-    raw = merge(raw, overrides or {})
-    for assignment in assignments:
-        raw = merge(raw, parse_assignment(assignment))
-    return resolve(raw, plugins)
+    layers = [
+        from_file,
+        {"backbone": backbone} if backbone else {},
+        *(_slot_of(plugin, plugins) for plugin in chosen),
+        overrides or {},
+        *map(parse_assignment, assignments),
+    ]
+    preset_settings = merge({"preset": name}, _preset_settings(plugins, name))
+    wanted = _backbone_settings(plugins, reduce(merge, layers, preset_settings))
+    return resolve(reduce(merge, layers, merge(preset_settings, wanted)), plugins)
 
 
 def read_run_config(file: Path, plugins: Plugins) -> RunConfig:
@@ -227,6 +229,20 @@ def _preset_settings(plugins: Plugins, name: Any) -> dict[str, Any]:
         raise ConfigError(f"preset: expected the name of a preset, got {name!r}")
     settings: dict[str, Any] = getattr(plugins.get(name, "preset"), "settings", {})
     return settings
+
+
+def _backbone_settings(plugins: Plugins, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What the chosen backbone wants in place of the preset's; nothing where it cannot be one."""
+    backbone, adapter = (_name_of(raw.get(slot)) for slot in ("backbone", "adapter"))
+    if backbone is None or adapter is None:
+        return {}
+    settings: dict[str, Any] = plugins.get(backbone, "backbone").settings_for(adapter)
+    return settings
+
+
+def _name_of(value: Any) -> str | None:
+    name = value.get("name") if isinstance(value, Mapping) else value
+    return name if isinstance(name, str) else None
 
 
 def _slot_of(name: str, plugins: Plugins) -> dict[str, Any]:

@@ -75,7 +75,6 @@ def test_what_is_set_already_is_not_advised(tiny_folder: Path, tmp_path: Path) -
     data.mkdir()
     plugin.write_text(HUNGRY)
     plugins = load_plugins([plugin])
-    thrifty = ("train.batch_size=1", "train.gradient_checkpointing=true")
     config = load_run_config(
         plugins,
         preset="lora",
@@ -86,11 +85,9 @@ def test_what_is_set_already_is_not_advised(tiny_folder: Path, tmp_path: Path) -
             f"backbone.path={tiny_folder}",
             f"backbone.clip={tiny_folder / 'clip'}",
             "sample.every=0",
-            *thrifty,
         ],
     )
-    with pytest.raises(
-        RunError, match=r"try backbone.dtype=bfloat16, train.precision=bf16, adapter.rank=\d+; "
-    ) as caught:
+    with pytest.raises(RunError, match=r"try backbone.dtype=bfloat16, adapter.rank=\d+, ") as caught:
         train(config, tmp_path / "run", plugins)
-    assert thrifty[1] not in str(caught.value)
+    said = str(caught.value)
+    assert not any(name in said for name in ("gradient_checkpointing", "precision")), "sd15 has them already"

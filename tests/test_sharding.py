@@ -34,7 +34,7 @@ CASES = {
         "spf-paper",
         ("losses.text-consistency.start=0", "losses.fine-grained.start=0", "response.start=0"),
     ),
-    "sdxl": ("naive", ("backbone.dtype=float32",)),
+    "sdxl": ("naive", ("backbone.dtype=float32", "train.precision=no")),
 }
 STEPS = 4
 HOLDS = '''

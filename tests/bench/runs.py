@@ -64,7 +64,9 @@ def run_step(
     from spf_core.progress import silent
     from spf_core.trainer import Trainer
 
-    chosen = (f"data={data}", f"train.batch_size={batch_size}", f"train.steps={STEPS}", *CHEAP, *options)
+    plain = ("train.accumulation=1", "train.gradient_checkpointing=false")
+    size = (f"train.batch_size={batch_size}", f"train.steps={STEPS}")
+    chosen = (f"data={data}", *size, *plain, *CHEAP, *options)
     formats = () if device == CPU else ("train.precision=bf16", "sample.precision=bf16")
     assigned = [*chosen, *formats, f"train.device={device}"]
     config = load_run_config(load_plugins(), preset=preset, assignments=assigned)

@@ -25,7 +25,7 @@ LATE = 0.81  # progress at which every term counts
 
 def options_of(kind: str, model: str, preset: str, checkpointing: bool) -> list[str]:
     """What a run of one picture a step is given."""
-    enhanced = [] if preset == "lora" else ["response.max_timestep=1"]
+    enhanced = [] if preset == "lora" else ["response.max_timestep=1", "response.share=1"]
     return [
         f"backbone={kind}",
         f"backbone.path={model}",

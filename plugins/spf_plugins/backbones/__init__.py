@@ -26,6 +26,14 @@ class Mini(BackboneConfig):
         return StableDiffusion(Path(self.path) if self.path else packaged)
 
 
+# A full step then fits a card of 8 GB (SD1.5, 512 pixels) and 16 GB (SDXL, 1024 pixels).
+FOR_ONE_CARD: dict[str, Any] = {
+    "train": {"batch_size": 1, "accumulation": 4, "gradient_checkpointing": True, "precision": "bf16"},
+    "sample": {"batch_size": 4, "precision": "bf16"},
+}
+RATES = {"lora-adapter": 1e-4, "adalora-adapter": 1e-4}  # as in diffusers' scripts, as is the other one
+RATE_OF_WHOLE_WEIGHTS = 1e-5
+
 Place = Annotated[str, Field(description="hub id, folder in diffusers' layout, or single .safetensors file")]
 
 
@@ -46,6 +54,11 @@ class Published(BackboneConfig):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="of the frozen weights; auto is bfloat16 where a GPU computes in it, else float32"
     )
+
+    @classmethod
+    def settings_for(cls, adapter: str) -> dict[str, Any]:
+        """One picture at a time on one card, and the rates of models of this size."""
+        return {**FOR_ONE_CARD, "optimizer": {"learning_rate": RATES.get(adapter, RATE_OF_WHOLE_WEIGHTS)}}
 
     def build(self) -> Any:
         """Load it, from the hub where it is no folder; RunError when it cannot be used."""
