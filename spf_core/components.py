@@ -64,7 +64,7 @@ class BackboneConfig(Component):
 
     @classmethod
     def settings_for(cls, adapter: str) -> dict[str, Any]:
-        """Run settings in place of a preset's where such an adapter is trained; files and flags win over them.
+        """Run settings in place of a preset's where such an adapter is trained; files and flags win.
 
         Presets are tuned on the embedded portraits; a larger model says here what differs on it.
         """

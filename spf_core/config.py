@@ -236,8 +236,8 @@ def _backbone_settings(plugins: Plugins, raw: Mapping[str, Any]) -> dict[str, An
     backbone, adapter = (_name_of(raw.get(slot)) for slot in ("backbone", "adapter"))
     if backbone is None or adapter is None:
         return {}
-    settings: dict[str, Any] = plugins.get(backbone, "backbone").settings_for(adapter)
-    return settings
+    chosen = plugins.get(backbone, "backbone")
+    return chosen.settings_for(adapter) if issubclass(chosen, BackboneConfig) else {}
 
 
 def _name_of(value: Any) -> str | None:

@@ -18,12 +18,10 @@ from spf_core.interfaces import Backbone
 from spf_core.kept import kept
 from spf_core.progress import Progress, silent
 from spf_core.relevance import integrated_gradients, mean_of_group, relevance
-from spf_core.sampling import guided_prediction
+from spf_core.sampling import ROWS, guided_prediction, rows_at_once
 from spf_core.sections import CounterfactualSection, SampleSection
 from spf_core.style import in_style
 from spf_core.types import Conditioning, index
-
-CHUNK = 32
 
 
 def purify(
@@ -91,8 +89,8 @@ def _redraw(
     """
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, list[Tensor]] = {"without": [], "response": []}
-    for begin in range(0, len(rows.ids), CHUNK):
-        chosen = torch.arange(begin, min(begin + CHUNK, len(rows.ids)), device=backbone.device)
+    together = rows_at_once(*rows.latents_NCHW.shape[-2:])
+    for chosen in torch.split(torch.arange(len(rows.ids), device=backbone.device), together):
         clean = rows.latents_NCHW[chosen]
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         start = clean, noise, _first_steps(backbone, len(clean), options.start, sample, generator)
@@ -205,5 +203,5 @@ def _timesteps(backbone: Backbone, sample: SampleSection) -> Tensor:
 @torch.no_grad()
 def _embedded(backbone: Backbone, latents_NCHW: Tensor) -> Tensor:
     return torch.cat(
-        [backbone.embed_images(backbone.decode(part)) for part in torch.split(latents_NCHW, CHUNK)]
+        [backbone.embed_images(backbone.decode(part)) for part in torch.split(latents_NCHW, ROWS)]
     )

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spf_core import counterfactuals, trajectories
 from spf_core.cache import CHUNK, CachedRows, widen
 from spf_core.config import RunConfig
 from spf_core.interfaces import Backbone
@@ -22,10 +21,10 @@ from spf_core.preparation import prepared_rows, recorded_states
 from spf_core.prompts import Prompt
 from spf_core.rehearsal import Counted, autocast, weightless, weights_of
 from spf_core.relevance import pictures_at_once
-from spf_core.sampling import mixed_precision
+from spf_core.sampling import ROWS, mixed_precision
 from spf_core.types import Conditioning, index
 
-AT_ONCE = max(CHUNK, counterfactuals.CHUNK, trajectories.CHUNK)  # rows
+AT_ONCE = max(CHUNK, ROWS)
 TEXTS_AT_ONCE = 64
 STEPS = 2  # of sampling: every one takes the same
 

@@ -22,6 +22,7 @@ from spf_core.together import ALONE, Together
 from spf_core.types import Conditioning, index
 
 IN_LOOP = {"pooled_prompt_embeds": "add_text_embeds"}  # how diffusers calls an argument in its sampling loop
+ROWS, POSITIONS = 32, 2**17  # in a pass without gradients: 32 latents of 64 x 64, 8 of 128 x 128
 _INK, _PAPER, _FAINT = "#111111", "#ffffff", "#555555"
 _GAP = 6
 
@@ -134,6 +135,11 @@ def mixed_precision(backbone: Backbone, options: SampleSection) -> AbstractConte
     """
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(options.precision, backbone.dtype)
     return nullcontext() if dtype == torch.float32 else torch.autocast(backbone.device.type, dtype=dtype)
+
+
+def rows_at_once(height: int, width: int) -> int:
+    """How many latents of this size are sampled together before training."""
+    return max(1, min(ROWS, POSITIONS // (height * width)))
 
 
 def guided_prediction(

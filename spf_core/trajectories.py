@@ -8,11 +8,10 @@ from torch import Tensor
 
 from spf_core.interfaces import Backbone
 from spf_core.progress import Progress, silent
-from spf_core.sampling import guided_prediction
+from spf_core.sampling import guided_prediction, rows_at_once
 from spf_core.sections import SampleSection
 from spf_core.types import Conditioning, PathOutput, index
 
-CHUNK = 32
 EARLY = 2.0  # s / S = u^2: most of what a picture shows is settled in the first steps
 
 
@@ -73,8 +72,7 @@ def record_trajectories(
     timesteps = scheduler.timesteps.to(backbone.device)
     met_S = timesteps < options.handover * len(backbone.abar_T)
     count, states = len(base.embeds_BLD), []
-    for start in range(0, count, CHUNK):
-        rows = torch.arange(start, min(start + CHUNK, count), device=backbone.device)
+    for rows in torch.split(torch.arange(count, device=backbone.device), rows_at_once(*latent_CHW[1:])):
         z_t = torch.randn(len(rows), *latent_CHW, generator=generator).to(backbone.device)
         visited = []
         for t in timesteps:

@@ -123,10 +123,14 @@ def test_a_large_backbone_trains_one_picture_at_a_time_at_its_own_rate(
 ) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(f"backbone: {name}\n")
-    chosen = {"flag": {"backbone": name}, "file": {"file": file}, "set": {"assignments": [f"backbone={name}"]}}
+    ways: dict[str, dict[str, Any]] = {
+        "flag": {"backbone": name},
+        "file": {"file": file},
+        "set": {"assignments": [f"backbone={name}"]},
+    }
     spf, naive, mini = (
         load_run_config(plugins, preset=preset, **arguments)
-        for preset, arguments in (("spf", chosen[how]), ("naive", chosen[how]), ("spf", {}))
+        for preset, arguments in (("spf", ways[how]), ("naive", ways[how]), ("spf", {}))
     )
     train = spf.train
     assert (train.batch_size, train.accumulation, train.precision) == (1, 4, "bf16")
