@@ -18,7 +18,8 @@ def show_config(
 ) -> None:
     """Print the configuration that [bold]spf train[/] would use with the same options, as YAML.
 
-    What comes later wins: defaults, preset, settings of the backbone, --config, --backbone and --plugin, --set.
+    What comes later wins: defaults, preset, settings of the backbone, --config, --backbone and
+    --plugin, --set.
     """
     from spf_cli.loading import load_config
 

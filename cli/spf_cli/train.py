@@ -70,7 +70,8 @@ def train(
 ) -> None:
     """Train an adapter on one attribute.
 
-    What comes later wins: defaults, preset, settings of the backbone, --config, --backbone and --plugin, other options, --set.
+    What comes later wins: defaults, preset, settings of the backbone, --config, --backbone and
+    --plugin, other options, --set.
     """
     given = {"steps": steps, "seed": seed, "start_from": None if start_from is None else str(start_from)}
     chosen = {name: value for name, value in given.items() if value is not None}
