@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from spf_core.components import TermConfig
 from spf_core.config import RunConfig
 from spf_core.data import Row
-from spf_core.estimate import foreseen, foreseen_memory, foreseen_rows
+from spf_core.duration import Duration, foreseen_duration
+from spf_core.estimate import foreseen, foreseen_memory, foreseen_rows, unless_unknown
 from spf_core.interfaces import Adapter
 from spf_core.optimizers import require_optimizer
 from spf_core.preparation import rows_of, viewed_rows
@@ -22,11 +24,12 @@ Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Plan:
-    """Tables to show: `training` and `sizes` as names and values; `terms` as name, weight, steps, needs."""
+    """Tables to show: names and values, but for `terms`: name, weight, steps, needs."""
 
     training: Rows
     terms: Rows
     sizes: Rows
+    time: Rows
 
 
 def plan_of(config: RunConfig) -> Plan:
@@ -60,7 +63,35 @@ def plan_of(config: RunConfig) -> Plan:
     ]
     sizes = foreseen(config, backbone, adapter)
     sizes += foreseen_memory(config, backbone, adapter, prompts, size, prepared)
-    return Plan(training, list(_terms(config)), [*sizes])
+    timed = unless_unknown(
+        "a pass cannot be timed", lambda: foreseen_duration(config, backbone, adapter, prompts, size)
+    )
+    return Plan(training, list(_terms(config)), [*sizes], list(_time(config, timed)))
+
+
+def _time(config: RunConfig, found: Duration | str) -> Iterable[tuple[str, str]]:
+    if isinstance(found, str):
+        yield "training", found
+        return
+    passes = f"{found.accumulation} passes of " if found.accumulation > 1 else ""
+    for stage in found.stages:
+        alone = f"{passes}{duration_of(stage.seconds)}"
+        whole = f"{duration_of(found.accumulation * stage.seconds)}: " if passes else ""
+        yield f"a step, {stage.first} to {stage.last}", whole + alone
+    yield f"all {config.train.steps} steps", duration_of(found.training)
+    if found.rows_before:
+        yield (
+            "before the first step",
+            f"{duration_of(found.before)}: {found.rows_before:,} pictures through the original model, "
+            f"{duration_of(found.row_seconds)} each; fewer where they are kept from another run",
+        )
+
+
+def duration_of(seconds: float) -> str:
+    """Seconds, for people."""
+    if seconds < 60:
+        return f"{seconds:.2g} s"
+    return f"{timedelta(seconds=round(seconds))}"
 
 
 def _largest(rows: list[Row], side: int) -> tuple[int, int]:

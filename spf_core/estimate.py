@@ -49,7 +49,9 @@ def foreseen_memory(
 
     `rows` is what `foreseen_rows` says of their preparation.
     """
-    found = _unless_unknown("the step", lambda: rehearse(config, backbone, adapter, prompts, size))
+    found = unless_unknown(
+        "the step cannot be rehearsed", lambda: rehearse(config, backbone, adapter, prompts, size)
+    )
     if isinstance(found, str):
         return [("peak memory", found)]
     least = sum(found.weights.values()) / 1000
@@ -85,17 +87,19 @@ def foreseen_rows(
     size: tuple[int, int],
 ) -> RehearsedRows | str:
     """What preparing the rows takes, of a backbone without adapter; or that it is not known, and why."""
-    return _unless_unknown(
-        "the preparation", lambda: rehearse_rows(config, backbone, prompts, pictures, size)
+    return unless_unknown(
+        "the preparation cannot be rehearsed",
+        lambda: rehearse_rows(config, backbone, prompts, pictures, size),
     )
 
 
-def _unless_unknown(what: str, rehearsed: Callable[[], T]) -> T | str:
+def unless_unknown(otherwise: str, find: Callable[[], T]) -> T | str:
+    """What is found, or in one line why it is not."""
     try:
-        return rehearsed()
+        return find()
     except Exception as error:  # terms and models of any plugin run here, in a way that they may not bear
         reason = " ".join(str(error).split())[:80]
-        return f"not known: {what} cannot be rehearsed ({type(error).__name__}: {reason})"
+        return f"not known: {otherwise} ({type(error).__name__}: {reason})"
 
 
 def peak_bytes(config: RunConfig, backbone: Backbone, adapter: Adapter, found: Rehearsed) -> int:

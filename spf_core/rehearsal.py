@@ -61,7 +61,7 @@ def rehearse(
     Where the step depends on values every row goes the dearest way. Raises what the step raises.
     """
     with weightless(backbone.device, (backbone, adapter)) as ((backbone, adapter), tensors):
-        parts, batch = build_parts(config, backbone, adapter), _batch(config, backbone, prompts, size)
+        parts, batch = build_parts(config, backbone, adapter), empty_batch(config, backbone, prompts, size)
         weights = weights_of(backbone, tensors, parked=not text_parameters(adapter))
         if config.train.gradient_checkpointing and isinstance(backbone, Checkpointing):
             backbone.checkpoint_gradients()
@@ -182,8 +182,10 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
-def _batch(config: RunConfig, backbone: Backbone, prompts: Sequence[Prompt], size: tuple[int, int]) -> Batch:
-    """A batch with everything that any term may read: to have it costs next to nothing."""
+def empty_batch(
+    config: RunConfig, backbone: Backbone, prompts: Sequence[Prompt], size: tuple[int, int]
+) -> Batch:
+    """A batch of black pictures with everything that any term may read."""
     count, (width, height) = config.train.batch_size, size
     several = [prompts[row % len(prompts)] for row in range(count)]
     pixels = torch.zeros(count, 3, height, width, device=backbone.device)

@@ -26,5 +26,7 @@ def show_plan(config: "RunConfig") -> None:
         "",
         table("sizes", ("", ""), plan.sizes),
         "",
+        table("time, from passes made here", ("", ""), plan.time),
+        "",
     )
     typer.echo("Nothing is written. All settings: spf config show, with the same options")

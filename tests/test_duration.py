@@ -1,0 +1,94 @@
+"""How long a run will take: what is counted for it, against what is really made."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_trainer import config_of, noise_folder
+
+from spf_core.dryrun import duration_of, plan_of
+from spf_core.duration import Duration, Stage, foreseen_duration, rows_drawn
+from spf_core.kept import made_anew
+from spf_core.plugins import Plugins
+from spf_core.preparation import encoded_rows, prepared_rows, recorded_states, rows_of
+from spf_core.progress import silent
+from spf_core.runs import open_backbone
+
+SIZE = 32, 32
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return noise_folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings"),
+    [
+        ("lora", ()),
+        ("spf", ()),
+        ("spf", ("counterfactuals.region=style",)),
+        ("spf", ("counterfactuals.enabled=false", "control_map=sfcm-v1", "calibration.enabled=false")),
+        ("spf-paper", ("train.noise_share=0.5",)),
+        ("spf-paper", ("train.noise_share=0.5", "train.bank=3")),
+    ],
+)
+def test_the_passes_before_the_first_step_are_counted(
+    plugins: Plugins, tiny_folder: Path, data: Path, preset: str, settings: tuple[str, ...]
+) -> None:
+    config = config_of(plugins, tiny_folder, data, *settings, "sample.steps=20", preset=preset)
+    backbone, passed = open_backbone(config.backbone, "cpu"), list[int]()
+    backbone.denoiser.register_forward_pre_hook(lambda _, inputs: passed.append(len(inputs[0])))
+    with made_anew({}):
+        encoded = encoded_rows(backbone, rows_of(config), config, silent)
+        rows = prepared_rows(backbone, encoded, config, silent)
+        recorded_states(backbone, rows, config, silent)
+    assert rows_drawn(config, len(rows_of(config))) == pytest.approx(sum(passed), rel=0.1)
+
+
+def test_a_stage_is_where_the_same_terms_count(plugins: Plugins, tiny_folder: Path, data: Path) -> None:
+    config = config_of(plugins, tiny_folder, data, "train.accumulation=2", steps=10, preset="spf")
+    backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
+    adapter.attach(backbone)
+    before = {name: tensor.clone() for name, tensor in backbone.denoiser.state_dict().items()}
+    found = foreseen_duration(config, backbone, adapter, [row.prompt for row in rows_of(config)], SIZE)
+    assert [(stage.first, stage.last) for stage in found.stages] == [(1, 8), (9, 10)]
+    assert all(stage.seconds > found.row_seconds > 0 for stage in found.stages)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.denoiser.state_dict().items())
+    assert all(parameter.grad is None for parameter in adapter.parameters())
+
+
+def test_stages_add_up() -> None:
+    found = Duration((Stage(1, 8, 1.0), Stage(9, 10, 3.0)), row_seconds=0.5, accumulation=2, rows_before=20)
+    assert found.training == 2 * (8 * 1 + 2 * 3)
+    assert found.before == 10
+
+
+def test_a_plan_tells_the_time(plugins: Plugins, tiny_folder: Path, data: Path) -> None:
+    settings = ("train.accumulation=2", "sample.steps=4")
+    time = dict(plan_of(config_of(plugins, tiny_folder, data, *settings, steps=10, preset="spf")).time)
+    assert list(time) == ["a step, 1 to 8", "a step, 9 to 10", "all 10 steps", "before the first step"]
+    assert ": 2 passes of " in time["a step, 1 to 8"]
+    alone = plan_of(config_of(plugins, tiny_folder, data, steps=10, preset="lora")).time
+    assert [name for name, _ in alone] == ["a step, 1 to 10", "all 10 steps"]
+
+
+def test_a_pass_that_fails_leaves_the_plan_without_times(
+    plugins: Plugins, tiny_folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr("spf_core.duration.dual_path_step", full)
+    plan = plan_of(config_of(plugins, tiny_folder, data, preset="lora"))
+    assert plan.sizes
+    ((name, told),) = plan.time
+    assert name == "training"
+    assert told.startswith("not known: a pass cannot be timed (OutOfMemoryError: CUDA out of memory.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.0312, "0.031 s"), (4.2, "4.2 s"), (59, "59 s"), (3661.4, "1:01:01")]
+)
+def test_durations_are_for_people(seconds: float, told: str) -> None:
+    assert duration_of(seconds) == told
