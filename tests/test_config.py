@@ -136,6 +136,8 @@ def test_a_large_backbone_trains_one_picture_at_a_time_at_its_own_rate(
     assert (train.batch_size, train.accumulation, train.precision) == (1, 4, "bf16")
     assert train.gradient_checkpointing
     assert (train.steps, train.max_timestep) == (mini.train.steps, mini.train.max_timestep)
+    assert spf.sample.guidance == {"sd15": 7.5, "sdxl": 5.0}[name]
+    assert (spf.sample.batch_size, spf.sample.handover) == (4, mini.sample.handover)
     assert (spf.optimizer.learning_rate, naive.optimizer.learning_rate) == (1e-4, 1e-5)
     assert spf.optimizer.schedule == mini.optimizer.schedule == "cosine"
     assert (mini.train.batch_size, mini.optimizer.learning_rate) == (12, 2e-3)

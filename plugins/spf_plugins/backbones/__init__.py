@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,7 +29,7 @@ class Mini(BackboneConfig):
 # A full step then fits a card of 8 GB (SD1.5, 512 pixels) and 16 GB (SDXL, 1024 pixels).
 FOR_ONE_CARD: dict[str, Any] = {
     "train": {"batch_size": 1, "accumulation": 4, "gradient_checkpointing": True, "precision": "bf16"},
-    "sample": {"batch_size": 4, "precision": "bf16"},
+    "sample": {"batch_size": 4, "precision": "bf16", "steps": 30},
 }
 RATES = {"lora-adapter": 1e-4, "adalora-adapter": 1e-4}  # as in diffusers' scripts, as is the other one
 RATE_OF_WHOLE_WEIGHTS = 1e-5
@@ -40,6 +40,7 @@ Place = Annotated[str, Field(description="hub id, folder in diffusers' layout, o
 class Published(BackboneConfig):
     """A model of a published architecture, from a hub or from a folder."""
 
+    guidance: ClassVar[float]
     path: Place
     revision: str | None = Field(None, description="branch, tag or commit on the hub; the default branch")
     variant: str | None = Field(None, description="kind of weight files, such as fp16; the plain ones")
@@ -57,8 +58,10 @@ class Published(BackboneConfig):
 
     @classmethod
     def settings_for(cls, adapter: str) -> dict[str, Any]:
-        """One picture at a time on one card, and the rates of models of this size."""
-        return {**FOR_ONE_CARD, "optimizer": {"learning_rate": RATES.get(adapter, RATE_OF_WHOLE_WEIGHTS)}}
+        """One picture at a time on one card, rates of models of this size, the pipeline's guidance."""
+        sample = {**FOR_ONE_CARD["sample"], "guidance": cls.guidance}
+        rate = RATES.get(adapter, RATE_OF_WHOLE_WEIGHTS)
+        return {**FOR_ONE_CARD, "sample": sample, "optimizer": {"learning_rate": rate}}
 
     def build(self) -> Any:
         """Load it, from the hub where it is no folder; RunError when it cannot be used."""
@@ -85,6 +88,7 @@ class Sd15(Published):
 
     name = "sd15"
     family = "sd_v1"
+    guidance = 7.5
     path: Place = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
     def architecture(self) -> Any:
@@ -99,6 +103,7 @@ class Sdxl(Published):
 
     name = "sdxl"
     family = "sdxl_base_v1-0"
+    guidance = 5.0
     path: Place = "stabilityai/stable-diffusion-xl-base-1.0"
 
     def architecture(self) -> Any:
