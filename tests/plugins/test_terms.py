@@ -81,7 +81,7 @@ def test_a_share_of_the_enhancement_is_all_of_it_in_the_mean(
         )
     assert set(decoded) == {1, 2}, "0.4 of four rows are one or two"
     assert sum(decoded) / len(decoded) == pytest.approx(1.6, abs=0.1)
-    assert float(values.mean()) == pytest.approx(float(report.raw[name]), rel=0.05)
+    assert float(values.mean()) == pytest.approx(float(report.raw[name].detach()), rel=0.05)
 
 
 def test_a_small_share_of_the_enhancement_leaves_steps_without(tiny_folder: Path) -> None:
