@@ -15,7 +15,7 @@ from spf_core.rehearsal import autocast, empty_batch
 from spf_core.step import dual_path_step
 from spf_core.texts import text_parameters
 from spf_core.thrift import save_memory
-from spf_core.types import Batch, index
+from spf_core.types import Batch
 
 PATIENCE = 10.0  # seconds for the passes of a stage
 PASSES = 8
@@ -117,10 +117,9 @@ def _seconds_of_a_pass(parts: Parts, batch: Batch, config: RunConfig, progress: 
 
 @torch.no_grad()
 def _drawing(backbone: Backbone, batch: Batch, config: RunConfig) -> None:
-    everyone = torch.arange(len(batch.ids), device=batch.rows.device)
-    timesteps = torch.full_like(everyone, len(backbone.abar_T) // 2)
+    timesteps = torch.full_like(batch.rows, len(backbone.abar_T) // 2)
     with autocast(config.sample.precision, backbone.device):
-        backbone.predict(batch.latents_BCHW, timesteps, index(batch.complete, everyone))
+        backbone.predict(batch.latents_BCHW, timesteps, batch.complete)
 
 
 def _seconds(make: Callable[[], None], device: torch.device) -> float:

@@ -44,11 +44,13 @@ def write_purest_grid(
 
     None, and no file, where these are all there are, or the reference is not run.
     """
-    others = _purest_others(table, reference, families)[:PUREST] if reference in table else []
-    if reference not in table or len(others) + 1 == len(table):
-        path.unlink(missing_ok=True)
-        return None
-    return write_first_grid(path, {name: table[name] for name in (reference, *others)})
+    shown: Table = {}
+    if reference in table:
+        others = _purest_others(table, reference, families)[:PUREST]
+        shown = {name: table[name] for name in (reference, *others)}
+    if len(shown) == len(table):
+        shown = {}
+    return write_first_grid(path, shown)
 
 
 def write_worst_grid(

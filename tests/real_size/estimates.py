@@ -118,7 +118,7 @@ def main() -> None:
     diffusers.utils.logging.set_verbosity_error()
     print("| model | preset | weights | checkpointing | kept for the backward pass | peak |")
     print("|---|---|---|---|---|---|")
-    presets = (("lora", False), ("spf-joint", False), ("spf-joint", True))
+    presets = (("lora", False), ("spf-joint", False), ("spf-joint", True), ("spf", False))
     for kind, (preset, texts), checkpointing in product(CASES, presets, (False, True)):
         found, peak = estimate(kind, preset, checkpointing, texts=texts)
         told = ("yes" if checkpointing else "no", size_of(found.kept), size_of(peak))

@@ -26,12 +26,13 @@ class Mini(BackboneConfig):
         return StableDiffusion(Path(self.path) if self.path else packaged)
 
 
-# A full step then fits a card of 8 GB (SD1.5, 512 pixels) and 16 GB (SDXL, 1024 pixels).
+# By the estimate a full step then fits a card of 8 GB (SD1.5, 512 pixels) and 16 GB (SDXL, 1024 pixels).
 FOR_ONE_CARD: dict[str, Any] = {
     "train": {"batch_size": 1, "accumulation": 4, "gradient_checkpointing": True, "precision": "bf16"},
     "sample": {"batch_size": 4, "precision": "bf16", "steps": 30},
 }
-RATES = {"lora-adapter": 1e-4, "adalora-adapter": 1e-4}  # as in diffusers' scripts, as is the other one
+# Both rates are those of diffusers' training scripts.
+RATES = {"lora-adapter": 1e-4, "adalora-adapter": 1e-4}
 RATE_OF_WHOLE_WEIGHTS = 1e-5
 
 Place = Annotated[str, Field(description="hub id, folder in diffusers' layout, or single .safetensors file")]
