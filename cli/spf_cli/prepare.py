@@ -10,9 +10,10 @@ import typer
 from spf_cli.options import Assignments
 
 if TYPE_CHECKING:
+    from spf_core.data.captions import Texts
     from spf_core.data.prepare import Caption, Plan
 
-    Splitting = Callable[[Caption], tuple[str, str]]
+    Splitting = Callable[[Caption], Texts]
 
 SHOWN = 20
 ASKED = "target: numbers, or words of the caption; Enter leaves it out"
@@ -77,19 +78,19 @@ def _rule(
         raise ConfigError("--trigger and --phrase are both given; choose one")
     rule = trigger_rule(trigger) if trigger else phrase_rule(phrase) if phrase else None
 
-    def split(caption: "Caption") -> tuple[str, str]:
+    def split(caption: "Caption") -> "Texts":
         try:
-            base, found = rule(caption.text) if rule else _ask(caption)
+            texts = rule(caption.text) if rule else _ask(caption)
         except DataError:
             if rule is None or not interactive:
                 raise
-            base, found = _ask(caption)
-        return base, target or found
+            texts = _ask(caption)
+        return texts._replace(target=target) if target else texts
 
     return split
 
 
-def _ask(caption: "Caption") -> tuple[str, str]:
+def _ask(caption: "Caption") -> "Texts":
     """The user's choice: numbers of clauses, or words of the caption; DataError when it is left out."""
     from spf_core.data.captions import clauses, split_by_trigger, without
     from spf_core.errors import DataError
@@ -116,11 +117,11 @@ def _show(folder: Path, plan: "Plan", limit: int | None) -> None:
     from spf_cli.render import show, table
 
     shown = plan.splits[:limit]
-    rows = [(each.caption.file_name, each.caption.text, each.base_text, each.target_text) for each in shown]
+    rows = [(each.caption.file_name, each.caption.text, each.texts.base, each.texts.target) for each in shown]
     show(table(str(folder), ("image", "caption", "base text", "target text"), rows))
     if len(shown) < len(plan.splits):
         typer.echo(f"... and {len(plan.splits) - len(shown)} more; --all shows them")
-    for text, count in Counter(each.target_text for each in plan.splits).most_common(SHOWN):
+    for text, count in Counter(each.texts.target for each in plan.splits).most_common(SHOWN):
         typer.echo(f"{count} x {text}")
 
 

@@ -60,8 +60,8 @@ def captioned_files(folder: Path, options: DatasetSection) -> Iterator[tuple[Pat
 
 def _row(read: Callable[[], Captioned], trigger: str) -> Row:
     found = read()
-    base, target = split_by_trigger(found.caption, trigger)
-    return checked_row({"repeats": found.repeats}, base, target, image=found.image, mask=found.mask)
+    texts = split_by_trigger(found.caption, trigger)
+    return checked_row({"repeats": found.repeats}, texts, image=found.image, mask=found.mask)
 
 
 def captioned(folder: Path, image: Path, repeats: int, name: str, options: DatasetSection) -> Captioned:

@@ -1,13 +1,22 @@
 """Captions that say base and target in one, taken apart."""
 
 import re
+from typing import NamedTuple
 
 from spf_core.errors import DataError
 
 SHORT = 80
 
 
-def split_by_trigger(caption: str, trigger: str) -> tuple[str, str]:
+class Texts(NamedTuple):
+    """The base and the target text of a row, and what a user should look at in them."""
+
+    base: str
+    target: str
+    warnings: tuple[str, ...] = ()
+
+
+def split_by_trigger(caption: str, trigger: str) -> Texts:
     """Base text (the caption without the trigger) and target text (the trigger).
 
     Upper and lower case are the same, and only whole words count. DataError when removing changes nothing or
@@ -25,10 +34,10 @@ def split_by_trigger(caption: str, trigger: str) -> tuple[str, str]:
         raise DataError(
             f"the caption '{short(caption)}' says no more than the trigger; describe the portrait in it"
         )
-    return base, " ".join(trigger.split())
+    return Texts(base, " ".join(trigger.split()))
 
 
-def split_by_clause(caption: str, pattern: re.Pattern[str]) -> tuple[str, str]:
+def split_by_clause(caption: str, pattern: re.Pattern[str]) -> Texts:
     """The clauses between commas that `pattern` finds are the target text, the others the base text."""
     chosen = [clause for clause in clauses(caption) if pattern.search(clause)]
     if not chosen:
@@ -36,12 +45,12 @@ def split_by_clause(caption: str, pattern: re.Pattern[str]) -> tuple[str, str]:
     return without(caption, chosen)
 
 
-def without(caption: str, chosen: list[str]) -> tuple[str, str]:
+def without(caption: str, chosen: list[str]) -> Texts:
     """Base text and target text where `chosen` are the clauses of the target; DataError when none is left."""
     left = [clause for clause in clauses(caption) if clause not in chosen]
     if not left:
         raise DataError(f"every clause of the caption '{short(caption)}' is chosen; the base text needs one")
-    return ", ".join(left), ", ".join(chosen)
+    return Texts(", ".join(left), ", ".join(chosen))
 
 
 def clauses(caption: str) -> list[str]:

@@ -17,6 +17,15 @@ from spf_core.sections import DatasetSection
 AS_IT_IS = DatasetSection()
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A usable row, where it is written, and the width and height of its image."""
+
+    row: Row
+    place: str
+    size: tuple[int, int]
+
+
 @dataclass
 class FolderReport:
     """What `check_folder` found: usable rows, image sizes (width, height), problems and warnings."""
@@ -43,7 +52,7 @@ def read_folder(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[Ro
     for finding in _scan(str(data), options):
         if isinstance(finding, str):
             raise DataError(f"{finding}; `spf data check {data}` lists all problems")
-        rows.append(finding[0])
+        rows.append(finding.row)
     return rows
 
 
@@ -54,10 +63,10 @@ def check_folder(data: Path | str, options: DatasetSection = AS_IT_IS) -> Folder
         if isinstance(finding, str):
             report.problems.append(finding)
         else:
-            row, size = finding
-            report.rows.append(row)
-            report.sizes[size] += 1
-    report.warnings = _repeated(report.rows)
+            report.rows.append(finding.row)
+            report.sizes[finding.size] += 1
+            report.warnings += [f"{finding.place}: {warning}" for warning in finding.row.warnings]
+    report.warnings += _repeated(report.rows)
     if Path(data).is_dir():
         report.warnings += [*_unlisted(Path(data), report), *_unread(Path(data))]
     return report
@@ -77,15 +86,15 @@ def readable_rows(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[
     return rows
 
 
-def _scan(data: str, options: DatasetSection) -> Iterator[tuple[Row, tuple[int, int]] | str]:
-    """Yield each row with its image size, or the problem that keeps it from being one."""
+def _scan(data: str, options: DatasetSection) -> Iterator[_Found | str]:
+    """Yield each row with its place and image size, or the problem that keeps it from being one."""
     count = 0
     try:
         for place, read in _readings(data, options):
             count += 1
             try:
                 row = read()
-                yield row, _check_pictures(row)
+                yield _Found(row, place, _check_pictures(row))
             except DataError as error:
                 yield f"{place}: {error}"
     except DataError as error:

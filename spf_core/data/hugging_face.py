@@ -43,12 +43,11 @@ def read_dataset(data: str, options: DatasetSection) -> Iterator[Reading]:
 def _row(data: str, table: Any, number: int, options: DatasetSection) -> Row:
     values = {key: value for key, value in table[number].items() if value is not None}
     names = _names(options)
-    base, target = texts_of(values, names, options.trigger)
+    texts = texts_of(values, names, options.trigger)
     mask = values.get(names["mask"])
     return checked_row(
         values,
-        base,
-        target,
+        texts,
         image=_file(data, names["image"], values.get(names["image"])),
         mask=None if mask is None else _file(data, names["mask"], mask),
     )

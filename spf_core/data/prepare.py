@@ -10,12 +10,12 @@ from typing import Any
 
 from spf_core.atomic import atomic_write_text
 from spf_core.data.captioned import captioned_files, is_captioned
-from spf_core.data.captions import split_by_clause, split_by_trigger
+from spf_core.data.captions import Texts, split_by_clause, split_by_trigger
 from spf_core.data.tables import CSV, JSONL, NAMES, csv_values, parse_json
 from spf_core.errors import ConfigError, DataError
 from spf_core.sections import DatasetSection
 
-Rule = Callable[[str], tuple[str, str]]
+Rule = Callable[[str], Texts]
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,10 @@ class Caption:
 
 @dataclass(frozen=True)
 class Split:
-    """A caption with the base and the target text it becomes."""
+    """A caption with the texts it becomes."""
 
     caption: Caption
-    base_text: str
-    target_text: str
+    texts: Texts
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,13 @@ def find_captions(folder: Path, options: DatasetSection) -> tuple[list[Caption],
 
 
 def make_plan(
-    captions: Sequence[Caption], faults: Sequence[tuple[str, str]], rule: Callable[[Caption], tuple[str, str]]
+    captions: Sequence[Caption], faults: Sequence[tuple[str, str]], rule: Callable[[Caption], Texts]
 ) -> Plan:
     """Split every caption by the rule; those that it raises DataError for are left."""
     splits, left = list[Split](), list(faults)
     for caption in captions:
         try:
-            splits.append(Split(caption, *rule(caption)))
+            splits.append(Split(caption, rule(caption)))
         except DataError as error:
             left.append((caption.file_name, str(error)))
     return Plan(splits, left)
@@ -80,8 +79,8 @@ def write_plan(folder: Path, plan: Plan) -> Path:
     rows = (
         {
             "file_name": split.caption.file_name,
-            "base_text": split.base_text,
-            "target_text": split.target_text,
+            "base_text": split.texts.base,
+            "target_text": split.texts.target,
             **split.caption.values,
         }
         for split in plan.splits
@@ -93,7 +92,7 @@ def write_plan(folder: Path, plan: Plan) -> Path:
 def trigger_rule(triggers: Sequence[str]) -> Rule:
     """Split by the first of the triggers that a caption holds."""
 
-    def split(caption: str) -> tuple[str, str]:
+    def split(caption: str) -> Texts:
         for trigger in triggers[:-1]:
             try:
                 return split_by_trigger(caption, trigger)

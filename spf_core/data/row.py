@@ -1,6 +1,6 @@
 """One training example: an image, its texts, and what of the image is shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spf_core.prompts import Prompt
@@ -25,7 +25,8 @@ class Row:
     """One training example. `mask` marks the target's region, where the data has such images.
 
     The target text is added to the base text, or takes the place of the words `replaces` in it. In each pass
-    over the data the row is read `repeats` times.
+    over the data the row is read `repeats` times. `warnings` say what a user should look at in this row; two
+    rows that differ in nothing else are equal.
     """
 
     image: Path
@@ -36,6 +37,7 @@ class Row:
     replaces: str | None = None
     repeats: int = 1
     view: View = View()
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def prompt(self) -> Prompt:

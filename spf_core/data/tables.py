@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from spf_core.data.captions import short, split_by_trigger
+from spf_core.data.captions import Texts, short, split_by_trigger
 from spf_core.data.row import Row
 from spf_core.errors import DataError
 from spf_core.sections import DatasetSection
@@ -59,31 +59,31 @@ def row_of(folder: Path, values: Mapping[str, Any], options: DatasetSection) -> 
     """The row that these named values make; DataError says which value cannot be used."""
     names = {**NAMES, **options.columns}
     image = _text(values, names["image"])
-    base, target = texts_of(values, names, options.trigger)
+    texts = texts_of(values, names, options.trigger)
     mask_name = names.get("mask", "mask")
     mask = None if values.get(mask_name) is None else _text(values, mask_name)
     return checked_row(
         values,
-        base,
-        target,
+        texts,
         image=inside(folder, names["image"], image),
         mask=None if mask is None else inside(folder, mask_name, mask),
     )
 
 
-def checked_row(
-    values: Mapping[str, Any], base: str, target: str, *, image: Path, mask: Path | None = None
-) -> Row:
+def checked_row(values: Mapping[str, Any], texts: Texts, *, image: Path, mask: Path | None = None) -> Row:
     """The row of an image and its texts, with what else the values say of it."""
+    base, target, warnings = texts
     if base == target:
         raise DataError(f"target_text equals base_text ('{short(base)}'); name only what the target adds")
     replaces = None if values.get("replaces") is None else _text(values, "replaces")
     if replaces is not None and replaces not in base:
         raise DataError(f"'replaces' {json.dumps(replaces)} does not occur in base_text '{short(base)}'")
-    return Row(image, base, target, _phrases(values, base), mask, replaces, _repeats(values))
+    return Row(
+        image, base, target, _phrases(values, base), mask, replaces, _repeats(values), warnings=warnings
+    )
 
 
-def texts_of(values: Mapping[str, Any], names: Mapping[str, str], trigger: str | None) -> tuple[str, str]:
+def texts_of(values: Mapping[str, Any], names: Mapping[str, str], trigger: str | None) -> Texts:
     """Base and target text: two values, or a caption that the trigger takes apart."""
     columns = [names.get(name, name) for name in ("base_text", "target_text")]
     caption = names["caption"]
@@ -94,7 +94,7 @@ def texts_of(values: Mapping[str, Any], names: Mapping[str, str], trigger: str |
             f"'{columns[0]}' is missing; to split '{caption}', give a trigger, or use `spf data prepare`"
         )
     base, target = (_text(values, column) for column in columns)
-    return base, target
+    return Texts(base, target)
 
 
 def parse_json(line: bytes) -> Mapping[str, Any]:
