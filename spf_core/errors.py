@@ -1,7 +1,14 @@
 """Errors a user can cause. Each message is one line: the value, the place, the way out."""
 
 import difflib
+import re
+import reprlib
 from collections.abc import Iterable
+
+SHORT = 80  # characters of a value in a message
+# Control characters, line separators, bidirectional overrides and half characters: they would change the
+# terminal, tear a line apart or could not be written at all.
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class SpfError(Exception):
@@ -36,9 +43,28 @@ class NonFiniteError(RunError):
     """A loss term became NaN or infinite; training stopped before the weights were touched."""
 
 
+def printable(text: str) -> str:
+    """The text with every character escaped that a terminal would obey or could not show."""
+    return _UNSHOWABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def short(text: str, limit: int = SHORT) -> str:
+    """The text for a message: printable, and cut after `limit` characters."""
+    text = printable(text[: limit + 1])
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def quoted(value: object, limit: int = SHORT) -> str:
+    """The value as Python writes it, for a message: printable and cut, whatever its size and depth."""
+    shown = reprlib.Repr()
+    shown.maxstring = shown.maxother = limit
+    shown.maxlevel = 3
+    return short(shown.repr(value), limit)
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the closest of `choices`, or an empty string."""
-    close = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name[:SHORT], list(choices), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
@@ -46,4 +72,4 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> ConfigError:
     """The error for a name that is not among `choices`."""
     known = sorted(choices)
     listing = ", ".join(known) if known else "none"
-    return ConfigError(f"no {kind} named '{name}'.{did_you_mean(name, known)} Installed: {listing}")
+    return ConfigError(f"no {kind} named '{short(name)}'.{did_you_mean(name, known)} Installed: {listing}")

@@ -42,7 +42,7 @@ class Bars(Progress):
 
     def __init__(self, target: Console, *, transient: bool = False) -> None:
         columns = (
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),

@@ -1,6 +1,5 @@
 """The `spf` command. Command files import core and torch inside their functions, so that help stays fast."""
 
-import errno
 import logging
 import sys
 from collections.abc import Sequence
@@ -27,24 +26,13 @@ from spf_cli import (
     study,
     train,
 )
+from spf_cli.faults import USER_FAULT, end, say, tolerant_streams
 from spf_cli.options import show_help
-from spf_core.errors import ConfigError, SpfError
+from spf_core.errors import ConfigError
 from spf_core.together import world_size
 
 _TOGETHER = ("train", "evaluate")  # what several processes of a launcher do as one
 INTERRUPTED = 130
-USER_FAULT = 2
-_DISK_FAULTS = {
-    errno.ENOSPC: "free some space and run the command again",
-    errno.EDQUOT: "free some space and run the command again",
-    errno.EFBIG: "choose a place that takes larger files",
-    errno.EACCES: "choose a place that you may read and write",
-    errno.EPERM: "choose a place that you may read and write",
-    errno.EROFS: "choose a place that can be written",
-    errno.EEXIST: "choose a path whose parents are folders",
-    errno.ENOTDIR: "choose a path whose parents are folders",
-    errno.EISDIR: "give a file, not a folder",
-}
 
 app = typer.Typer(
     name="spf",
@@ -97,21 +85,16 @@ def _root(
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; a user's mistake becomes one line on stderr and exit code 2."""
+    """Run the command line; whatever goes wrong becomes one line on stderr and an exit code."""
+    tolerant_streams()
     logging.getLogger("spf").handlers = [_Notes()]
     try:
         code = app(args=argv, prog_name="spf", standalone_mode=False)
-    except SpfError as error:
-        _fail(str(error))
-    except typer.TyperException as error:
-        _fail(_usage(error))
+        sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted")
-    except OSError as error:
-        if error.errno not in _DISK_FAULTS:
-            raise
-        place = f" '{error.filename}'" if error.filename else ""
-        _fail(f"{error.strerror}{place}; {_DISK_FAULTS[error.errno]}")
+    except BaseException as error:
+        end(error)
     if code == INTERRUPTED:
         _fail("interrupted")
     sys.exit(code or 0)
@@ -136,14 +119,6 @@ class _Notes(logging.Handler):
         note(record.levelname.lower(), "yellow", record.getMessage())
 
 
-def _usage(error: typer.TyperException) -> str:
-    ctx = getattr(error, "ctx", None)
-    hint = f"; `{ctx.command_path} --help` shows how it is used" if ctx is not None else ""
-    return error.format_message().rstrip(".") + hint
-
-
 def _fail(message: str) -> NoReturn:
-    from spf_cli.render import fault
-
-    fault(message)
+    say(message)
     sys.exit(USER_FAULT)

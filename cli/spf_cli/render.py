@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spf_core.errors import printable
 from spf_core.together import speaks
 
 PIPE_WIDTH = 200
@@ -18,10 +19,14 @@ PATIENCE = 30.0
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on stdout or stderr; wide when piped, so that lines stay whole for grep."""
+    """A console on stdout or stderr; wide when piped, so that lines stay whole for grep.
+
+    It shows text as it is: a `[bold]` or a `:smile:` in a name is no markup.
+    """
     stream = sys.stderr if stderr else sys.stdout
     piped = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, width=PIPE_WIDTH if piped else None, highlight=False)
+    width = PIPE_WIDTH if piped else None
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
 def note(label: str, colour: str, message: str) -> None:
@@ -43,17 +48,17 @@ def fault(message: str) -> None:
 
 
 def _line(label: str, colour: str, message: str) -> None:
-    line = Text.assemble((f"{label}: ", f"bold {colour}"), " ".join(message.split()))
+    line = Text.assemble((f"{label}: ", f"bold {colour}"), printable(" ".join(message.split())))
     console(stderr=True).print(line, soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A plain table; the first column stands out, cells are shown literally, `Text` with its style."""
-    result = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    result = Table(title=printable(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
         result.add_column(column, header_style="dim", style="cyan" if number == 0 else "", overflow="fold")
     for row in rows:
-        result.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        result.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
     return result
 
 

@@ -3,9 +3,7 @@
 import re
 from typing import NamedTuple
 
-from spf_core.errors import DataError
-
-SHORT = 80
+from spf_core.errors import DataError, short
 
 
 class Texts(NamedTuple):
@@ -64,8 +62,3 @@ def tidy(text: str) -> str:
     text = re.sub(r"\s*,(\s*,)+", ",", text)
     text = re.sub(r"\s+([,.;])", r"\1", text).strip(" ,;.")
     return re.sub(r"[\s,]+(and|with)$", "", text).strip(" ,;.")
-
-
-def short(text: str, limit: int = SHORT) -> str:
-    """The text, cut where it is long."""
-    return text if len(text) <= limit else text[: limit - 3] + "..."

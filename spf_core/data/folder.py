@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spf_core.data.captioned import is_captioned, read_captioned, unread_folders
-from spf_core.data.captions import short
 from spf_core.data.hugging_face import is_dataset, is_hub_id, read_dataset
 from spf_core.data.images import SUFFIXES, open_rgb
 from spf_core.data.row import Row
 from spf_core.data.tables import CSV, JSONL, REQUIRED, Reading, read_csv, read_jsonl
-from spf_core.errors import DataError
+from spf_core.errors import DataError, short
 from spf_core.sections import DatasetSection
 
 AS_IT_IS = DatasetSection()

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from spf_core.atomic import atomic_file
-from spf_core.data.captions import short
 from spf_core.data.row import Row
 from spf_core.data.tables import NAMES, REQUIRED, Reading, checked_row, inside, texts_of
-from spf_core.errors import DataError
+from spf_core.errors import DataError, short
 from spf_core.places import cache_folder
 from spf_core.sections import DatasetSection
 

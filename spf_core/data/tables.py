@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from spf_core.data.captions import Texts, short, split_by_trigger
+from spf_core.data.captions import Texts, split_by_trigger
 from spf_core.data.row import Row
-from spf_core.errors import DataError
+from spf_core.errors import DataError, short
 from spf_core.sections import DatasetSection
 
 JSONL, CSV = "metadata.jsonl", "metadata.csv"
