@@ -18,6 +18,7 @@ from spf_core.components import KINDS, Component
 from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, unknown
 
 GROUP = "spf"
+FILE = "file"  # the version of a plugin that is a file
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
             plugins.broken.append(Broken(name, _describe(error)))
     for file in files:
         try:
-            _register(plugins, _import_file(Path(file)), str(file), "file")
+            _register(plugins, _import_file(Path(file)), str(file), FILE)
         except (Exception, SystemExit) as error:
             raise PluginError(f"plugin file '{file}' cannot be used: {_describe(error)}") from None
     return plugins

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.components import BackboneConfig
-from spf_core.config import RunConfig, read_run_config
+from spf_core.config import RunConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
 from spf_core.plugins import Plugins
+from spf_core.saved import CONFIG_FILE as CONFIG_FILE
+from spf_core.saved import saved_config as saved_config
 from spf_core.sections import SampleSection
 
-CONFIG_FILE = "config.yaml"
 HANDOVER = "spf_handover"  # in the metadata of weights: the handover that calibration chose
 
 
@@ -60,15 +61,6 @@ def in_float32(config: BackboneConfig) -> BackboneConfig:
     """The same backbone with its frozen weights in float32, where it has a choice."""
     chosen = {"dtype": "float32"} if "dtype" in type(config).model_fields else {}
     return config.model_copy(update=chosen)
-
-
-def saved_config(run: Path, plugins: Plugins) -> RunConfig:
-    """The resolved configuration of a run folder; RunError when the folder is none."""
-    if not (run / CONFIG_FILE).is_file():
-        raise RunError(
-            f"'{run}' is not a run folder: it has no {CONFIG_FILE}. Make one with spf train --out {run}"
-        )
-    return read_run_config(run / CONFIG_FILE, plugins)
 
 
 def trained_weights(run: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -29,7 +29,7 @@ from spf_core.parts import build_parts, shared_memory
 from spf_core.plugins import Plugins
 from spf_core.preparation import Rows, encoded_rows, prepared_rows, recorded_states, rows_of
 from spf_core.progress import Progress, silent
-from spf_core.provenance import Provenance
+from spf_core.provenance import record_start, warn_of_other_plugins
 from spf_core.runlog import Passed, RunLog, mean_passes, passed_of, peak_memory_mib, terms_line
 from spf_core.runs import CONFIG_FILE, open_backbone
 from spf_core.sharding import in_shards, refuse_unshardable, total
@@ -67,8 +67,9 @@ def train(
             atomic_write_text(run / CONFIG_FILE, config.dump())  # now, as a backbone may have been refused
             if resume:
                 trainer.resume()
+                warn_of_other_plugins(run, config, plugins)
             else:
-                Provenance(started_in=str(Path.cwd())).write(run)
+                record_start(run, config, plugins)
             with saved_when_interrupted(trainer.save, run):
                 trainer.fit()
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, Handover, RunFolder
+from spf_cli.options import OUTPUT, Device, DeviceName, Handover, PluginFiles, RunFolder
 
 
 def attention(
@@ -20,6 +20,7 @@ def attention(
         int | None, typer.Option(min=1, help="Sampler steps.", show_default="of the run")
     ] = None,
     handover: Handover = None,
+    plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)
@@ -39,7 +40,7 @@ def attention(
     text = Prompt(base_text(prompt), target.strip() or None)
     find_token(text, token)
     refuse_existing(out, overwrite)
-    opened = open_folder(run, device)
+    opened = open_folder(run, device, plugin or ())
     options = sample_options(opened, steps=steps, handover=handover)
     maps = attention_maps(opened, text, token, options, seed=seed, columns=columns)
     save_figure(out, attention_figure(maps))

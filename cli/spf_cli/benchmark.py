@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
 from spf_cli.sharing import bars_then_line, interruptible, refuse_failures, say_what_is_missing
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def benchmark(
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Rebuild the tables from the cells that are finished.")
     ] = False,
+    plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:
     """Train and evaluate every preset on every target, and write tables with confidence intervals.
@@ -34,19 +35,21 @@ def benchmark(
     Run it again to continue where it stopped. The same command may run several times at once, also on
     several machines that share the folder: each takes the cells that nobody works on.
     """
-    from spf_cli.loading import load
+    from spf_cli.loading import load, permitted
     from spf_core.benchmark.folder import open_folder
     from spf_core.benchmark.plan import build_suite
     from spf_core.benchmark.runner import missing_cells, run_benchmark
     from spf_core.benchmark.spec import read_benchmark
 
     spec = read_benchmark(file)
-    plugins = load(spec.plugins)
+    given = plugin or ()
+    plugins = load([*given, *permitted(file, given, needed=True)])
     if report_only:
         build_suite(spec, plugins)
         open_folder(out, spec, create=False)
     else:
-        command = f"spf benchmark {file} --out {out}"
+        allowed = "".join(f" --plugin {each}" for each in given)
+        command = f"spf benchmark {file} --out {out}{allowed}"
         watch = bars_then_line(partial(_say_finished, out=out))
         outcome = interruptible(
             lambda: run_benchmark(spec, out, plugins, watch=watch, device=device, only=only), command

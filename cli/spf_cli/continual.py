@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
 from spf_cli.sharing import bars_then_line, interruptible, refuse_failures, say_what_is_missing
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def continual(
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Rebuild the tables from the sequences that are finished.")
     ] = False,
+    plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:
     """Learn several targets one after another, in several orders, and see what is forgotten and polluted.
@@ -31,19 +32,21 @@ def continual(
     Run it again to continue where it stopped. The same command may run several times at once, also on
     several machines that share the folder: each takes the sequences that nobody works on.
     """
-    from spf_cli.loading import load
+    from spf_cli.loading import load, permitted
     from spf_core.benchmark.folder import open_folder
     from spf_core.benchmark.plan import build_suite
     from spf_core.continual.runner import CONTINUAL, missing_sequences, run_continual
     from spf_core.continual.spec import read_continual
 
     spec = read_continual(file)
-    plugins = load(spec.plugins)
+    given = plugin or ()
+    plugins = load([*given, *permitted(file, given, needed=True)])
     if report_only:
         build_suite(spec.as_benchmark(), plugins)
         open_folder(out, spec, create=False, kind=CONTINUAL)
     else:
-        command = f"spf continual {file} --out {out}"
+        allowed = "".join(f" --plugin {each}" for each in given)
+        command = f"spf continual {file} --out {out}{allowed}"
         watch = bars_then_line(partial(_say_finished, out=out))
         outcome = interruptible(
             lambda: run_continual(spec, out, plugins, watch=watch, device=device, only=only), command

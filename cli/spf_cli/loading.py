@@ -8,10 +8,12 @@ import yaml
 
 from spf_cli.render import note
 from spf_core.components import Component
-from spf_core.config import SLOTS, RunConfig, load_run_config, read_run_config
+from spf_core.config import SLOTS, RunConfig, load_run_config
 from spf_core.errors import RunError
 from spf_core.lock import is_filled
 from spf_core.plugins import Plugins, load_plugins
+from spf_core.saved import CONFIG_FILE, saved_config
+from spf_core.trust import PLUGINS_FOLDER, how_to_allow, is_allowed
 
 _SELECTABLE = {*SLOTS.values(), "loss", "preset"}
 
@@ -33,9 +35,15 @@ def load_config(
     overrides: Mapping[str, Any] | None = None,
     assignments: Sequence[str] = (),
 ) -> tuple[RunConfig, Plugins]:
-    """Load plugins and files among `chosen` and in `file`, then resolve the configuration."""
-    files = list(dict.fromkeys([*plugin_files(file), *(str(Path(item)) for item in chosen if is_file(item))]))
+    """Load plugins and files among `chosen`, and those of `file` that may run; resolve the configuration.
+
+    A plugin file that both name is loaded; which of its components are used, `file` says.
+    """
+    given = [Path(item) for item in chosen if is_file(item)]
+    named = {item.name for item in map(Path, plugin_files(file))}
+    files = [*map(str, given), *permitted(file, given, needed=True)]
     plugins = load(files)
+    chosen = [item for item in chosen if not (is_file(item) and Path(item).name in named)]
     config = load_run_config(
         plugins,
         preset=preset,
@@ -48,15 +56,13 @@ def load_config(
     return config, plugins
 
 
-def run_config(run: Path, files: Iterable[Path] = ()) -> tuple[RunConfig, Plugins]:
-    """The saved configuration of a run folder, with its plugins and `files`; RunError when there is none."""
-    file = run / "config.yaml"
-    if not file.is_file():
-        raise RunError(
-            f"'{run}' is not a run folder: it has no config.yaml; `spf train --out {run}` makes one"
-        )
-    plugins = load([*plugin_files(file), *files])
-    return read_run_config(file, plugins), plugins
+def run_config(run: Path, files: Sequence[Path] = (), *, needed: bool = False) -> tuple[RunConfig, Plugins]:
+    """The saved configuration of a run folder, with `files` and those of its plugins that may run.
+
+    RunError when the folder holds no run, or when what only training reads is `needed` too and is not there.
+    """
+    plugins = load([*files, *permitted(run / CONFIG_FILE, files, needed=needed)])
+    return saved_config(run, plugins, trains=needed), plugins
 
 
 def build(plugins: Plugins, name: str, kind: str) -> Any:
@@ -78,6 +84,27 @@ def plugin_files(file: Path | None) -> list[str]:
         return []
     listed = content.get("plugins") if isinstance(content, dict) else None
     return [str(Path(item)) for item in listed if isinstance(item, str)] if isinstance(listed, list) else []
+
+
+def permitted(file: Path | None, given: Sequence[Path], *, needed: bool) -> list[str]:
+    """The plugin files that `file` names, besides those `given`, and that may run.
+
+    A file is code, and `file` may come from anybody: only what lies in a folder that the user allows runs.
+    Of the others there is a warning or, when they are `needed`, a RunError, with the way out.
+    """
+    known, found = {item.name for item in given}, []
+    for named in plugin_files(file) if file else []:
+        copy = file.parent / PLUGINS_FOLDER / Path(named).name if file else Path(named)
+        place = copy if copy.is_file() else Path(named)
+        if place.name in known:
+            continue
+        if is_allowed(place):
+            found.append(str(place))
+        elif needed:
+            raise RunError(f"'{file}' needs the plugin file {how_to_allow(place)}")
+        else:
+            note("warning", "yellow", f"'{file}' is read without the plugin file {how_to_allow(place)}")
+    return list(dict.fromkeys(found))
 
 
 def refuse_filled(out: Path, way_out: str) -> None:

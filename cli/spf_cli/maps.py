@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, RunFolder
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, RunFolder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +31,7 @@ def maps(
         typer.Option(metavar="DIR", help="Images with masks.", show_default="what the run was trained on"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:
     """Compare control maps with the masks of a folder, at five noise levels, with the trained run.
@@ -48,7 +49,7 @@ def maps(
     from spf_core.sampling import save_png
 
     refuse_filled(out, "choose another --out")
-    config, plugins = run_config(run)
+    config, plugins = run_config(run, plugin or ())
     names = chosen or [name for name in plugins.of_kind("control-map") if name not in {"mask", "uniform"}]
     configs: dict[str, Any] = {name: plugins.get(name, "control-map")() for name in names}
     folder = data or (Path(config.data) if config.data else None)

@@ -1,11 +1,12 @@
 """`spf report`: a run, a benchmark or a demo as one HTML page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
 
 if TYPE_CHECKING:
     from spf_core.report.look import Subject
@@ -39,6 +40,7 @@ def report(
         typer.Option(help="Base text of the attention maps.", show_default="the evaluation's first"),
     ] = "",
     target: Annotated[str, typer.Option(help="Target text, added to the prompt.")] = "",
+    plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace FILE.html if it exists.", rich_help_panel=OUTPUT)
@@ -53,7 +55,10 @@ def report(
 
     if out is not None:
         refuse_existing(out, overwrite)
-    written = write_page(folder, out, evaluation=evaluation, subject=_subject(prompt, target), device=device)
+    subject = _subject(prompt, target)
+    written = write_page(
+        folder, out, evaluation=evaluation, subject=subject, plugin=plugin or (), device=device
+    )
     typer.echo(f"wrote {written}")
 
 
@@ -63,32 +68,36 @@ def write_page(
     *,
     evaluation: Path | None = None,
     subject: "Subject | None" = None,
+    plugin: Sequence[Path] = (),
     device: str,
 ) -> Path:
     """Write the folder's page and say where it is; RunError when the folder is of no kind that has one."""
     from spf_core.atomic import atomic_write_text
 
-    page, file = _page(folder, evaluation, subject, device), out or folder / PAGE
+    page, file = _page(folder, evaluation, subject, plugin, device), out or folder / PAGE
     atomic_write_text(file, page)
     return file
 
 
-def _page(folder: Path, evaluation: Path | None, subject: "Subject | None", device: str) -> str:
-    from spf_cli.loading import load, plugin_files
+def _page(
+    folder: Path, evaluation: Path | None, subject: "Subject | None", plugin: Sequence[Path], device: str
+) -> str:
+    from spf_cli.loading import load, permitted
     from spf_core.benchmark.folder import RECORD
     from spf_core.errors import RunError
     from spf_core.report import write
     from spf_core.runs import CONFIG_FILE
 
     if (folder / CONFIG_FILE).is_file():
-        plugins = load(plugin_files(folder / CONFIG_FILE))
+        plugins = load([*plugin, *permitted(folder / CONFIG_FILE, plugin, needed=False)])
         return write.run_report(folder, plugins, evaluation=evaluation, subject=subject, device=device)
     if evaluation or subject:
         raise RunError(f"--evaluation, --prompt and --target belong to a run; '{folder}' is none")
     if (folder / RECORD).is_file():
-        return write.benchmark_report(folder, load(plugin_files(folder / RECORD)), device=device)
+        plugins = load([*plugin, *permitted(folder / RECORD, plugin, needed=False)])
+        return write.benchmark_report(folder, plugins, device=device)
     if (folder / write.DEMO_RECORD).is_file():
-        return write.demo_report(folder, load(), device=device)
+        return write.demo_report(folder, load(plugin), device=device)
     records = f"{CONFIG_FILE} (a run), {RECORD} (a benchmark) or {write.DEMO_RECORD} (a demo)"
     raise RunError(f"'{folder}' has no {records}; give a folder that spf train, benchmark or demo wrote")
 

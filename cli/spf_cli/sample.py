@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, Handover, OptionalRun, numbers
+from spf_cli.options import OUTPUT, Device, DeviceName, Handover, OptionalRun, PluginFiles, numbers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,6 +45,7 @@ def sample(
         float | None, typer.Option(min=0, help="Guidance.", show_default="of the run")
     ] = None,
     handover: Handover = None,
+    plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)
@@ -64,7 +65,7 @@ def sample(
     refuse_existing(out, overwrite)
     folders = chosen_runs(run, runs or ())
     given = strengths(strength, len(folders))
-    opened, at = open_folders(folders, given, device)
+    opened, at = open_folders(folders, given, device, plugin or ())
     options = sample_options(opened, steps=steps, guidance=guidance, handover=handover)
     drawn = range(first_seed, first_seed + seeds)
     with progress_bars() as progress:
@@ -138,23 +139,26 @@ def strengths(text: str, runs: int) -> list[float]:
     return list(found) * runs if len(found) == 1 else list(found)
 
 
-def open_folders(runs: Sequence[Path], given: Sequence[float], device: str) -> "tuple[OpenRun, float]":
+def open_folders(
+    runs: Sequence[Path], given: Sequence[float], device: str, plugin: Sequence[Path] = ()
+) -> "tuple[OpenRun, float]":
     """One run with its strength, or several that hold their own strengths, at 1."""
-    from spf_cli.loading import load, plugin_files
+    from spf_cli.loading import load, permitted
     from spf_core.composition import open_runs
 
     if len(runs) == 1 and len(given) == 1:
-        return open_folder(runs[0], device), given[0]
-    plugins = load(file for run in runs for file in plugin_files(run / "config.yaml"))
+        return open_folder(runs[0], device, plugin), given[0]
+    named = [file for run in runs for file in permitted(run / "config.yaml", plugin, needed=False)]
+    plugins = load([*plugin, *named])
     return open_runs(runs, given, plugins, device=device), 1.0
 
 
-def open_folder(run: Path, device: str) -> "OpenRun":
-    """Open a run folder with the plugins that it names."""
+def open_folder(run: Path, device: str, plugin: Sequence[Path] = ()) -> "OpenRun":
+    """Open a run folder with the given plugin files and those that it names and that may run."""
     from spf_cli.loading import run_config
     from spf_core.runs import open_run
 
-    _, plugins = run_config(run)
+    _, plugins = run_config(run, plugin)
     return open_run(run, plugins, device=device)
 
 

@@ -123,14 +123,16 @@ def _start(out: Path | None, choices: Mapping[str, Any]) -> "tuple[RunConfig, Pl
 
 def _resume(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
     """The saved configuration; options given again must agree with it."""
-    from spf_cli.loading import load_config, run_config
+    from spf_cli.loading import is_file, load_config, run_config
     from spf_core.errors import RunError
 
-    saved, plugins = run_config(out)
-    if any(choices.values()):
+    files = [Path(item) for item in choices["chosen"] if is_file(item)]
+    saved, plugins = run_config(out, files, needed=True)
+    names = [item for item in choices["chosen"] if not is_file(item)]
+    if any({**choices, "chosen": names}.values()):
         given = load_config(**choices)[0].model_dump(mode="json")
         for key, value in saved.model_dump(mode="json").items():
-            if given[key] != value:
+            if key != "plugins" and given[key] != value:
                 raise RunError(
                     f"--resume: '{key}' is {given[key]!r} here and {value!r} in '{out}'; "
                     f"leave the other options out, or choose another --out without --resume"

@@ -92,14 +92,15 @@ def test_ctrl_c_says_how_to_continue_and_the_same_command_does(
     stopping = {"name": "stopping", "preset": "lora", "set": ["losses.stop.start=0.5"]}
     changes = {"presets": [stopping], "seeds": [0], "steps": 4, "plugins": [str(plugin)]}
     file, out = write(tmp_path / "small.yaml", {**settings, **changes}), tmp_path / "out"
-    stopped = spf("benchmark", file, "--out", out)
+    command = ("benchmark", file, "--out", out, "--plugin", plugin)
+    stopped = spf(*command)
     assert stopped.code == 2
     assert stopped.err.splitlines()[-1].startswith("error: interrupted; ")
-    assert stopped.err.splitlines()[-1].endswith(f"Continue with: spf benchmark {file} --out {out}")
+    assert stopped.err.splitlines()[-1].endswith(f"Continue with: spf {' '.join(map(str, command))}")
     run = out / "cells/hat/stopping/seed-0/run"
     assert [folder.name for folder in checkpoints(run)] == ["step-000003"], "the step is finished first"
     assert not list(out.rglob("claim-*"))
-    assert spf("benchmark", file, "--out", out).code == 0
+    assert spf(*command).code == 0
     assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").open()] == [1, 2, 3, 4]
     assert (run / ADAPTER_FILE).is_file()
 
@@ -108,12 +109,13 @@ def test_a_cell_that_fails_is_named_and_the_others_run(spf, settings, plugin: Pa
     failing = {"name": "failing", "preset": "lora", "set": ["losses.broken.weight=1"]}
     changes = {"presets": [failing, "lora"], "seeds": [0], "plugins": [str(plugin)]}
     file, out = write(tmp_path / "small.yaml", {**settings, **changes}), tmp_path / "out"
-    done = spf("benchmark", file, "--out", out)
+    command = ("benchmark", file, "--out", out, "--plugin", plugin)
+    done = spf(*command)
     assert done.code == 2
     last = done.err.splitlines()[-1]
     assert last.startswith("error: cell hat/failing/seed-0: 'broken' became nan in step 1")
     assert finished_cells(out) == ["hat/lora/seed-0"]
-    chosen = spf("benchmark", file, "--out", out, "--only", "hat/l*")
+    chosen = spf(*command, "--only", "hat/l*")
     assert chosen.code == 0, "the failing cell was not chosen"
     assert "cells not finished: 1;" in chosen.out
 

@@ -66,7 +66,7 @@ def finished(spf, settings, cache: None, tmp_path_factory: pytest.TempPathFactor
     plugin = folder / "probe.py"
     plugin.write_text(PROBE, encoding="utf-8")
     file, out = write(folder / "small.yaml", changed(settings, plugin)), folder / "out"
-    done = spf("benchmark", file, "--out", out)
+    done = spf("benchmark", file, "--out", out, "--plugin", plugin)
     assert done.code == 0, done.err
     return Finished(file, out, done.out)
 
@@ -113,7 +113,7 @@ def test_the_best_of_a_family_is_named_as_chosen_afterwards(
     plugin = finished.file.with_name("probe.py")
     file = write(tmp_path / "family.yaml", changed(settings, plugin, family="rank"))
     before = times(finished.out / "cells")
-    done = spf("benchmark", file, "--out", finished.out)
+    done = spf("benchmark", file, "--out", finished.out, "--plugin", plugin)
     assert done.code == 0, done.err
     assert times(finished.out / "cells") == before, "a family changes no cell"
     found = report(finished.out)

@@ -29,7 +29,7 @@ def test_what_show_prints_resolves_to_itself(spf, tmp_path: Path, plugin_file: P
     shown = spf("config", "show", "--plugin", plugin_file, "--plugin", "uniform")
     file = tmp_path / "run.yaml"
     file.write_text(shown.out, encoding="utf-8")
-    assert spf("config", "show", "--config", file).out == shown.out
+    assert spf("config", "show", "--config", file, "--plugin", plugin_file).out == shown.out
 
 
 def test_a_file_among_the_plugins_is_recorded_and_its_components_chosen(spf, plugin_file: Path) -> None:

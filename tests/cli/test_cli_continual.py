@@ -203,14 +203,16 @@ def test_presets_and_orders_may_be_added_and_nothing_else(
 
 
 def test_prompts_for_two_targets_count_where_the_suite_can_judge_them(spf, continual, tmp_path: Path) -> None:
-    (tmp_path / "together.py").write_text(SUITE, encoding="utf-8")
-    changes = {"suite": "together", "plugins": [str(tmp_path / "together.py")], "presets": ["lora"]}
+    plugin = tmp_path / "together.py"
+    plugin.write_text(SUITE, encoding="utf-8")
+    changes = {"suite": "together", "plugins": [str(plugin)], "presets": ["lora"]}
     judged = {"evaluation": {"prompts": 3, "targets": "learned"}}
     file, out = write(tmp_path / "small.yaml", {**continual, **changes, **judged}), tmp_path / "out"
-    done = spf("continual", file, "--out", out, "--only", "lora/order-1")
+    command = ("continual", file, "--out", out, "--plugin", plugin)
+    done = spf(*command, "--only", "lora/order-1")
     assert done.code == 0, done.err
     assert "sequences not finished: 1;" in done.out
-    assert spf("continual", file, "--out", out, "--report-only").code == 0
+    assert spf(*command, "--report-only").code == 0
     found = report(out)["presets"]["lora"]
     assert found["joint_hit_rate"]["value"] == pytest.approx(2 / 3)
     assert found["joint_hit_rate"]["original"]["value"] == pytest.approx(2 / 3)

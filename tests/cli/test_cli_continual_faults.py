@@ -72,13 +72,14 @@ def test_a_sequence_killed_in_its_second_stage_ends_as_if_nothing_had_happened(
         "set": [*continual["set"], "checkpoint.every=1"],
     }
     file, killed, whole = write(tmp_path / "f.yaml", {**continual, **changes}), tmp_path / "a", tmp_path / "b"
-    died = subprocess.run(command(file, killed, "--only", "lora/order-1"), capture_output=True, check=False)
+    only = ("--only", "lora/order-1", "--plugin", str(plugin))
+    died = subprocess.run(command(file, killed, *only), capture_output=True, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr
     first, second = sorted((killed / "sequences/lora/order-1").glob("[12]-*"))
     assert (first / "evaluation").is_dir()
     assert [folder.name for folder in checkpoints(second / "run")] == ["step-000001"]
     for out in (killed, whole):
-        done = spf("continual", file, "--out", out, "--only", "lora/order-1")
+        done = spf("continual", file, "--out", out, *only)
         assert done.code == 0, done.err
     told = [line for line in done.out.splitlines() if " REC " in line]
     assert len(told) == 2
