@@ -2,10 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -26,10 +27,11 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata; RunError when the file is missing or damaged."""
+    """Read tensors and metadata; RunError when the file is missing or damaged, or holds what is no number."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
     except FileNotFoundError:
         raise RunError(f"'{path}' does not exist") from None
     except (SafetensorError, OSError, ValueError) as error:
@@ -37,6 +39,24 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             f"'{path}' is damaged or not a safetensors file ({' '.join(str(error).split())}); "
             "delete it and resume from an earlier checkpoint"
         ) from None
+    refuse_non_numbers(tensors.items(), path)
+    return tensors, metadata
+
+
+def refuse_non_numbers(tensors: Iterable[tuple[str, Tensor]], place: Path) -> None:
+    """RunError names the first tensor with a NaN or infinite value; `place` is what they were read from.
+
+    Such weights come from a training that diverged, and every picture made with them is black or noise.
+    """
+    for name, tensor in tensors:
+        if not tensor.is_floating_point() or tensor.is_meta or tensor.numel() == 0:
+            continue
+        # The extremes are NaN where any value is, and take a tenth of the time of isfinite().
+        values = tensor.detach().float() if tensor.element_size() == 1 else tensor.detach()
+        if not all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(values)):
+            raise RunError(
+                f"'{place}': the tensor '{name}' holds NaN or infinity; get the file from its source"
+            )
 
 
 def save_checkpoint(

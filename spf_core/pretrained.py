@@ -10,19 +10,21 @@ from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
+from spf_core.checkpoint import refuse_non_numbers
 from spf_core.errors import RunError
 
 DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 
 
 def load_network(cls: Any, folder: Path, dtype: torch.dtype = torch.float32, **options: Any) -> Any:
-    """The network in `folder`, frozen, in evaluation mode; RunError when a tensor is missing."""
+    """The network in `folder`, frozen, in evaluation mode; RunError when a tensor is missing or no number."""
     network, report = load(
         cls, folder, use_safetensors=True, output_loading_info=True, dtype=dtype, **options
     )
     missing = sorted(report["missing_keys"])
     if missing:
         raise RunError(f"the weights in '{folder}' lack the tensor '{missing[0]}'; restore the original file")
+    refuse_non_numbers(network.state_dict().items(), folder)
     return frozen(network, dtype)
 
 
@@ -34,7 +36,12 @@ def frozen(network: Any, dtype: torch.dtype) -> Any:
 
 
 def load(cls: Any, folder: Path, **options: Any) -> Any:
-    """`cls.from_pretrained` of a local folder; RunError of one line when it is damaged."""
+    """`cls.from_pretrained` of a local folder; RunError of one line when it is damaged.
+
+    Code that the folder brings does not run: transformers would ask on a terminal whether it may.
+    """
+    if cls.__module__.startswith("transformers.models.auto."):
+        options["trust_remote_code"] = False
     try:
         return cls.from_pretrained(folder, local_files_only=True, **options)
     except DAMAGE as error:

@@ -15,6 +15,7 @@ from diffusers.loaders.single_file_utils import SingleFileComponentError
 from safetensors import safe_open
 from transformers import CLIPTokenizer
 
+from spf_core.checkpoint import refuse_non_numbers
 from spf_core.errors import RunError
 from spf_core.export.prediction import said_by
 from spf_core.pretrained import DAMAGE, damaged, frozen, load
@@ -55,6 +56,7 @@ def load_single_file(
         missing = next((key for key, tensor in network.state_dict().items() if tensor.is_meta), None)
         if missing:
             raise _no_checkpoint(layout, file, f"it lacks {name}'s '{missing}'")
+        refuse_non_numbers(network.state_dict(prefix=f"{name}.").items(), file)
     networks = {name: frozen(network, kept_dtype(name, dtype)) for name, network in networks.items()}
     return {**networks, **tokenizers, "scheduler": scheduler}
 

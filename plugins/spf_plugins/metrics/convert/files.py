@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spf_core.atomic import atomic_folder
-from spf_core.checkpoint import read_safetensors, write_safetensors
+from spf_core.checkpoint import read_safetensors, refuse_non_numbers, write_safetensors
 from spf_core.errors import ConfigError, RunError
 from spf_core.weights import CONVERTED_FROM, SUFFIX, sha256
 
@@ -42,6 +42,7 @@ def read_upstream(file: Path) -> dict[str, Tensor]:
     tensors = _tensors(content)
     if not tensors:
         raise RunError(f"'{file}' holds no tensors")
+    refuse_non_numbers(tensors.items(), file)
     return tensors
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from spf_core.checkpoint import read_safetensors
 from spf_core.errors import RunError
 from spf_plugins.portraits.judges.networks import IdentityEmbedder, Probe, Segmenter
 
@@ -91,6 +91,6 @@ def load_judges(folder: Path | None = None, device: torch.device | str = "cpu") 
 
 
 def _restore(network: Network, path: Path, device: torch.device | str) -> Network:
-    weights = {name: value.float() for name, value in load_file(path).items()}
+    weights = {name: value.float() for name, value in read_safetensors(path)[0].items()}
     network.load_state_dict(weights)
     return network.to(device).eval().requires_grad_(False)

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTextModel
 
+from spf_core.checkpoint import read_safetensors
 from spf_plugins.portraits.pretrain.clip import load_clip
-from spf_plugins.portraits.pretrain.loop import checkpoint_path, load_tensors, load_trained
+from spf_plugins.portraits.pretrain.loop import checkpoint_path, load_trained
 from spf_plugins.portraits.pretrain.networks import build_scheduler, build_unet
 from spf_plugins.portraits.pretrain.recipe import RESOLUTION, STAGES, Options
 from spf_plugins.portraits.pretrain.tokenizer import save_tokenizer
@@ -45,7 +46,7 @@ def record_training(options: Options, path: Path) -> None:
     """Write steps and last losses of every stage; what was only restored stays as it is."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     found = {
-        name: load_tensors(checkpoint)[1]
+        name: read_safetensors(checkpoint)[1]
         for name in STAGES
         if (checkpoint := checkpoint_path(options.cache, name)).exists()
     }
@@ -84,7 +85,7 @@ def save_clip(clip: CLIPModel, folder: Path) -> None:
 
 def halve(path: Path) -> None:
     """Rewrite a safetensors file in float16; the configs still say float32, which is what loaders build."""
-    tensors, metadata = load_tensors(path)
+    tensors, metadata = read_safetensors(path)
     save_file(half(tensors), path, metadata)
 
 

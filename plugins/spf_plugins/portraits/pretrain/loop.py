@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from spf_core.checkpoint import read_safetensors
 from spf_plugins.portraits.pretrain.recipe import Options, Stage
 
 LossFunction = Callable[[int, torch.Generator], dict[str, Tensor]]
@@ -38,13 +38,6 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
     contiguous = {key: value.detach().contiguous() for key, value in tensors.items()}
     save_file(contiguous, temporary, dict(metadata))
     temporary.replace(path)
-
-
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file."""
-    with safe_open(path, framework="pt") as file:
-        names = list(file.keys())
-        return {key: file.get_tensor(key) for key in names}, dict(file.metadata() or {})
 
 
 class Ema:
@@ -130,7 +123,7 @@ class Trainer:
         save_tensors(tensors, self.path, steps | {k: f"{v:.5f}" for k, v in means.items()})
 
     def _resume(self) -> int:
-        tensors, metadata = load_tensors(self.path)
+        tensors, metadata = read_safetensors(self.path)
         self.network.load_state_dict(with_prefix(tensors, "network."))
         if self.ema is not None:
             averaged = with_prefix(tensors, "ema.")
@@ -165,7 +158,7 @@ def track(means: dict[str, float], losses: Mapping[str, Tensor], momentum: float
 
 def load_trained(network: nn.Module, cache: Path, stage: str, kind: str = "network") -> dict[str, str]:
     """Load a finished stage's weights (`kind` is `network` or `ema`) and return the checkpoint's metadata."""
-    tensors, metadata = load_tensors(checkpoint_path(cache, stage))
+    tensors, metadata = read_safetensors(checkpoint_path(cache, stage))
     network.load_state_dict(with_prefix(tensors, f"{kind}."))
     network.eval().requires_grad_(False)
     return metadata

@@ -13,7 +13,8 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPModel
 
-from spf_plugins.portraits.pretrain.loop import checkpoint_path, load_tensors, save_tensors
+from spf_core.checkpoint import read_safetensors
+from spf_plugins.portraits.pretrain.loop import checkpoint_path, save_tensors
 from spf_plugins.portraits.pretrain.recipe import Options
 from spf_plugins.portraits.pretrain.vae import cache_latents
 
@@ -58,7 +59,7 @@ def write_checkpoint(name: str, network: nn.Module, training: dict[str, str], op
 
 def write_judge(name: str, training: dict[str, str], options: Options) -> None:
     """A finished checkpoint of a judge."""
-    tensors, _ = load_tensors(options.weights / "judges" / f"{name}.safetensors")
+    tensors, _ = read_safetensors(options.weights / "judges" / f"{name}.safetensors")
     weights = {
         f"network.{key}": value.float() if value.is_floating_point() else value
         for key, value in tensors.items()

@@ -8,8 +8,9 @@ from diffusers import AutoencoderKL
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 
+from spf_core.checkpoint import read_safetensors
 from spf_plugins.portraits.pretrain.data import load_set, save_array, to_pixels
-from spf_plugins.portraits.pretrain.loop import Trainer, batches, load_tensors, load_trained, save_tensors
+from spf_plugins.portraits.pretrain.loop import Trainer, batches, load_trained, save_tensors
 from spf_plugins.portraits.pretrain.networks import build_vae
 from spf_plugins.portraits.pretrain.recipe import KL_WEIGHT, Options
 
@@ -77,7 +78,7 @@ def load_vae(options: Options) -> AutoencoderKL:
     """The trained autoencoder, frozen, with its `scaling_factor`."""
     vae = build_vae()
     load_trained(vae, options.cache, "vae")
-    tensors, _ = load_tensors(options.cache / "vae_scale.safetensors")
+    tensors, _ = read_safetensors(options.cache / "vae_scale.safetensors")
     vae.register_to_config(scaling_factor=float(tensors["scaling_factor"]))
     return vae
 
