@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from spf_core.errors import ConfigError
+from spf_core.errors import ConfigError, PluginError
 
 # reference: theta_0's prediction under the base text; attention, queries: captured from both paths;
 # map: the control map; clean_image: E_I(x_0) of the images; counterfactuals: those of the batch;
@@ -44,14 +44,21 @@ class Component(BaseModel):
 
     name: ClassVar[str] = ""
     kind: ClassVar[str] = ""
+    provided_by: ClassVar[str] = ""  # set when plugins load, as in plugin 'NAME' 1.2; empty for spf's own
 
     def build(self) -> Any:
         """Import what is heavy and return the object that satisfies the kind's protocol."""
-        raise NotImplementedError(f"{type(self).__name__} does not define build()")
+        raise PluginError(f"{label(self)} has no build(); define the method that returns what it configures")
 
     @model_serializer(mode="wrap")
     def _with_name(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {"name": self.name, **handler(self)}
+
+
+def label(config: Component | type[Component]) -> str:
+    """What messages call it: `loss 'mine' of plugin 'my-package' 1.2`."""
+    provider = f" of {config.provided_by}" if config.provided_by else ""
+    return f"{config.kind} '{config.name}'{provider}"
 
 
 class BackboneConfig(Component):

@@ -25,8 +25,10 @@ from spf_core.components import (
     ResponseConfig,
     RewardConfig,
     TermConfig,
+    label,
 )
-from spf_core.errors import ConfigError, did_you_mean
+from spf_core.containment import contained
+from spf_core.errors import ConfigError, PluginError, did_you_mean, quoted, short
 from spf_core.merging import SLOTS as SLOTS
 from spf_core.merging import merge, parse_assignment, read_yaml
 from spf_core.plugins import Plugins
@@ -201,10 +203,23 @@ def parse_component(plugins: Plugins, kind: str, value: Any, place: str) -> Comp
     if not isinstance(name, str):
         raise ConfigError(f"{place}: expected the name of a {kind}, got {value!r}")
     config = plugins.get(name, kind)
+    return contained(
+        lambda: _validated(config, options, place),
+        what=f"{label(config)} cannot read its options",
+        package=config.__module__.partition(".")[0],
+    )
+
+
+def _validated(config: type[Component], options: Mapping[str, Any], place: str) -> Component:
+    """The component with its options, of which everything that a run reads and writes has been tried."""
     try:
-        return config.model_validate(options)
+        component = config.model_validate(options)
     except ValidationError as error:
         raise ConfigError(explain(error, place, config)) from None
+    component.model_dump(mode="json")
+    if isinstance(component, AdapterConfig):
+        bool(component.tunes_texts)
+    return component
 
 
 def _parse_loss(plugins: Plugins, name: str, options: Any) -> Component:
@@ -237,7 +252,13 @@ def _backbone_settings(plugins: Plugins, raw: Mapping[str, Any]) -> dict[str, An
     if backbone is None or adapter is None:
         return {}
     chosen = plugins.get(backbone, "backbone")
-    return chosen.settings_for(adapter) if issubclass(chosen, BackboneConfig) else {}
+    if not issubclass(chosen, BackboneConfig):
+        return {}
+    what = f"settings_for('{short(adapter)}') of {label(chosen)} failed"
+    settings = contained(lambda: chosen.settings_for(adapter), what=what)
+    if not isinstance(settings, Mapping):
+        raise PluginError(f"{what}: it returns {quoted(settings)}; return a dict")
+    return dict(settings)
 
 
 def _name_of(value: Any) -> str | None:

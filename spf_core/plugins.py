@@ -1,12 +1,17 @@
-"""Loading plugins: entry points of group `spf`, and single files given with `--plugin ./file.py`."""
+"""Loading plugins: entry points of group `spf`, and single files given with `--plugin ./file.py`.
+
+spf's own come first and keep their names. A plugin that misbehaves while it is imported or described is
+skipped, whole, and named once.
+"""
 
 import importlib.util
-import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, distributions
+from functools import partial
+from importlib.metadata import EntryPoint, distributions
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,11 +19,14 @@ from typing import Any
 import pluggy
 
 from spf_core import hookspecs
-from spf_core.components import KINDS, Component
-from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, unknown
+from spf_core.components import Component
+from spf_core.conformance import check_config, describe, summary_of
+from spf_core.containment import SECONDS, contained, reason_of
+from spf_core.errors import ConfigError, PluginError, did_you_mean, quoted, short, unknown
 
-GROUP = "spf"
+GROUP = OWN = "spf"
 FILE = "file"  # the version of a plugin that is a file
+MOST = 1000  # config classes of one hook; what gives more does not end
 
 
 @dataclass(frozen=True)
@@ -28,11 +36,7 @@ class Entry:
     config: type[Component]
     provider: str
     version: str
-
-    @property
-    def summary(self) -> str:
-        """First line of the config's docstring."""
-        return (inspect.getdoc(self.config) or "").partition("\n")[0]
+    summary: str = ""  # the first line of the config's docstring
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ class Broken:
 
     def __str__(self) -> str:
         return (
-            f"plugin '{self.provider}' is skipped: {self.reason}. "
-            f"Fix or uninstall it, or silence this with SPF_DISABLED_PLUGINS={self.provider}"
+            f"plugin '{short(self.provider)}' is skipped: {self.reason}. "
+            f"Fix or uninstall it, or silence this with SPF_DISABLED_PLUGINS={short(self.provider)}"
         )
 
 
@@ -71,63 +75,123 @@ class Plugins:
         return entry.config
 
     def add(self, config: type[Component], provider: str, version: str) -> None:
-        """Register one config class; PluginError when its name is missing or taken."""
-        if not config.name:
-            raise PluginError(f"{config.__name__} of '{provider}' has no `name`")
-        taken = self.entries.get(config.name)
-        if taken is not None:
-            raise PluginError(f"'{config.name}' is provided by both '{taken.provider}' and '{provider}'")
-        self.entries[config.name] = Entry(config, provider, version)
+        """Register one config class; PluginError when its name is taken."""
+        self.take([Entry(config, provider, version, summary_of(config))])
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        """Take all entries of a plugin, or none of them: PluginError when a name is taken."""
+        found = dict(self.entries)
+        for entry in entries:
+            name, taken = entry.config.name, found.get(entry.config.name)
+            if taken is not None:
+                both = f"'{name}' is provided by both '{taken.provider}' and '{entry.provider}'"
+                own = not taken.config.provided_by
+                raise PluginError(f"{both}, and spf's own keep their names; choose another" if own else both)
+            found[name] = entry
+        self.entries = found
+
+
+@dataclass(frozen=True)
+class _Source:
+    """An entry point or a file that brings components; `own` are those of spf itself."""
+
+    provider: str
+    version: str
+    package: str  # the top-level package of its modules
+    load: Callable[[], Any]
+    own: bool = False
+
+    def __str__(self) -> str:
+        name = short(self.provider, 200)
+        return f"plugin file '{name}'" if self.version == FILE else f"plugin '{name}' {self.version}"
+
+    def entries(self) -> list[Entry]:
+        """Import the plugin and describe what it registers. PluginError of one line for whatever it does."""
+        return contained(self._entries, seconds=None if self.own else SECONDS, package=self.package)
+
+    def _entries(self) -> list[Entry]:
+        found = []
+        for config in _registered(self.load(), self.provider):
+            summary = summary_of(config) if self.own else describe(config)
+            found.append(Entry(config, self.provider, self.version, summary))
+            config.provided_by = "" if self.own else str(self)
+        return found
 
 
 def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
     """Load every entry point (a broken one is recorded and skipped), then each of `files` (errors raise)."""
     plugins = Plugins()
     disabled = {name.strip() for name in os.environ.get("SPF_DISABLED_PLUGINS", "").split(",")}
-    for name, version, entry_point in _entry_points():
-        if name in disabled:
+    for source in _installed(plugins.broken):
+        if source.provider in disabled:
             continue
         try:
-            _register(plugins, entry_point.load(), name, version)
-        except (Exception, SystemExit) as error:
-            plugins.broken.append(Broken(name, _describe(error)))
-    for file in files:
+            plugins.take(source.entries())
+        except PluginError as error:
+            plugins.broken.append(Broken(source.provider, str(error)))
+    for file in map(Path, files):
+        source = _Source(str(file), FILE, _module_of(file), partial(_import_file, file))
         try:
-            _register(plugins, _import_file(Path(file)), str(file), FILE)
-        except (Exception, SystemExit) as error:
-            raise PluginError(f"plugin file '{file}' cannot be used: {_describe(error)}") from None
+            plugins.take(source.entries())
+        except PluginError as error:
+            raise PluginError(f"plugin file '{short(str(file), 200)}' cannot be used: {error}") from None
     return plugins
 
 
-def _entry_points() -> Iterator[tuple[str, str, Any]]:
-    found: dict[tuple[str, str], tuple[Distribution, Any]] = {}
+def _installed(broken: list[Broken]) -> Iterator[_Source]:
+    """Entry points, spf's own first, then by name; a package whose metadata cannot be read is recorded."""
+    found: dict[tuple[bool, str, str], _Source] = {}
     for distribution in distributions():
-        for entry_point in distribution.entry_points:
-            if entry_point.group == GROUP:
-                found.setdefault((entry_point.name, entry_point.value), (distribution, entry_point))
-    for (name, _), (distribution, entry_point) in sorted(found.items(), key=lambda item: item[0]):
-        yield name, distribution.version, entry_point
+        try:
+            points = [point for point in distribution.entry_points if point.group == GROUP]
+            own = bool(points) and distribution.name.lower() == OWN
+            version = str(distribution.version) if points else ""
+        except Exception as error:  # of a stranger's package, which may have nothing to do with spf
+            place = getattr(distribution, "_path", None)
+            broken.append(Broken(Path(str(place)).name, f"its metadata cannot be read: {reason_of(error)}"))
+            continue
+        for point in points:
+            source = _Source(point.name, version, _package_of(point), point.load, own)
+            found.setdefault((not own, point.name, point.value), source)
+    for _, source in sorted(found.items(), key=lambda item: item[0]):
+        yield source
 
 
-def _register(plugins: Plugins, module: Any, provider: str, version: str) -> None:
+def _package_of(point: EntryPoint) -> str:
+    return point.value.partition(":")[0].partition(".")[0].strip()
+
+
+def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
+    """Every config class that the hooks of a module return, checked."""
     _check_hooks(module)
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(module, name=provider)
     manager.check_pending()
-    staged = [
-        config
-        for kind, hook in hookspecs.REGISTRATION_HOOKS.items()
-        for configs in getattr(manager.hook, hook)()
-        for config in _checked(configs, kind, provider)
-    ]
-    before = dict(plugins.entries)
-    try:
-        for config in staged:
-            plugins.add(config, provider, version)
-    except PluginError:
-        plugins.entries = before
-        raise
+    if not manager.get_hookcallers(module):
+        hooks = ", ".join(sorted(hookspecs.REGISTRATION_HOOKS.values()))
+        raise PluginError(f"it has no hook, so it registers nothing. Hooks: {hooks}")
+    names: set[str] = set()
+    for kind, hook in hookspecs.REGISTRATION_HOOKS.items():
+        for config in _returned(getattr(manager.hook, hook), hook):
+            checked = check_config(config, kind, provider)
+            if checked.name in names:
+                raise PluginError(f"it registers '{checked.name}' twice")
+            names.add(checked.name)
+            yield checked
+
+
+def _returned(caller: Any, hook: str) -> Iterator[Any]:
+    results = caller()
+    if len(results) < len(caller.get_hookimpls()):  # pluggy leaves None out
+        raise PluginError(f"its '{hook}' returns None; return a list of config classes")
+    for configs in results:
+        if not isinstance(configs, Iterable) or isinstance(configs, str):
+            raise PluginError(f"its '{hook}' returns {quoted(configs)}; return a list of config classes")
+        given = list(islice(configs, MOST + 1))
+        if len(given) > MOST:
+            raise PluginError(f"its '{hook}' gives more than {MOST} config classes; return a list that ends")
+        yield from given
 
 
 def _check_hooks(module: Any) -> None:
@@ -144,28 +208,21 @@ def _check_hooks(module: Any) -> None:
             raise PluginError(f"its '{name}' lacks the decorator @spf_core.hookspecs.hookimpl")
 
 
-def _checked(configs: Iterable[type[Component]], kind: str, provider: str) -> Iterator[type[Component]]:
-    for config in configs:
-        if not (inspect.isclass(config) and issubclass(config, KINDS[kind])):
-            raise PluginError(
-                f"'{provider}' registers {config!r}, which is not a subclass of {KINDS[kind].__name__}"
-            )
-        yield config
+def _module_of(file: Path) -> str:
+    return f"spf_file_{file.stem}"
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginError("it does not exist")
-    spec = importlib.util.spec_from_file_location(f"spf_file_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(_module_of(path), path)
     if spec is None or spec.loader is None:
         raise PluginError("it is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
     return module
-
-
-def _describe(error: BaseException) -> str:
-    """One line; the kind of the error too, unless it is ours."""
-    message = " ".join(str(error).split()) or "no message"
-    return message if isinstance(error, SpfError) else f"{type(error).__name__}: {message}"

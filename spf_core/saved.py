@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from spf_core.components import KINDS, Component
 from spf_core.config import SLOTS, RunConfig, parse_component, resolve
-from spf_core.errors import ConfigError, RunError
+from spf_core.errors import ConfigError, PluginError, RunError
 from spf_core.merging import read_yaml
 from spf_core.plugins import Entry, Plugins
 from spf_core.provenance import origin_of
@@ -58,7 +58,7 @@ def _with_described(run: Path, raw: Mapping[str, Any], plugins: Plugins) -> Plug
     for kind, name, options in _components(raw):
         if kind in _DRAWS:
             continue
-        with suppress(ConfigError):
+        with suppress(ConfigError, PluginError):
             parse_component(plugins, kind, options, "")
             continue
         entries[name] = Entry(_described(run, kind, name), "the run folder", "described")

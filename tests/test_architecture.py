@@ -1,4 +1,4 @@
-"""The rules the code keeps: files of one story, imports that point down, a fast start, everything described."""
+"""The rules the code keeps: files of one story, imports that point down, a fast start, all described."""
 
 import ast
 import re

@@ -1,5 +1,6 @@
 """From flags to plugins and a run configuration. Torch-free."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from spf_core.saved import CONFIG_FILE, saved_config
 from spf_core.trust import PLUGINS_FOLDER, how_to_allow, is_allowed
 
 _SELECTABLE = {*SLOTS.values(), "loss", "preset"}
+_log = logging.getLogger("spf")
 
 
 def load(files: Iterable[str | Path] = ()) -> Plugins:
     """Load all plugins and `files` (each once); one warning line for each broken plugin."""
     plugins = load_plugins(dict.fromkeys(str(Path(file)) for file in files))
     for broken in plugins.broken:
-        note("warning", "yellow", str(broken))
+        _log.warning("%s", broken)
     return plugins
 
 

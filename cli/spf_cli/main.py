@@ -111,12 +111,19 @@ def _refuse_launcher(command: str | None) -> None:
 
 
 class _Notes(logging.Handler):
-    """Shows what the core logs as one line each, in the manner of all notes."""
+    """Shows what the core logs as one line each, once in a command, in the manner of all notes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         from spf_cli.render import note
 
-        note(record.levelname.lower(), "yellow", record.getMessage())
+        message = record.getMessage()
+        if message not in self._shown:
+            self._shown.add(message)
+            note(record.levelname.lower(), "yellow", message)
 
 
 def _fail(message: str) -> NoReturn:

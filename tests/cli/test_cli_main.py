@@ -81,7 +81,7 @@ def test_wrong_usage_is_one_line(spf, args: tuple[str, ...], words: tuple[str, .
 
 def test_interrupting_a_command_leaves_one_line(spf, tmp_path: Path) -> None:
     file = tmp_path / "slow.py"
-    file.write_text("raise KeyboardInterrupt")
+    file.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)")
     assert spf("plugins", "list", "--plugin", file).fails_with("interrupted")
 
 
