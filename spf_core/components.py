@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -14,6 +12,7 @@ from pydantic import (
 )
 
 from spf_core.errors import ConfigError, PluginError
+from spf_core.validation import Strict
 
 # reference: theta_0's prediction under the base text; attention, queries: captured from both paths;
 # map: the control map; clean_image: E_I(x_0) of the images; counterfactuals: those of the batch;
@@ -34,13 +33,11 @@ Need = Literal[
 ]
 
 
-class Component(BaseModel):
+class Component(Strict):
     """A frozen, strict config that knows its name and builds the object it configures.
 
     The first line of a subclass's docstring is its summary in `spf plugins list`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     name: ClassVar[str] = ""
     kind: ClassVar[str] = ""

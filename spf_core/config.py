@@ -1,11 +1,11 @@
 """The run configuration: merged from preset, file, flags and `--set`, validated, frozen. Torch-free."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import (
     Field,
     SerializeAsAny,
@@ -28,9 +28,9 @@ from spf_core.components import (
     label,
 )
 from spf_core.containment import contained
-from spf_core.errors import ConfigError, PluginError, did_you_mean, quoted, short
+from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, quoted, short
 from spf_core.merging import SLOTS as SLOTS
-from spf_core.merging import merge, parse_assignment, read_yaml
+from spf_core.merging import merge, parse_assignment
 from spf_core.plugins import Plugins
 from spf_core.sections import (
     CalibrationSection,
@@ -44,6 +44,7 @@ from spf_core.sections import (
     TrainSection,
 )
 from spf_core.validation import explain
+from spf_core.yaml_text import dump_yaml, read_yaml
 
 DEFAULT_PRESET = "spf"
 _SLOT_OF_KIND = {kind: slot for slot, kind in SLOTS.items()}
@@ -138,7 +139,7 @@ class RunConfig(Section):
         Without `defaults`, it is short and for people: options that have their default are left out.
         """
         values = self.model_dump(mode="json", exclude_defaults=not defaults)
-        return yaml.safe_dump({"preset": self.preset, **values}, sort_keys=False, allow_unicode=True)
+        return dump_yaml({"preset": self.preset, **values})
 
 
 def load_run_config(
@@ -157,12 +158,13 @@ def load_run_config(
     `a.b=c` strings. Every user error ends here as a ConfigError of one line.
     """
     from_file = read_yaml(file) if file else {}
-    in_file = from_file.pop("preset", None)
+    with read_from(file):
+        in_file = _preset_in(from_file, plugins)
     presets = [name for name in chosen if plugins.get(name).kind == "preset"]
     name = _one_preset([preset, *presets]) or in_file or DEFAULT_PRESET
     if backbone:
         plugins.get(backbone, "backbone")
-    layers = [
+    layers: list[Mapping[str, Any]] = [
         from_file,
         {"backbone": backbone} if backbone else {},
         *(_slot_of(plugin, plugins) for plugin in chosen),
@@ -171,12 +173,47 @@ def load_run_config(
     ]
     preset_settings = merge({"preset": name}, _preset_settings(plugins, name))
     wanted = _backbone_settings(plugins, reduce(merge, layers, preset_settings))
-    return resolve(reduce(merge, layers, merge(preset_settings, wanted)), plugins)
+    base = merge(preset_settings, wanted)
+    try:
+        return resolve(reduce(merge, layers, base), plugins)
+    except ConfigError:
+        if not _is_broken_by(from_file, base, layers[1:], plugins):
+            raise
+        with read_from(file):
+            raise
 
 
 def read_run_config(file: Path, plugins: Plugins) -> RunConfig:
     """Read a resolved configuration, as `RunConfig.dump` wrote it."""
-    return resolve(read_yaml(file), plugins)
+    content = read_yaml(file)
+    with read_from(file):
+        return resolve(content, plugins)
+
+
+@contextmanager
+def read_from(file: Path | None) -> Iterator[None]:
+    """Name `file`, if there is one, in a ConfigError over what it holds."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"'{short(str(file), 200)}': {error}" if file else str(error)) from None
+
+
+def _is_broken_by(
+    update: Mapping[str, Any], base: Mapping[str, Any], later: Sequence[Mapping[str, Any]], plugins: Plugins
+) -> bool:
+    """Whether `base` resolves until it is overridden by `update`, and no part of `later` mends it."""
+    return _resolves(base, plugins) and not any(
+        _resolves(reduce(merge, later[:count], merge(base, update)), plugins) for count in range(len(later))
+    )
+
+
+def _resolves(raw: Mapping[str, Any], plugins: Plugins) -> bool:
+    try:
+        resolve(raw, plugins)
+    except SpfError:
+        return False
+    return True
 
 
 def resolve(raw: Mapping[str, Any], plugins: Plugins) -> RunConfig:
@@ -188,7 +225,7 @@ def resolve(raw: Mapping[str, Any], plugins: Plugins) -> RunConfig:
             ready[slot] = parse_component(plugins, kind, ready[slot], slot)
     losses = ready.get("losses") or {}
     if not isinstance(losses, Mapping):
-        raise ConfigError(f"losses: expected a mapping from loss names to options, got {losses!r}")
+        raise ConfigError(f"losses: expected a mapping from loss names to options, got {quoted(losses)}")
     ready["losses"] = {name: _parse_loss(plugins, name, options) for name, options in losses.items()}
     try:
         return RunConfig.model_validate(ready)
@@ -201,7 +238,7 @@ def parse_component(plugins: Plugins, kind: str, value: Any, place: str) -> Comp
     options = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
     name = options.pop("name", None)
     if not isinstance(name, str):
-        raise ConfigError(f"{place}: expected the name of a {kind}, got {value!r}")
+        raise ConfigError(f"{place}: expected the name of a {kind}, got {quoted(value)}")
     config = plugins.get(name, kind)
     return contained(
         lambda: _validated(config, options, place),
@@ -224,11 +261,15 @@ def _validated(config: type[Component], options: Mapping[str, Any], place: str) 
 
 def _parse_loss(plugins: Plugins, name: str, options: Any) -> Component:
     """`losses.NAME` is a mapping of options, `true` for the defaults, or `false` for weight 0."""
-    place = f"losses.{name}"
+    place = f"losses.{short(name, 40)}"
     if options is None or isinstance(options, bool):
         options = {"weight": 0.0} if options is False else {}
     if not isinstance(options, Mapping):
-        raise ConfigError(f"{place}: expected options, true or false, got {options!r}; see {place}.weight")
+        raise ConfigError(
+            f"{place}: expected options, true or false, got {quoted(options)}; see {place}.weight"
+        )
+    if options.get("name", name) != name:
+        raise ConfigError(f"{place}.name: the loss is named by its key; write losses.NAME for another")
     return parse_component(plugins, "loss", {**options, "name": name}, place)
 
 
@@ -239,9 +280,17 @@ def _one_preset(names: Sequence[str | None]) -> str | None:
     return chosen[0] if chosen else None
 
 
-def _preset_settings(plugins: Plugins, name: Any) -> dict[str, Any]:
-    if not isinstance(name, str):
-        raise ConfigError(f"preset: expected the name of a preset, got {name!r}")
+def _preset_in(settings: dict[str, Any], plugins: Plugins) -> str | None:
+    """Take the preset out of a file's settings; ConfigError when there is none of that name."""
+    name = settings.pop("preset", None)
+    if not isinstance(name, str | None):
+        raise ConfigError(f"preset: expected the name of a preset, got {quoted(name)}")
+    if name is not None:
+        plugins.get(name, "preset")
+    return name
+
+
+def _preset_settings(plugins: Plugins, name: str) -> dict[str, Any]:
     settings: dict[str, Any] = getattr(plugins.get(name, "preset"), "settings", {})
     return settings
 
@@ -281,4 +330,6 @@ def _refuse_unknown_keys(raw: Mapping[str, Any]) -> None:
     for key in raw:
         if key not in RunConfig.model_fields:
             keys = ", ".join(RunConfig.model_fields)
-            raise ConfigError(f"unknown key '{key}'.{did_you_mean(key, RunConfig.model_fields)} Keys: {keys}")
+            raise ConfigError(
+                f"unknown key '{short(key)}'.{did_you_mean(key, RunConfig.model_fields)} Keys: {keys}"
+            )

@@ -59,6 +59,8 @@ def quoted(value: object, limit: int = SHORT) -> str:
     shown = reprlib.Repr()
     shown.maxstring = shown.maxother = limit
     shown.maxlevel = 3
+    if isinstance(value, int) and value.bit_length() > 4 * limit:
+        return f"a whole number of {value.bit_length()} bits"
     return short(shown.repr(value), limit)
 
 

@@ -1,14 +1,11 @@
-"""Raw settings before validation: YAML files, `a.b=c` assignments, and how one layer overrides another."""
+"""Raw settings before validation: `a.b=c` assignments, and how one layer overrides another."""
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-
 from spf_core.components import TermConfig
-from spf_core.errors import ConfigError
+from spf_core.errors import ConfigError, short
+from spf_core.yaml_text import DEPTH, NotYamlError, parse_yaml
 
 SLOTS: dict[str, str] = {
     "backbone": "backbone",
@@ -21,53 +18,18 @@ SLOTS: dict[str, str] = {
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2 scalars: `no` is a word (as in `precision: no`) and `1e-4` a number."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(true|false)$", re.IGNORECASE), list("tTfF")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$"),
-    list("-+.0123456789"),
-)
-
-
-def _parse(text: str) -> Any:
-    return _Loader(text).get_single_data()
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """Read a mapping; ConfigError when the file is missing, broken or something else."""
-    try:
-        content = _parse(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"config file '{file}' does not exist") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"config file '{file}' cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigError(f"config file '{file}' must hold a mapping of keys to values")
-    return content
-
-
 def parse_assignment(assignment: str) -> dict[str, Any]:
     """Turn `a.b=c` into `{"a": {"b": c}}`, with c read as YAML."""
     path, sign, text = assignment.partition("=")
-    keys = path.strip().split(".")
-    if not sign or not all(keys):
-        raise ConfigError(f"--set {assignment}: expected KEY=VALUE, for example --set train.steps=200")
+    keys, place = path.strip().split("."), f"--set {short(assignment)}"
+    if not sign or not all(keys) or len(keys) > DEPTH:
+        raise ConfigError(f"{place}: expected KEY=VALUE, for example --set train.steps=200")
     if keys == ["preset"]:
-        raise ConfigError(f"--set {assignment}: a preset is chosen with --preset {text.strip()}")
+        raise ConfigError(f"{place}: a preset is chosen with --preset {short(text.strip())}")
     try:
-        nested = _parse(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {assignment}: '{text}' is not a YAML value") from None
+        nested = parse_yaml(text)
+    except NotYamlError as fault:
+        raise ConfigError(f"{place}: {fault}") from None
     for key in reversed(keys):
         nested = {key: nested}
     result: dict[str, Any] = nested

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ConfigDict
 
 from spf_core.components import KINDS, Component
-from spf_core.config import SLOTS, RunConfig, parse_component, resolve
+from spf_core.config import SLOTS, RunConfig, parse_component, read_from, resolve
 from spf_core.errors import ConfigError, PluginError, RunError
-from spf_core.merging import read_yaml
 from spf_core.plugins import Entry, Plugins
 from spf_core.provenance import origin_of
+from spf_core.yaml_text import read_yaml
 
 CONFIG_FILE = "config.yaml"
 _DRAWS = frozenset({"backbone", "adapter", "prompt-editor"})  # the kinds that pictures depend on
@@ -33,7 +33,8 @@ def saved_config(run: Path, plugins: Plugins, *, trains: bool = False) -> RunCon
     needed = [each for each in missing if trains or each[0] in _DRAWS]
     if needed:
         raise RunError(f"'{run}' needs {'; '.join(origin_of(run, kind, name) for kind, name in needed)}")
-    return resolve(raw, plugins if trains else _with_described(run, raw, plugins))
+    with read_from(run / CONFIG_FILE):
+        return resolve(raw, plugins if trains else _with_described(run, raw, plugins))
 
 
 def _components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:

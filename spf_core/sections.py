@@ -2,15 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from spf_core.validation import Strict
 
 LEAST_FACTOR = 0.01  # below it, a step size was meant, not prodigy's factor
 
 
-class Section(BaseModel):
-    """A frozen, strict part of the run configuration."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+class Section(Strict):
+    """A part of the run configuration."""
 
 
 COLUMNS = ("image", "mask", "caption", "base_text", "target_text")

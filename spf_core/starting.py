@@ -14,8 +14,8 @@ from spf_core.components import AdapterConfig
 from spf_core.config import RunConfig
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter, Backbone
-from spf_core.merging import read_yaml
 from spf_core.runs import CONFIG_FILE, file_hash, refuse_other_backbone
+from spf_core.yaml_text import read_yaml
 
 START_HASH = "spf_started_from"  # in the metadata of weights: the hash of those that training began with
 

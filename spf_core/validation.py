@@ -1,27 +1,44 @@
 """Pydantic's findings as one line for the user. Torch-free."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from spf_core.errors import did_you_mean
+from spf_core.errors import did_you_mean, quoted, short
+
+LARGEST = 2**63 - 1
+_FINDING = 400  # characters of a finding, which may hold a value of the user
+
+
+class Strict(BaseModel):
+    """A frozen part of the configuration: no unknown keys, no number that 64 bits cannot hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _of_64_bits(cls, value: Any) -> Any:
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and abs(number) > LARGEST:
+                raise ValueError(f"{quoted(number, 40)} is too large; the largest whole number is {LARGEST}")
+        return value
 
 
 def explain(error: ValidationError, place: str, model: type[BaseModel]) -> str:
     """The first finding as `path: message`, with a suggestion for a misspelt key."""
     first = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in ([place] if place else []) + list(first["loc"]))
+    path = ".".join(short(str(part), 40) for part in ([place] if place else []) + list(first["loc"]))
     where = f"{path}: " if path else ""
     if first["type"] == "extra_forbidden":
         key, fields = str(first["loc"][-1]), _fields_at(model, first["loc"][:-1])
         known = f"Options: {', '.join(fields)}" if fields else "It has no options"
-        return f"{where}unknown option '{key}'.{did_you_mean(key, fields)} {known}"
+        return f"{where}unknown option '{short(key)}'.{did_you_mean(key, fields)} {known}"
     if first["type"] == "missing":
         return f"{where}is required"
     if first["type"] == "value_error":
-        return f"{where}{first['ctx']['error']}"
-    return f"{where}{first['msg']} (got {first['input']!r})"
+        return f"{where}{short(str(first['ctx']['error']), _FINDING)}"
+    return f"{where}{short(first['msg'], _FINDING)} (got {quoted(first['input'])})"
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:

@@ -19,8 +19,8 @@ from spf_core.components import KINDS
 from spf_core.config import load_run_config
 from spf_core.continual.spec import read_continual
 from spf_core.hookspecs import REGISTRATION_HOOKS
-from spf_core.merging import read_yaml
 from spf_core.plugins import load_plugins
+from spf_core.yaml_text import read_yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

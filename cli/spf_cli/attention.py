@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, Handover, PluginFiles, RunFolder
+from spf_cli.options import LAST_SEED, MANY, OUTPUT, Device, DeviceName, Handover, PluginFiles, RunFolder
 
 
 def attention(
@@ -14,10 +14,10 @@ def attention(
     token: Annotated[str, typer.Option(metavar="WORD", help="Word or phrase of the prompt or the target.")],
     out: Annotated[Path, typer.Option(metavar="FILE.png", help="Picture to write.", rich_help_panel=OUTPUT)],
     target: Annotated[str, typer.Option(help="Target text, added to the prompt.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the initial noise.")] = 0,
-    columns: Annotated[int, typer.Option(min=1, help="Timesteps to show.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the initial noise.")] = 0,
+    columns: Annotated[int, typer.Option(min=1, max=MANY, help="Timesteps to show.")] = 8,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Sampler steps.", show_default="of the run")
+        int | None, typer.Option(min=1, max=MANY, help="Sampler steps.", show_default="of the run")
     ] = None,
     handover: Handover = None,
     plugin: PluginFiles = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import Device, DeviceName, PluginFiles, RunFolder, numbers
+from spf_cli.options import MANY, Device, DeviceName, PluginFiles, RunFolder, numbers
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,6 +49,7 @@ Target = Annotated[
         metavar="NAME", help="Target to judge.", show_default="the one of the data", rich_help_panel=JUDGED
     ),
 ]
+Seeds = Annotated[int, typer.Option(min=1, max=MANY, help="Seeds for each prompt.", rich_help_panel=JUDGED)]
 Kept = Annotated[
     float,
     typer.Option(
@@ -64,11 +65,11 @@ Texts = Annotated[
 def calibrate(
     run: RunFolder,
     strengths: Tried = "0.25,0.5,0.75,1,1.25,1.5",
-    prompts: Annotated[int, typer.Option(min=1, help="How many texts to draw.")] = 16,
+    prompts: Annotated[int, typer.Option(min=1, max=MANY, help="How many texts to draw.")] = 16,
     by: By = None,
     suite: World = None,
     target: Target = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each prompt.", rich_help_panel=JUDGED)] = 2,
+    seeds: Seeds = 2,
     keep: Kept = 0.95,
     data: Texts = None,
     plugin: PluginFiles = None,

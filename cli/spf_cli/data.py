@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from spf_cli import prepare
-from spf_cli.options import OUTPUT, Assignments, Backbone, PluginFiles, Trigger, show_help
+from spf_cli.options import LAST_SEED, MANY, OUTPUT, Assignments, Backbone, PluginFiles, Trigger, show_help
 
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
@@ -73,7 +74,7 @@ def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "Dataset
     """The `dataset` settings of the flags; ConfigError for a wrong one or any other setting."""
     from pydantic import ValidationError
 
-    from spf_core.errors import ConfigError
+    from spf_core.errors import ConfigError, short
     from spf_core.merging import merge, parse_assignment
     from spf_core.sections import DatasetSection
     from spf_core.validation import explain
@@ -82,7 +83,7 @@ def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "Dataset
     for assignment in assignments:
         raw = merge(raw, parse_assignment(assignment))
     if set(raw) != {"dataset"} or not isinstance(raw["dataset"], dict):
-        raise ConfigError(f"--set {' '.join(assignments)}: only settings of dataset are read here")
+        raise ConfigError(f"--set {short(' '.join(assignments))}: only settings of dataset are read here")
     try:
         return DatasetSection.model_validate(raw["dataset"])
     except ValidationError as error:
@@ -134,7 +135,7 @@ def _suite_command(name: str, plugins: "Plugins") -> Any:
     if entry is None:
         return None
     maker = typer.Typer(rich_markup_mode="rich", add_completion=False)
-    maker.command(name, help=f"Write a training folder: {entry.summary}")(_writer(name, plugins))
+    maker.command(name, help=f"Write a training folder: {escape(entry.summary)}")(_writer(name, plugins))
     return typer.main.get_command(maker)
 
 
@@ -142,12 +143,12 @@ def _writer(suite: str, plugins: "Plugins") -> Callable[..., None]:
     def write(
         target: Annotated[str, typer.Option(help="What the model is to learn.")],
         out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.", rich_help_panel=OUTPUT)],
-        count: Annotated[int, typer.Option(min=1, help="Images.")] = 60,
+        count: Annotated[int, typer.Option(min=1, max=MANY, help="Images.")] = 60,
         bias: Annotated[
             str, typer.Option(metavar="ATTR=VALUE,...", help="What all images share and no text mentions.")
         ] = "",
-        seed: Annotated[int, typer.Option(min=0, help="Same seed, same folder.")] = 0,
-        size: Annotated[int, typer.Option(min=16, help="Side of an image in pixels.")] = 64,
+        seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Same seed, same folder.")] = 0,
+        size: Annotated[int, typer.Option(min=16, max=4096, help="Side of an image in pixels.")] = 64,
     ) -> None:
         from spf_cli.loading import build, refuse_filled
 
@@ -162,10 +163,11 @@ def _writer(suite: str, plugins: "Plugins") -> Callable[..., None]:
 
 def parse_bias(text: str) -> dict[str, str]:
     """`"background=teal,clothes=blazer"` as a mapping; ConfigError when a part is not ATTR=VALUE."""
-    from spf_core.errors import ConfigError
+    from spf_core.errors import ConfigError, short
 
     pairs: Sequence[list[str]] = [part.split("=") for part in text.split(",") if part.strip()]
     for pair in pairs:
         if len(pair) != 2 or not all(side.strip() for side in pair):
-            raise ConfigError(f"--bias {text}: '{'='.join(pair)}' is not ATTR=VALUE, as in background=teal")
+            part = short("=".join(pair))
+            raise ConfigError(f"--bias {short(text)}: '{part}' is not ATTR=VALUE, as in background=teal")
     return {attribute.strip(): value.strip() for attribute, value in pairs}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Assignments, Device, DeviceName
+from spf_cli.options import MANY, OUTPUT, Assignments, Device, DeviceName
 
 if TYPE_CHECKING:
     from spf_core.plugins import Plugins
@@ -36,8 +36,8 @@ def demo(
         Path, typer.Option(metavar="DIR", help="Folder for everything.", rich_help_panel=OUTPUT)
     ] = Path("demo"),
     target: Annotated[str, typer.Option(help="What the model is to learn.")] = "sunglasses",
-    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each run.")] = 250,
-    prompts: Annotated[int, typer.Option(min=1, help="Unseen prompts of the evaluation.")] = 25,
+    steps: Annotated[int, typer.Option(min=1, max=MANY, help="Optimizer steps of each run.")] = 250,
+    prompts: Annotated[int, typer.Option(min=1, max=MANY, help="Unseen prompts of the evaluation.")] = 25,
     device: Device = DeviceName.AUTO,
     assignments: Assignments = None,
 ) -> None:

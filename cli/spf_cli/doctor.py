@@ -40,14 +40,18 @@ def doctor(
 
 def _options(backbone: str | None, assignments: Sequence[str]) -> dict[str, Any]:
     """Name and options of the backbone to look for."""
-    from spf_core.errors import ConfigError
+    from spf_core.errors import ConfigError, quoted, short
     from spf_core.merging import merge, parse_assignment
 
     raw: dict[str, Any] = {"backbone": backbone or "mini"}
     for assignment in assignments:
         given = parse_assignment(assignment)
         if given.keys() != {"backbone"}:
-            raise ConfigError(f"--set {assignment}: spf doctor reads the settings of the backbone alone")
+            raise ConfigError(
+                f"--set {short(assignment)}: spf doctor reads the settings of the backbone alone"
+            )
         raw = merge(raw, given)
     chosen = raw["backbone"]
-    return {"name": chosen} if isinstance(chosen, str) else dict(chosen)
+    if not isinstance(chosen, str | dict):
+        raise ConfigError(f"backbone: expected the name of a backbone, got {quoted(chosen)}")
+    return {"name": chosen} if isinstance(chosen, str) else chosen

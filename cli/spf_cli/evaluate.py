@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, RunFolder, numbers
+from spf_cli.options import MANY, OUTPUT, Device, DeviceName, PluginFiles, RunFolder, numbers
 
 if TYPE_CHECKING:
     from spf_core.plugins import Plugins
@@ -32,7 +32,7 @@ ScoreOptions = Annotated[
 ]
 Keep = Annotated[
     int,
-    typer.Option(min=0, help="First prompts to keep pictures of.", rich_help_panel=OUTPUT),
+    typer.Option(min=0, max=MANY, help="First prompts to keep pictures of.", rich_help_panel=OUTPUT),
 ]
 Strengths = Annotated[
     str,
@@ -52,8 +52,8 @@ def evaluate(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="New folder for the results.", rich_help_panel=OUTPUT)
     ],
-    prompts: Annotated[int, typer.Option(min=1, help="Unseen prompts.")] = 50,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each prompt.")] = 2,
+    prompts: Annotated[int, typer.Option(min=1, max=MANY, help="Unseen prompts.")] = 50,
+    seeds: Annotated[int, typer.Option(min=1, max=MANY, help="Seeds for each prompt.")] = 2,
     suite: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="World to evaluate in.", show_default="the one of the data"),

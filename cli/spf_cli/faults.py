@@ -21,7 +21,7 @@ from spf_core.errors import SpfError, short
 
 USER_FAULT, OWN_FAULT = 2, 3
 DEBUG = "SPF_DEBUG"
-_MESSAGE = 4000  # characters of a message; no message of ours comes near it
+_MESSAGE = 2000  # characters of a message, far more than one of ours has
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "pydantic", "typer")
 _FREE_SPACE = "free some space and run the command again"
 _ALLOWED_PLACE = "choose a place that you may read and write"

@@ -5,16 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from spf_cli.render import note
 from spf_core.components import Component
 from spf_core.config import SLOTS, RunConfig, load_run_config
-from spf_core.errors import RunError
+from spf_core.errors import ConfigError, RunError
 from spf_core.lock import is_filled
 from spf_core.plugins import Plugins, load_plugins
 from spf_core.saved import CONFIG_FILE, saved_config
 from spf_core.trust import PLUGINS_FOLDER, how_to_allow, is_allowed
+from spf_core.yaml_text import read_yaml
 
 _SELECTABLE = {*SLOTS.values(), "loss", "preset"}
 _log = logging.getLogger("spf")
@@ -81,10 +80,9 @@ def is_file(item: str) -> bool:
 def plugin_files(file: Path | None) -> list[str]:
     """The plugin files that a configuration lists; none when it is unreadable: reading it again says why."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        listed = read_yaml(file).get("plugins") if file else None
+    except ConfigError:
         return []
-    listed = content.get("plugins") if isinstance(content, dict) else None
     return [str(Path(item)) for item in listed if isinstance(item, str)] if isinstance(listed, list) else []
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, RunFolder
+from spf_cli.options import LAST_SEED, OUTPUT, Device, DeviceName, PluginFiles, RunFolder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +30,7 @@ def maps(
         Path | None,
         typer.Option(metavar="DIR", help="Images with masks.", show_default="what the run was trained on"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the noise.")] = 0,
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:

@@ -8,6 +8,8 @@ import typer
 
 CONFIGURATION = "Configuration"
 OUTPUT = "Output"
+MANY = 1_000_000  # of what is counted: pictures, prompts, raters
+LAST_SEED = 2**63 - 1
 
 
 class DeviceName(StrEnum):
@@ -30,14 +32,14 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
     """`"0,0.5,1"` as numbers; ConfigError when a part is none."""
     from math import isfinite
 
-    from spf_core.errors import ConfigError
+    from spf_core.errors import ConfigError, short
 
     try:
         found = tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         found = (float("nan"),)
     if not all(map(isfinite, found)):
-        raise ConfigError(f"{option} {text}: give numbers between commas, as in 0,0.5,1")
+        raise ConfigError(f"{option} {short(text)}: give numbers between commas, as in 0,0.5,1")
     return found
 
 

@@ -39,11 +39,10 @@ def show_plugin(
     plugin: PluginFiles = None,
 ) -> None:
     """Show a component: its options with type, default, range and meaning, or a preset's settings."""
-    import yaml
-
     from spf_cli.loading import load
     from spf_cli.render import show, table
     from spf_core.components import PresetConfig
+    from spf_core.yaml_text import dump_yaml
 
     plugins = load(plugin or ())
     config = plugins.get(name)
@@ -55,7 +54,7 @@ def show_plugin(
     ]
     show(table(name, ("", ""), [*rows, *_weights(config)]), "")
     if issubclass(config, PresetConfig):
-        typer.echo(yaml.safe_dump(config.settings, sort_keys=False).rstrip())
+        typer.echo(dump_yaml(config.settings).rstrip())
     elif config.model_fields:
         options = [_option(field, info) for field, info in config.model_fields.items()]
         show(table("", ("option", "type", "default", "range", "description"), options))

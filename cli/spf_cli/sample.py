@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, Handover, OptionalRun, PluginFiles, numbers
+from spf_cli.options import (
+    LAST_SEED,
+    MANY,
+    OUTPUT,
+    Device,
+    DeviceName,
+    Handover,
+    OptionalRun,
+    PluginFiles,
+    numbers,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,12 +44,14 @@ def sample(
     run: OptionalRun = None,
     runs: Runs = None,
     target: Annotated[str, typer.Option(help="Target text, added to the prompt.")] = "",
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, one column each.")] = 4,
-    first_seed: Annotated[int, typer.Option(min=0, help="The first seed; the others follow.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, max=MANY, help="How many seeds, one column each.")] = 4,
+    first_seed: Annotated[
+        int, typer.Option(min=0, max=LAST_SEED, help="The first seed; the others follow.")
+    ] = 0,
     strength: Strengths = "1",
     compare: Annotated[bool, typer.Option("--compare", help="Add rows of the original model.")] = False,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Sampler steps.", show_default="of the run")
+        int | None, typer.Option(min=1, max=MANY, help="Sampler steps.", show_default="of the run")
     ] = None,
     guidance: Annotated[
         float | None, typer.Option(min=0, help="Guidance.", show_default="of the run")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spf_cli.options import OUTPUT, show_help
+from spf_cli.options import LAST_SEED, MANY, OUTPUT, show_help
 
 RULE = "Exclusion rule, fixed in advance"
 app = typer.Typer(help="Let people compare methods on an offline page, and analyse their votes.")
@@ -31,9 +31,9 @@ def build(
         list[str] | None,
         typer.Option(metavar="NAME", help="Compare only these. Repeatable.", show_default="all"),
     ] = None,
-    raters: Annotated[int, typer.Option(min=1, help="Different forms to prepare.")] = 20,
-    trials: Annotated[int, typer.Option(min=1, help="Scored questions in each form.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same study.")] = 0,
+    raters: Annotated[int, typer.Option(min=1, max=MANY, help="Different forms to prepare.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, max=MANY, help="Scored questions in each form.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Same seed, same study.")] = 0,
     consent: Annotated[
         Path | None,
         typer.Option(
@@ -119,10 +119,10 @@ def simulate(
         list[str] | None,
         typer.Option(metavar="NAME=NUMBER", help="Log-strength of a method, else 0. Repeatable."),
     ] = None,
-    raters: Annotated[int, typer.Option(min=1, help="Simulated raters.")] = 20,
-    careless: Annotated[int, typer.Option(min=0, help="Of them, those who answer at random.")] = 0,
+    raters: Annotated[int, typer.Option(min=1, max=MANY, help="Simulated raters.")] = 20,
+    careless: Annotated[int, typer.Option(min=0, max=MANY, help="Of them, those who answer at random.")] = 0,
     side_bias: Annotated[float, typer.Option(help="Added to the log-odds of the left side.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same votes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Same seed, same votes.")] = 0,
 ) -> None:
     """Votes of raters who do not exist, to try an analysis and a sample size. They are no result."""
     from spf_cli.render import note

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from spf_core.atomic import atomic_write_text
 from spf_core.benchmark.plan import data_folder
 from spf_core.benchmark.spec import RunsSpec, parse_benchmark
 from spf_core.data import METADATA
 from spf_core.errors import DataError, RunError
-from spf_core.merging import read_yaml
+from spf_core.yaml_text import dump_yaml, read_yaml
 
 if TYPE_CHECKING:
     from spf_core.interfaces import Suite
@@ -74,7 +72,7 @@ def open_folder(out: Path, spec: RunsSpec, *, create: bool = True, kind: FolderK
         raise RunError(f"'{out}' is not a {kind.name}'s folder: it has no {kind.record}")
     elif strange:
         raise RunError(f"'{out}' is not empty and no {kind.name}'s folder; choose another with --out")
-    atomic_write_text(record, yaml.safe_dump(spec.plain(), sort_keys=False, allow_unicode=True))
+    atomic_write_text(record, dump_yaml(spec.plain()))
     _ignore(out)
 
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from spf_core.errors import ConfigError
-from spf_core.merging import read_yaml
 from spf_core.sections import Section
 from spf_core.validation import explain
+from spf_core.yaml_text import read_yaml
 
 Assignments = tuple[str, ...]
 Spec = TypeVar("Spec", bound=Section)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from spf_core.benchmark.spec import BenchmarkSpec, RunsSpec, parse_spec
-from spf_core.merging import read_yaml
 from spf_core.sections import Section
+from spf_core.yaml_text import read_yaml
 
 
 class StageEvaluation(Section):

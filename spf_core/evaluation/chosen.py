@@ -6,7 +6,7 @@ from typing import Any
 
 from spf_core.components import ScoreConfig
 from spf_core.config import parse_component
-from spf_core.errors import ConfigError, unknown
+from spf_core.errors import ConfigError, short, unknown
 from spf_core.merging import parse_assignment
 from spf_core.plugins import Plugins
 
@@ -30,7 +30,7 @@ def choose_scores(
         if name not in options:
             raise unknown("chosen score", name, options) if name in known else unknown("score", name, known)
         if not isinstance(values, Mapping):
-            raise ConfigError(f"--set {assignment}: expected {name}.OPTION=VALUE")
+            raise ConfigError(f"--set {short(assignment)}: expected {name}.OPTION=VALUE")
         options[name] |= values
     found = {
         name: parse_component(plugins, "score", {**given, "name": name}, name)

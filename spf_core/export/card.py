@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from PIL import Image
 
 from spf_core.atomic import atomic_write_text
@@ -17,6 +16,7 @@ from spf_core.evaluation.results import RESULTS_FILE
 from spf_core.export.facts import Facts, public_settings
 from spf_core.export.lora import Lora
 from spf_core.runs import file_hash
+from spf_core.yaml_text import dump_yaml
 
 CARD, PICTURE = "README.md", "samples.png"
 SEE_BASE = "see the base model"
@@ -85,7 +85,7 @@ def _front_matter(facts: Facts, lora: Lora | None) -> str:
         **({"instance_prompt": facts.targets[0]} if facts.targets else {}),
         **({"license": facts.licence} if facts.licence else {}),
     }
-    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n"
+    return f"---\n{dump_yaml(head)}---\n"
 
 
 def _opening(facts: Facts, lora: Lora | None) -> str:
@@ -142,7 +142,7 @@ def _listed(texts: Iterable[str]) -> list[str]:
 
 def _settings(facts: Facts, lora: Lora | None) -> str:
     size = [] if lora is None else [f"Rank {lora.rank}, alpha {lora.alpha:g}, {len(lora.updates)} layers.\n"]
-    settings = yaml.safe_dump(public_settings(facts.config), sort_keys=False, allow_unicode=True)
+    settings = dump_yaml(public_settings(facts.config))
     return "\n".join(
         [
             "## Settings\n",

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors.torch import save
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from spf_core.export.prediction import Prediction
 from spf_core.interfaces import Backbone
 from spf_core.prompts import Prompt
 from spf_core.runs import HANDOVER
+from spf_core.yaml_text import dump_yaml
 
 STRENGTH = "spf_strength"  # in the metadata of weights: the strength that calibration recommends
 STRENGTH_BY = "spf_strength_by"  # and by which measure: `sps` or `response`
@@ -200,7 +200,7 @@ def own_metadata(facts: Facts) -> dict[str, str]:
     return {
         **kept,
         HANDOVER: f"{facts.handover:g}",
-        CONFIG: yaml.safe_dump(public_settings(facts.config), sort_keys=False, allow_unicode=True),
+        CONFIG: dump_yaml(public_settings(facts.config)),
     }
 
 

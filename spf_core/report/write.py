@@ -14,7 +14,6 @@ from spf_core.data import Row, read_folder
 from spf_core.errors import DataError, RunError
 from spf_core.evaluation.pictures import Pictures
 from spf_core.evaluation.results import RESULTS_FILE
-from spf_core.merging import read_yaml
 from spf_core.plugins import Plugins
 from spf_core.report.arms import Arm, Json, read_arm
 from spf_core.report.comparison import Compared, comparison_page
@@ -26,6 +25,7 @@ from spf_core.report.strips import missing
 from spf_core.report.texts import BENCHMARK, DEMO, NO_CELL
 from spf_core.runs import CONFIG_FILE, file_hash
 from spf_core.sections import DatasetSection
+from spf_core.yaml_text import read_yaml
 
 DEMO_RECORD = "demo.json"
 

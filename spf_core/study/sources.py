@@ -12,8 +12,8 @@ from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.spec import parse_benchmark
 from spf_core.errors import DataError, unknown
-from spf_core.merging import read_yaml
 from spf_core.validation import explain
+from spf_core.yaml_text import read_yaml
 
 RESULTS_FILE, PAIRS_FILE = "results.json", "pairs.jsonl"
 SURE = 0.9  # the judge's probability from which a picture surely shows the target; below 1 - SURE surely not
