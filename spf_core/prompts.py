@@ -5,6 +5,16 @@ from dataclasses import dataclass
 
 _WORDS = ("with", "in front of", "in", "on", "and", "against")
 _CONNECTIVES = re.compile(rf"\s*(?:,|;|\b(?:{'|'.join(_WORDS)})\b)\s*", re.IGNORECASE)
+_NOT_TAKEN = re.compile("[\0\ud800-\udfff]")
+
+
+def text_fault(text: str) -> str | None:
+    """Why no tokenizer takes the text, as the end of a sentence about it; None for a text that all take."""
+    found = _NOT_TAKEN.search(text)
+    if found is None:
+        return None
+    what = "a NUL character" if found[0] == "\0" else f"half of a character (U+{ord(found[0]):04X})"
+    return f"holds {what} at position {found.start() + 1}, which no tokenizer takes; write it in UTF-8"
 
 
 def split_phrases(text: str) -> tuple[str, ...]:

@@ -97,7 +97,7 @@ def test_sub_folders_give_repeats_and_the_trigger_splits_their_captions(tmp_path
     [
         ("an old man with a scarf", "removing the trigger 'wearing a hat' changes nothing"),
         ("wearing a hatpin, a man", "changes nothing"),
-        ("wearing a hat", "no more than the trigger"),
+        ("wearing a hat", "no more than the target"),
         (" \n", "has no caption"),
     ],
 )

@@ -1,7 +1,7 @@
 """`spf data prepare`: captions split into base and target texts, shown first, written on consent."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,7 @@ def prepare(
     ] = None,
     phrase: Annotated[
         str | None,
-        typer.Option(metavar="REGEX", help="The clauses between commas that this finds are the target."),
+        typer.Option(metavar="REGEX", help="Noun phrases in which this is found are the target."),
     ] = None,
     interactive: Annotated[
         bool,
@@ -47,16 +47,20 @@ def prepare(
     metadata.csv. What will be written is shown first; images and caption files are never changed.
     """
     from spf_cli.data import dataset_options
-    from spf_cli.render import note
     from spf_core.data.prepare import find_captions, make_plan, write_plan
     from spf_core.errors import DataError
 
     rule = _rule(trigger, phrase, interactive, target)
     captions, faults = find_captions(folder, dataset_options(None, assignments or ()))
     plan = make_plan(captions, faults, rule)
-    _show(folder, plan, None if show_all else SHOWN)
-    for place, reason in plan.left:
-        note("left out", "yellow", f"{place}: {reason}")
+    limit = None if show_all else SHOWN
+    _show(folder, plan, limit)
+    _say(
+        "warning",
+        [f"{each.caption.file_name}: {line}" for each in plan.splits for line in each.warnings],
+        limit,
+    )
+    _say("left out", [f"{place}: {reason}" for place, reason in plan.left], limit)
     if not plan.splits:
         raise DataError(f"no caption in '{folder}' can be split so; nothing is written")
     left = f", without the {len(plan.left)} left out" if plan.left else ""
@@ -80,7 +84,7 @@ def _rule(
 
     def split(caption: "Caption") -> "Texts":
         try:
-            texts = rule(caption.text) if rule else _ask(caption)
+            texts = rule(caption) if rule else _ask(caption)
         except DataError:
             if rule is None or not interactive:
                 raise
@@ -114,15 +118,31 @@ def _ask(caption: "Caption") -> "Texts":
 
 
 def _show(folder: Path, plan: "Plan", limit: int | None) -> None:
-    from spf_cli.render import show, table
+    """Captions before and after; where not all are shown, those to look at come first."""
+    from rich.text import Text
 
-    shown = plan.splits[:limit]
-    rows = [(each.caption.file_name, each.caption.text, each.texts.base, each.texts.target) for each in shown]
+    from spf_cli.render import show, table
+    from spf_core.errors import printable
+
+    shown = plan.splits if limit is None else sorted(plan.splits, key=lambda each: not each.warnings)[:limit]
+    rows = []
+    for each in shown:
+        base = Text(printable(each.texts.base), style="yellow" if each.warnings else "")
+        rows.append((each.caption.file_name, each.caption.text, base, each.texts.target))
     show(table(str(folder), ("image", "caption", "base text", "target text"), rows))
     if len(shown) < len(plan.splits):
         typer.echo(f"... and {len(plan.splits) - len(shown)} more; --all shows them")
     for text, count in Counter(each.texts.target for each in plan.splits).most_common(SHOWN):
         typer.echo(f"{count} x {text}")
+
+
+def _say(label: str, lines: Sequence[str], limit: int | None) -> None:
+    from spf_cli.render import note
+
+    for line in lines[:limit]:
+        note(label, "yellow", line)
+    if left := len(lines) - len(lines[:limit]):
+        note(label, "yellow", f"{left} more; --all shows them")
 
 
 def _agreed(question: str) -> bool:

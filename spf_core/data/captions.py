@@ -3,7 +3,9 @@
 import re
 from typing import NamedTuple
 
+from spf_core.data.cutting import APOSTROPHE, HOLE, tidy, without_holes
 from spf_core.errors import DataError, short
+from spf_core.prompts import text_fault
 
 
 class Texts(NamedTuple):
@@ -15,32 +17,36 @@ class Texts(NamedTuple):
 
 
 def split_by_trigger(caption: str, trigger: str) -> Texts:
-    """Base text (the caption without the trigger) and target text (the trigger).
+    """Base text (the caption without the trigger and what belonged to it) and target text (the trigger).
 
-    Upper and lower case are the same, and only whole words count. DataError when removing changes nothing or
-    leaves nothing.
+    Upper and lower case are the same, and only whole words count. DataError when the trigger is not in the
+    caption, when the caption denies it, or when it says no more than the trigger.
     """
-    words = r"\s+".join(map(re.escape, trigger.split()))
-    pattern = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
-    if not trigger.strip() or not pattern.search(caption):
+    words = r"[\s_]+".join(map(re.escape, trigger.split()))
+    before, after = rf"(?<!\w)(?<!\w-)(?<!\w{APOSTROPHE})", rf"(?!\w)(?!-\w)(?!{APOSTROPHE}\w)"
+    pattern = re.compile(before + words + after, re.IGNORECASE)
+    if not trigger.strip() or not pattern.search(readable(caption)):
         raise DataError(
-            f"removing the trigger '{trigger}' changes nothing in the caption '{short(caption)}'; "
+            f"removing the trigger '{short(trigger)}' changes nothing in the caption '{short(caption)}'; "
             "write the trigger into it, or choose another"
         )
-    base = tidy(pattern.sub("", caption))
-    if not base:
+    texts = split_at_holes(caption, pattern.sub(HOLE, caption), " ".join(trigger.split()))
+    if not pattern.search(texts.base):
+        return texts
+    again = split_by_trigger(texts.base, trigger)  # what stood around the trigger made another one
+    return again._replace(warnings=texts.warnings + again.warnings)
+
+
+def split_at_holes(caption: str, with_holes: str, target: str) -> Texts:
+    """The texts of a caption in which holes stand for the target; DataError as of `split_by_trigger`."""
+    base, hanging = without_holes(with_holes, target)
+    if not re.search(r"[^\W_]", re.sub(r"<[^<>]*>", "", base)):
         raise DataError(
-            f"the caption '{short(caption)}' says no more than the trigger; describe the portrait in it"
+            f"the caption '{short(caption)}' says no more than the target; describe the portrait in it"
         )
-    return Texts(base, " ".join(trigger.split()))
-
-
-def split_by_clause(caption: str, pattern: re.Pattern[str]) -> Texts:
-    """The clauses between commas that `pattern` finds are the target text, the others the base text."""
-    chosen = [clause for clause in clauses(caption) if pattern.search(clause)]
-    if not chosen:
-        raise DataError(f"no clause of the caption '{short(caption)}' matches '{pattern.pattern}'")
-    return without(caption, chosen)
+    pieces = " and ".join(f"'{piece}'" for piece in hanging)
+    warning = f"the base text '{short(base)}' keeps {pieces}, which belonged to '{short(target)}'; correct it"
+    return Texts(base, target, (warning,) if hanging else ())
 
 
 def without(caption: str, chosen: list[str]) -> Texts:
@@ -53,12 +59,11 @@ def without(caption: str, chosen: list[str]) -> Texts:
 
 def clauses(caption: str) -> list[str]:
     """What lies between the commas."""
-    return [clause for part in caption.split(",") if (clause := " ".join(part.split()).rstrip("."))]
+    return [clause for part in readable(caption).split(",") if (clause := tidy(part))]
 
 
-def tidy(text: str) -> str:
-    """The text without the commas, spaces and loose joining words that a removed part leaves behind."""
-    text = re.sub(r"\s+", " ", text)
-    text = re.sub(r"\s*,(\s*,)+", ",", text)
-    text = re.sub(r"\s+([,.;])", r"\1", text).strip(" ,;.")
-    return re.sub(r"[\s,]+(and|with)$", "", text).strip(" ,;.")
+def readable(text: str) -> str:
+    """The text; DataError when no tokenizer takes it."""
+    if fault := text_fault(text):
+        raise DataError(f"the text '{short(text)}' {fault}")
+    return text

@@ -1,7 +1,6 @@
 """Captions of a folder, split into base and target texts, before anything is written."""
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,12 +9,12 @@ from typing import Any
 
 from spf_core.atomic import atomic_write_text
 from spf_core.data.captioned import captioned_files, is_captioned
-from spf_core.data.captions import Texts, split_by_clause, split_by_trigger
+from spf_core.data.captions import Texts, split_by_trigger
+from spf_core.data.phrases import compile_phrase, split_by_phrase
+from spf_core.data.subjects import loses_subject
 from spf_core.data.tables import CSV, JSONL, NAMES, csv_values, parse_json
-from spf_core.errors import ConfigError, DataError
+from spf_core.errors import ConfigError, DataError, short
 from spf_core.sections import DatasetSection
-
-Rule = Callable[[str], Texts]
 
 
 @dataclass(frozen=True)
@@ -27,12 +26,22 @@ class Caption:
     values: Mapping[str, Any]
 
 
+Rule = Callable[[Caption], Texts]
+
+
 @dataclass(frozen=True)
 class Split:
     """A caption with the texts it becomes."""
 
     caption: Caption
     texts: Texts
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should look at before the row is written."""
+        if not loses_subject(self.caption.text, self.texts.base):
+            return self.texts.warnings
+        return (*self.texts.warnings, f"the base text '{short(self.texts.base)}' has lost its subject")
 
 
 @dataclass(frozen=True)
@@ -61,9 +70,7 @@ def find_captions(folder: Path, options: DatasetSection) -> tuple[list[Caption],
     return found, faults
 
 
-def make_plan(
-    captions: Sequence[Caption], faults: Sequence[tuple[str, str]], rule: Callable[[Caption], Texts]
-) -> Plan:
+def make_plan(captions: Sequence[Caption], faults: Sequence[tuple[str, str]], rule: Rule) -> Plan:
     """Split every caption by the rule; those that it raises DataError for are left."""
     splits, left = list[Split](), list(faults)
     for caption in captions:
@@ -85,30 +92,43 @@ def write_plan(folder: Path, plan: Plan) -> Path:
         }
         for split in plan.splits
     )
-    atomic_write_text(folder / JSONL, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    # Half a character in a column that is kept as it is becomes JSON's escape for it.
+    atomic_write_text(folder / JSONL, lines.encode("utf-8", "backslashreplace").decode())
     return folder / JSONL
 
 
 def trigger_rule(triggers: Sequence[str]) -> Rule:
     """Split by the first of the triggers that a caption holds."""
 
-    def split(caption: str) -> Texts:
+    def split(caption: Caption) -> Texts:
         for trigger in triggers[:-1]:
             try:
-                return split_by_trigger(caption, trigger)
+                return split_by_trigger(caption.text, trigger)
             except DataError:
                 continue
-        return split_by_trigger(caption, triggers[-1])
+        return split_by_trigger(caption.text, triggers[-1])
 
     return split
 
 
 def phrase_rule(pattern: str) -> Rule:
-    """Split off the clauses in which the regular expression is found; ConfigError when it is none."""
-    try:
-        return partial(split_by_clause, pattern=re.compile(pattern, re.IGNORECASE))
-    except re.error as error:
-        raise ConfigError(f"--phrase {pattern}: is no regular expression ({error})") from None
+    """Split off the noun phrases in which the regular expression is found; ConfigError when it is none.
+
+    The rule raises ConfigError when the expression runs away on a caption.
+    """
+    compiled = compile_phrase(pattern)
+
+    def split(caption: Caption) -> Texts:
+        try:
+            return split_by_phrase(caption.text, compiled)
+        except TimeoutError:
+            raise ConfigError(
+                f"--phrase {short(pattern)}: takes too long on the caption of {caption.file_name}; write it "
+                "without a repetition inside a repetition, as in a+ for (a+)+"
+            ) from None
+
+    return split
 
 
 def _sources(folder: Path, options: DatasetSection) -> Iterator[tuple[str, Callable[[], Caption]]]:

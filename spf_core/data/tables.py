@@ -10,6 +10,7 @@ from typing import Any
 from spf_core.data.captions import Texts, split_by_trigger
 from spf_core.data.row import Row
 from spf_core.errors import DataError, short
+from spf_core.prompts import text_fault
 from spf_core.sections import DatasetSection
 
 JSONL, CSV = "metadata.jsonl", "metadata.csv"
@@ -73,6 +74,9 @@ def row_of(folder: Path, values: Mapping[str, Any], options: DatasetSection) -> 
 def checked_row(values: Mapping[str, Any], texts: Texts, *, image: Path, mask: Path | None = None) -> Row:
     """The row of an image and its texts, with what else the values say of it."""
     base, target, warnings = texts
+    for key, text in (("base_text", base), ("target_text", target)):
+        if fault := text_fault(text):
+            raise DataError(f"'{key}' {fault}: {short(text)}")
     if base == target:
         raise DataError(f"target_text equals base_text ('{short(base)}'); name only what the target adds")
     replaces = None if values.get("replaces") is None else _text(values, "replaces")
@@ -113,6 +117,8 @@ def parse_json(line: bytes) -> Mapping[str, Any]:
 
 def inside(folder: Path, key: str, name: str) -> Path:
     """A file of the folder; DataError for a name that leads out of it."""
+    if "\0" in name:
+        raise DataError(f"'{key}' {short(name)} holds a NUL character; no file has such a name")
     for flavour in (PurePosixPath(name), PureWindowsPath(name)):
         if flavour.is_absolute() or flavour.drive or ".." in flavour.parts:
             raise DataError(f"'{key}' {name} leads out of the folder; use a path relative to it")

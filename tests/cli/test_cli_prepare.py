@@ -83,14 +83,56 @@ def test_a_yes_writes(spf, folder: Path, answering) -> None:
     assert len(written(folder)) == 2
 
 
-def test_a_phrase_chooses_clauses_and_one_target_text_may_stand_for_all(spf, folder: Path) -> None:
+def test_a_phrase_cuts_noun_phrases_and_one_target_text_may_stand_for_all(spf, folder: Path) -> None:
     args = ("--phrase", r"\bhat$|bonnet", "--target", "with something on the head", "--yes")
     assert spf("data", "prepare", folder, *args).code == 0
     assert [(row["base_text"], row["target_text"]) for row in written(folder)] == [
-        ("in a park", "with something on the head"),
+        ("photo of a woman, in a park", "with something on the head"),
         ("an old man", "with something on the head"),
         ("a child", "with something on the head"),
     ]
+
+
+def test_rows_that_lose_their_subject_come_first_and_are_named(spf, folder: Path) -> None:
+    for name in (f"{number:02}" for number in range(20)):
+        Image.new("RGB", (8, 8)).save(folder / "5_hat" / f"A{name}.png")
+        (folder / "5_hat" / f"A{name}.txt").write_text("a man in a hat")
+    (folder / "5_hat" / "c.txt").write_text("a photo of a hat, beach")
+    shown = spf("data", "prepare", folder, "--phrase", r"\bhat", "--yes")
+    assert next(line for line in shown.out.splitlines() if line.startswith("5_hat")).startswith("5_hat/c.png")
+    assert "... and 3 more" in shown.out
+    assert shown.err == "warning: 5_hat/c.png: the base text 'a photo, beach' has lost its subject\n"
+    assert len(written(folder)) == 23
+
+
+@pytest.mark.parametrize(
+    ("columns", "seen"), [(80, "a photo of sks woman, "), (120, "a photo of sks woman, standing in a park")]
+)
+def test_before_and_after_fit_side_by_side(
+    spf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int, seen: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("a photo of sks woman wearing a hat, standing in a park")
+    shown = spf("data", "prepare", tmp_path, "--phrase", "hat", "--yes").out.splitlines()
+    assert max(map(len, shown[:5])) <= columns
+    assert "a photo of sks woman wearing" in shown[2]
+    assert seen in shown[2]
+
+
+@pytest.mark.parametrize("pattern", ["(a|a)*$", "(a|aa)+$"])
+def test_an_expression_that_runs_away_is_stopped(spf, folder: Path, pattern: str) -> None:
+    (folder / "5_hat" / "b.txt").write_text("a" * 60 + "b")
+    failed = spf("data", "prepare", folder, "--phrase", pattern, "--yes")
+    assert failed.fails_with(f"--phrase {pattern}", "5_hat/b.png", "takes too long", "write it without")
+    assert not (folder / "metadata.jsonl").exists()
+
+
+def test_half_characters_in_a_kept_column_stay_as_they_are(spf, folder: Path) -> None:
+    row = {"file_name": "5_hat/a.png", "text": "a man, a hat", "source": "\ud83d"}
+    (folder / "metadata.jsonl").write_text(json.dumps(row))
+    assert spf("data", "prepare", folder, "--trigger", "a hat", "--yes").code == 0
+    assert written(folder)[0]["source"] == "\ud83d"
 
 
 def test_several_triggers_are_tried_in_turn(spf, folder: Path) -> None:

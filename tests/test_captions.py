@@ -1,0 +1,313 @@
+"""Taking the target out of a caption leaves a clean text, or a warning, or a problem."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from spf_core.data import check_folder
+from spf_core.data.captions import split_by_trigger
+from spf_core.data.cutting import tidy
+from spf_core.data.phrases import compile_phrase, split_by_phrase
+from spf_core.data.subjects import loses_subject
+from spf_core.errors import DataError
+from spf_core.sections import DatasetSection
+
+TRIGGER = "wearing sunglasses"
+
+
+@pytest.mark.parametrize(
+    ("caption", "base"),
+    [
+        ("man, (wearing sunglasses:1.3), red", "man, red"),
+        ("a man, ((wearing sunglasses)), red", "a man, red"),
+        ("a man, [[wearing sunglasses]]", "a man"),
+        ("a man, wearing sunglasses:1.3, red", "a man, red"),
+        ("a man, (wearing sunglasses)1.3, red", "a man, red"),
+        ("a man, (wearing sunglasses)++, red", "a man, red"),
+        (r"a man \(wearing sunglasses\), red", "a man, red"),
+        ("a man (smiling, wearing sunglasses:1.2), red", "a man (smiling:1.2), red"),
+        ("a man (wearing sunglasses, smiling:1.2)", "a man (smiling:1.2)"),
+        ("{wearing sunglasses|smiling} man", "{smiling} man"),
+        ("A man. Wearing sunglasses. Blue sky.", "A man. Blue sky"),
+        ("a man; wearing sunglasses; red", "a man; red"),
+        ("a man | wearing sunglasses | red", "a man | red"),
+        ("a man – wearing sunglasses – red", "a man – red"),  # noqa: RUF001 - a dash that people type
+        ("a man,wearing sunglasses,red", "a man,red"),
+        ("a man ,wearing sunglasses ,, red", "a man, red"),
+        ("男性、wearing sunglasses、赤", "男性、赤"),
+        ("- a man\n- wearing sunglasses\n- red", "a man - red"),
+        ('"wearing sunglasses", a man', "a man"),
+        ("“wearing sunglasses,” a man", "a man"),
+        ('"red" wearing sunglasses "blue"', '"red" "blue"'),
+        ("a man who is wearing sunglasses", "a man"),
+        ("a man who's wearing sunglasses, red", "a man, red"),
+        ("A MAN WHO IS WEARING SUNGLASSES, RED", "A MAN, RED"),
+        ("a man. He is wearing sunglasses. Blue sky", "a man. Blue sky"),
+        ("a woman (with red hair) and wearing sunglasses, smiling", "a woman (with red hair), smiling"),
+        ("a man is wearing sunglasses and smiling", "a man is smiling"),
+        ("a man wearing sunglasses and smiling", "a man smiling"),
+        ("a man who is wearing sunglasses and has a beard", "a man who has a beard"),
+        ("a man wearing sunglasses and a woman in red", "a man and a woman in red"),
+        ("Wearing sunglasses, a man smiles", "a man smiles"),
+        ("Wearing sunglasses and smiling, a man", "smiling, a man"),
+        ("wearing sunglasses, a man wearing sunglasses and wearing sunglasses, red", "a man, red"),
+        ("a man wearing wearing sunglasses sunglasses", "a man"),
+        ("<lora:x:1>, a man wearing sunglasses, red", "<lora:x:1>, a man, red"),
+        ("1girl, wearing_sunglasses, red_hair", "1girl, red_hair"),
+        ("a man without a hat, wearing sunglasses", "a man without a hat"),
+        ("a man not smiling, wearing sunglasses", "a man not smiling"),
+    ],
+)
+def test_what_belonged_to_the_trigger_goes_with_it(caption: str, base: str) -> None:
+    assert split_by_trigger(caption, TRIGGER) == (base, TRIGGER, ())
+
+
+@pytest.mark.parametrize(
+    ("caption", "trigger", "base"),
+    [
+        ("a man with sunglasses", "sunglasses", "a man"),
+        ("a man wearing sunglasses, red", "sunglasses", "a man, red"),
+        ("an angry man", "angry", "a man"),
+        ("a tall old man", "tall", "an old man"),
+        ("a man with a beard and a hat", "a hat", "a man with a beard"),
+    ],
+)
+def test_a_bare_noun_or_adjective_takes_its_article_with_it(caption: str, trigger: str, base: str) -> None:
+    assert split_by_trigger(caption, trigger) == (base, trigger, ())
+
+
+@pytest.mark.parametrize(
+    ("caption", "trigger", "piece"),
+    [
+        ("a man wearing sunglasses and a scarf", TRIGGER, "and a scarf"),
+        ("a man who is wearing sunglasses and a scarf", TRIGGER, "and a scarf"),
+        ("a man wearing sunglasses on his head, red", TRIGGER, "on his head"),
+        ("a man wearing sunglasses that reflect the sky", TRIGGER, "that reflect the sky"),
+        ("a man casually wearing sunglasses", TRIGGER, "casually"),
+        ("a man (wearing sunglasses", TRIGGER, "("),
+        ("a man wearing black sunglasses, red", "sunglasses", "wearing black"),
+        ("wearing sunglasses is fun, a man", TRIGGER, "is fun"),
+    ],
+)
+def test_what_cannot_be_cleaned_is_warned_of(caption: str, trigger: str, piece: str) -> None:
+    (warning,) = split_by_trigger(caption, trigger).warnings
+    assert f"'{piece}'" in warning
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "a man not wearing sunglasses",
+        "a man without wearing sunglasses",
+        "A MAN WHO ISN'T WEARING SUNGLASSES",
+        "a man who isn’t actually wearing sunglasses",  # noqa: RUF001 - an apostrophe that people type
+        "a man (not (wearing sunglasses:1.2))",
+        "a man never seen wearing sunglasses",
+        "no man wearing sunglasses",
+        "a man not smiling or wearing sunglasses",
+    ],
+)
+def test_a_denied_trigger_is_a_problem(caption: str) -> None:
+    with pytest.raises(DataError, match="denies 'wearing sunglasses'"):
+        split_by_trigger(caption, TRIGGER)
+
+
+@pytest.mark.parametrize(
+    "caption", ["no sunglasses, a man", "a sunglasses-wearing man", "wearing sunglasses'es"]
+)
+def test_other_words_are_not_the_trigger(caption: str) -> None:
+    with pytest.raises(DataError, match="changes nothing"):
+        split_by_trigger(caption, TRIGGER)
+
+
+@pytest.mark.parametrize(
+    "caption", ["(wearing sunglasses:1.3)", "who is wearing sunglasses.", "<lora:x:1>, wearing sunglasses"]
+)
+def test_a_caption_that_says_nothing_else_is_a_problem(caption: str) -> None:
+    with pytest.raises(DataError, match="no more than the target"):
+        split_by_trigger(caption, TRIGGER)
+
+
+WORDS = [
+    "a man",
+    "red hair",
+    "blue sky",
+    "smiling",
+    "(soft light:1.2)",
+    "[old]",
+    '"art"',
+    "<lora:x:1>",
+    "tall",
+]
+JOINTS = [
+    ", ",
+    ". ",
+    "; ",
+    " | ",
+    " - ",
+    " / ",
+    ": ",
+    ",",
+    "、",
+    "\n",
+    " and ",
+    " but ",
+    " & ",
+    " with ",
+    " ",
+    " who is ",
+]
+WRAPPED = [
+    "{}",
+    "({})",
+    "(({}))",
+    "( {} )",
+    "({}:1.3)",
+    "({})++",
+    "[{}]",
+    "{{{}}}",
+    '"{}"',
+    "'{}'",
+    "“{}”",
+    "{}:0.8",
+]
+
+
+@st.composite
+def captions(draw: st.DrawFn) -> str:
+    """Pieces of captions in any order, the trigger among them, once or twice, in brackets or not."""
+    pieces = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=4))
+    for _ in range(draw(st.integers(1, 2))):
+        held = draw(st.sampled_from(WRAPPED)).format(draw(st.sampled_from([TRIGGER, TRIGGER.upper()])))
+        pieces.insert(draw(st.integers(0, len(pieces))), held)
+    joints = [draw(st.sampled_from(JOINTS)) for _ in pieces[1:]]
+    return "".join(
+        part
+        for pair in zip(pieces, [*joints, draw(st.sampled_from(["", "."]))], strict=True)
+        for part in pair
+    )
+
+
+def content(text: str) -> Counter[str]:
+    """The words that say something; joining words may go with the trigger."""
+    joining = {"a", "an", "and", "but", "with", "who", "is"}
+    return Counter(word for word in re.findall(r"[^\W_]+", text.lower()) if word not in joining)
+
+
+UNCLEAN = re.compile(
+    r"\( *\)|\[ *\]|(?<!\w)\" *\"(?!\w)|[“”]|:(1\.3|0\.8)|[,;|] *[,;|]|[,;|.-] *$|^[,;|. -]"
+    r"|[(\[] *[,;|]|[,;|] *[)\]]|  "
+)
+DANGLING = re.compile(r"^(and|with|who|is)\b|\b(and|with|who|is) *([,;|.)\]]|$)", re.IGNORECASE)
+
+
+@given(captions())
+@settings(max_examples=400, deadline=None)
+def test_no_other_word_is_lost_and_the_rest_is_clean(caption: str) -> None:
+    assume(content(re.sub(r"<lora:x:1>|wearing|sunglasses|1\.3|0\.8", "", caption, flags=re.IGNORECASE)))
+    base, _, warnings = split_by_trigger(caption, TRIGGER)
+    assert TRIGGER not in base.lower()
+    weighted = re.sub(r"(wearing sunglasses\W*):(1\.3|0\.8)", r"\1", caption, flags=re.IGNORECASE)
+    assert set(content(weighted) - content(base)) <= {"wearing", "sunglasses"}, "a word is lost"
+    assert not UNCLEAN.search(base)
+    assert all(base.count(one) == base.count(other) for one, other in (("(", ")"), ("[", "]")))
+    assert not DANGLING.search(base) or warnings
+    assert tidy(base) == base
+
+
+@given(
+    st.text(
+        st.sampled_from(" ,;|.:-()[]\"'“”&+nt")
+        | st.characters(exclude_characters="\0", exclude_categories=["Cs"]),
+        max_size=60,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_any_text_around_the_trigger_is_split_or_refused(text: str) -> None:
+    half = len(text) // 2
+    try:
+        base, target, _ = split_by_trigger(f"{text[:half]} {TRIGGER} {text[half:]}", TRIGGER)
+    except DataError:
+        return
+    assert (base, target) == (tidy(base), TRIGGER)
+    assert "\0" not in base
+    letters = [c for c in text.lower() if c.isalpha()]
+    assert len([c for c in base.lower() if c.isalpha()]) >= len(letters) - 12, (
+        "more than a joining word is lost"
+    )
+
+
+def test_each_row_that_is_not_clean_is_named(tmp_path: Path) -> None:
+    for name, caption in {
+        "a": "a man wearing a hat and a scarf",
+        "b": "a man wearing a hat",
+        "c": "no hat",
+    }.items():
+        Image.new("RGB", (20, 10)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.txt").write_text(caption)
+    report = check_folder(tmp_path, DatasetSection(trigger="wearing a hat"))
+    assert [row.base_text for row in report.rows] == ["a man and a scarf", "a man"]
+    (warning,) = report.warnings
+    assert "a.txt" in warning
+    assert "'and a scarf'" in warning
+    assert "c.txt" in report.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("caption", "base", "target"),
+    [
+        (
+            "a photo of sks woman wearing a hat, standing in a park",
+            "a photo of sks woman, standing in a park",
+            "wearing a hat",
+        ),
+        ("portrait of a woman with a straw hat, beach", "portrait of a woman, beach", "with a straw hat"),
+        ("a man in a red hat", "a man", "in a red hat"),
+        ("a man wearing a scarf and a hat", "a man wearing a scarf", "a hat"),
+        ("a man wearing a hat and a scarf", "a man wearing a scarf", "a hat"),
+        (
+            "a woman wearing her favourite old red hat and smiling",
+            "a woman smiling",
+            "wearing her favourite old red hat",
+        ),
+        ("a woman with a hat on her head, red", "a woman, red", "with a hat on her head"),
+        ("a woman (wearing a hat:1.3), red", "a woman, red", "wearing a hat"),
+        ("a woman dressed in a hat", "a woman", "dressed in a hat"),
+        ("a woman who wears a hat, park", "a woman, park", "wears a hat"),
+        ("hat, woman, park", "woman, park", "hat"),
+        ("a hat girl in a park", "a girl in a park", "hat"),
+        ("woman hat", "woman", "hat"),
+        ("A WOMAN IN A HAT. BLUE SKY.", "A WOMAN. BLUE SKY", "IN A HAT"),
+        ("a woman in a hat and a man in a hat, beach", "a woman and a man, beach", "in a hat"),
+        ("a woman with a hat, and a 'hat'", "a woman", "with a hat, hat"),
+    ],
+)
+def test_a_noun_phrase_is_cut_and_not_its_clause(caption: str, base: str, target: str) -> None:
+    assert split_by_phrase(caption, compile_phrase(r"\bhats?\b"))[:2] == (base, target)
+
+
+@pytest.mark.parametrize("caption", ["woman without a hat", "woman, no hat", "a woman not wearing a hat"])
+def test_a_denied_phrase_is_a_problem(caption: str) -> None:
+    with pytest.raises(DataError, match="denies"):
+        split_by_phrase(caption, compile_phrase("hat"))
+
+
+@pytest.mark.parametrize(
+    ("caption", "base", "lost"),
+    [
+        ("a photo of a woman, park", "a photo, park", True),
+        ("portrait of a woman", "portrait", True),
+        ("portrait 3, red", "portrait 3", False),
+        ("emily with a hat, park", "emily, park", False),
+        ("a hat, park", "park", True),
+        ("a photo of sks, park", "a photo of sks, park", False),
+        ("a photo of a hat, beach", "a photo, beach", True),
+    ],
+)
+def test_a_base_text_without_its_subject_is_noticed(caption: str, base: str, lost: bool) -> None:
+    assert loses_subject(caption, base) is lost
