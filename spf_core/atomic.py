@@ -30,6 +30,25 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def emptied_on_failure(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder, made where there is none; without what was written when the block fails.
+
+    The folder is not replaced as by `atomic_folder`: it may be a mounted disk, or where the user stands.
+    """
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with _readable_disk_errors(folder):
+            yield folder
+    except BaseException:
+        for each in folder.iterdir():
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+        if made:
+            folder.rmdir()
+        raise
+
+
+@contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary file name beside `path`; it becomes `path` when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from PIL.Image import Image, Resampling
 from PIL.Image import new as new_image
 from torch import Tensor
 
+from spf_core.atomic import atomic_file
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
 from spf_core.progress import Progress, silent
@@ -200,11 +201,9 @@ def save_png(image: Image, path: Path, metadata: Mapping[str, str]) -> None:
     chunks = PngImagePlugin.PngInfo()
     for key, value in metadata.items():
         chunks.add_itxt(key, value)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(temporary, format="PNG", pnginfo=chunks)
-        temporary.replace(path)
+        with atomic_file(path) as temporary:
+            image.save(temporary, format="PNG", pnginfo=chunks)
     except OSError as error:
         raise RunError(f"'{path}' cannot be written ({error.strerror}); choose another place") from None
 

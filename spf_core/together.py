@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from spf_core.errors import InterruptedRunError, RunError, SpfError
+from spf_core.interrupts import end_at_once_on_sigterm
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,6 +28,7 @@ BUCKET = 2**25  # values that are averaged at once
 PATIENCE = timedelta(days=7)  # the others wait while the main process draws or evaluates
 _log = logging.getLogger("spf")
 _GRACE = 60.0  # seconds in which the launcher ends the others
+_INTERRUPTED = "interrupted"
 _MOMENT = 5.0  # seconds in which another process says what went wrong
 
 
@@ -146,7 +148,8 @@ class Together:
         faults = [(rank, fault) for rank, (_, fault) in enumerate(found) if fault is not None]
         if faults:
             rank, fault = faults[0]
-            raise RunError(f"{fault} (process {rank + 1} of {self.count})")
+            kind = InterruptedRunError if fault.startswith(_INTERRUPTED) else RunError
+            raise kind(f"{fault} (process {rank + 1} of {self.count})")
         return [given for given, _ in found]
 
     def lost(self, error: BaseException) -> "LostError":
@@ -159,6 +162,7 @@ class Together:
 
     def fail(self, error: BaseException) -> NoReturn:
         """End a process other than the main one: tell it why, and wait for the launcher."""
+        end_at_once_on_sigterm()
         if isinstance(error, LostError):
             sys.exit(2)
         if not isinstance(error, SpfError | KeyboardInterrupt):
@@ -229,6 +233,7 @@ def joined(device: str, way_out: str, *, sharded: bool = False) -> Iterator[Toge
     except BaseException as error:
         atexit.unregister(_leave)  # it would wait for the others
         if together.sharded and not together.may_speak(error):
+            end_at_once_on_sigterm()
             time.sleep(_MOMENT)
             sys.exit(2)
         if together.main and _disconnected(error):
@@ -241,7 +246,7 @@ def joined(device: str, way_out: str, *, sharded: bool = False) -> Iterator[Toge
 def _told(error: BaseException) -> str:
     """What went wrong, in one line."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
+        return _INTERRUPTED
     known = isinstance(error, SpfError)
     return " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
 

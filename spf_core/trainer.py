@@ -20,7 +20,7 @@ from spf_core.exhausted import told_when_exhausted
 from spf_core.export.facts import weights_metadata
 from spf_core.finite import Where, refuse_non_finite
 from spf_core.interfaces import Adapter, Backbone, Budgeted
-from spf_core.interrupts import Interrupts, saved_when_interrupted
+from spf_core.interrupts import Interrupts, listening, said_how_to_continue, saved_when_interrupted
 from spf_core.kept import counting_spared
 from spf_core.lock import is_filled, locked
 from spf_core.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
@@ -50,37 +50,46 @@ def train(
 ) -> None:
     """Train the run to its end; resuming continues bit-identically from the newest checkpoint.
 
-    Raises SpfError kinds. Ctrl-C saves a checkpoint and raises InterruptedRunError, which says how to resume.
+    Raises SpfError kinds. Ctrl-C and SIGTERM save a checkpoint and raise InterruptedRunError, which says how
+    to resume.
     """
     way_out = "continue from the last checkpoint with --resume"
-    with joined(config.train.device, way_out, sharded=wants_shards()) as together:
+    with (
+        listening() as interrupts,
+        said_how_to_continue(run),
+        joined(config.train.device, way_out, sharded=wants_shards()) as together,
+    ):
+        if together.count > 1:
+            interrupts.agree(())
         rows = rows_of(config)
         if not together.main:
-            _help(config, run, rows, together, resume)
+            _help(config, run, rows, together, interrupts, resume)
             return
         with locked(run, progress) as heard:
             watch = _watch(config, run, plugins, heard)
             start = None if resume and checkpoints(run) else read_start(config)
             if not resume and is_filled(run):
                 raise RunError(f"'{run}' is not empty; choose another --out, or continue it with --resume")
-            trainer = Trainer(config, run, rows, heard, watch, start, together)
+            trainer = Trainer(config, run, rows, heard, watch, start, together, interrupts)
             atomic_write_text(run / CONFIG_FILE, config.dump())  # now, as a backbone may have been refused
             if resume:
                 trainer.resume()
                 warn_of_other_plugins(run, config, plugins)
             else:
                 record_start(run, config, plugins)
-            with saved_when_interrupted(trainer.save, run):
+            with saved_when_interrupted(interrupts, trainer.save, run):
                 trainer.fit()
 
 
-def _help(config: RunConfig, run: Path, rows: list[Row], together: Together, resume: bool) -> None:
+def _help(
+    config: RunConfig, run: Path, rows: list[Row], together: Together, interrupts: Interrupts, resume: bool
+) -> None:
     """Train beside the main process, and write nothing."""
     start = None if resume and checkpoints(run) else read_start(config)
-    trainer = Trainer(config, run, rows, silent, None, start, together)
+    trainer = Trainer(config, run, rows, silent, None, start, together, interrupts)
     if resume:
         trainer.resume()
-    with saved_when_interrupted(trainer.save, run):
+    with saved_when_interrupted(interrupts, trainer.save, run):
         trainer.fit()
 
 
@@ -104,9 +113,10 @@ class Trainer:
         watch: "PurityWatch | None" = None,
         start: Start | None = None,
         together: Together = ALONE,
+        interrupts: Interrupts | None = None,
     ) -> None:
         self.config, self.run, self.progress, self.watch = config, run, progress, watch
-        self.together, self.interrupts = together, Interrupts(agree=together.count > 1)
+        self.together, self.interrupts = together, interrupts or Interrupts()
         self.start_hash = start.hash if start else None
         require_optimizer(config.optimizer)
         if together.sharded:
@@ -200,7 +210,6 @@ class Trainer:
             with self.interrupts.held(), told_when_exhausted(self.config, self.backbone):
                 line = self.train_step()
                 write(line)
-            self.interrupts.give_way()
             yield line
 
     def _averaged(self) -> AbstractContextManager[None]:
@@ -239,7 +248,8 @@ class Trainer:
         with shared_memory(self.parts, self.together):
             mine = self._passes()
         passed, pressed = zip(*self.together.each((mine, self.interrupts.pressed)), strict=True)
-        self.interrupts.agreed = any(pressed)
+        if self.together.count > 1:
+            self.interrupts.agree(pressed)
         self.together.average_gradients(self.parameters)
         norm = total(self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm))
         if self.accelerator.scaler is None:
@@ -278,9 +288,10 @@ class Trainer:
     def save(self) -> int:
         """Write a checkpoint of the current step, which is returned, and drop the oldest ones."""
         keep = self.config.checkpoint.keep
-        self.state.save(self.run, self.step, self.metadata(), keep, write=self.together.main)
-        if self.together.sharded:
-            self.together.each()  # nobody waits elsewhere, or leaves, before it is written
+        with self.interrupts.held():
+            self.state.save(self.run, self.step, self.metadata(), keep, write=self.together.main)
+            if self.together.sharded:
+                self.together.each()  # nobody waits elsewhere, or leaves, before it is written
         return self.step
 
     def metadata(self) -> dict[str, str]:

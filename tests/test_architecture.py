@@ -65,14 +65,14 @@ def test_imports_point_down_only() -> None:
     "start",
     [
         "import spf_core.config",
-        "import spf_cli.main",
+        "import spf_cli.app",
         "from spf_core.plugins import load_plugins; assert not load_plugins().broken",
         "import spf_core.continual.plan",
-        "from spf_cli.main import app; app(['--help'], standalone_mode=False)",
-        "from spf_cli.main import app; app(['plugins', 'list'], standalone_mode=False)",
-        "from spf_cli.main import app; app(['plugins', 'show', 'sfcm-v1'], standalone_mode=False)",
-        "from spf_cli.main import app; app(['config', 'show'], standalone_mode=False)",
-        "from spf_cli.main import app; app(['config', 'schema'], standalone_mode=False)",
+        "from spf_cli.app import app; app(['--help'], standalone_mode=False)",
+        "from spf_cli.app import app; app(['plugins', 'list'], standalone_mode=False)",
+        "from spf_cli.app import app; app(['plugins', 'show', 'sfcm-v1'], standalone_mode=False)",
+        "from spf_cli.app import app; app(['config', 'show'], standalone_mode=False)",
+        "from spf_cli.app import app; app(['config', 'schema'], standalone_mode=False)",
     ],
 )
 def test_what_a_user_waits_for_imports_nothing_heavy(start: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 import typer
 from PIL import Image
 
-from spf_cli.main import app
+from spf_cli.app import app
 from spf_core.benchmark.plan import build_suite
 from spf_core.benchmark.spec import read_benchmark
 from spf_core.components import KINDS

@@ -17,9 +17,10 @@ from typing import NoReturn
 
 import typer
 
-from spf_core.errors import SpfError, short
+from spf_core.errors import InterruptedRunError, SpfError, short
 
-USER_FAULT, OWN_FAULT = 2, 3
+USER_FAULT, OWN_FAULT, INTERRUPTED = 2, 3, 130
+_NOTHING_HALF = "interrupted; nothing is half-written. To start again, run the same command"
 DEBUG = "SPF_DEBUG"
 _MESSAGE = 2000  # characters of a message, far more than one of ours has
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "pydantic", "typer")
@@ -59,11 +60,22 @@ def end(error: BaseException) -> NoReturn:
         with suppress(Exception):
             traceback.print_exception(whole)
     with suppress(Exception):
+        if (interrupt := _interrupt(error)) is not None:
+            say(str(interrupt) or _NOTHING_HALF)
+            sys.exit(INTERRUPTED)
         if (message := fault_of_user(error)) is not None:
             say(message)
             sys.exit(USER_FAULT)
     say(f"spf met a fault of its own: {_described(error)}. {_where(_log(whole))}")
     sys.exit(OWN_FAULT)
+
+
+def _interrupt(error: BaseException) -> BaseException | None:
+    """The interrupt behind the error, if there is one: what it stops may fail in a way of its own."""
+    found: BaseException | None = error
+    while not (found is None or isinstance(found, KeyboardInterrupt | InterruptedRunError)):
+        found = found.__cause__ or found.__context__
+    return found
 
 
 def fault_of_user(error: BaseException) -> str | None:

@@ -1,131 +1,26 @@
-"""The `spf` command. Command files import core and torch inside their functions, so that help stays fast."""
+"""The outermost frame of the `spf` command: however it ends, it ends with one line and an exit code."""
 
-import logging
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
-import typer
-
-from spf_cli import (
-    attention,
-    benchmark,
-    calibrate,
-    config,
-    continual,
-    convert,
-    data,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    maps,
-    plugins,
-    report,
-    sample,
-    study,
-    train,
-)
-from spf_cli.faults import USER_FAULT, end, say, tolerant_streams
-from spf_cli.options import show_help
-from spf_core.errors import ConfigError
-from spf_core.together import world_size
-
-_TOGETHER = ("train", "evaluate")  # what several processes of a launcher do as one
-INTERRUPTED = 130
-
-app = typer.Typer(
-    name="spf",
-    help="Fine-tune [bold]one portrait attribute[/] into a text-to-image model, and nothing else.",
-    epilog="Start with [bold cyan]spf demo[/]: about ten minutes, no GPU, no downloads.",
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("demo", rich_help_panel="Start here")(demo.demo)
-app.command("doctor", rich_help_panel="Start here")(doctor.doctor)
-app.command("train", rich_help_panel="Work")(train.train)
-app.command("sample", rich_help_panel="Work")(sample.sample)
-app.command("evaluate", rich_help_panel="Work")(evaluate.evaluate)
-app.command("calibrate", rich_help_panel="Work")(calibrate.calibrate)
-app.command("export", rich_help_panel="Work")(export.export)
-app.command("push", rich_help_panel="Work")(export.push)
-app.command("benchmark", rich_help_panel="Work")(benchmark.benchmark)
-app.command("continual", rich_help_panel="Work")(continual.continual)
-app.command("maps", rich_help_panel="Work")(maps.maps)
-app.command("convert-weights", rich_help_panel="Look and prepare")(convert.convert_weights)
-app.add_typer(study.app, name="study", rich_help_panel="Work")
-app.command("report", rich_help_panel="Look and prepare")(report.report)
-app.command("attention", rich_help_panel="Look and prepare")(attention.attention)
-app.add_typer(data.app, name="data", rich_help_panel="Look and prepare")
-app.add_typer(plugins.app, name="plugins", rich_help_panel="Look and prepare")
-app.add_typer(config.app, name="config", rich_help_panel="Look and prepare")
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from spf_core import __version__
-
-        typer.echo(f"spf {__version__}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def _root(
-    ctx: typer.Context,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
-        ),
-    ] = False,
-) -> None:
-    _refuse_launcher(ctx.invoked_subcommand)
-    show_help(ctx)
+from spf_core.interrupts import listening
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; whatever goes wrong becomes one line on stderr and an exit code."""
-    tolerant_streams()
-    logging.getLogger("spf").handlers = [_Notes()]
-    try:
-        code = app(args=argv, prog_name="spf", standalone_mode=False)
-        sys.stdout.flush()
-    except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted")
-    except BaseException as error:
-        end(error)
-    if code == INTERRUPTED:
-        _fail("interrupted")
-    sys.exit(code or 0)
+    """Run the command line; whatever goes wrong becomes one line on stderr and an exit code.
 
+    Everything else is imported inside: Ctrl-C may come while Python still reads files.
+    """
+    with listening(last=argv is None) as interrupts:
+        try:
+            from spf_cli.app import run
 
-def _refuse_launcher(command: str | None) -> None:
-    """ConfigError when a launcher starts several processes of what is no work for them together."""
-    if world_size() > 1 and command not in _TOGETHER:
-        raise ConfigError(
-            f"torchrun and accelerate launch are for spf {' and '.join(_TOGETHER)}, not for spf "
-            f"{command or '--help'}; start it without them (spf benchmark: as many times as there are "
-            "processes)"
-        )
+            code = run(argv)
+            interrupts.ignore()
+        except BaseException as error:
+            interrupts.ignore()
+            from spf_cli.faults import end
 
-
-class _Notes(logging.Handler):
-    """Shows what the core logs as one line each, once in a command, in the manner of all notes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._shown: set[str] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from spf_cli.render import note
-
-        message = record.getMessage()
-        if message not in self._shown:
-            self._shown.add(message)
-            note(record.levelname.lower(), "yellow", message)
-
-
-def _fail(message: str) -> NoReturn:
-    say(message)
-    sys.exit(USER_FAULT)
+            end(error)
+    sys.exit(code)

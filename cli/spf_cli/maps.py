@@ -41,7 +41,7 @@ def maps(
     from spf_cli.bars import progress_bars
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show, table
-    from spf_core.atomic import atomic_write_text
+    from spf_core.atomic import emptied_on_failure
     from spf_core.data import read_folder
     from spf_core.errors import ConfigError
     from spf_core.evaluation.maps import map_quality
@@ -60,8 +60,11 @@ def maps(
     reference: Any = config.reference or plugins.get("adapter-off", "reference")()
     with progress_bars() as progress:
         found, truth = map_quality(opened, configs, rows, reference, seed=seed, progress=progress)
-    atomic_write_text(out / "maps.json", json.dumps(_json(found, folder, len(rows)), indent=2))
-    save_png(_picture(found, truth, rows, opened.backbone.image_size), out / "maps.png", {"run": str(run)})
+    with emptied_on_failure(out):
+        text = json.dumps(_json(found, folder, len(rows)), indent=2)
+        (out / "maps.json").write_text(text, encoding="utf-8")
+        picture = _picture(found, truth, rows, opened.backbone.image_size)
+        save_png(picture, out / "maps.png", {"run": str(run)})
     title = f"{len(rows)} images, mean over noise levels, 95 % intervals"
     columns = ("map", "average precision", "by chance", "IoU at 0.5")
     show(table(title, columns, [_row(name, each) for name, each in found.items()]), f"results in {out}")

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spf_core.errors import printable
+from spf_core.interrupts import end_at_once_on_sigterm
 from spf_core.together import speaks
 
 PIPE_WIDTH = 200
@@ -42,6 +43,7 @@ def fault(message: str) -> None:
     does: the launcher ends them all as soon as one ends.
     """
     if not speaks():
+        end_at_once_on_sigterm()
         with suppress(KeyboardInterrupt):
             time.sleep(PATIENCE)
     _line("error", "red", message)

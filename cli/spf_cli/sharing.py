@@ -41,13 +41,13 @@ def bars_then_line(
 
 
 def interruptible(work: Callable[[], Result], command: str) -> Result:
-    """Do the work; RunError that says how to continue when Ctrl-C ends it."""
-    from spf_core.errors import InterruptedRunError, RunError
+    """Do the work; InterruptedRunError that says how to continue when Ctrl-C or SIGTERM ends it."""
+    from spf_core.errors import InterruptedRunError
 
     try:
         return work()
     except (InterruptedRunError, KeyboardInterrupt):
-        raise RunError(f"interrupted; what is done is kept. Continue with: {command}") from None
+        raise InterruptedRunError(f"interrupted; what is done is kept. Continue with: {command}") from None
 
 
 def refuse_failures(outcome: "Pass[Unit]", what: str) -> None:

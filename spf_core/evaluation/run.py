@@ -6,6 +6,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from spf_core.atomic import emptied_on_failure
 from spf_core.components import ScoreConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.evaluation.chosen import choose_scores, warn_of_missing
@@ -74,12 +75,12 @@ def evaluate(
     columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(found.prompts), progress)
     provenance = _provenance(run, subject, sorted(metrics), sample or run.config.sample, seed)
     results = summarise(subject, quads, found, columns, split=split, provenance=provenance)
-    out.mkdir(parents=True, exist_ok=True)
-    if drawn.strengths:
-        swept = measure_strengths(judge, metrics, drawn.strengths, found, out)
-        results = replace(results, frontier=frontier(swept, Bootstrap(found.prompts)))
-    results = _timed(results, started)
-    _write(out, results, quads, found, columns, judge, keep, also)
+    with emptied_on_failure(out):
+        if drawn.strengths:
+            swept = measure_strengths(judge, metrics, drawn.strengths, found, out)
+            results = replace(results, frontier=frontier(swept, Bootstrap(found.prompts)))
+        results = _timed(results, started)
+        _write(out, results, quads, found, columns, judge, keep, also)
     progress("judging", 1, 1)
     return results
 

@@ -79,12 +79,6 @@ def test_wrong_usage_is_one_line(spf, args: tuple[str, ...], words: tuple[str, .
     assert spf(*args).fails_with(*words)
 
 
-def test_interrupting_a_command_leaves_one_line(spf, tmp_path: Path) -> None:
-    file = tmp_path / "slow.py"
-    file.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)")
-    assert spf("plugins", "list", "--plugin", file).fails_with("interrupted")
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_no_space_left_is_one_line() -> None:
     command = [sys.executable, "-m", "spf_cli", "config", "schema"]

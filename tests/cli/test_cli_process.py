@@ -32,7 +32,7 @@ def test_ctrl_c_saves_and_the_run_resumes(spf, data: Path, tiny: list[str], tmp_
                 break
         process.send_signal(signal.SIGINT)
         last = process.stderr.read().splitlines()[-1]
-        assert process.wait() == 2
+        assert process.wait() == 130
     assert last.startswith("error: interrupted; step ")
     assert last.endswith(f"Continue with: spf train --resume --out {run}")
     saved = int(checkpoints(run)[-1].name.removeprefix("step-"))
