@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ OPTIONS = (
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, data: Path) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, data: Path) -> Iterator[Path]:
     """Sampled in four batches, the last of one picture."""
     folder = tmp_path_factory.mktemp("shared")
     plugin = folder / "watched.py"
@@ -100,7 +101,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, data: Path)
         ],
     )
     train(config, folder / "run", plugins)
-    return folder / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPF_TRUSTED_FOLDERS", str(folder))
+        yield folder / "run"
 
 
 def start(launcher: tuple[str, ...], run: Path, name: str) -> subprocess.Popen[str]:

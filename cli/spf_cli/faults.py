@@ -72,6 +72,8 @@ def end(error: BaseException) -> NoReturn:
 
 def _interrupt(error: BaseException) -> BaseException | None:
     """The interrupt behind the error, if there is one: what it stops may fail in a way of its own."""
+    if isinstance(error, SpfError) and not isinstance(error, InterruptedRunError):
+        return None
     found: BaseException | None = error
     while not (found is None or isinstance(found, KeyboardInterrupt | InterruptedRunError)):
         found = found.__cause__ or found.__context__

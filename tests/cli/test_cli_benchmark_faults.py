@@ -94,7 +94,7 @@ def test_ctrl_c_says_how_to_continue_and_the_same_command_does(
     file, out = write(tmp_path / "small.yaml", {**settings, **changes}), tmp_path / "out"
     command = ("benchmark", file, "--out", out, "--plugin", plugin)
     stopped = spf(*command)
-    assert stopped.code == 2
+    assert stopped.code == 130
     assert stopped.err.splitlines()[-1].startswith("error: interrupted; ")
     assert stopped.err.splitlines()[-1].endswith(f"Continue with: spf {' '.join(map(str, command))}")
     run = out / "cells/hat/stopping/seed-0/run"
