@@ -3,18 +3,29 @@
 import re
 from dataclasses import dataclass
 
+from spf_core.errors import ConfigError, short
+
 _WORDS = ("with", "in front of", "in", "on", "and", "against")
 _CONNECTIVES = re.compile(rf"\s*(?:,|;|\b(?:{'|'.join(_WORDS)})\b)\s*", re.IGNORECASE)
 _NOT_TAKEN = re.compile("[\0\ud800-\udfff]")
 
 
 def text_fault(text: str) -> str | None:
-    """Why no tokenizer takes the text, as the end of a sentence about it; None for a text that all take."""
+    """Why no tokenizer takes the text, as the end of a sentence about it; None for a text that all take.
+
+    Every text that a user gives goes through here: rows, prompts, settings, texts of a study.
+    """
     found = _NOT_TAKEN.search(text)
     if found is None:
         return None
-    what = "a NUL character" if found[0] == "\0" else f"half of a character (U+{ord(found[0]):04X})"
-    return f"holds {what} at position {found.start() + 1}, which no tokenizer takes; write it in UTF-8"
+    what = "half of a character"
+    if found[0] == "\0":
+        what = "a NUL character"
+    elif "\udc80" <= found[0] <= "\udcff":  # Python's sign for a byte of an argument that is no UTF-8
+        what = "a byte that is no UTF-8, or half of a character,"
+    before, last = text.count("\n", 0, found.start()), text.rfind("\n", 0, found.start())
+    place = f"position {found.start() - last}" + (f" of line {before + 1}" if before else "")
+    return f"holds {what} at {place}, which no tokenizer takes; write the text anew, in UTF-8"
 
 
 def split_phrases(text: str) -> tuple[str, ...]:
@@ -27,13 +38,19 @@ class Prompt:
     """A base text, an optional target text, and the base text's phrases.
 
     The complete text is base + ", " + target, so that every base token keeps its position; or, with
-    `replaces`, the base text with the target in place of the first occurrence of those words.
+    `replaces`, the base text with the target in place of the first occurrence of those words. ConfigError for
+    a text that no tokenizer takes.
     """
 
     base_text: str
     target_text: str | None = None
     base_phrases: tuple[str, ...] = ()
     replaces: str | None = None
+
+    def __post_init__(self) -> None:
+        for text in (self.base_text, self.target_text or ""):
+            if fault := text_fault(text):
+                raise ConfigError(f"the text '{short(text)}' {fault}")
 
     @property
     def complete_text(self) -> str:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from spf_core.validation import Strict
+from spf_core.validation import Strict, Text
 
 LEAST_FACTOR = 0.01  # below it, a step size was meant, not prodigy's factor
 
@@ -19,7 +19,7 @@ COLUMNS = ("image", "mask", "caption", "base_text", "target_text")
 class DatasetSection(Section):
     """How the training data is read, and what of its images is shown."""
 
-    trigger: str | None = Field(
+    trigger: Text | None = Field(
         None, description="words of the target in captions: without them a caption is the base text"
     )
     columns: dict[str, str] = Field(
@@ -257,8 +257,8 @@ class CounterfactualSection(Section):
 class ValidationPrompt(Section):
     """A text to look at while training goes on, under the names of metadata.jsonl."""
 
-    base_text: str = Field(min_length=1, description="what both models draw")
-    target_text: str | None = Field(None, description="what the tuned model is to add; none: nothing")
+    base_text: Text = Field(min_length=1, description="what both models draw")
+    target_text: Text | None = Field(None, description="what the tuned model is to add; none: nothing")
 
 
 class SampleSection(Section):

@@ -1,14 +1,25 @@
 """Pydantic's findings as one line for the user. Torch-free."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
 
 from spf_core.errors import did_you_mean, quoted, short
+from spf_core.prompts import text_fault
 
 LARGEST = 2**63 - 1
 _FINDING = 400  # characters of a finding, which may hold a value of the user
+
+
+def _readable(text: Any) -> Any:
+    if isinstance(text, str) and (fault := text_fault(text)):
+        raise ValueError(f"'{short(text)}' {fault}")
+    return text
+
+
+Text = Annotated[str, BeforeValidator(_readable)]
+"""A text that a tokenizer is to read."""
 
 
 class Strict(BaseModel):

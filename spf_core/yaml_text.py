@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from spf_core.errors import ConfigError, printable, quoted, short
+from spf_core.prompts import text_fault
 
 DEPTH = 30  # levels of nesting; a configuration has four
 LARGEST = 2**20  # bytes of a file
@@ -20,7 +21,6 @@ _NULL = re.compile(r"(?:null|Null|NULL|~|)")
 _BOOL = re.compile(r"(?:true|false)", re.IGNORECASE)
 _INT = re.compile(r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
-_UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class NotYamlError(ValueError):
@@ -61,8 +61,12 @@ def parse_yaml(text: str) -> Any:
             raise NotYamlError("a second document begins with ---; keep one", following.start_mark)
     except yaml.MarkedYAMLError as error:
         raise NotYamlError(short(error.problem or "it is not YAML", 120), error.problem_mark) from None
-    except yaml.YAMLError as error:
-        raise NotYamlError(short(" ".join(str(error).split()), 120)) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position)
+        fault = text_fault(text.split("\n")[line])
+        reason = fault or f"holds U+{ord(text[error.position]):04X}, which cannot stand in YAML"
+        mark = yaml.Mark("", error.position, line, 0, None, 0)
+        raise NotYamlError(f"the text {reason}", mark) from None
     return value
 
 
@@ -121,8 +125,8 @@ def _mapping(events: Iterator[Any], depth: int) -> dict[str, Any]:
 
 def _scalar(event: yaml.ScalarEvent) -> Any:
     text: str = event.value
-    if found := _UNWRITABLE.search(text):
-        raise NotYamlError(f"the text holds {found[0]!r}, which no file can hold", event.start_mark)
+    if fault := text_fault(text):
+        raise NotYamlError(f"the text '{short(text)}' {fault}", event.start_mark)
     if not event.implicit[0]:  # in quotes, or a block
         return text
     if _NULL.fullmatch(text):

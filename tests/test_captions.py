@@ -75,6 +75,9 @@ def test_what_belonged_to_the_trigger_goes_with_it(caption: str, base: str) -> N
         ("an angry man", "angry", "a man"),
         ("a tall old man", "tall", "an old man"),
         ("a man with a beard and a hat", "a hat", "a man with a beard"),
+        ("a man with a beard and a hat", "beard", "a man with a hat"),
+        ("a woman wearing a hat and a scarf", "a hat", "a woman wearing a scarf"),
+        ("a man in sunglasses and a woman in red", "sunglasses", "a man and a woman in red"),
     ],
 )
 def test_a_bare_noun_or_adjective_takes_its_article_with_it(caption: str, trigger: str, base: str) -> None:

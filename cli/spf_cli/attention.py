@@ -5,15 +5,28 @@ from typing import Annotated
 
 import typer
 
-from spf_cli.options import LAST_SEED, MANY, OUTPUT, Device, DeviceName, Handover, PluginFiles, RunFolder
+from spf_cli.options import (
+    LAST_SEED,
+    MANY,
+    OUTPUT,
+    Device,
+    DeviceName,
+    Handover,
+    PluginFiles,
+    RunFolder,
+    readable,
+)
 
 
 def attention(
     run: RunFolder,
-    prompt: Annotated[str, typer.Option(help="Base text.")],
-    token: Annotated[str, typer.Option(metavar="WORD", help="Word or phrase of the prompt or the target.")],
+    prompt: Annotated[str, typer.Option(callback=readable, help="Base text.")],
+    token: Annotated[
+        str,
+        typer.Option(callback=readable, metavar="WORD", help="Word or phrase of the prompt or the target."),
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE.png", help="Picture to write.", rich_help_panel=OUTPUT)],
-    target: Annotated[str, typer.Option(help="Target text, added to the prompt.")] = "",
+    target: Annotated[str, typer.Option(callback=readable, help="Target text, added to the prompt.")] = "",
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the initial noise.")] = 0,
     columns: Annotated[int, typer.Option(min=1, max=MANY, help="Timesteps to show.")] = 8,
     steps: Annotated[

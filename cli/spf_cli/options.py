@@ -43,6 +43,17 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
     return found
 
 
+def readable(param: typer.CallbackParam, value: str | list[str] | None) -> str | list[str] | None:
+    """The text of an option, or its texts; ConfigError when no tokenizer takes one."""
+    from spf_core.errors import ConfigError, short
+    from spf_core.prompts import text_fault
+
+    for text in [value] if isinstance(value, str) else value or []:
+        if fault := text_fault(text):
+            raise ConfigError(f"{param.opts[0]} {short(text)}: the text {fault}")
+    return value
+
+
 Preset = Annotated[
     str | None,
     typer.Option(
@@ -74,6 +85,7 @@ Assignments = Annotated[
 Trigger = Annotated[
     str | None,
     typer.Option(
+        callback=readable,
         metavar="WORDS",
         help="Words of the target in captions: they become the target text, the rest the base text.",
     ),

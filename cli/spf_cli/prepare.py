@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import Assignments
+from spf_cli.options import Assignments, readable
 
 if TYPE_CHECKING:
     from spf_core.data.captions import Texts
@@ -23,11 +23,17 @@ def prepare(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Images with captions.")],
     trigger: Annotated[
         list[str] | None,
-        typer.Option(metavar="WORDS", help="Words of the target in a caption. Repeatable: the first found."),
+        typer.Option(
+            callback=readable,
+            metavar="WORDS",
+            help="Words of the target in a caption. Repeatable: the first found.",
+        ),
     ] = None,
     phrase: Annotated[
         str | None,
-        typer.Option(metavar="REGEX", help="Noun phrases in which this is found are the target."),
+        typer.Option(
+            callback=readable, metavar="REGEX", help="Noun phrases in which this is found are the target."
+        ),
     ] = None,
     interactive: Annotated[
         bool,
@@ -35,7 +41,9 @@ def prepare(
     ] = False,
     target: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Target text of all rows, in place of what is split off."),
+        typer.Option(
+            callback=readable, metavar="TEXT", help="Target text of all rows, in place of what is split off."
+        ),
     ] = None,
     assignments: Assignments = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show every caption.")] = False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, readable
 
 if TYPE_CHECKING:
     from spf_core.report.look import Subject
@@ -37,9 +37,11 @@ def report(
     ] = None,
     prompt: Annotated[
         str,
-        typer.Option(help="Base text of the attention maps.", show_default="the evaluation's first"),
+        typer.Option(
+            callback=readable, help="Base text of the attention maps.", show_default="the evaluation's first"
+        ),
     ] = "",
-    target: Annotated[str, typer.Option(help="Target text, added to the prompt.")] = "",
+    target: Annotated[str, typer.Option(callback=readable, help="Target text, added to the prompt.")] = "",
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[

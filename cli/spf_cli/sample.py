@@ -16,6 +16,7 @@ from spf_cli.options import (
     OptionalRun,
     PluginFiles,
     numbers,
+    readable,
 )
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ Strengths = Annotated[
 
 
 def sample(
-    prompt: Annotated[str, typer.Option(help="Base text.")],
+    prompt: Annotated[str, typer.Option(callback=readable, help="Base text.")],
     out: Annotated[Path, typer.Option(metavar="FILE.png", help="Picture to write.", rich_help_panel=OUTPUT)],
     run: OptionalRun = None,
     runs: Runs = None,
-    target: Annotated[str, typer.Option(help="Target text, added to the prompt.")] = "",
+    target: Annotated[str, typer.Option(callback=readable, help="Target text, added to the prompt.")] = "",
     seeds: Annotated[int, typer.Option(min=1, max=MANY, help="How many seeds, one column each.")] = 4,
     first_seed: Annotated[
         int, typer.Option(min=0, max=LAST_SEED, help="The first seed; the others follow.")

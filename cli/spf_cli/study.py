@@ -148,13 +148,17 @@ def _question(title: str, found: Any, results: Any) -> list[Any]:
 
 def _text(file: Path) -> str:
     from spf_core.errors import DataError
+    from spf_core.prompts import text_fault
 
     try:
-        return file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DataError(f"consent file '{file}' does not exist") from None
     except UnicodeDecodeError:
         raise DataError(f"consent file '{file}' is not UTF-8 text") from None
+    if fault := text_fault(text):
+        raise DataError(f"consent file '{file}' {fault}")
+    return text
 
 
 def _strengths(assignments: Iterable[str]) -> dict[str, float]:

@@ -57,6 +57,7 @@ _CLAUSE = rf"((?:^|{_MARK}|{_OPEN}|{_OPEN_QUOTE})\s?)"
 _END = rf"(?=\s?(?:{_MARK}|{_CLOSE}|{_CLOSE_QUOTE}|$))"
 _AND = rf"(?:{any_of('and or but while')}|[&+])"
 _GOES_ON = rf"(?=(?!{any_of(_NOUNS_IN_ING)})(?:\w+ing\b|{any_of(f'with in on at under not who {_FINITE}')}))"
+_SOMEBODY = rf"(?:{any_of(DETERMINERS)}\s)?(?:[\w-]+\s){{0,2}}{any_of(PEOPLE)}"
 _JOINING = any_of(f"and or but while with in of who whom which that also both {BE} {DETERMINERS} {LEADS}")
 
 # Why something goes with the words, its pattern, and what stays of it.
@@ -98,6 +99,13 @@ _JOINTS = (
         rf"{any_of(f'who that which {BE}')}\s?{HOLE}(?=\s?{_AND}\s(?!{_GOES_ON}))",
         HOLE,
     ),
+    ("an article before 'and'", rf"{any_of(DETERMINERS)}\s?{HOLE}(?=\s?{_AND}\s)", HOLE),
+    (
+        "the 'and' before the other object",
+        rf"({any_of(LEADS)}\s?){HOLE}\s?(?:and|or|&)\s(?!{_SOMEBODY})(?!{_GOES_ON})",
+        rf"\1{HOLE}",
+    ),
+    ("a preposition before 'and'", rf"{any_of(LEADS)}\s?{HOLE}(?=\s?{_AND}\s)", HOLE),
     ("the 'and' of 'and smiling'", rf"(?:\bboth\s?)?{HOLE}\s?{_AND}\s?{_GOES_ON}", HOLE),
 )
 _NEGATIONS = (
@@ -106,7 +114,6 @@ _NEGATIONS = (
     rf"{any_of('not never no without')}(?:\s[\w-]+){{1,3}}\s(?:or|nor)\b(?:\s{any_of(LEADS)})?\s?{HOLE}",
 )
 # What hung on the words and stays, so that the text is not clean: only the user knows what it should say.
-_SOMEBODY = rf"(?:{any_of(DETERMINERS)}\s)?(?:[\w-]+\s){{0,2}}{any_of(PEOPLE)}"
 _PIECE = r"[^,;.|()\[\]]{0,30}"
 _HANGING = (
     rf"{HOLE}\s?({_AND}\s(?!{_SOMEBODY}){_PIECE})",

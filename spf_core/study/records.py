@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from spf_core.errors import RunError
 from spf_core.sections import Section
 from spf_core.study.design import Answer, Question
-from spf_core.validation import explain
+from spf_core.validation import Text, explain
 
 KEY_FILE, PAGE_FOLDER = "key.json", "page"
 SIMULATED = "SIMULATED, not a result"
@@ -47,8 +47,8 @@ class KeyScene(Section):
     """A prompt with its noise."""
 
     target: str = Field(description="name of the target")
-    target_text: str = Field(description="target text as shown")
-    base_text: str = Field(description="the original's text")
+    target_text: Text = Field(description="target text as shown")
+    base_text: Text = Field(description="the original's text")
     noise: int = Field(description="noise seed")
 
 

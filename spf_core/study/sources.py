@@ -12,7 +12,7 @@ from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.spec import parse_benchmark
 from spf_core.errors import DataError, unknown
-from spf_core.validation import explain
+from spf_core.validation import Text, explain
 from spf_core.yaml_text import read_yaml
 
 RESULTS_FILE, PAIRS_FILE = "results.json", "pairs.jsonl"
@@ -56,7 +56,7 @@ class _Results(BaseModel):
     model_config = ConfigDict(frozen=True)
     suite_label: str
     target: str
-    target_text: str
+    target_text: Text
     model_hash: str | None = None
 
 
@@ -67,7 +67,7 @@ class _Pair(BaseModel):
     prompt: int
     seed: int
     noise: int
-    base_text: str
+    base_text: Text
     tau: Mapping[str, float | None] = {}
 
     @property
@@ -157,7 +157,7 @@ def _cells(folder: Path, methods: Sequence[str]) -> Iterator[_Evaluation]:
 
 def _read(method: str, folder: Path) -> _Evaluation:
     results = _parse(_Results, folder / RESULTS_FILE, _text(folder / RESULTS_FILE))
-    lines = _text(folder / PAIRS_FILE).splitlines()
+    lines = _text(folder / PAIRS_FILE).split("\n")
     rows = [
         _parse(_Pair, f"{folder / PAIRS_FILE}:{number}", line)
         for number, line in enumerate(lines, start=1)

@@ -110,6 +110,13 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_consent_text_that_cannot_be_read_is_named_with_its_line(spf, sources, tmp_path: Path) -> None:
+    (tmp_path / "nul.txt").write_text("We ask you.\n\nNo\0")
+    failed = spf("study", "build", *sources, "--out", tmp_path / "out", "--consent", tmp_path / "nul.txt")
+    assert failed.fails_with("nul.txt' holds a NUL character at position 3 of line 3")
+    assert not (tmp_path / "out").exists()
+
+
 def test_votes_of_another_study_are_refused(spf, sources: list[str], votes: Path, tmp_path: Path) -> None:
     assert spf("study", "build", *sources, "--out", tmp_path / "other", "--trials", 5).code == 0
     assert spf("study", "analyse", tmp_path / "other", votes).fails_with("belongs to another study")

@@ -136,6 +136,12 @@ def edit(place, **change):
     file.write_text(json.dumps(json.loads(file.read_text()) | change), encoding="utf-8")
 
 
+def spoil_text(place, text):
+    lines = (place / "pairs.jsonl").read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | {"base_text": text})
+    (place / "pairs.jsonl").write_text("\n".join(lines))
+
+
 def resize(place):
     file = Path(place) / "images" / "tuned-003.png"
     Image.open(file).resize((30, 30)).save(file)
@@ -145,6 +151,10 @@ DAMAGES = {
     r"results\.json' is damaged": lambda at: (at / "results.json").write_text("{"),
     r"results\.json': suite_label: is required": lambda at: (at / "results.json").write_text("{}"),
     r"pairs\.jsonl:1': seed: is required": lambda at: (at / "pairs.jsonl").write_text('{"prompt": 0}'),
+    r"pairs\.jsonl:2': base_text: 'a \\ud83d' holds half of a character": lambda at: spoil_text(
+        at, "a \ud83d"
+    ),
+    r"pairs\.jsonl:2': base_text: 'a \\x00' holds a NUL character": lambda at: spoil_text(at, "a \0"),
     r"pairs\.jsonl' does not exist": lambda at: (at / "pairs.jsonl").unlink(),
     r"tuned-002\.png' cannot be decoded": lambda at: (at / "images" / "tuned-002.png").write_bytes(b"no"),
     r"original-002\.png' does not exist": lambda at: (at / "images" / "original-002.png").unlink(),
