@@ -77,7 +77,9 @@ def test_a_caption_column_is_split_by_the_trigger(tmp_path: Path, name: str) -> 
 
 
 def kohya(folder: Path) -> Path:
-    captioned(folder / "10_hat person" / "b.png", "photo of a woman Wearing  a hat, in a park\nsecond line")
+    captioned(
+        folder / "10_hat person" / "b.png", "photo of a woman Wearing  a hat, in a park\r\n\nsecond line."
+    )
     captioned(folder / "10_hat person" / "a.png", "wearing a hat, an old man")
     picture(folder / "2_a man wearing a hat" / "c.png")
     return folder
@@ -87,7 +89,7 @@ def test_sub_folders_give_repeats_and_the_trigger_splits_their_captions(tmp_path
     rows = read_folder(kohya(tmp_path), HAT)
     assert [(row.image.name, row.base_text, row.target_text, row.repeats) for row in rows] == [
         ("a.png", "an old man", "wearing a hat", 10),
-        ("b.png", "photo of a woman, in a park", "wearing a hat", 10),
+        ("b.png", "photo of a woman, in a park, second line", "wearing a hat", 10),
         ("c.png", "a man", "wearing a hat", 2),  # without a caption file the folder's name is the caption
     ]
 

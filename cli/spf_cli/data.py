@@ -1,5 +1,6 @@
 """`spf data`: check a training folder, prepare captions, or write one with a suite."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from spf_cli.options import LAST_SEED, MANY, OUTPUT, Assignments, Backbone, Plug
 
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
+    from spf_core.interfaces import Backbone as Model
     from spf_core.plugins import Plugins
     from spf_core.sections import DatasetSection
 
@@ -44,25 +46,31 @@ def check(
     assignments: Assignments = None,
     backbone: Backbone = None,
     plugin: PluginFiles = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print rows, problems and warnings as one JSON object.")
+    ] = False,
 ) -> None:
     """Check a training folder: counts, sizes, texts, and every problem on its own line.
 
-    --set takes settings of `dataset`. With --backbone, texts too long for its text encoder are counted too.
-    Exit code 2 on problems.
+    --set takes settings of `dataset`. With --backbone, texts too long for its text encoder and images far
+    smaller than it draws are counted too. Exit code 2 on problems.
     """
     from spf_cli.render import note, show, table
     from spf_core.data import check_folder
 
     report = check_folder(folder, dataset_options(trigger, assignments or ()))
-    show(table(folder, ("", ""), _summary(report)))
     warnings = [
         *report.warnings,
-        *(_too_long(report, backbone, _plugins(ctx, plugin or ())) if backbone else []),
+        *(_unfit(report, Path(folder), backbone, _plugins(ctx, plugin or ())) if backbone else []),
     ]
-    for warning in warnings:
-        note("warning", "yellow", warning)
-    for problem in report.problems:
-        note("problem", "red", problem)
+    if as_json:
+        typer.echo(json.dumps(_json(report, Path(folder), warnings)))
+    else:
+        show(table(folder, ("", ""), _summary(report)))
+        for warning in warnings:
+            note("warning", "yellow", warning)
+        for problem in report.problems:
+            note("problem", "red", problem)
     if report.problems:
         raise typer.Exit(2)
 
@@ -106,12 +114,52 @@ def _summary(report: "FolderReport") -> list[tuple[str, str]]:
     ]
 
 
-def _too_long(report: "FolderReport", backbone: str, plugins: "Plugins") -> list[str]:
-    """One warning when complete texts exceed what the backbone's text encoder reads."""
-    from spf_cli.loading import build
-    from spf_core.interfaces import Backbone as Model
+def _json(report: "FolderReport", folder: Path, warnings: Sequence[str]) -> dict[str, Any]:
+    """The report; files of the folder are named relative to it."""
 
-    model: Model = build(plugins, backbone, "backbone")
+    def name(file: Path | None) -> str | None:
+        if file is None:
+            return None
+        return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
+
+    rows = [
+        {
+            "file": name(row.image),
+            "base_text": row.base_text,
+            "target_text": row.target_text,
+            "repeats": row.repeats,
+            "mask": name(row.mask),
+        }
+        for row in report.rows
+    ]
+    return {"rows": rows, "problems": report.problems, "warnings": list(warnings)}
+
+
+def _unfit(report: "FolderReport", folder: Path, backbone: str, plugins: "Plugins") -> list[str]:
+    """Warnings about texts and images that the backbone is not made for."""
+    from spf_cli.loading import build
+
+    model = build(plugins, backbone, "backbone")
+    return [*_too_long(report, backbone, model), *_too_small(report, folder, backbone, model)]
+
+
+def _too_small(report: "FolderReport", folder: Path, backbone: str, model: "Model") -> list[str]:
+    """One warning when images would be enlarged more than twice."""
+    from spf_core.data.files import first_names
+
+    side = model.image_size
+    shown = zip(report.rows, report.row_sizes, strict=True)
+    small = {row.image for row, size in shown if 2 * min(size) < side}
+    if not small:
+        return []
+    return [
+        f"pictures far smaller than the {side} pixels of '{backbone}', which would be blurred "
+        f"({len(small)}): {first_names(small, folder)}"
+    ]
+
+
+def _too_long(report: "FolderReport", backbone: str, model: "Model") -> list[str]:
+    """One warning when complete texts exceed what the backbone's text encoder reads."""
     long = [row for row in report.rows if model.token_count(row.prompt.complete_text) > model.max_tokens]
     if not long:
         return []

@@ -1,25 +1,30 @@
 """Rows of images with a caption file beside each, as kohya's tools lay them out.
 
-Either the images lie in sub-folders `10_name class`, whose number says how often a pass reads each image, or
-in the folder itself.
+The images lie in the folder itself, or in sub-folders `10_name class`, whose number says how often a pass
+reads each image, or in both.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from spf_core.data.captions import split_by_trigger
-from spf_core.data.images import SUFFIXES
+from spf_core.data.files import lines_of, read_text, refuse_link_outside, visible
+from spf_core.data.images import is_picture
 from spf_core.data.row import Row
-from spf_core.data.tables import Reading, checked_row
+from spf_core.data.tables import MOST_REPEATS, Reading, checked_row
 from spf_core.errors import DataError
 from spf_core.sections import DatasetSection
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 MASK_ENDING = "-masklabel"
-_REPEATED = re.compile(r"(\d+)_(.+)")
+_NUMBERED = re.compile(r"([0-9]+)_(.+)")
+_ENDS_A_CLAUSE = tuple(
+    ".,;:!?\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
+)  # those of Chinese and Japanese too
 
 
 @dataclass(frozen=True)
@@ -32,30 +37,107 @@ class Captioned:
     mask: Path | None = None
 
 
+@dataclass(frozen=True)
+class Found:
+    """An image and the files that belong to it, before any is read.
+
+    `folder_caption` is the name of its sub-folder, which is its caption where it has no file.
+    """
+
+    image: Path
+    caption_file: Path | None
+    mask: Path | None
+    repeats: int
+    folder_caption: str
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Everything that is read of it."""
+        return tuple(file for file in (self.image, self.caption_file, self.mask) if file)
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """A sub-folder `NUMBER_NAME` with pictures."""
+
+    path: Path
+    number: int
+    name: str
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """The pictures of one folder, and its captions and masks by the name of the picture they belong to."""
+
+    pictures: Sequence[Path]
+    captions: Mapping[str, Sequence[Path]]
+    masks: Mapping[str, Sequence[Path]]
+
+
 def is_captioned(folder: Path) -> bool:
     """Whether there are sub-folders with repeats, or images with captions."""
-    if _repeated_folders(folder):
-        return True
-    return any(_caption_file(image) for image in _images(folder))
+    contents = _contents(folder)
+    return bool(_numbered(folder)) or any(captions_of(image, contents) for image in contents.pictures)
 
 
 def read_captioned(folder: Path, options: DatasetSection) -> Iterator[Reading]:
-    """Each image's place, and how to read it: the row, or a DataError."""
+    """Each image's place and files, and how to read it: the row, or a DataError."""
     trigger = options.trigger
     if not trigger:
         raise DataError(
             f"the captions in '{folder}' say base and target in one; split them with a trigger, as in "
             f'--trigger "wearing a hat", or with `spf data prepare {folder}`'
         )
-    for image, read in captioned_files(folder, options):
-        yield str(_caption_file(image) or image), partial(_row, read, trigger)
+    for place, read in _refused(folder):
+        yield Reading(str(place), partial(_row, read, trigger))
+    for found in find_captioned(folder, options):
+        read = partial(_read, folder, found)
+        yield Reading(str(found.caption_file or found.image), partial(_row, read, trigger), found.files)
 
 
 def captioned_files(folder: Path, options: DatasetSection) -> Iterator[tuple[Path, Callable[[], Captioned]]]:
     """Each image in order of its name, and how to read its caption; that may raise DataError."""
-    for each, repeats, name in _repeated_folders(folder) or [(folder, 1, "")]:
-        for image in _images(each):
-            yield image, partial(captioned, folder, image, repeats, name, options)
+    yield from _refused(folder)
+    for found in find_captioned(folder, options):
+        yield found.image, partial(_read, folder, found)
+
+
+def find_captioned(folder: Path, options: DatasetSection) -> Iterator[Found]:
+    """Each image that is read, with its caption file and its mask."""
+    numbered, own = _numbered(folder), _contents(folder)
+    masks = folder / options.masks
+    for image in own.pictures:
+        # Beside sub-folders, a picture without a caption is a preview; else it is a row with a fault.
+        if not numbered or captions_of(image, own):
+            yield _found(image, own, [own.masks, _masks(masks)])
+    for each in numbered:
+        if _fault(folder, each):
+            continue
+        contents = _contents(each.path)
+        places = [contents.masks, _masks(masks / each.path.name), _masks(masks)]
+        for image in contents.pictures:
+            yield _found(image, contents, places, each.number, each.name)
+
+
+def captions_of(image: Path, contents: _Contents) -> list[Path]:
+    """The caption files of an image, called NAME.txt or NAME.png.txt; the first is read."""
+    return [*contents.captions.get(image.stem, ()), *contents.captions.get(image.name, ())]
+
+
+def _found(
+    image: Path,
+    contents: _Contents,
+    masks: Sequence[Mapping[str, Sequence[Path]]],
+    repeats: int = 1,
+    name: str = "",
+) -> Found:
+    captions = captions_of(image, contents)
+    found = [mask for place in masks for mask in _same_name_first(place.get(image.stem, ()), image.name)]
+    return Found(image, next(iter(captions), None), next(iter(found), None), repeats, name)
+
+
+def _same_name_first(masks: Sequence[Path], name: str) -> list[Path]:
+    return sorted(masks, key=lambda mask: mask.name != name)
 
 
 def _row(read: Callable[[], Captioned], trigger: str) -> Row:
@@ -64,61 +146,95 @@ def _row(read: Callable[[], Captioned], trigger: str) -> Row:
     return checked_row({"repeats": found.repeats}, texts, image=found.image, mask=found.mask)
 
 
-def captioned(folder: Path, image: Path, repeats: int, name: str, options: DatasetSection) -> Captioned:
-    """The image's caption: the first line of its file, or else the name of its sub-folder."""
-    file = _caption_file(image)
-    caption = name if file is None else _first_line(file)
+def _read(folder: Path, found: Found) -> Captioned:
+    """The image with its caption: its file's text, or else the name of its sub-folder."""
+    for file in found.files:
+        refuse_link_outside(folder, file)
+    if found.caption_file is None:
+        caption, reason = found.folder_caption, f"write {found.image.with_suffix('.txt').name} beside it"
+    else:
+        caption, reason = _one_line(read_text(folder, found.caption_file)), "the file is empty"
     if not caption:
-        raise DataError(f"image '{image}' has no caption; write {image.with_suffix('.txt').name} beside it")
-    return Captioned(image, caption, repeats, _mask(folder, image, options))
+        raise DataError(f"image '{found.image}' has no caption; {reason}")
+    return Captioned(found.image, caption, found.repeats, found.mask)
 
 
-def unread_folders(folder: Path) -> list[str]:
-    """Names of sub-folders with images that no number of repeats leads."""
-    repeated = _repeated_folders(folder)
-    return [
-        each.name
-        for each in _folders(folder)
-        if repeated and not _REPEATED.fullmatch(each.name) and each.name != "masks" and _images(each)
-    ]
+def _one_line(text: str) -> str:
+    """All lines of a caption as one; a comma joins those that do not end with a mark of their own."""
+    joined = ""
+    for line in filter(None, map(str.strip, lines_of(text))):
+        mark = "" if not joined else " " if joined.endswith(_ENDS_A_CLAUSE) else ", "
+        joined += mark + line
+    return joined
 
 
-def _repeated_folders(folder: Path) -> list[tuple[Path, int, str]]:
-    found = [(each, _REPEATED.fullmatch(each.name)) for each in _folders(folder)]
-    repeated = [(each, int(match[1]), match[2].strip()) for each, match in found if match]
-    return [(each, repeats, name) for each, repeats, name in repeated if repeats > 0]
+def _refused(folder: Path) -> Iterator[tuple[Path, Callable[[], Captioned]]]:
+    """The sub-folders that cannot be read as their names say, and the DataError of each."""
+
+    def refuse(fault: DataError) -> Captioned:
+        raise fault
+
+    for each in _numbered(folder):
+        if fault := _fault(folder, each):
+            yield each.path, partial(refuse, fault)
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.is_dir())
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in SUFFIXES and not file.stem.endswith(MASK_ENDING)
+def _fault(folder: Path, each: _Numbered) -> DataError | None:
+    try:
+        refuse_link_outside(folder, each.path)
+    except DataError as error:
+        return error
+    if each.number <= MOST_REPEATS:
+        return None
+    return DataError(
+        f"its name asks for {each.number} repeats of each picture, {MOST_REPEATS} are the most; rename it to "
+        f"'1_{each.name}' to read its pictures once, or to '{each.name}' to leave them out"
     )
 
 
-def _caption_file(image: Path) -> Path | None:
-    return next((file for end in CAPTION_SUFFIXES if (file := image.with_suffix(end)).is_file()), None)
+def _numbered(folder: Path) -> list[_Numbered]:
+    found = []
+    for each in visible(folder):
+        match = _NUMBERED.fullmatch(each.name)
+        if match and int(match[1]) > 0 and each.is_dir() and _contents(each).pictures:
+            found.append(_Numbered(each, int(match[1]), match[2].strip()))
+    return found
 
 
-def _first_line(file: Path) -> str:
-    try:
-        lines = file.read_bytes().decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise DataError("is not UTF-8; save the file as UTF-8") from None
-    return next((line.strip() for line in lines if line.strip()), "")
+def _masks(folder: Path) -> Mapping[str, Sequence[Path]]:
+    """The pictures of a folder of masks, by the name of the picture they belong to."""
+    if not folder.is_dir():
+        return {}
+    contents = _contents(folder)
+    masks = defaultdict(list, {name: list(files) for name, files in contents.masks.items()})
+    for picture in contents.pictures:
+        masks[picture.stem].append(picture)
+    return masks
 
 
-def _mask(folder: Path, image: Path, options: DatasetSection) -> Path | None:
-    """`NAME-masklabel.png` beside the image, or a picture of its name in the folder of masks."""
-    beside = image.with_name(f"{image.stem}{MASK_ENDING}.png")
-    if beside.is_file():
-        return beside
-    masks = folder / options.masks
-    places = masks / image.relative_to(folder).parent, masks
-    files = (place / f"{image.stem}{suffix}" for place in places for suffix in sorted(SUFFIXES))
-    return next((file for file in files if file.is_file()), None)
+def _contents(folder: Path) -> _Contents:
+    pictures, captions, masks = (
+        list[Path](),
+        defaultdict[str, list[Path]](list),
+        defaultdict[str, list[Path]](list),
+    )
+    for file in visible(folder):
+        if is_mask(file):
+            masks[file.stem[: -len(MASK_ENDING)]].append(file)
+        elif is_picture(file):
+            pictures.append(file)
+        elif is_caption(file):
+            captions[file.stem].append(file)
+    for files in captions.values():
+        files.sort(key=lambda file: CAPTION_SUFFIXES.index(file.suffix.lower()))
+    return _Contents(pictures, captions, masks)
+
+
+def is_caption(file: Path) -> bool:
+    """Whether the file is called like a caption."""
+    return file.suffix.lower() in CAPTION_SUFFIXES and file.is_file()
+
+
+def is_mask(file: Path) -> bool:
+    """Whether the file is called like a mask that lies beside its image."""
+    return file.stem.lower().endswith(MASK_ENDING) and is_picture(file)

@@ -1,38 +1,43 @@
 """Training folders and datasets, read and checked."""
 
-from collections import Counter
+import logging
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spf_core.data.captioned import is_captioned, read_captioned, unread_folders
+from spf_core.data.captioned import is_captioned, read_captioned
+from spf_core.data.files import first_names, visible
 from spf_core.data.hugging_face import is_dataset, is_hub_id, read_dataset
-from spf_core.data.images import SUFFIXES, open_rgb
+from spf_core.data.images import open_rgb
 from spf_core.data.row import Row
-from spf_core.data.tables import CSV, JSONL, REQUIRED, Reading, read_csv, read_jsonl
-from spf_core.errors import DataError, short
+from spf_core.data.tables import CSV, JSONL, REQUIRED, Reading, read_csv, read_jsonl, unread_columns
+from spf_core.data.unused import folder_captions, unused_files
+from spf_core.errors import DataError
 from spf_core.sections import DatasetSection
 
 AS_IT_IS = DatasetSection()
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A usable row, where it is written, and the width and height of its image."""
-
-    row: Row
-    place: str
-    size: tuple[int, int]
+DATASET = "the dataset"
+_log = logging.getLogger("spf")
 
 
 @dataclass
 class FolderReport:
-    """What `check_folder` found: usable rows, image sizes (width, height), problems and warnings."""
+    """What a training folder holds: usable rows, the size of each row's image, problems and warnings.
+
+    Sizes are width and height in pixels.
+    """
 
     rows: list[Row] = field(default_factory=list)
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    row_sizes: list[tuple[int, int]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def sizes(self) -> Counter[tuple[int, int]]:
+        """How often each size of an image occurs."""
+        return Counter(self.row_sizes)
 
     @property
     def base_texts(self) -> Counter[str]:
@@ -46,28 +51,22 @@ class FolderReport:
 
 
 def read_folder(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[Row]:
-    """Read a training folder or dataset, decoding every image once; DataError names the first problem."""
-    rows = []
-    for finding in _scan(str(data), options):
-        if isinstance(finding, str):
-            raise DataError(f"{finding}; `spf data check {data}` lists all problems")
-        rows.append(finding.row)
-    return rows
+    """Read a training folder or dataset, decoding every image once; DataError names the first problem.
+
+    What a user should look at is logged as warnings, each kind in a line.
+    """
+    report = FolderReport()
+    for problem in _scan(str(data), options, report):
+        raise DataError(f"{problem}; `spf data check {data}` lists all problems")
+    for warning in report.warnings:
+        _log.warning(warning)
+    return report.rows
 
 
 def check_folder(data: Path | str, options: DatasetSection = AS_IT_IS) -> FolderReport:
     """Read a training folder or dataset and collect every problem instead of stopping at the first."""
     report = FolderReport()
-    for finding in _scan(str(data), options):
-        if isinstance(finding, str):
-            report.problems.append(finding)
-        else:
-            report.rows.append(finding.row)
-            report.sizes[finding.size] += 1
-            report.warnings += [f"{finding.place}: {warning}" for warning in finding.row.warnings]
-    report.warnings += _repeated(report.rows)
-    if Path(data).is_dir():
-        report.warnings += [*_unlisted(Path(data), report), *_unread(Path(data))]
+    report.problems = list(_scan(str(data), options, report))
     return report
 
 
@@ -75,9 +74,9 @@ def readable_rows(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[
     """The rows whose texts can be read, whatever became of their images; none when the data is gone."""
     rows = []
     try:
-        for _, read in _readings(str(data), options):
+        for reading in _readings(str(data), options):
             try:
-                rows.append(read())
+                rows.append(reading.read())
             except DataError:
                 continue
     except DataError:
@@ -85,22 +84,60 @@ def readable_rows(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[
     return rows
 
 
-def _scan(data: str, options: DatasetSection) -> Iterator[_Found | str]:
-    """Yield each row with its place and image size, or the problem that keeps it from being one."""
+def _scan(data: str, options: DatasetSection, report: FolderReport) -> Iterator[str]:
+    """Fill in the report but for its problems, and yield these: each keeps a row from being one."""
+    read, keys, looks = set[Path](), set[str](), defaultdict[str, list[tuple[str, str]]](list)
     count = 0
     try:
-        for place, read in _readings(data, options):
+        for reading in _readings(data, options):
             count += 1
+            read.update(reading.files)
+            keys.update(reading.keys)
             try:
-                row = read()
-                yield _Found(row, place, _check_pictures(row))
+                row = reading.read()
+                read.update(file for file in (row.image, row.mask) if file)
+                report.row_sizes.append(_check_pictures(row))
+                report.rows.append(row)
             except DataError as error:
-                yield f"{place}: {error}"
+                yield f"{reading.place}: {error}"
+            else:
+                for warning in row.warnings:
+                    looks[_without_values(warning)].append((reading.place, warning))
+        if not count:
+            place = _content(Path(data))
+            yield f"{place} has no rows; write one JSON object a line with {', '.join(REQUIRED)}"
     except DataError as error:
         yield str(error)
-        return
-    if not count:
-        yield f"{_content(Path(data))} has no rows; write one JSON object a line with {', '.join(REQUIRED)}"
+    report.warnings = [
+        *(_alike(found, Path(data)) for found in looks.values()),
+        *_repeated(report.rows, Path(data)),
+        *unread_columns(keys, options),
+        *(_unused(Path(data), options, read) if Path(data).is_dir() else []),
+    ]
+
+
+def _unused(folder: Path, options: DatasetSection, read: set[Path]) -> list[str]:
+    try:
+        table = _content(folder)
+        if table != folder:
+            return unused_files(folder, options, {*read, table}, source=table.name)
+        if is_dataset(folder):
+            return unused_files(folder, options, read, source=DATASET)
+        return [*folder_captions(folder, options), *unused_files(folder, options, read, source=None)]
+    except DataError:  # the folder cannot be listed, which is a problem already
+        return []
+
+
+def _alike(found: list[tuple[str, str]], folder: Path) -> str:
+    """The first of the warnings of one kind, each with its place, and the places of the others."""
+    (place, warning), *others = found
+    more = f" (and {len(others)} more: {first_names((Path(place) for place, _ in others), folder)})"
+    return f"{place}: {warning}{more if others else ''}"
+
+
+def _without_values(warning: str) -> str:
+    """The kind of a warning: its words without what it quotes."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"|[0-9]+", "", warning)
 
 
 def _readings(data: str, options: DatasetSection) -> Iterator[Reading]:
@@ -117,8 +154,16 @@ def _readings(data: str, options: DatasetSection) -> Iterator[Reading]:
             return
     raise DataError(
         f"'{folder}' has no {JSONL}: one JSON object a line with {', '.join(REQUIRED)}; nor {CSV}, nor "
-        "images with .txt captions, nor a dataset of the datasets library"
+        f"images with .txt captions, nor a dataset of the datasets library{_hint(folder)}"
     )
+
+
+def _hint(folder: Path) -> str:
+    """The sub-folder that could be read instead, if there is one."""
+    for each in visible(folder):
+        if each.is_dir() and any(holds(each) for holds, _ in _READERS):
+            return f"; its sub-folder '{each}' can be read"
+    return ""
 
 
 _READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path, DatasetSection], Iterator[Reading]]], ...] = (
@@ -138,7 +183,7 @@ def _folder_problem(path: Path) -> str | None:
         return f"data folder '{path}' does not exist"
     if not path.is_dir():
         return f"'{path}' is not a folder; give the folder that holds {JSONL} and the images"
-    if not any(path.iterdir()):
+    if not visible(path):
         return f"data folder '{path}' is empty; put images and {JSONL} in it"
     return None
 
@@ -151,27 +196,6 @@ def _check_pictures(row: Row) -> tuple[int, int]:
     return size
 
 
-def _repeated(rows: list[Row]) -> list[str]:
-    counts = Counter(row.image for row in rows)
-    return [f"'{image}' is listed {count} times" for image, count in counts.items() if count > 1]
-
-
-def _unlisted(path: Path, report: FolderReport) -> list[str]:
-    """One warning for images beside the rows' images that no row names; silent while rows are broken."""
-    if report.problems:
-        return []
-    named = {picture for row in report.rows for picture in (row.image, row.mask)}
-    folders = {row.image.parent for row in report.rows if row.image.is_relative_to(path)}
-    files = {file for folder in folders for file in folder.iterdir() if file.suffix.lower() in SUFFIXES}
-    left = sorted(file.relative_to(path).as_posix() for file in files - named)
-    if not left:
-        return []
-    place = _content(path).name
-    return [f"{len(left)} image(s) without a row in {place} are not used: {short(', '.join(left))}"]
-
-
-def _unread(path: Path) -> list[str]:
-    """One warning for sub-folders that a folder of captions leaves out."""
-    if _content(path) != path or not (left := unread_folders(path)):
-        return []
-    return [f"sub-folders whose name does not begin with NUMBER_ are not used: {short(', '.join(left))}"]
+def _repeated(rows: list[Row], folder: Path) -> list[str]:
+    several = [image for image, count in Counter(row.image for row in rows).items() if count > 1]
+    return [f"pictures with several rows ({len(several)}): {first_names(several, folder)}"] if several else []

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from spf_core.atomic import atomic_file
+from spf_core.data.files import real_path, refuse_link_outside, visible
+from spf_core.data.images import SUFFIXES
 from spf_core.data.row import Row
 from spf_core.data.tables import NAMES, REQUIRED, Reading, checked_row, inside, texts_of
 from spf_core.errors import DataError, short
@@ -29,14 +31,16 @@ def is_dataset(folder: Path) -> bool:
     """Whether the folder holds what the library saves, or tables with images in them."""
     if any((folder / name).is_file() for name in SAVED):
         return True
-    return any(file.suffix in STORED for place in (folder, folder / "data") for file in _files(place))
+    places = (place for place in (folder, folder / "data") if place.is_dir())
+    return any(file.suffix in STORED and file.is_file() for place in places for file in visible(place))
 
 
 def read_dataset(data: str, options: DatasetSection) -> Iterator[Reading]:
     """Each row's place, and how to read it: the row, or a DataError."""
     table = _as_files(_load(data, options), data, options)
     for number in range(len(table)):
-        yield f"{data}, row {number}", partial(_row, data, table, number, options)
+        place, read = f"{data}, row {number}", partial(_row, data, table, number, options)
+        yield Reading(place, read, keys=table.column_names)
 
 
 def _row(data: str, table: Any, number: int, options: DatasetSection) -> Row:
@@ -120,19 +124,30 @@ def _file(data: str, column: str, value: Any) -> Path:
     if not isinstance(value, Mapping):
         raise DataError(f"'{column}' holds no image: {short(json.dumps(value, default=str))}")
     if value.get("bytes"):
-        return _kept(value["bytes"], Path(value.get("path") or "").suffix)
+        return _kept(value["bytes"], Path(value.get("path") or "").suffix.lower())
     if not value.get("path"):
         raise DataError(f"'{column}' is empty")
-    return Path(value["path"])
+    return _stored(data, value["path"])
+
+
+def _stored(data: str, name: str) -> Path:
+    """A picture that the table only names: a file of the folder, or one that the library has fetched."""
+    if Path(data).is_dir():
+        file = Path(data) / name
+        refuse_link_outside(Path(data), file)
+        return file
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    fetched = (_library(data).config.HF_DATASETS_CACHE, HF_HUB_CACHE)
+    if not any(Path(real_path(Path(name))).is_relative_to(real_path(Path(place))) for place in fetched):
+        raise DataError(f"'{short(name)}' is no file of the dataset; take one that stores its pictures")
+    return Path(name)
 
 
 def _kept(content: bytes, suffix: str) -> Path:
-    file = cache_folder() / "datasets" / f"{hashlib.sha256(content).hexdigest()}{suffix}"
+    name = hashlib.sha256(content).hexdigest() + (suffix if suffix in SUFFIXES else "")
+    file = cache_folder() / "datasets" / name
     if not file.is_file() or file.stat().st_size != len(content):
         with atomic_file(file) as temporary:
             temporary.write_bytes(content)
     return file
-
-
-def _files(folder: Path) -> list[Path]:
-    return [file for file in folder.iterdir() if file.is_file()] if folder.is_dir() else []

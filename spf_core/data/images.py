@@ -9,9 +9,31 @@ from PIL import Image, ImageOps
 from spf_core.data.row import Row, View
 from spf_core.errors import DataError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+# No others are tried, whatever a file is called: Pillow hands some, as EPS, to programs of the system.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
+SUFFIXES = frozenset(end for end, name in Image.registered_extensions().items() if name in (*_FORMATS, "MPO"))
+_OF_CAMERAS = "raw dng cr2 cr3 nef arw raf orf rw2 pef srw heic heif hif"
+_OF_PROGRAMS = "avif jxl jxr svg svgz psd psb xcf kra ico tga exr hdr dds qoi eps pcx"
+_UNREAD_SUFFIXES = frozenset(f".{end}" for ends in (_OF_CAMERAS, _OF_PROGRAMS) for end in ends.split())
 _ORIENTATION = 0x0112
 _SIDEWAYS = range(5, 9)
+
+
+def is_picture(file: Path) -> bool:
+    """Whether the file is called like a picture that can be read; a link that leads nowhere may be."""
+    return file.suffix.lower() in SUFFIXES and (file.is_file() or (file.is_symlink() and not file.is_dir()))
+
+
+def is_unread_picture(file: Path) -> bool:
+    """Whether the file is a picture by its name or content, but not called like one that can be read."""
+    suffix = file.suffix.lower()
+    if suffix in SUFFIXES or suffix in _UNREAD_SUFFIXES:
+        return suffix not in SUFFIXES
+    try:
+        with Image.open(file, formats=_FORMATS):
+            return file.is_file()
+    except Exception:
+        return False
 
 
 def load_image(row: Row, side: int) -> np.ndarray:
@@ -58,7 +80,7 @@ def time_sizes(row: Row, side: int) -> tuple[float, ...]:
 def upright_size(path: Path) -> tuple[int, int]:
     """Width and height of an image after its EXIF rotation, from its header alone."""
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=_FORMATS) as opened:
             width, height = opened.size
             return (height, width) if opened.getexif().get(_ORIENTATION) in _SIDEWAYS else (width, height)
     except Exception as error:
@@ -71,12 +93,14 @@ def open_rgb(path: Path, *, over: str = "white") -> Image.Image:
     Raises DataError for a file that is missing, not an image, or cut short.
     """
     try:
-        with Image.open(path) as opened:
+        if not path.is_file():  # to read a pipe would be to wait for ever
+            raise DataError(f"image '{path}' does not exist")
+        with Image.open(path, formats=_FORMATS) as opened:
             opened.load()
             upright = ImageOps.exif_transpose(opened)
             return _to_rgb(upright, over)
-    except FileNotFoundError:
-        raise DataError(f"image '{path}' does not exist") from None
+    except DataError:
+        raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error and others
         raise _undecodable(path, error) from None
 

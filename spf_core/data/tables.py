@@ -1,13 +1,18 @@
 """Rows from metadata.jsonl and metadata.csv, and from anything else with named values."""
 
 import csv
+import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from spf_core.data.captions import Texts, split_by_trigger
+from spf_core.data.files import lines_of, read_text, refuse_link_outside
 from spf_core.data.row import Row
 from spf_core.errors import DataError, short
 from spf_core.prompts import text_fault
@@ -17,43 +22,100 @@ JSONL, CSV = "metadata.jsonl", "metadata.csv"
 REQUIRED = ("file_name", "base_text", "target_text")
 NAMES = {"image": "file_name", "caption": "text"}
 
-Reading = tuple[str, Callable[[], Row]]
+_OPTIONAL = ("base_phrases", "replaces", "mask", "repeats")
+_ALIKE = re.compile("mask|repeat|replace|phrase", re.IGNORECASE)
+MOST_REPEATS = 1000  # more would be a year or a mistake, and only weighs rows against each other
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A row that is yet to be read: its place, how to read it, and the files and keys it names.
+
+    `read` returns the row or raises DataError.
+    """
+
+    place: str
+    read: Callable[[], Row]
+    files: Sequence[Path] = ()
+    keys: Sequence[str] = ()
 
 
 def read_jsonl(folder: Path, options: DatasetSection) -> Iterator[Reading]:
-    """Each line's place, and how to read it: the row, or a DataError."""
-    for number, line in enumerate((folder / JSONL).read_bytes().splitlines(), start=1):
-        if line.strip():
-            yield f"{folder / JSONL}:{number}", partial(_row_of_line, folder, line, options)
+    """What each line says."""
+    file = folder / JSONL
+    for number, line in json_lines(folder):
+        try:
+            values = parse_json(line)
+        except DataError as error:
+            yield Reading(f"{file}:{number}", partial(_refuse, error))
+        else:
+            yield _reading(f"{file}:{number}", folder, values, options)
 
 
 def read_csv(folder: Path, options: DatasetSection) -> Iterator[Reading]:
-    """The same of a table: commas, semicolons or tabs between its columns, empty cells are absent."""
+    """What each row of the table says; empty cells are absent."""
     for number, values in csv_values(folder / CSV):
-        yield f"{folder / CSV}:{number}", partial(row_of, folder, values, options)
+        yield _reading(f"{folder / CSV}:{number}", folder, values, options)
 
 
-def _row_of_line(folder: Path, line: bytes, options: DatasetSection) -> Row:
-    return row_of(folder, parse_json(line), options)
+def json_lines(folder: Path) -> Iterator[tuple[int, bytes]]:
+    """Number and bytes of each line of metadata.jsonl that is not blank."""
+    refuse_link_outside(folder, folder / JSONL)
+    # bytes.splitlines knows the line ends of files alone; str.splitlines would tear texts apart at U+2028.
+    for number, line in enumerate((folder / JSONL).read_bytes().splitlines(), start=1):
+        if line.strip():
+            yield number, line
 
 
 def csv_values(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Number of the last line, and the cells that are not empty, of each row; DataError if it is no table."""
+    """Number of the last line, and the cells that are not empty, of each row; DataError if it is no table.
+
+    Commas, semicolons or tabs stand between its columns.
+    """
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{file}: is not UTF-8; save the file as UTF-8") from None
-    header = text.partition("\n")[0]
+        text = read_text(file.parent, file)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
+    header = lines_of(text)[0]
     delimiter = next((mark for mark in ",;\t" if mark in header), ",")
-    lines = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
+        if twice := _twice(lines.fieldnames or ()):
+            raise DataError(f"{file}:1: the column '{short(twice)}' stands there twice; rename one")
         for values in lines:
-            if None in values:  # where the library puts what has no column
+            if any(
+                cell.strip() for cell in values.pop(None, ())
+            ):  # where the library puts what has no column
                 place = f"{file}:{lines.line_num}"
                 raise DataError(f"{place}: has more cells than columns; quote what holds '{delimiter}'")
             yield lines.line_num, {key: cell for key, cell in values.items() if cell and cell.strip()}
     except csv.Error as error:
         raise DataError(f"{file}:{lines.line_num}: is no CSV ({error})") from None
+
+
+def _reading(place: str, folder: Path, values: Mapping[str, Any], options: DatasetSection) -> Reading:
+    names = {**NAMES, "mask": "mask", **options.columns}
+    named = (values.get(names[column]) for column in ("image", "mask"))
+    files = [folder / name.strip() for name in named if isinstance(name, str)]
+    return Reading(place, partial(row_of, folder, values, options), files, tuple(values))
+
+
+def unread_columns(keys: Iterable[str], options: DatasetSection) -> list[str]:
+    """A warning for columns that are not read although they are called much like one that is."""
+    columns = {name: name for name in (*REQUIRED, *_OPTIONAL, *NAMES)}
+    known = {**columns, **NAMES, **options.columns}.values()
+    unread = sorted(key for key in {*keys} - {*known} if _ALIKE.search(key))
+    if not unread:
+        return []
+    return [f"columns that are not read: {', '.join(map(short, unread))}; spf reads {', '.join(_OPTIONAL)}"]
+
+
+def _refuse(error: DataError) -> Row:
+    raise error
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def row_of(folder: Path, values: Mapping[str, Any], options: DatasetSection) -> Row:
@@ -104,24 +166,33 @@ def texts_of(values: Mapping[str, Any], names: Mapping[str, str], trigger: str |
 def parse_json(line: bytes) -> Mapping[str, Any]:
     """One line of JSON Lines, an object."""
     try:
-        values = json.loads(line.decode("utf-8-sig"))
+        values = json.loads(line.decode("utf-8-sig"), object_pairs_hook=_object)
     except UnicodeDecodeError:
         raise DataError("is not UTF-8; save the file as UTF-8") from None
     except json.JSONDecodeError as error:
         place = f"{error.msg} at column {error.colno}"
         raise DataError(f"is not JSON ({place}): {short(line.decode())}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise DataError(f"is JSON that cannot be read ({error}): {short(line.decode())}") from None
     if not isinstance(values, dict):
         raise DataError(f"expected a JSON object, got {short(json.dumps(values))}")
     return values
 
 
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    if twice := _twice(key for key, _ in pairs):
+        raise DataError(f"'{short(twice)}' stands there twice; keep one")
+    return dict(pairs)
+
+
 def inside(folder: Path, key: str, name: str) -> Path:
-    """A file of the folder; DataError for a name that leads out of it."""
+    """A file of the folder; DataError for a name or a link that leads out of it."""
     if "\0" in name:
         raise DataError(f"'{key}' {short(name)} holds a NUL character; no file has such a name")
     for flavour in (PurePosixPath(name), PureWindowsPath(name)):
         if flavour.is_absolute() or flavour.drive or ".." in flavour.parts:
             raise DataError(f"'{key}' {name} leads out of the folder; use a path relative to it")
+    refuse_link_outside(folder, folder / name)
     return folder / name
 
 
@@ -154,6 +225,9 @@ def _repeats(values: Mapping[str, Any]) -> int:
     if value is None:
         return 1
     text = str(value).strip()
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise DataError(f"'repeats' must be a whole number from 1, got {short(json.dumps(value))}")
+    whole = not isinstance(value, bool) and re.fullmatch("0*[1-9][0-9]{0,8}", text)
+    if not whole or int(text) > MOST_REPEATS:
+        raise DataError(
+            f"'repeats' must be a whole number from 1 to {MOST_REPEATS}, got {short(json.dumps(value))}"
+        )
     return int(text)

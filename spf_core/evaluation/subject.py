@@ -1,12 +1,11 @@
 """What a run is judged on: the suite and the target it was trained towards, and texts it has seen."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spf_core.data import METADATA, readable_rows
+from spf_core.data import readable_rows
 from spf_core.errors import ConfigError, unknown
 from spf_core.interfaces import Metric, Suite
 from spf_core.plugins import Plugins
@@ -93,14 +92,4 @@ def _texts(folder: Path | None, dataset: DatasetSection) -> list[tuple[str, str]
     """Base and target texts of the folder's rows; none when it is gone, as weights outlive their data."""
     if folder is None or not folder.is_dir():
         return []
-    file = folder / METADATA
-    if not file.is_file():
-        return [(row.base_text, row.target_text) for row in readable_rows(folder, dataset)]
-    rows = []
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-            rows.append((str(row["base_text"]), str(row["target_text"])))
-        except (ValueError, KeyError, TypeError):
-            continue
-    return rows
+    return [(row.base_text, row.target_text) for row in readable_rows(folder, dataset)]
