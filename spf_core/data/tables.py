@@ -94,9 +94,8 @@ def csv_values(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _reading(place: str, folder: Path, values: Mapping[str, Any], options: DatasetSection) -> Reading:
-    names = {**NAMES, "mask": "mask", **options.columns}
-    named = (values.get(names[column]) for column in ("image", "mask"))
-    files = [folder / name.strip() for name in named if isinstance(name, str)]
+    # A picture that a column of somebody else's names is accounted for, though spf does not read it.
+    files = [folder / value.strip() for value in values.values() if isinstance(value, str)]
     return Reading(place, partial(row_of, folder, values, options), files, tuple(values))
 
 

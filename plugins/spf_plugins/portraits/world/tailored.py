@@ -105,6 +105,7 @@ def _write_item(folder: Path, name: str, item: Item, size: int) -> str:
     line = {
         "file_name": f"images/{name}",
         "mask": f"masks/{name}",
+        "segmentation": f"segmentation/{name}",
         "base_text": caption.base_text,
         "target_text": caption.target_text,
         "base_phrases": list(caption.base_phrases),
