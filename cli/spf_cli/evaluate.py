@@ -16,7 +16,7 @@ Scores = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Score to show beside the purity score, or [cyan]all[/]. Repeatable.",
+        help="Score or metric to show beside the purity score, or [cyan]all[/] scores. Repeatable.",
         show_default="those without outside weights",
         rich_help_panel=SCORES,
     ),
@@ -26,7 +26,7 @@ ScoreOptions = Annotated[
     typer.Option(
         "--set",
         metavar="SCORE.OPTION=VALUE",
-        help="An option of a score, as in [cyan]clip-i.path=models/clip[/]. Repeatable.",
+        help="An option of a score or metric, as in [cyan]clip-i.path=models/clip[/]. Repeatable.",
         rich_help_panel=SCORES,
     ),
 ]
@@ -78,7 +78,7 @@ def evaluate(
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show
     from spf_cli.results import read_results, results_table
-    from spf_core.evaluation.chosen import choose_scores
+    from spf_core.evaluation.chosen import choose_scores, metric_options
 
     asked: dict[str, Any] = {
         "suite": suite,
@@ -90,7 +90,9 @@ def evaluate(
     }
     refuse_filled(out, "choose another --out")
     _, plugins = run_config(run, plugin or ())
-    kept = {"scores": choose_scores(plugins, score or (), assignments or ()), "out": out, "keep": keep}
+    names, options = score or (), assignments or ()
+    kept: dict[str, Any] = {"scores": choose_scores(plugins, names, options), "out": out, "keep": keep}
+    kept["metric_options"] = metric_options(plugins, names, options)
     if _together(run, plugins, device, asked, kept):
         command = f"spf report {run} --evaluation {out}"
         show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")

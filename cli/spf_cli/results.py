@@ -21,4 +21,5 @@ def results_table(results: Mapping[str, Results]) -> Table:
     first = next(iter(results.values()))
     size = f"{first['n_prompts']} prompts x {first['n_seeds']} seeds"
     title = f"{first['suite_label']}, {first['target']}: {size}, 95 % intervals"
+    title += f"; SPI of {first['purity']['label']}" if "purity" in first else ""
     return table(title, ("measure", *results, "meaning"), result_rows(results))

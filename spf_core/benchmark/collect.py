@@ -12,6 +12,7 @@ from spf_core.benchmark.record import damaged, read_record
 from spf_core.benchmark.sheet import Sheet, read_sheet
 from spf_core.errors import RunError
 from spf_core.evaluation.measure import PairNumbers
+from spf_core.evaluation.metrics import comparable
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ def read_cells(cells: Sequence[Cell], out: Path) -> list[Finished]:
             raise RunError(_incomparable(first, each, out, "judged on other prompts or seeds"))
         if each.results["model_hash"] != found[0].results["model_hash"]:
             raise RunError(_incomparable(found[0], each, out, "made with other base weights"))
+        if not comparable(each.results, found[0].results):
+            raise RunError(_incomparable(found[0], each, out, "scored by other metrics of SPI"))
     return found
 
 

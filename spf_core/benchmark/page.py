@@ -25,6 +25,7 @@ from spf_core.benchmark.texts import (
     PLANE,
     PREFACE,
     PUREST,
+    PURITY,
     SIGNS,
     TESTS,
     WORST,
@@ -54,6 +55,7 @@ def _preface(results: Json) -> list[str]:
     spec, missing = results["benchmark"], results["missing"]
     training = ", ".join(str(seed) for seed in spec["seeds"])
     words = PREFACE.format(suite_label=results["suite_label"], training=training, **spec["evaluation"])
+    words += PURITY.format(**results["purity"]) if "purity" in results else ""
     return [words, *([missing_words(missing)] if missing else [])]
 
 

@@ -52,6 +52,7 @@ def _results(
         "missing": [cell.name for cell in missing_cells(spec, out)],
         "reference": spec.reference,
         "model_hash": first["model_hash"],
+        **({"purity": first["purity"]} if "purity" in first else {}),
         "sampling": _shared([each.results["sampling"] for each in found]),
         "environments": distinct_environments([each.results for each in found]),
         "targets": {target: _target(table, spec.reference) for target, table in tables.items()},

@@ -33,9 +33,9 @@ def markdown(cells: Cells) -> str:
 def score_table(rows: Mapping[str, Json]) -> Cells:
     """Presets down; headline scores with intervals, parts of pollution, handover and costs across."""
     columns = [(title, _cells(rows, key, mark)) for key, (title, mark) in HEADLINE.items()]
-    for part in PARTS:
-        if any(part in row.get("parts", {}) for row in rows.values()):
-            columns.append((part, _cells(rows, part, LOWER)))
+    parts = dict.fromkeys(part for row in rows.values() for part in row.get("parts", {}))
+    for part in (*(part for part in PARTS if part in parts), *(part for part in parts if part not in PARTS)):
+        columns.append((part, _cells(rows, part, LOWER)))
     head = [f"{title} {mark}" for title, mark in HEADLINE.values()]
     head += [f"{title} {LOWER}" for title, _ in columns[len(HEADLINE) :]]
     trained = all("steps" in row for row in rows.values())

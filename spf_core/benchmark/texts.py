@@ -24,6 +24,7 @@ PREFACE = """\
 Numbers of the **{suite_label}**; they say nothing about other worlds. The terms of the method are
 reconstructions. Each cell: {prompts} unseen prompts x {seeds} noise seeds, split `{split}`. Training seeds:
 {training}."""
+PURITY = " SPI and SPS are those of the metrics `{label}`."
 OVERVIEW = """\
 Means over {targets}, of presets that were run on each; s/run is the mean time of a training run, memory the
 highest."""

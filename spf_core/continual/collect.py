@@ -16,6 +16,7 @@ from spf_core.continual.plan import Stage, Stages
 from spf_core.continual.spec import ContinualSpec
 from spf_core.continual.stage import joint_file
 from spf_core.errors import RunError
+from spf_core.evaluation.metrics import comparable
 from spf_core.evaluation.purity import Floats
 from spf_core.evaluation.results import PAIRS_FILE, RESULTS_FILE
 from spf_core.evaluation.scores import score_replicates
@@ -50,10 +51,11 @@ def read_sequences(sequences: Sequence[Stages], spec: ContinualSpec, out: Path) 
     draws = Bootstrap(spec.evaluation.prompts)
     found = [_read(sequence, spec, out, draws) for sequence in sequences]
     for each in found:
-        if each.pairs != found[0].pairs or each.results["model_hash"] != found[0].results["model_hash"]:
+        same = each.pairs == found[0].pairs and comparable(each.results, found[0].results)
+        if not same or each.results["model_hash"] != found[0].results["model_hash"]:
             raise RunError(
                 f"sequences '{found[0].sequence.name}' and '{each.sequence.name}' cannot be compared: "
-                f"they have other base weights, prompts or seeds; "
+                f"they have other base weights, prompts, seeds or metrics; "
                 f"delete the folder of either in '{out / 'sequences'}'"
             )
     return found

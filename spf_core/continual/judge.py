@@ -12,11 +12,12 @@ from spf_core.evaluation.columns import ScoreTable
 from spf_core.evaluation.drawing import unseen_prompts
 from spf_core.evaluation.measure import measure
 from spf_core.evaluation.memory import RememberingSuite
+from spf_core.evaluation.metrics import purity_metrics
 from spf_core.evaluation.provenance import provenance
 from spf_core.evaluation.quadruples import generate
 from spf_core.evaluation.results import pair_rows, write_results
 from spf_core.evaluation.run import summarise
-from spf_core.evaluation.subject import Subject, build_metrics, find_subject
+from spf_core.evaluation.subject import Subject, find_subject
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress
 from spf_core.runs import OpenRun
@@ -49,7 +50,7 @@ class StageJudge:
         progress: Progress,
     ) -> None:
         self.run, self.spec, self.subjects, self.progress = run, spec, subjects, progress
-        self.metrics = build_metrics(plugins)
+        (self.purity, *_) = (purity_metrics(plugins, subject.suite) for subject in subjects.values())
         self._drawn: dict[tuple[str, ...], list[Image]] = {}
 
     def __call__(self, target: str, out: Path) -> None:
@@ -70,8 +71,8 @@ class StageJudge:
             progress=self.progress,
         )
         self._drawn[base] = quads.d
-        found = measure(RememberingSuite(subject.suite), self.metrics, quads)
-        made = provenance(run, subject, sorted(self.metrics), run.config.sample, SEED)
+        found = measure(RememberingSuite(subject.suite), self.purity.built, quads)
+        made = provenance(run, subject, self.purity, run.config.sample, SEED)
         results = summarise(subject, quads, found, ScoreTable(), split=options.split, provenance=made)
         out.mkdir(parents=True, exist_ok=True)
         write_results(out, results, pair_rows(quads, found, ScoreTable()))

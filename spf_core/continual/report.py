@@ -49,6 +49,7 @@ def _results(spec: ContinualSpec, out: Path, found: Sequence[Trace]) -> dict[str
         "missing": [sequence.name for sequence in missing_sequences(spec, out)],
         "reference": spec.reference,
         "model_hash": first["model_hash"],
+        **({"purity": first["purity"]} if "purity" in first else {}),
         "environments": distinct_environments([each.results for each in found]),
         "presets": {name: preset.to_json() for name, preset in presets.items()},
         "comparisons": compare(presets, spec.reference),

@@ -44,7 +44,7 @@ def draw(
     others none.
     """
     check_strengths(strengths)
-    subject = find_subject(run.config.data, plugins, suite=suite, target=target, dataset=run.config.dataset)
+    subject = subject_of(run, plugins, suite, target)
     options = sample or run.config.sample
     quads = generate(
         run.backbone,
@@ -60,6 +60,12 @@ def draw(
     )
     at = draw_strengths(run, quads, strengths, options, seed=seed, progress=progress, together=together)
     return Drawn(subject, quads, at)
+
+
+def subject_of(run: OpenRun, plugins: Plugins, suite: str | None, target: str | None) -> Subject:
+    """What the run is judged on; ConfigError as of `find_subject`."""
+    config = run.config
+    return find_subject(config.data, plugins, suite=suite, target=target, dataset=config.dataset)
 
 
 def unseen_prompts(subject: Subject, count: int, *, seed: int, split: str) -> list[UnseenPrompt]:

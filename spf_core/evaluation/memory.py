@@ -19,6 +19,7 @@ class RememberingSuite:
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
         self.label, self.targets, self.attributes = suite.label, suite.targets, suite.attributes
+        self.purity = suite.purity
         self._answers: dict[tuple[Any, ...], tuple[tuple[Images, ...], Any]] = {}
 
     def write_training_set(

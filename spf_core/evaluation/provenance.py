@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from spf_core.evaluation.metrics import PurityMetrics
 from spf_core.evaluation.results import environment
 from spf_core.evaluation.statistics import RESAMPLES
 from spf_core.evaluation.subject import Subject
@@ -12,7 +13,7 @@ SAMPLING = ("steps", "guidance", "negative", "batch_size", "handover", "precisio
 
 
 def provenance(
-    run: OpenRun, subject: Subject, metrics: list[str], options: SampleSection, seed: int
+    run: OpenRun, subject: Subject, purity: PurityMetrics, options: SampleSection, seed: int
 ) -> dict[str, Any]:
     """Hashes of the weights, options, seeds and versions."""
     device = next(run.backbone.denoiser.parameters()).device.type
@@ -23,7 +24,8 @@ def provenance(
         "model_hash": run.backbone.fingerprint(),
         "adapter_hash": run.adapter_hash,
         "training_bias": dict(subject.bias),
-        "metrics": metrics,
+        "metrics": sorted(purity.built),
+        "purity": purity.to_json(),
         "sampling": sampling,
         "seeds": {"evaluation": seed, "training": run.config.train.seed, "resamples": RESAMPLES},
         "environment": environment(device),

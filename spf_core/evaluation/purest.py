@@ -7,10 +7,11 @@ from spf_core.evaluation.drawing import unseen_prompts
 from spf_core.evaluation.frontier import frontier
 from spf_core.evaluation.measure import measure
 from spf_core.evaluation.memory import RememberingSuite
+from spf_core.evaluation.metrics import purity_metrics
 from spf_core.evaluation.quadruples import generate
 from spf_core.evaluation.statistics import Bootstrap
 from spf_core.evaluation.strengths import draw_strengths
-from spf_core.evaluation.subject import Subject, build_metrics, find_subject, is_known
+from spf_core.evaluation.subject import Subject, find_subject, is_known
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
 from spf_core.runs import OpenRun
@@ -47,7 +48,7 @@ def judge_strength(
 
     ConfigError when SPS is below 1 at all of them.
     """
-    sample, metrics = run.config.sample, build_metrics(plugins)
+    sample, metrics = run.config.sample, purity_metrics(plugins, subject.suite).built
     texts = unseen_prompts(subject, prompts, seed=0, split="dev")
     quads = generate(
         run.backbone,

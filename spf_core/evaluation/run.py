@@ -11,12 +11,13 @@ from spf_core.components import ScoreConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.evaluation.chosen import choose_scores, warn_of_missing
 from spf_core.evaluation.columns import ScoreTable, compute_scores
-from spf_core.evaluation.drawing import draw
+from spf_core.evaluation.drawing import draw, subject_of
 from spf_core.evaluation.figures import write_grids
 from spf_core.evaluation.frontier import frontier
 from spf_core.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
 from spf_core.evaluation.measure import Measurements, measure
 from spf_core.evaluation.memory import RememberingSuite
+from spf_core.evaluation.metrics import purity_metrics
 from spf_core.evaluation.pictures import SHOWN, WORST, first_pairs, keep_pictures, worst_pairs
 from spf_core.evaluation.plots import write_plots
 from spf_core.evaluation.provenance import provenance as _provenance
@@ -24,7 +25,7 @@ from spf_core.evaluation.results import Results, pair_rows, write_results
 from spf_core.evaluation.scores import pair_pollution, score
 from spf_core.evaluation.statistics import Bootstrap, estimate
 from spf_core.evaluation.strengths import measure_strengths
-from spf_core.evaluation.subject import Subject, build_metrics
+from spf_core.evaluation.subject import Subject
 from spf_core.interfaces import Quadruples, Suite
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
@@ -45,6 +46,7 @@ def evaluate(
     seed: int = 0,
     sample: SampleSection | None = None,
     scores: Mapping[str, ScoreConfig] | None = None,
+    metric_options: Sequence[str] = (),
     strengths: Sequence[float] = (),
     out: Path,
     keep: int = SHOWN,
@@ -55,14 +57,16 @@ def evaluate(
     """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl, pictures and figures.
 
     `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
-    options, `scores` to those that need no outside weights. Pictures are kept in images/ of the first `keep`
+    options, `scores` to those that need no outside weights. `metric_options` are NAME.OPTION=VALUE of the
+    suite's metrics of SPI, which then has another name. Pictures are kept in images/ of the first `keep`
     prompts, of the worst pairs and of the pairs `also`. With `strengths` the same is done at other strengths
     of the adapter, for the frontier. Processes `together` share the drawing: this is for the main one, while
     the others call `drawing.draw` with the same arguments. Raises ConfigError for an unknown target, a count
     below 1 or a strength that cannot be, RunError when `out` is not empty.
     """
     _check(prompts, seeds, out)
-    started, metrics = monotonic(), build_metrics(plugins)
+    started = monotonic()
+    purity = purity_metrics(plugins, subject_of(run, plugins, suite, target).suite, metric_options)
     shown = choose_scores(plugins) if scores is None else scores
     warn_of_missing(shown)
     asked: dict[str, Any] = {"suite": suite, "target": target, "prompts": prompts, "seeds": seeds}
@@ -71,13 +75,13 @@ def evaluate(
     subject, quads = drawn.subject, drawn.quads
     progress("judging", 0, 1)
     judge = RememberingSuite(subject.suite)
-    found = measure(judge, metrics, quads)
+    found = measure(judge, purity.built, quads)
     columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(found.prompts), progress)
-    provenance = _provenance(run, subject, sorted(metrics), sample or run.config.sample, seed)
+    provenance = _provenance(run, subject, purity, sample or run.config.sample, seed)
     results = summarise(subject, quads, found, columns, split=split, provenance=provenance)
     with emptied_on_failure(out):
         if drawn.strengths:
-            swept = measure_strengths(judge, metrics, drawn.strengths, found, out)
+            swept = measure_strengths(judge, purity.built, drawn.strengths, found, out)
             results = replace(results, frontier=frontier(swept, Bootstrap(found.prompts)))
         results = _timed(results, started)
         _write(out, results, quads, found, columns, judge, keep, also)
@@ -122,7 +126,7 @@ def summarise(
     changed = {"tuned": flips(found, "c"), "reseed": flips(found, "a2")}
     followed = {"original": caption_accuracy(found, "a"), "tuned": caption_accuracy(found, "c")}
     return Results(
-        label=subject.suite.label,
+        label=_label(subject.suite, provenance["purity"]),
         suite=subject.suite_name,
         target=subject.target,
         target_text=quads.prompts[0].prompt.target_text or "",
@@ -140,6 +144,12 @@ def summarise(
         scores=columns,
         provenance=provenance,
     )
+
+
+def _label(suite: Suite, purity: Mapping[str, Any]) -> str:
+    """What the numbers are called wherever they are shown: other options of a metric make other numbers."""
+    own = purity["label"] == purity["set"]
+    return suite.label if own else f"{suite.label}, {purity['label']}"
 
 
 def _check(prompts: int, seeds: int, out: Path) -> None:

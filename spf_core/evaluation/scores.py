@@ -55,7 +55,7 @@ def score_replicates(found: PairNumbers, draws: Replicates) -> ScoreReplicates:
         "effect": gain,
         "spi": pollution_c,
         "delta_spi": delta_spi(pollution_c, pollution_b),
-        "rec": rec([base[part] for part in PARTS if part in base]),
+        "rec": rec([base[part] for part in _in_order(base)]),
         "hit_rate": seen["c"],
         "hit_rate_original": seen["b"],
         "base_leak": seen["d"],
@@ -82,9 +82,13 @@ def pair_pollution(found: Measurements) -> Floats:
     for name, distances in found.tuned.distances.items():
         reseed = one.mean(found.tuned.reseed[name])[0]
         by_part.setdefault(found.parts[name], []).append(calibrated(distances, reseed, found.floor[name]))
-    return spi([spi(several) for part, several in by_part.items() if part in PARTS])
+    return spi([spi(several) for several in by_part.values()])
 
 
 def _index(parts: Mapping[str, Floats]) -> Floats:
-    """SPI counts the five published parts; a metric of another part is reported without counting."""
-    return spi(np.stack([parts[part] for part in PARTS if part in parts]))
+    return spi(np.stack([parts[part] for part in _in_order(parts)]))
+
+
+def _in_order(parts: Mapping[str, Floats]) -> list[str]:
+    """The published parts first, in their order: a sum depends on it in its last bits."""
+    return [*(part for part in PARTS if part in parts), *sorted(set(parts) - set(PARTS))]

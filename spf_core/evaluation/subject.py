@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spf_core.data import readable_rows
 from spf_core.errors import ConfigError, unknown
-from spf_core.interfaces import Metric, Suite
+from spf_core.interfaces import Suite
 from spf_core.plugins import Plugins
 from spf_core.sections import DatasetSection
 
@@ -61,16 +61,6 @@ def is_known(data: str | None, plugins: Plugins) -> bool:
     """Whether any suite recognises the training folder."""
     folder = Path(data) if data else None
     return folder is not None and any(suite.recognise(folder) for suite in _suites(plugins, None).values())
-
-
-def build_metrics(plugins: Plugins) -> dict[str, Metric]:
-    """Every installed metric by name, with default options."""
-    metrics: dict[str, Metric] = {
-        name: entry.config().build() for name, entry in plugins.of_kind("metric").items()
-    }
-    if not metrics:
-        raise ConfigError("no metric is installed; install spf's own plugins or one that registers metrics")
-    return metrics
 
 
 def _suites(plugins: Plugins, name: str | None) -> dict[str, Suite]:

@@ -3,6 +3,7 @@
 from spf_core.interfaces.judging import (
     JointlyJudged,
     Metric,
+    PuritySet,
     Quadruples,
     Region,
     Score,
@@ -49,6 +50,7 @@ __all__ = [
     "Parking",
     "Predictions",
     "PromptEditor",
+    "PuritySet",
     "Quadruples",
     "Reference",
     "Region",

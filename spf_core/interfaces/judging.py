@@ -62,6 +62,18 @@ class Region:
     layout_NHW: Tensor
 
 
+@dataclass(frozen=True)
+class PuritySet:
+    """The metrics that make SPI and SPS in a suite: the mean over parts of the mean over a part's metrics.
+
+    The name stands with every result, and only results of one name are compared: choose another name
+    whenever the metrics, or what they compute, change.
+    """
+
+    name: str
+    metrics: tuple[str, ...]
+
+
 class Suite(Protocol):
     """A world: training folders, unseen prompts, and judges that no training ever used.
 
@@ -71,6 +83,7 @@ class Suite(Protocol):
     label: str  # what its numbers are called wherever they are shown
     targets: tuple[str, ...]
     attributes: Mapping[str, tuple[str, ...]]  # attribute -> its values
+    purity: PuritySet
 
     def write_training_set(
         self, out: Path, *, target: str, count: int, bias: Mapping[str, str], seed: int, size: int
@@ -130,7 +143,7 @@ class JointlyJudged(Protocol):
 class Metric(Protocol):
     """A per-pair distance between two lists of images; lower is closer."""
 
-    part: str  # the part of pollution it measures: appearance, structure, layout, identity or attributes
+    part: str  # the part of pollution it measures, such as appearance, structure, layout or identity
 
     def __call__(
         self,

@@ -35,7 +35,8 @@ def environment(results: Json) -> list[tuple[str, str]]:
     """How the evaluation sampled, and with which versions."""
     made: dict[str, Any] = {"sampling": results["sampling"], "seeds": results.get("seeds")}
     made["versions"] = results.get("environment")
-    return [(name, listed(values)) for name, values in made.items() if values]
+    found = [(name, listed(values)) for name, values in made.items() if values]
+    return [("metrics of SPI and SPS", results["purity"]["label"]), *found] if "purity" in results else found
 
 
 def listed(values: Json) -> str:

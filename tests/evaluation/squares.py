@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from spf_core.interfaces import Quadruples, Region, TrainingFacts, UnseenPrompt
+from spf_core.interfaces import PuritySet, Quadruples, Region, TrainingFacts, UnseenPrompt
 from spf_core.prompts import Prompt
 
 SIZE = 32
@@ -51,6 +51,7 @@ class Squares:
     label = "squares"
     targets = ("dot", "nothing-else")
     attributes = MappingProxyType({"background": ("red", "green", "blue"), "shirt": ("black", "white")})
+    purity = PuritySet("squares-1", ("appearance", "structure", "layout", "identity", "attributes"))
 
     def write_training_set(self, out, *, target, count, bias, seed, size):
         raise NotImplementedError

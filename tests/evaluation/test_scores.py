@@ -6,9 +6,9 @@ from squares import Squares, quadruples, scenes
 
 from spf_core.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
 from spf_core.evaluation.measure import measure
+from spf_core.evaluation.metrics import purity_metrics
 from spf_core.evaluation.scores import pair_pollution, score
 from spf_core.evaluation.statistics import Bootstrap
-from spf_core.evaluation.subject import build_metrics
 from spf_core.plugins import load_plugins
 
 COUNT = 40
@@ -18,7 +18,7 @@ ORIGINALS = scenes(COUNT, seed=1)
 
 @pytest.fixture(scope="module")
 def metrics():
-    return build_metrics(load_plugins())
+    return purity_metrics(load_plugins(), Squares()).built
 
 
 def judged(metrics, tuned, **others):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spf_core.evaluation.subject import build_metrics
+from spf_core.evaluation.metrics import purity_metrics
 from spf_core.plugins import load_plugins
 from spf_plugins.portraits.judges.load import DEFAULT_FOLDER
 from spf_plugins.portraits.pretrain.ceiling import judged, plain, truth
@@ -25,7 +25,7 @@ def test_a_perfect_edit_shows_the_target_and_little_else(target: str) -> None:
     quads = truth(suite, target, renders, count=24)
     assert all(np.array_equal(one, other) for one, other in zip(quads.a, quads.d, strict=True))
     assert not any(np.array_equal(one, other) for one, other in zip(quads.a, quads.c, strict=True))
-    found = plain(judged(suite, build_metrics(load_plugins()), quads))
+    found = plain(judged(suite, purity_metrics(load_plugins(), suite).built, quads))
     assert found["hit_rate"] >= 0.9
     assert found["base_leak"] == 0
     assert found["spi"] <= 0.2

@@ -9,7 +9,8 @@ from PIL import Image
 
 from spf_core.errors import ConfigError, DataError
 from spf_core.evaluation.memory import RememberingSuite
-from spf_core.evaluation.subject import build_metrics, find_subject
+from spf_core.evaluation.metrics import purity_metrics
+from spf_core.evaluation.subject import find_subject
 from spf_core.plugins import load_plugins
 from spf_plugins.portraits.judges.load import DEFAULT_FOLDER
 from spf_plugins.portraits.region import local_region
@@ -178,7 +179,7 @@ def test_a_perfect_edit_is_far_closer_than_another_person(suite, pairs):
     a, c = drawn(pairs[1]), drawn(pairs[0])
     others = drawn([sample_portrait(np.random.default_rng(i), split="test") for i in range(len(a))])
     region = judge.region(a, c, "sunglasses")
-    for name, metric in build_metrics(load_plugins()).items():
+    for name, metric in purity_metrics(load_plugins(), suite).built.items():
         edit = metric(judge, a, c, region, "sunglasses").nanmean()
         other = metric(judge, a, others, region, "sunglasses").nanmean()
         assert edit < 0.35 * other, name

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from spf_core.errors import DataError, unknown
-from spf_core.interfaces import Region, TrainingFacts, UnseenPrompt
+from spf_core.interfaces import PuritySet, Region, TrainingFacts, UnseenPrompt
 from spf_core.prompts import Prompt
 from spf_plugins.portraits.judges.load import Judges, load_judges
 from spf_plugins.portraits.region import allowed_share, global_region, local_region
@@ -41,6 +41,7 @@ class PortraitsSuite:
     label = "embedded portraits"
     targets = tuple(TARGETS)
     attributes: Mapping[str, tuple[str, ...]] = ATTRIBUTES
+    purity = PuritySet("portraits-1", ("appearance", "structure", "layout", "identity", "attributes"))
 
     def __init__(self, judges: str | None = None) -> None:
         self._folder = Path(judges) if judges else None

@@ -6,7 +6,7 @@ No method can be expected to score better than the truth. Written to `weights/ju
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from spf_core.evaluation.measure import measure
+from spf_core.evaluation.metrics import purity_metrics
 from spf_core.evaluation.scores import Scores, score
 from spf_core.evaluation.statistics import Bootstrap
-from spf_core.evaluation.subject import build_metrics
 from spf_core.interfaces import Metric, Quadruples
 from spf_core.plugins import load_plugins
 from spf_plugins.portraits.pretrain.recipe import Options
@@ -33,7 +33,8 @@ SHOWN = ("sps", "effect", "spi", "hit_rate", "base_leak")
 
 def measure_ceiling(options: Options) -> None:
     """Score the truth for every target and print it a line each."""
-    suite, metrics = PortraitsSuite(str(options.weights / "judges")), build_metrics(load_plugins())
+    suite = PortraitsSuite(str(options.weights / "judges"))
+    metrics = purity_metrics(load_plugins(), suite).built
     vae, found = load_vae(options), {}
     for target in TARGETS:
         quads = truth(suite, target, lambda portraits: through(vae, portraits))
@@ -83,7 +84,7 @@ def through(vae: Any, portraits: list[Portrait]) -> list[Image.Image]:
     return [Image.fromarray(image) for image in reconstruct(vae, renders)]
 
 
-def judged(suite: PortraitsSuite, metrics: dict[str, Metric], quads: Quadruples) -> Scores:
+def judged(suite: PortraitsSuite, metrics: Mapping[str, Metric], quads: Quadruples) -> Scores:
     """The scores that `spf evaluate` would give."""
     return score(measure(suite, metrics, quads), Bootstrap(len(quads.prompts)))
 
