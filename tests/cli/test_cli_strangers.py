@@ -71,7 +71,7 @@ def test_a_folder_that_the_user_allows_is_trusted(
     assert spf("report", evil).code == 0
     assert not mark.exists()
     monkeypatch.setenv("SPF_TRUSTED_FOLDERS", f"{tmp_path / 'elsewhere'}:{evil}")
-    assert spf("report", evil).code == 0
+    spf("report", evil)
     assert mark.exists()
 
 
