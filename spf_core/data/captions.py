@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from spf_core.data.cutting import APOSTROPHE, HOLE, tidy, without_holes
+from spf_core.data.cutting import APOSTROPHE, HOLE, MOST_PASSES, tidy, without_holes
 from spf_core.errors import DataError, short
 from spf_core.prompts import text_fault
 
@@ -30,11 +30,13 @@ def split_by_trigger(caption: str, trigger: str) -> Texts:
             f"removing the trigger '{short(trigger)}' changes nothing in the caption '{short(caption)}'; "
             "write the trigger into it, or choose another"
         )
-    texts = split_at_holes(caption, pattern.sub(HOLE, caption), " ".join(trigger.split()))
-    if not pattern.search(texts.base):
-        return texts
-    again = split_by_trigger(texts.base, trigger)  # what stood around the trigger made another one
-    return again._replace(warnings=texts.warnings + again.warnings)
+    base, warnings = caption, tuple[str, ...]()
+    for _ in range(MOST_PASSES):  # what stood around the trigger may make another one
+        base, target, found = split_at_holes(base, pattern.sub(HOLE, base), " ".join(trigger.split()))
+        warnings += found
+        if not pattern.search(base):
+            return Texts(base, target, warnings)
+    raise DataError(f"the caption '{short(caption)}' repeats words of the trigger too often; correct it")
 
 
 def split_at_holes(caption: str, with_holes: str, target: str) -> Texts:

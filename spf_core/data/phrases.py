@@ -24,10 +24,12 @@ from spf_core.data.cutting import (
 )
 from spf_core.errors import ConfigError, DataError, short
 
+REACH = 200  # characters that a phrase may have before its noun
 PATIENCE = 1.0  # seconds for one clause; a sound expression needs less than a thousandth
 
 _BORDERS = re.escape("".join(SEPARATORS).replace("-", "") + OPENING + CLOSING + QUOTES) + APOSTROPHE[1:-1]
 _CLAUSE = re.compile(rf"(?! )(?:[^{_BORDERS}]|(?<=\w){APOSTROPHE}(?=\w))+(?<! )")
+_WORD = re.compile(r"(?:(?:dressed|clad) )?\S+", re.IGNORECASE)
 _AND = frozenset(("and", "or", "but", "&", "+"))
 _LEADS = frozenset(f"{LEADS} {PREPOSITIONS}".split())
 _DETERMINERS = frozenset(DETERMINERS.split())
@@ -60,7 +62,7 @@ def split_by_phrase(caption: str, pattern: "regex.Pattern[str]") -> Texts:
     spans = [
         _phrase(clause[0], found.start(), found.end(), clause.start())
         for clause in _CLAUSE.finditer(caption)
-        for found in pattern.finditer(clause[0], timeout=PATIENCE)
+        for found in list(pattern.finditer(clause[0], timeout=PATIENCE))  # at once: the clock is running
         if found[0].strip()
     ]
     if not spans:
@@ -100,9 +102,9 @@ def _phrase(clause: str, start: int, end: int, offset: int) -> tuple[int, int]:
 def _leftwards(clause: str, start: int) -> tuple[int, str]:
     """Where the phrase begins whose noun is at `start`, and the participle or preposition that leads it."""
     begin, determined = start, False
-    if clause[start:].split()[0].lower() in _LEADS:
+    if clause[start:].split(maxsplit=1)[0].lower() in _LEADS:
         return start, ""
-    for found in reversed(list(re.finditer(r"(?:(?:dressed|clad) )?\S+", clause[:start], re.IGNORECASE))):
+    for found in reversed(list(_WORD.finditer(clause, max(0, start - REACH), start))):
         word = found[0].lower()
         if word.split()[-1] in _LEADS or word in _AND or (determined and word.endswith("ing")):
             return found.start(), word
