@@ -61,6 +61,10 @@ TRIGGER = "wearing sunglasses"
         ("1girl, wearing_sunglasses, red_hair", "1girl, red_hair"),
         ("a man without a hat, wearing sunglasses", "a man without a hat"),
         ("a man not smiling, wearing sunglasses", "a man not smiling"),
+        ("*wearing sunglasses*, a man", "a man"),
+        ("a man BREAK wearing sunglasses BREAK red", "a man BREAK red"),
+        ("a man+wearing sunglasses+red", "a man+red"),
+        ("a man, wearing sunglasses/red hair", "a man, red hair"),
     ],
 )
 def test_what_belonged_to_the_trigger_goes_with_it(caption: str, base: str) -> None:
@@ -95,6 +99,8 @@ def test_a_bare_noun_or_adjective_takes_its_article_with_it(caption: str, trigge
         ("a man (wearing sunglasses", TRIGGER, "("),
         ("a man wearing black sunglasses, red", "sunglasses", "wearing black"),
         ("wearing sunglasses is fun, a man", TRIGGER, "is fun"),
+        ("a man wearing sunglasses (black), red", TRIGGER, "(black)"),
+        ("he appears to be wearing sunglasses", TRIGGER, "to"),
     ],
 )
 def test_what_cannot_be_cleaned_is_warned_of(caption: str, trigger: str, piece: str) -> None:
@@ -118,6 +124,14 @@ def test_what_cannot_be_cleaned_is_warned_of(caption: str, trigger: str, piece: 
 def test_a_denied_trigger_is_a_problem(caption: str) -> None:
     with pytest.raises(DataError, match="denies 'wearing sunglasses'"):
         split_by_trigger(caption, TRIGGER)
+
+
+@pytest.mark.parametrize(
+    "around", [("(" * 60, ")" * 60), ("who is " * 60, ""), ("wearing " * 60, " sunglasses" * 60)]
+)
+def test_what_no_person_writes_is_a_problem(around: tuple[str, str]) -> None:
+    with pytest.raises(DataError, match=r"more than 50|too often"):
+        split_by_trigger(f"a man {around[0]}{TRIGGER}{around[1]}", TRIGGER)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ _NOUNS_IN_ING = "something anything everything nothing clothing earring ring kin
 
 _PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("（", "）"), ("［", "］"), ("【", "】"))
 OPENING, CLOSING = ("".join(pair[side] for pair in _PAIRS) for side in (0, 1))
-SEPARATORS = (".。．!！?？…", ":：", ";；", "|｜", "/", "—–-", ",，、")  # the strongest first
+SEPARATORS = (".。．!！?？…", ":：", ";；", "|｜", "—–-", ",，、", "/+")  # the strongest first
 QUOTES = '"`“”„«»「」'
 _LISTING = ",，、;；|｜"
 _AT_ENDS = "".join(SEPARATORS).translate(str.maketrans("", "", "!！?？")) + " "
@@ -72,6 +72,8 @@ _WRAPPINGS = (
         for one, other in _PAIRS
     ),
     ("quotes that held nothing else", rf"{_OPEN_QUOTE}\s?{HOLE}\s?{_CLOSE_QUOTE}", HOLE),
+    ("signs that held nothing else", rf"([*_~^]+){HOLE}\1|<{HOLE}>|#{HOLE}", HOLE),
+    ("one of two keywords of prompts", rf"(?-i:BREAK|AND)\s?{HOLE}(?=\s?(?:(?-i:BREAK|AND)\b|$))", HOLE),
     (
         "a weight without brackets",
         rf"{HOLE}(?::-?\d*\.\d++(?!\s?{_CLOSE})|(?:{_WEIGHT}|[+-]+)(?=\s?(?:{_MARK}|$)))",
@@ -118,11 +120,12 @@ _NEGATIONS = (
 _PIECE = r"[^,;.|()\[\]]{0,30}"
 _HANGING = (
     rf"{HOLE}\s?({_AND}\s(?!{_SOMEBODY}){_PIECE})",
-    rf"{HOLE}\s?((?:of|that|which|whose|made|than)\b{_PIECE})",
+    rf"{HOLE}\s?((?:of|that|which|whose|made|than|instead|rather|including|such)\b{_PIECE})",
     rf"{HOLE}\s?({PLACED})",
+    rf"{HOLE}\s(\([^():]{{1,30}}\))",
     rf"^{HOLE}\s?({any_of(f'who with in {PREPOSITIONS}')}{_PIECE})",
     rf"(?:^|{_MARK}|{_OPEN})\s?{HOLE}\s?({any_of(_FINITE)}{_PIECE})",
-    rf"({any_of(f'{PREPOSITIONS} as like only just still always')}\s?){HOLE}{_END}",
+    rf"({any_of(f'{PREPOSITIONS} as like only just still always seen shown seems appears')}\s?){HOLE}{_END}",
 )
 _ADVERB = rf"\b((?-i:(?!family|butterfly|elderly)[a-z]{{2,}}ly)\s?){HOLE}{_END}"
 _DESCRIBING = rf"({any_of(f'{LEADS} {DETERMINERS}')}(?:\s(?!{any_of(PEOPLE)})[\w-]+){{1,3}}\s?){HOLE}{_END}"
