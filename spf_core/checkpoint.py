@@ -1,21 +1,29 @@
 """Safetensors in and out, and the state a run resumes from."""
 
+import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from spf_core.atomic import atomic_file, atomic_folder, atomic_write_text
-from spf_core.errors import RunError
+from spf_core.errors import RunError, short
+from spf_core.validation import explain
 
 ADAPTER_FILE = "adapter.safetensors"
 _OPTIMIZER_FILE, _PARTS_FILE, _STATE_FILE = "optimizer.safetensors", "parts.safetensors", "state.json"
+_STEP = re.compile(r"step-([0-9]+)")
+# What Python raises on the way through a file that says something else than it should.
+UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -59,54 +67,164 @@ def refuse_non_numbers(tensors: Iterable[tuple[str, Tensor]], place: Path) -> No
             )
 
 
-def save_checkpoint(
-    folder: Path,
-    adapter: Mapping[str, Tensor],
-    metadata: Mapping[str, str],
-    optimizer: dict[str, Any],
-    state: dict[str, Any],
-    parts: Mapping[str, Tensor],
-) -> None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a run after `step`, as tensors on the CPU and plain values.
+
+    `length` is the number of steps that the run was to have then; older checkpoints do not say it.
+    """
+
+    step: int
+    adapter: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any]
+    scaler: dict[str, Any] | None
+    parts: Mapping[str, Tensor]
+    length: int | None = None
+
+
+class DamagedCheckpointError(RunError):
+    """A file of a checkpoint is missing, cannot be read, or does not belong to the others."""
+
+
+class _State(BaseModel):
+    """What state.json holds. `files` are the hashes of the other files, `sha256` is that of all the rest.
+
+    Checkpoints of older versions have neither.
+    """
+
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+    step: int = Field(ge=0)
+    length: int | None = Field(None, ge=1)
+    scheduler: dict[str, Any]
+    scaler: dict[str, Any] | None
+    param_groups: list[dict[str, Any]]
+    numbers: dict[str, Any] = {}
+    files: dict[str, str] | None = None
+    sha256: str | None = None
+
+    @property
+    def hashed(self) -> bool:
+        """Whether the checkpoint says what its files must be."""
+        return bool(self.model_fields_set & {"files", "sha256"})
+
+
+def save_checkpoint(folder: Path, state: Checkpoint) -> None:
     """Write a checkpoint folder atomically: adapter, optimizer, what other parts remember, and counters."""
-    tensors, numbers = _flatten(optimizer)
-    kept = {"param_groups": optimizer["param_groups"], "numbers": numbers}
+    tensors, numbers = _flatten(state.optimizer)
+    written = {
+        "step": state.step,
+        "length": state.length,
+        "scheduler": state.scheduler,
+        "scaler": state.scaler,
+        "param_groups": state.optimizer["param_groups"],
+        "numbers": numbers,
+    }
     with atomic_folder(folder) as temporary:
-        write_safetensors(temporary / ADAPTER_FILE, adapter, metadata)
+        write_safetensors(temporary / ADAPTER_FILE, state.adapter, state.metadata)
         write_safetensors(temporary / _OPTIMIZER_FILE, tensors, {})
-        if parts:
-            write_safetensors(temporary / _PARTS_FILE, parts, {})
-        atomic_write_text(temporary / _STATE_FILE, json.dumps({**state, **kept}))
+        if state.parts:
+            write_safetensors(temporary / _PARTS_FILE, state.parts, {})
+        written["files"] = {file.name: _hash(file) for file in sorted(temporary.iterdir())}
+        plain = json.loads(json.dumps(written))  # as it is read back, so that the hash is of the same text
+        atomic_write_text(temporary / _STATE_FILE, json.dumps({**plain, "sha256": _digest(plain)}))
 
 
-def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
-    """Read a checkpoint folder: adapter tensors, the optimizer's state dict, and the counters."""
-    adapter, metadata = read_safetensors(folder / ADAPTER_FILE)
-    tensors, _ = read_safetensors(folder / _OPTIMIZER_FILE)
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint folder; DamagedCheckpointError says which file is not what was saved.
+
+    Checkpoints of older versions have no hashes: of them only the steps are compared here.
+    """
     try:
-        state = json.loads((folder / _STATE_FILE).read_text(encoding="utf-8"))
-        optimizer = _unflatten(tensors, state.pop("numbers", {}), state.pop("param_groups"))
-        return adapter, optimizer, {**state, "metadata": metadata}
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(
-            f"'{folder / _STATE_FILE}' is damaged ({error}); delete '{folder}' and resume again"
-        ) from None
+        return _read(folder)
+    except DamagedCheckpointError:
+        raise
+    except (RunError, *UNREADABLE) as error:
+        raise DamagedCheckpointError(reason(error)) from None
 
 
-def load_parts(folder: Path) -> dict[str, Tensor]:
-    """Read what the run's stateful parts remembered; nothing when they had nothing to."""
-    file = folder / _PARTS_FILE
-    return read_safetensors(file)[0] if file.exists() else {}
+def _read(folder: Path) -> Checkpoint:
+    state = _read_state(folder / _STATE_FILE)
+    files = [folder / name for name in (ADAPTER_FILE, _OPTIMIZER_FILE)]
+    if (parts := folder / _PARTS_FILE).exists() or parts.name in (state.files or ()):
+        files.append(parts)
+    for file in files:
+        if not file.is_file():
+            raise DamagedCheckpointError(f"{file.name} is missing")
+        if state.hashed and (state.files or {}).get(file.name) != _hash(file):
+            raise DamagedCheckpointError(f"{file.name} is not what was saved")
+    (adapter, metadata), (tensors, _), *others = (read_safetensors(file) for file in files)
+    steps = {
+        folder.name: step_of(folder),
+        ADAPTER_FILE: metadata.get("spf_step"),
+        "its schedule": state.scheduler.get("last_epoch"),
+    }
+    for place, step in steps.items():
+        if str(step) != str(state.step):
+            raise DamagedCheckpointError(f"{_STATE_FILE} is of step {state.step}, {place} of {step}")
+    return Checkpoint(
+        step=state.step,
+        adapter=adapter,
+        metadata=metadata,
+        optimizer=_unflatten(tensors, state.numbers, state.param_groups),
+        scheduler=state.scheduler,
+        scaler=state.scaler,
+        parts=others[0][0] if others else {},
+        length=state.length,
+    )
+
+
+def _read_state(file: Path) -> _State:
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        state = _State.model_validate(raw)
+    except ValidationError as error:
+        raise DamagedCheckpointError(f"{file.name}: {short(explain(error, '', _State), 120)}") from None
+    if state.hashed and state.sha256 != _digest(raw):
+        raise DamagedCheckpointError(f"{file.name} is not what was saved")
+    return state
+
+
+def step_of(path: Path) -> int:
+    """The step in a name such as `step-000600` or `step-000600-grid.png`; -1 where there is none."""
+    found = _STEP.match(path.name)
+    return int(found[1]) if found else -1
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """The run's checkpoint folders, oldest first."""
-    return sorted((run / "checkpoints").glob("step-*"))
+    """The run's checkpoint folders, in the order of their steps."""
+    found = (path for path in (run / "checkpoints").glob("step-*") if _STEP.fullmatch(path.name))
+    return sorted((path for path in found if path.is_dir()), key=lambda path: (step_of(path), path.name))
+
+
+def checkpoint_folder(run: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return run / "checkpoints" / f"step-{step:06d}"
 
 
 def prune_checkpoints(run: Path, keep: int) -> None:
     """Delete all but the newest `keep` checkpoints, and what killed processes left half-written."""
     for folder in [*checkpoints(run)[:-keep], *(run / "checkpoints").glob(".step-*")]:
         shutil.rmtree(folder)
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in a short line."""
+    words = " ".join(str(error).split())
+    return short(words if isinstance(error, RunError) else f"{type(error).__name__}: {words}", 160)
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _digest(state: Mapping[str, Any]) -> str:
+    """SHA-256 of what state.json says besides this hash."""
+    others = {name: value for name, value in state.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def _flatten(optimizer: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, float]]:

@@ -1,5 +1,6 @@
 """What a run goes on from after it was stopped: its state on disk, and back."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,15 +8,22 @@ from typing import Any
 
 from spf_core.checkpoint import (
     ADAPTER_FILE,
-    checkpoints,
-    load_checkpoint,
-    load_parts,
+    Checkpoint,
+    checkpoint_folder,
     prune_checkpoints,
+    read_checkpoint,
     save_checkpoint,
 )
-from spf_core.parts import Parts, remember, remembered
+from spf_core.errors import RunError
+from spf_core.intact import Expected, form_of, newest_intact
+from spf_core.optimizers import restore_schedule
+from spf_core.parts import Parts, owners, remember, remembered
 from spf_core.runs import refuse_other_backbone
 from spf_core.sharding import gathered, scattered
+from spf_core.together import Together
+
+DAMAGED = "damaged-"  # a checkpoint that was passed over is kept under this name, where none looks for it
+_log = logging.getLogger("spf")
 
 
 @dataclass(frozen=True)
@@ -34,37 +42,96 @@ class Continuation:
 
         Where processes hold shards all of them call this, and one of them is to `write`.
         """
-        folder = run / "checkpoints" / f"step-{step:06d}"
+        folder = checkpoint_folder(run, step)
         adapter, optimizer = self.parts.adapter.state_dict(), gathered(self.optimizer.state_dict())
         if not write or folder.exists():
             return
-        state = {
-            "step": step,
-            "scheduler": self.scheduler.state_dict(),
-            "scaler": None if self.scaler is None else self.scaler.state_dict(),
-        }
-        save_checkpoint(
-            folder,
-            adapter,
-            metadata,
-            optimizer,
-            state,
-            remembered(self.parts),
+        state = Checkpoint(
+            step=step,
+            adapter=adapter,
+            metadata=metadata,
+            optimizer=optimizer,
+            scheduler=self.scheduler.state_dict(),
+            scaler=None if self.scaler is None else self.scaler.state_dict(),
+            parts=remembered(self.parts),
+            length=self.parts.train.steps,
         )
+        save_checkpoint(folder, state)
         prune_checkpoints(run, keep)
 
-    def load(self, run: Path) -> tuple[int, dict[str, str]]:
-        """Restore the newest checkpoint; returns its step and metadata, 0 and nothing where there is none."""
-        found = checkpoints(run)
-        if not found:
-            return 0, {}
-        adapter, optimizer, state = load_checkpoint(found[-1])
-        refuse_other_backbone(found[-1] / ADAPTER_FILE, state["metadata"], self.parts.backbone)
-        self.parts.adapter.load_state_dict(adapter)
+    def load(self, run: Path, together: Together) -> Checkpoint | None:
+        """Restore the newest intact checkpoint and return it; None where there is none.
+
+        All processes call it. Damaged checkpoints are passed over with a warning, and renamed. RunError when
+        none is intact, or when it is of another backbone.
+        """
+        expected = self._expected()
+        intact = newest_intact(run, expected, self._refuse_other_backbone) if together.main else None
+        folder: Path | None = together.each(intact and intact.folder)[0]
+        if folder is None:
+            return None
+        if intact:
+            _set_aside(intact.damaged, intact.checkpoint.step)
+        found = intact.checkpoint if intact else _same_folder(folder)
+        self._restore(found)
+        return found
+
+    def _expected(self) -> Expected:
+        """What a checkpoint of this run must hold."""
+        groups = self.optimizer.state_dict()["param_groups"]
         parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
-        self.optimizer.load_state_dict(scattered(optimizer, parameters))
-        self.scheduler.load_state_dict(state["scheduler"])
+        return Expected(
+            adapter={name: form_of(each) for name, each in self.parts.adapter.state_dict().items()},
+            groups=groups,
+            shapes=[tuple(each.shape) for each in parameters],
+            rates=self.scheduler.base_lrs,
+            scaler=None if self.scaler is None else frozenset(self.scaler.state_dict()),
+            parts={name: form_of(each) for name, each in remembered(self.parts).items()},
+            owners=owners(self.parts),
+        )
+
+    def _refuse_other_backbone(self, folder: Path, found: Checkpoint) -> None:
+        refuse_other_backbone(folder / ADAPTER_FILE, dict(found.metadata), self.parts.backbone)
+
+    def _restore(self, found: Checkpoint) -> None:
+        self.parts.adapter.load_state_dict(found.adapter)
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        self.optimizer.load_state_dict(scattered(found.optimizer, parameters))
+        restore_schedule(self.scheduler, found.step)
         if self.scaler is not None:
-            self.scaler.load_state_dict(state["scaler"])
-        remember(self.parts, load_parts(found[-1]))
-        return state["step"], state["metadata"]
+            self.scaler.load_state_dict(found.scaler)
+        remember(self.parts, found.parts)
+
+
+def _set_aside(damaged: Mapping[Path, str], step: int) -> None:
+    """Rename damaged checkpoints, so that new ones of their steps can be written, and warn of them."""
+    if not damaged:
+        return
+    for folder in damaged:
+        folder.replace(_free(folder.with_name(f"{DAMAGED}{folder.name}")))
+    listed = "; ".join(f"'{folder}': {why}" for folder, why in list(damaged.items())[:3])
+    more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+    _log.warning(
+        "%d damaged checkpoint(s) passed over, the run goes on from step %d (%s%s); kept under the name "
+        "'%s...', delete what you do not need",
+        *(len(damaged), step, listed, more, DAMAGED),
+    )
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first number of it that does not exist."""
+    number = 2
+    free = path
+    while free.exists():
+        free, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return free
+
+
+def _same_folder(folder: Path) -> Checkpoint:
+    """The checkpoint that the main process chose; RunError when this process does not see it."""
+    if not folder.is_dir():
+        raise RunError(
+            f"the main process goes on from '{folder}', which another one does not see; "
+            "put the run where all machines see the same files"
+        )
+    return read_checkpoint(folder)

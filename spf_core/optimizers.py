@@ -46,17 +46,35 @@ def _groups(
     return [{"params": others}, {"params": list(texts), "lr": options.text_encoder_learning_rate}]
 
 
-def make_schedule(options: OptimizerSection, optimizer: torch.optim.Optimizer, steps: int) -> Any:
-    """The step size over `steps` optimizer steps, by diffusers."""
+def make_schedule(
+    options: OptimizerSection, optimizer: torch.optim.Optimizer, steps: int, warmed_up_of: int | None = None
+) -> Any:
+    """The step size over `steps` optimizer steps, by diffusers.
+
+    `optimizer.warmup` is a fraction of `warmed_up_of` steps, or else of all.
+    """
     return get_scheduler(
         "constant_with_warmup" if options.schedule == "constant" else options.schedule,
         optimizer,
         step_rules=options.step_rules,
-        num_warmup_steps=int(options.warmup * steps),
+        num_warmup_steps=int(options.warmup * (warmed_up_of or steps)),
         num_training_steps=steps,
         num_cycles=options.cycles,
         power=options.power,
     )
+
+
+def restore_schedule(schedule: Any, step: int) -> None:
+    """Let the schedule go on after `step`, at the step size that it has there itself.
+
+    What a checkpoint says of the step size is that of the run's length then, which may have changed since.
+    """
+    rates = [rate * factor(step) for rate, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
+    schedule.load_state_dict(
+        {**schedule.state_dict(), "last_epoch": step, "_step_count": step + 1, "_last_lr": rates}
+    )
+    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 def step_size(optimizer: torch.optim.Optimizer) -> float:

@@ -65,6 +65,11 @@ def remembered(parts: Parts, *, steps: bool = False) -> dict[str, Tensor]:
     }
 
 
+def owners(parts: Parts) -> frozenset[str]:
+    """The prefixes of what `remembered` may hold."""
+    return frozenset(_stateful(parts, steps=False))
+
+
 def remember(parts: Parts, state: Mapping[str, Tensor], *, steps: bool = False) -> None:
     """Give every stateful part its share of `remembered(parts)` back."""
     for prefix, part in _stateful(parts, steps).items():

@@ -77,10 +77,10 @@ class Together:
 
     def warn_of_other_count(self, metadata: Mapping[str, str]) -> None:
         """Log it when the run whose `metadata` that is goes on with another number of processes."""
-        before = int(metadata.get(PROCESSES, "1"))
-        if metadata and before != self.count and self.main:
+        before = metadata.get(PROCESSES, "1")
+        if metadata and before != str(self.count) and self.main:
             _log.warning(
-                "the run was trained by %d process(es) and goes on with %d: a step now reads another number "
+                "the run was trained by %s process(es) and goes on with %d: a step now reads another number "
                 "of rows",
                 before,
                 self.count,

@@ -158,15 +158,18 @@ class Trainer:
         self.state = Continuation(self.parts, self.optimizer, self.scheduler, self.accelerator.scaler)
 
     def resume(self) -> None:
-        """Restore the newest checkpoint; a run that died before its first one starts from the beginning."""
-        self.step, metadata = self.state.load(self.run)
-        self.start_hash = metadata.get(START_HASH, self.start_hash)
-        self.together.warn_of_other_count(metadata)
-        if len(steps := set(self.together.each(self.step))) > 1:
+        """Restore the newest intact checkpoint; a run that has none yet starts from the beginning."""
+        found = self.state.load(self.run, self.together)
+        if found is None:
+            return
+        self.step, steps = found.step, self.config.train.steps
+        if self.step > steps:
             raise RunError(
-                f"the processes find checkpoints of steps {sorted(steps)} in '{self.run}'; "
-                "put the run where all machines see the same files"
+                f"train.steps is {steps}, but the newest checkpoint in '{self.run}' is of step {self.step}; "
+                f"give --steps {self.step} or more"
             )
+        self.start_hash = found.metadata.get(START_HASH, self.start_hash)
+        self.together.warn_of_other_count(found.metadata)
 
     def fit(self) -> None:
         """Run every remaining step, then write the adapter: with `train.ema_decay`, the averaged one."""

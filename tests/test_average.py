@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_trainer import config_of, same, train_whole_and_killed, weights
 
-from spf_core.checkpoint import checkpoints, load_checkpoint, read_safetensors
+from spf_core.checkpoint import checkpoints, read_checkpoint, read_safetensors
 from spf_core.errors import ConfigError
 from spf_core.plugins import Plugins
 from spf_core.trainer import train
@@ -15,7 +15,7 @@ EMA = "train.ema_decay=0.3"  # low, so that it takes over from its warm-up withi
 
 
 def trained(run: Path) -> list[dict[str, torch.Tensor]]:
-    return [load_checkpoint(folder)[0] for folder in checkpoints(run)]
+    return [read_checkpoint(folder).adapter for folder in checkpoints(run)]
 
 
 def test_a_run_ends_with_the_average_and_trains_on_without_it(

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from test_trainer import train_whole_and_killed, weights
 
-from spf_core.checkpoint import checkpoints, load_checkpoint
+from spf_core.checkpoint import checkpoints, read_checkpoint
 from spf_core.config import load_run_config
 from spf_core.estimate import foreseen_memory, foreseen_rows
 from spf_core.plugins import load_plugins
@@ -94,7 +94,7 @@ def test_an_fp16_run_resumes_with_its_gradient_scaler(
     )
     train_whole_and_killed(config, tmp_path, PLUGINS)
     runs = [tmp_path / name for name in ("whole", "killed")]
-    scalers = [load_checkpoint(checkpoints(run)[-1])[2]["scaler"] for run in runs]
+    scalers = [read_checkpoint(checkpoints(run)[-1]).scaler for run in runs]
     assert scalers[0] == scalers[1]
     first, second = map(weights, runs)
     assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)

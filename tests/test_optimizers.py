@@ -11,7 +11,7 @@ from test_trainer import config_of, same, train_whole_and_killed, weights
 from torch import nn
 
 from spf_core import trackers
-from spf_core.checkpoint import checkpoints, load_checkpoint
+from spf_core.checkpoint import checkpoints, read_checkpoint
 from spf_core.errors import ConfigError
 from spf_core.optimizers import make_optimizer, make_schedule
 from spf_core.plugins import Plugins
@@ -45,7 +45,7 @@ def test_an_optimizer_trains_and_resumes_bit_identically(
     train_whole_and_killed(config, tmp_path, plugins)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert same(weights(whole), weights(killed))
-    first = load_checkpoint(checkpoints(whole)[0])[0]
+    first = read_checkpoint(checkpoints(whole)[0]).adapter
     assert not same(first, weights(whole)), "the steps after the first checkpoint moved the weights"
 
 
@@ -55,7 +55,7 @@ def test_8_bit_adamw_keeps_8_bit_moments(
     pytest.importorskip("bitsandbytes")
     config = config_of(plugins, tiny_folder, data, *settings_of("adamw8bit"), preset="naive", steps=1)
     train(config, tmp_path / "run", plugins)
-    state = load_checkpoint(checkpoints(tmp_path / "run")[-1])[1]["state"]
+    state = read_checkpoint(checkpoints(tmp_path / "run")[-1]).optimizer["state"]
     kinds = {values["state1"].dtype for values in state.values()}
     assert kinds == {torch.uint8, torch.float32}
 
@@ -169,7 +169,7 @@ def test_a_run_with_a_gradient_scaler_resumes_bit_identically(
     config = config_of(plugins, tiny_folder, data, preset="lora")
     train_whole_and_killed(config, tmp_path, plugins)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
-    states = [load_checkpoint(checkpoints(tmp_path / name)[-1])[2]["scaler"] for name in ("whole", "killed")]
+    states = [read_checkpoint(checkpoints(tmp_path / name)[-1]).scaler for name in ("whole", "killed")]
     assert states[0] == states[1]
     assert states[0]["scale"] != 2.0**120, "the scale moved, so that a forgotten one would show"
 

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from spf_core.atomic import atomic_write_text
-from spf_core.checkpoint import ADAPTER_FILE
+from spf_core.checkpoint import ADAPTER_FILE, step_of
 from spf_core.errors import RunError
 from spf_core.evaluation.readout import result_rows
 from spf_core.evaluation.results import RESULTS_FILE
@@ -177,5 +177,5 @@ def _results(evaluation: Path, run: Path) -> dict[str, Any]:
 def _grid(run: Path, evaluation: Path | None) -> Path | None:
     """The evaluation's pictures, or the last that training drew."""
     found = [] if evaluation is None else [evaluation / "grid.png"]
-    found += sorted((run / "samples").glob("step-*-grid.png"), reverse=True)
+    found += sorted((run / "samples").glob("step-*-grid.png"), key=step_of, reverse=True)
     return next((file for file in found if file.is_file()), None)
