@@ -52,8 +52,8 @@ def check(
 ) -> None:
     """Check a training folder: counts, sizes, texts, and every problem on its own line.
 
-    --set takes settings of `dataset`. With --backbone, texts too long for its text encoder and images far
-    smaller than it draws are counted too. Exit code 2 on problems.
+    --set takes settings of `dataset`. --backbone adds texts and images that do not fit the model.
+    Exit code 2 on problems.
     """
     from spf_cli.render import note, show, table
     from spf_core.data import check_folder

@@ -25,10 +25,12 @@ def is_picture(file: Path) -> bool:
 
 
 def is_unread_picture(file: Path) -> bool:
-    """Whether the file is a picture by its name or content, but not called like one that can be read."""
-    suffix = file.suffix.lower()
-    if suffix in SUFFIXES or suffix in _UNREAD_SUFFIXES:
-        return suffix not in SUFFIXES
+    """Whether the file is called like a picture of a file type that cannot be read."""
+    return file.suffix.lower() in _UNREAD_SUFFIXES - SUFFIXES
+
+
+def has_picture(file: Path) -> bool:
+    """Whether the file's content is a picture that could be read, whatever it is called."""
     try:
         with Image.open(file, formats=_FORMATS):
             return file.is_file()

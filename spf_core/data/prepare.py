@@ -12,7 +12,7 @@ from spf_core.data.captioned import captioned_files, is_captioned
 from spf_core.data.captions import Texts, split_by_trigger
 from spf_core.data.phrases import compile_phrase, split_by_phrase
 from spf_core.data.subjects import loses_subject
-from spf_core.data.tables import CSV, JSONL, NAMES, csv_values, parse_json
+from spf_core.data.tables import CSV, JSONL, NAMES, csv_values, json_lines, parse_json
 from spf_core.errors import ConfigError, DataError, short
 from spf_core.sections import DatasetSection
 
@@ -134,9 +134,8 @@ def phrase_rule(pattern: str) -> Rule:
 def _sources(folder: Path, options: DatasetSection) -> Iterator[tuple[str, Callable[[], Caption]]]:
     names = {**NAMES, **options.columns}
     if (folder / JSONL).is_file():
-        for number, line in enumerate((folder / JSONL).read_bytes().splitlines(), start=1):
-            if line.strip():
-                yield f"{JSONL}:{number}", partial(_of_line, line, names)
+        for number, line in json_lines(folder):
+            yield f"{JSONL}:{number}", partial(_of_line, line, names)
     elif (folder / CSV).is_file():
         for number, values in csv_values(folder / CSV):
             yield f"{CSV}:{number}", partial(_of_values, values, names)

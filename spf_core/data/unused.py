@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from spf_core.data.captioned import find_captioned, is_caption, is_mask
+from spf_core.data.captioned import CAPTION_SUFFIXES, find_captioned, is_caption, is_mask
 from spf_core.data.files import first_names, is_hidden, real_path, visible
-from spf_core.data.images import is_picture, is_unread_picture
+from spf_core.data.images import SUFFIXES, has_picture, is_picture, is_unread_picture
 from spf_core.sections import DatasetSection
 
 _TABLES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".arrow"})
@@ -37,8 +37,11 @@ class _Folder:
 
     @cached_property
     def unread_pictures(self) -> set[Path]:
-        """Pictures of file types that cannot be read. Other folders may hold anything: a picture or not."""
-        return {file for file in self.files if file.parent in self.folders and is_unread_picture(file)}
+        """Pictures of file types that cannot be read, and beside the rows' images those of other names."""
+        known = {*CAPTION_SUFFIXES, *_TABLES, *SUFFIXES}
+        left = [file for file in self.files if not self.is_read(file)]
+        beside = (file for file in left if file.parent in self.folders and file.suffix.lower() not in known)
+        return {*filter(is_unread_picture, left), *filter(has_picture, beside)}
 
     @cached_property
     def names_of_pictures(self) -> set[Path]:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from spf_core.data import check_folder
 
@@ -124,3 +125,44 @@ def test_a_suite_leaves_a_filled_folder_alone(spf, tmp_path: Path) -> None:
     args = ("--target", "hat", "--count", 1, "--out", tmp_path)
     assert spf("data", "portraits", *args).fails_with(str(tmp_path), "not empty")
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_check_prints_one_json_object_and_nothing_else(spf, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    (folder / "3_more").mkdir(parents=True)
+    for name in ("0.png", "0-masklabel.PNG", "3_more/1.png"):
+        Image.new("RGB", (8, 8)).save(folder / name)
+    for name in ("0.txt", "3_more/1.TXT", "lost.txt"):
+        (folder / name).write_text("a man, wearing a hat")
+    checked = spf("data", "check", folder, "--trigger", "wearing a hat", "--json")
+    assert (checked.code, checked.err) == (0, "")
+    texts = {"base_text": "a man", "target_text": "wearing a hat"}
+    assert json.loads(checked.out) == {
+        "rows": [
+            {"file": "0.png", **texts, "repeats": 1, "mask": "0-masklabel.PNG"},
+            {"file": "3_more/1.png", **texts, "repeats": 3, "mask": None},
+        ],
+        "problems": [],
+        "warnings": ["captions without a picture (1): lost.txt"],
+    }
+
+
+def test_problems_are_in_the_json_too_and_the_exit_code_is_two(spf, tmp_path: Path) -> None:
+    checked = spf("data", "check", tmp_path / "gone", "--json")
+    assert (checked.code, checked.err) == (2, "")
+    problem = f"data folder '{tmp_path / 'gone'}' does not exist"
+    assert json.loads(checked.out) == {"rows": [], "problems": [problem], "warnings": []}
+
+
+def test_pictures_far_smaller_than_the_backbone_draws_are_warned_about(
+    spf, data: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(data, folder)
+    Image.new("RGB", (40, 9)).save(folder / "2.png")
+    plugin = tmp_path / "tiny.py"
+    plugin.write_text(BACKBONE.format(folder=str(tiny_folder)))
+    checked = spf("data", "check", folder, "--backbone", "tiny", "--plugin", plugin)
+    assert checked.code == 0
+    assert "warning: pictures far smaller than the 32 pixels of 'tiny'" in checked.err
+    assert "(1): 2.png" in checked.err
