@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from spf_core.data import check_folder
+from spf_core.data import check_folder, read_folder
 from spf_core.data.captions import split_by_trigger
 from spf_core.data.cutting import tidy
 from spf_core.data.phrases import compile_phrase, split_by_phrase
@@ -259,20 +259,25 @@ def test_any_text_around_the_trigger_is_split_or_refused(text: str) -> None:
     )
 
 
-def test_each_row_that_is_not_clean_is_named(tmp_path: Path) -> None:
-    for name, caption in {
+def test_each_row_that_is_not_clean_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    captions = {
         "a": "a man wearing a hat and a scarf",
         "b": "a man wearing a hat",
-        "c": "no hat",
-    }.items():
+        "c": "a man casually wearing a hat",
+    }
+    for name, caption in captions.items():
         Image.new("RGB", (20, 10)).save(tmp_path / f"{name}.png")
         (tmp_path / f"{name}.txt").write_text(caption)
-    report = check_folder(tmp_path, DatasetSection(trigger="wearing a hat"))
-    assert [row.base_text for row in report.rows] == ["a man and a scarf", "a man"]
-    (warning,) = report.warnings
-    assert "a.txt" in warning
-    assert "'and a scarf'" in warning
-    assert "c.txt" in report.problems[0]
+    options = DatasetSection(trigger="wearing a hat")
+    report = check_folder(tmp_path, options)
+    assert [row.base_text for row in report.rows] == ["a man and a scarf", "a man", "a man casually"]
+    for name, piece, warning in zip("ac", ("and a scarf", "casually"), report.warnings, strict=True):
+        assert f"{name}.txt: " in warning
+        assert f"'{piece}'" in warning
+    read_folder(tmp_path, options)
+    (line,) = caplog.messages
+    assert "a.txt: " in line
+    assert "(and 1 more: c.txt)" in line
 
 
 @pytest.mark.parametrize(

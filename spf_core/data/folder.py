@@ -26,13 +26,14 @@ _log = logging.getLogger("spf")
 class FolderReport:
     """What a training folder holds: usable rows, the size of each row's image, problems and warnings.
 
-    Sizes are width and height in pixels.
+    Sizes are width and height in pixels. `row_warnings` are those of single rows, each with its place.
     """
 
     rows: list[Row] = field(default_factory=list)
     row_sizes: list[tuple[int, int]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    row_warnings: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def sizes(self) -> Counter[tuple[int, int]]:
@@ -58,15 +59,16 @@ def read_folder(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[Ro
     report = FolderReport()
     for problem in _scan(str(data), options, report):
         raise DataError(f"{problem}; `spf data check {data}` lists all problems")
-    for warning in report.warnings:
+    for warning in (*_by_kind(report.row_warnings, Path(data)), *report.warnings):
         _log.warning(warning)
     return report.rows
 
 
 def check_folder(data: Path | str, options: DatasetSection = AS_IT_IS) -> FolderReport:
-    """Read a training folder or dataset and collect every problem instead of stopping at the first."""
+    """Read a training folder or dataset and collect every problem and warning, each with its row."""
     report = FolderReport()
     report.problems = list(_scan(str(data), options, report))
+    report.warnings = [*(f"{place}: {warning}" for place, warning in report.row_warnings), *report.warnings]
     return report
 
 
@@ -86,7 +88,7 @@ def readable_rows(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[
 
 def _scan(data: str, options: DatasetSection, report: FolderReport) -> Iterator[str]:
     """Fill in the report but for its problems, and yield these: each keeps a row from being one."""
-    read, keys, looks = set[Path](), set[str](), defaultdict[str, list[tuple[str, str]]](list)
+    read, keys = set[Path](), set[str]()
     count = 0
     try:
         for reading in _readings(data, options):
@@ -101,15 +103,13 @@ def _scan(data: str, options: DatasetSection, report: FolderReport) -> Iterator[
             except DataError as error:
                 yield f"{reading.place}: {error}"
             else:
-                for warning in row.warnings:
-                    looks[_without_values(warning)].append((reading.place, warning))
+                report.row_warnings += [(reading.place, warning) for warning in row.warnings]
         if not count:
             place = _content(Path(data))
             yield f"{place} has no rows; write one JSON object a line with {', '.join(REQUIRED)}"
     except DataError as error:
         yield str(error)
     report.warnings = [
-        *(_alike(found, Path(data)) for found in looks.values()),
         *_repeated(report.rows, Path(data)),
         *unread_columns(keys, options),
         *(_unused(Path(data), options, read) if Path(data).is_dir() else []),
@@ -128,11 +128,14 @@ def _unused(folder: Path, options: DatasetSection, read: set[Path]) -> list[str]
         return []
 
 
-def _alike(found: list[tuple[str, str]], folder: Path) -> str:
-    """The first of the warnings of one kind, each with its place, and the places of the others."""
-    (place, warning), *others = found
-    more = f" (and {len(others)} more: {first_names((Path(place) for place, _ in others), folder)})"
-    return f"{place}: {warning}{more if others else ''}"
+def _by_kind(warnings: list[tuple[str, str]], folder: Path) -> Iterator[str]:
+    """Of each kind the first warning with its place, and the places of the others."""
+    kinds = defaultdict[str, list[tuple[str, str]]](list)
+    for each in warnings:
+        kinds[_without_values(each[1])].append(each)
+    for (place, warning), *others in kinds.values():
+        more = f" (and {len(others)} more: {first_names((Path(place) for place, _ in others), folder)})"
+        yield f"{place}: {warning}{more if others else ''}"
 
 
 def _without_values(warning: str) -> str:
