@@ -7,13 +7,10 @@ from typing import Any
 
 import torch
 from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from spf_core.checkpoint import refuse_non_numbers
-from spf_core.errors import RunError
-
-DAMAGE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
+from spf_core.errors import RunError, SpfError, short
 
 
 def load_network(cls: Any, folder: Path, dtype: torch.dtype = torch.float32, **options: Any) -> Any:
@@ -42,15 +39,24 @@ def load(cls: Any, folder: Path, **options: Any) -> Any:
     """
     if cls.__module__.startswith("transformers.models.auto."):
         options["trust_remote_code"] = False
-    try:
+    with blaming(folder):
         return cls.from_pretrained(folder, local_files_only=True, **options)
-    except DAMAGE as error:
-        raise damaged(folder, error) from None
+
+
+@contextmanager
+def blaming(place: Path) -> Iterator[None]:
+    """RunError that names `place` for whatever a library raises over it: no list of kinds is complete."""
+    try:
+        yield
+    except (SpfError, MemoryError):
+        raise
+    except Exception as error:
+        raise damaged(place, error) from None
 
 
 def damaged(place: Path, error: BaseException) -> RunError:
     """The error for a file or folder that cannot be read."""
-    reason = " ".join(str(error).split())[:160]
+    reason = short(" ".join(str(error).split()), 160)
     return RunError(f"'{place}' cannot be loaded ({type(error).__name__}: {reason}); restore the original")
 
 

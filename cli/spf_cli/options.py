@@ -78,7 +78,7 @@ Assignments = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="One setting, as in [cyan]control_map.blur=1.5[/]. Wins over all else. Repeatable.",
+        help="One setting, as in [cyan]train.batch_size=4[/]. Wins over all else. Repeatable.",
         rich_help_panel=CONFIGURATION,
     ),
 ]

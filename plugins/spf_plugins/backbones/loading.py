@@ -11,9 +11,10 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from spf_core.errors import RunError
-from spf_core.pretrained import DAMAGE, damaged, load, load_network, quiet
+from spf_core.errors import RunError, quoted, short
+from spf_core.pretrained import blaming, load, load_network, quiet
 from spf_core.published import settings_of
+from spf_plugins.backbones.soundness import refuse_unsound, refuse_unsound_statistics
 
 INDEX = "model_index.json"
 _HASHED = ("*.safetensors", "tokenizer.json", "vocab.json", "merges.txt", "scheduler_config.json")
@@ -91,8 +92,10 @@ def load_parts(
             index = check_folder(layout, folder, clip_folder)
             named = _load_folder(layout, folder, variant, dtype)
         mean, std = _image_statistics(clip_folder)
+        place = folder if folder.is_file() else folder / "scheduler"
+        refuse_unsound(named, folder if settings is None else settings)
         return Parts(
-            named={**named, "scheduler": _usable(named["scheduler"], folder)},
+            named={**named, "scheduler": _usable(named["scheduler"], place)},
             index=index,
             clip=load_network(CLIPModel, clip_folder, dtype),
             image_mean=mean,
@@ -153,7 +156,8 @@ def check_folder(layout: Layout, folder: Path, clip_folder: Path) -> dict[str, A
         raise RunError(f"backbone folder '{folder}' has no {INDEX}; {way_out}")
     index = _index(folder)
     if index.get("_class_name") != layout.pipeline:
-        raise RunError(f"backbone folder '{folder}' holds a {index.get('_class_name')}; {way_out}")
+        found = short(str(index.get("_class_name")))
+        raise RunError(f"backbone folder '{folder}' holds a {found}; {way_out}")
     for part in (*(folder / name for name in layout.components), clip_folder):
         if not part.is_dir():
             raise RunError(f"backbone component '{part}' is missing; {way_out}")
@@ -161,17 +165,15 @@ def check_folder(layout: Layout, folder: Path, clip_folder: Path) -> dict[str, A
 
 
 def _index(folder: Path) -> dict[str, Any]:
-    try:
+    with blaming(folder / INDEX):
         return dict(json.loads((folder / INDEX).read_text(encoding="utf-8")))
-    except DAMAGE as error:
-        raise damaged(folder / INDEX, error) from None
 
 
 def _usable(scheduler: Any, place: Path) -> Any:
     """The scheduler, if the method knows what its model predicts."""
     if scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
         raise RunError(
-            f"'{place}' predicts '{scheduler.config.prediction_type}'; "
+            f"'{place}' predicts {quoted(scheduler.config.prediction_type)}; "
             "use a model whose prediction_type is epsilon or v_prediction"
         )
     if scheduler.config.rescale_betas_zero_snr:
@@ -183,8 +185,7 @@ def _usable(scheduler: Any, place: Path) -> Any:
 def _image_statistics(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Pixel mean and standard deviation, in [0, 1], that the CLIP model was trained with."""
     file = folder / "preprocessor_config.json"
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        return tuple(settings["image_mean"]), tuple(settings["image_std"])
-    except DAMAGE as error:
-        raise damaged(file, error) from None
+    with blaming(file):
+        settings = dict(json.loads(file.read_text(encoding="utf-8")))
+    refuse_unsound_statistics(settings, file)
+    return tuple(settings["image_mean"]), tuple(settings["image_std"])

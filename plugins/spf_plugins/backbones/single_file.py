@@ -11,14 +11,13 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler
-from diffusers.loaders.single_file_utils import SingleFileComponentError
 from safetensors import safe_open
 from transformers import CLIPTokenizer
 
 from spf_core.checkpoint import refuse_non_numbers
 from spf_core.errors import RunError
 from spf_core.export.prediction import said_by
-from spf_core.pretrained import DAMAGE, damaged, frozen, load
+from spf_core.pretrained import blaming, frozen, load
 from spf_core.published import settings_of
 from spf_plugins.backbones.loading import Layout, kept_dtype
 
@@ -47,7 +46,7 @@ def load_single_file(
         pipeline = getattr(diffusers, layout.pipeline).from_single_file(
             str(file), dtype=dtype, **source, **parts, **absent
         )
-    except (*DAMAGE, SingleFileComponentError) as error:
+    except Exception as error:  # diffusers' converters raise whatever a missing tensor leads to
         raise _no_checkpoint(
             layout, file, f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         ) from None
@@ -63,11 +62,8 @@ def load_single_file(
 
 def _schedule_of(file: Path) -> dict[str, Any]:
     """What the file says of its noise schedule: nothing, in most of them; then eps-prediction is usual."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            names, metadata = set(opened.keys()), opened.metadata() or {}
-    except DAMAGE as error:
-        raise damaged(file, error) from None
+    with blaming(file), safe_open(file, framework="pt") as opened:
+        names, metadata = set(opened.keys()), opened.metadata() or {}
     if found := sorted(names & EDM_MARKS):
         raise RunError(
             f"'{file}' is a model of an EDM schedule ('{found[0]}'), which has no discrete timesteps; "
