@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 import typer
 from PIL import Image
+from rich.text import Text
 
 from spf_cli.app import app
 from spf_core.benchmark.plan import build_suite
 from spf_core.benchmark.spec import read_benchmark
 from spf_core.components import KINDS
-from spf_core.config import load_run_config
+from spf_core.config import SLOTS, RunConfig, load_run_config
 from spf_core.continual.spec import read_continual
 from spf_core.hookspecs import REGISTRATION_HOOKS
+from spf_core.merging import parse_assignment
 from spf_core.plugins import load_plugins
 from spf_core.yaml_text import read_yaml
 
@@ -55,6 +57,21 @@ def test_a_command_in_the_docs_is_understood(line: str) -> None:
         context = typer.Context(command, info_name=command.name, parent=context)
         command = command.get_command(context, arguments.pop(0))
     assert command.make_context(command.name, arguments, parent=context).params
+
+
+@pytest.mark.parametrize("line", [line for line in console_lines("spf") if "spf train" in line.values[0]])
+def test_the_settings_of_a_training_in_the_docs_go_together(line: str) -> None:
+    words = shlex.split(line, comments=True)[2:]
+    command = typer.main.get_command(app).get_command(None, "train")  # type: ignore[attr-defined]
+    given = command.make_context("train", words).params
+    chosen = [name for name in given["plugin"] or () if not name.endswith(".py")]
+    assert load_run_config(
+        load_plugins(),
+        preset=given["preset"],
+        backbone=given["backbone"],
+        chosen=chosen,
+        assignments=given["assignments"] or (),
+    )
 
 
 @pytest.mark.parametrize("line", console_lines("make"))
@@ -134,3 +151,74 @@ def test_a_link_within_the_repository_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def commands(group: Any = None, name: str = "spf") -> Iterator[tuple[str, Any]]:
+    """Every command by its words, as in `spf data check`."""
+    group = group or typer.main.get_command(app)
+    yield name, group
+    if hasattr(group, "list_commands"):
+        context = typer.Context(group, info_name=name)
+        for word in group.list_commands(context):
+            yield from commands(group.get_command(context, word), f"{name} {word}")
+
+
+def helped(command: Any) -> str:
+    """What the help of a command says, without its markup."""
+    said = [command.help, *(getattr(param, "help", None) for param in command.params)]
+    return "\n".join(Text.from_markup(text).plain for text in said if text)
+
+
+COMMANDS = dict(commands())
+TAUGHT = {
+    **{
+        str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
+        for page in PAGES
+        if page.stem != "lab-log" and "examples" not in page.parts  # the past, and a plugin of its own
+    },
+    **{f"{words} --help": helped(command) for words, command in COMMANDS.items()},
+    **{
+        str(file.relative_to(ROOT)): file.read_text(encoding="utf-8")
+        for folder in ("spf_core", "plugins", "cli")
+        for file in (ROOT / folder).rglob("*.py")
+    },
+}
+
+
+@pytest.mark.parametrize("place", [place for place, text in TAUGHT.items() if "--" in text])
+def test_the_options_of_commands_in_texts_and_messages_exist(place: str) -> None:
+    for mentioned in re.findall(r"\bspf [a-z]+[^`;\n\"]*", TAUGHT[place]):
+        words = mentioned.split()
+        known = next((name for end in (3, 2) if (name := " ".join(words[:end])) in COMMANDS), None)
+        if known is None:
+            continue
+        options = {option for param in COMMANDS[known].params for option in param.opts} | {"--help"}
+        for option in re.findall(r"(?<=\s)--[a-z][a-z-]+", mentioned):
+            assert option in options, mentioned
+
+
+def assignments() -> list[Any]:
+    """What texts and messages set with --set, without placeholders such as FOLDER."""
+    found = {
+        (place, assignment)
+        for place, text in TAUGHT.items()
+        for assignment in re.findall(r"(?:--set |as in )`?([a-z_]+(?:\.[\w-]+)+=[^\s`'\",;)\\{}]+)", text)
+    }
+    return [pytest.param(assignment, id=f"{place}: {assignment}") for place, assignment in sorted(found)]
+
+
+@pytest.mark.parametrize("assignment", assignments())
+def test_a_setting_that_is_taught_exists(assignment: str) -> None:
+    ((section, values),) = parse_assignment(assignment).items()
+    option, _ = next(iter(values.items())) if isinstance(values, dict) else (None, None)
+    plugins = load_plugins()
+    if section == "losses":
+        ((name, options),) = values.items()
+        assert set(options) <= set(plugins.get(name, "loss").model_fields)
+    elif section in SLOTS:
+        configs = [entry.config for entry in plugins.of_kind(SLOTS[section]).values()]
+        assert any(option in config.model_fields for config in configs)
+    elif section in plugins.of_kind("score"):
+        assert option in plugins.get(section, "score").model_fields
+    else:
+        assert option in RunConfig.model_fields[section].annotation.model_fields
