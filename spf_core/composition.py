@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spf_core.building import built
 from spf_core.config import RunConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.interfaces import Adapter, Backbone, LowRank, LowRankUpdate
@@ -132,7 +133,7 @@ def _refuse_other_bases(runs: Sequence[Path]) -> None:
 def _attached_as_it_is(runs: Sequence[Path], plugins: Plugins) -> int:
     """The one run that is no low-rank update, or the first; RunError when there are several of that kind."""
     adapters = [saved_config(run, plugins).adapter for run in runs]
-    whole = [place for place, each in enumerate(adapters) if not isinstance(each.build(), LowRank)]
+    whole = [place for place, each in enumerate(adapters) if not isinstance(built(each), LowRank)]
     if len(whole) > 1:
         first, second = (runs[place] for place in whole[:2])
         raise RunError(

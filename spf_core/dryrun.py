@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from spf_core.building import attach, built
 from spf_core.components import TermConfig
 from spf_core.config import RunConfig
 from spf_core.data import Row
@@ -39,13 +40,13 @@ def plan_of(config: RunConfig) -> Plan:
     require_trackers(config.train)
     if wants_shards():
         refuse_unshardable(config)
-    adapter: Adapter = config.adapter.build()
+    adapter: Adapter = built(config.adapter)
     backbone = open_backbone(config.backbone, config.train.device)
     train, images = config.train, len({row.image for row in rows})
     rows = viewed_rows(backbone, rows, config)
     prompts, size = [row.prompt for row in rows], _largest(rows, backbone.image_size)
     prepared = foreseen_rows(config, backbone, prompts, len({(row.image, row.view) for row in rows}), size)
-    adapter.attach(backbone)
+    attach(config.adapter, adapter, backbone)
     if start:
         start.refuse_other_backbone(backbone)
         start.load_into(adapter)

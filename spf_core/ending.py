@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spf_core.building import built
 from spf_core.calibration import calibrate_handover
 from spf_core.config import RunConfig
 from spf_core.export.files import write_weights
@@ -32,7 +33,7 @@ def finish(
     if watch:
         metadata = watch.choose(parts.adapter, metadata)
     if config.calibration.enabled:
-        editor = config.editor.build() if config.editor else None
+        editor = built(config.editor) if config.editor else None
         with autocast:
             found = calibrate_handover(
                 parts.backbone,

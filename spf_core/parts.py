@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from spf_core.averaging import Average
+from spf_core.building import built
 from spf_core.components import TermConfig
 from spf_core.config import RunConfig
+from spf_core.contracts import BACKBONE, CONTROL_MAP, REFERENCE, Contracts
 from spf_core.interfaces import Adapter, Backbone, Budgeted, ControlMap, Reference, Reward, Stateful, Term
 from spf_core.sections import TrainSection
 from spf_core.together import Together
@@ -18,9 +20,13 @@ from spf_core.trajectories import States
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run is built of; `terms` maps names to their schedule and their function."""
+    """What a run is built of; `terms` maps names to their schedule and their function.
+
+    `contracts` calls them in a step.
+    """
 
     train: TrainSection
+    contracts: Contracts
     backbone: Backbone
     adapter: Adapter
     reference: Reference | None
@@ -33,23 +39,24 @@ class Parts:
     average: Average | None = None  # of the trained weights
 
 
-def build_parts(
-    config: RunConfig, backbone: Backbone, adapter: Adapter, states: States | None = None
-) -> Parts:
-    """Build every slot of the run around a loaded backbone and its attached adapter."""
-    decay = config.train.ema_decay
+def build_parts(config: RunConfig, backbone: Backbone, adapter: Adapter) -> Parts:
+    """Build every slot of the run around a loaded backbone and an adapter, which need not be attached yet.
+
+    PluginError names the slot's component and its provider when it cannot be built.
+    """
+    slots = {CONTROL_MAP: config.control_map, REFERENCE: config.reference, BACKBONE: config.backbone}
+    terms = {name: term for name, term in config.terms.items() if term.weight > 0}
     return Parts(
         train=config.train,
+        contracts=Contracts({**terms, **{slot: chosen for slot, chosen in slots.items() if chosen}}),
         backbone=backbone,
         adapter=adapter,
-        reference=config.reference.build() if config.reference else None,
-        control_map=config.control_map.build() if config.control_map else None,
+        reference=built(config.reference) if config.reference else None,
+        control_map=built(config.control_map) if config.control_map else None,
         map_needs=config.control_map.needs if config.control_map else frozenset(),
-        terms={name: (term, term.build()) for name, term in config.terms.items() if term.weight > 0},
-        reward=config.reward.build() if config.reward else None,
-        states=states,
+        terms={name: (term, built(term)) for name, term in terms.items()},
+        reward=built(config.reward) if config.reward else None,
         between=config.counterfactuals.between,
-        average=None if decay is None else Average(adapter, decay),
     )
 
 

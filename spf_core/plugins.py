@@ -76,6 +76,7 @@ class Plugins:
 
     def add(self, config: type[Component], provider: str, version: str) -> None:
         """Register one config class; PluginError when its name is taken."""
+        config.provided_by = f"plugin '{provider}' {version}"
         self.take([Entry(config, provider, version, summary_of(config))])
 
     def take(self, entries: Iterable[Entry]) -> None:

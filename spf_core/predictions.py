@@ -25,6 +25,7 @@ class StepPredictions:
         self.backbone, self.adapter, self.reference = parts.backbone, parts.adapter, parts.reference
         self.batch, self.noised = batch, noised
         self._known, self._texts = dict(known), dict(read)
+        self._versions = {key: tensor._version for key, tensor in known.items()}
 
     def text(self, text: TextName) -> Conditioning:
         """What the tuned model reads under `text`; with gradient where its text encoders are tuned."""
@@ -37,7 +38,7 @@ class StepPredictions:
         """eps_theta(z_t, t, text), B C H W, with gradient."""
         if ("tuned", text) not in self._known:
             output = self.backbone.predict(self.noised.z_t_BCHW, self.noised.timesteps_B, self.text(text))
-            self._known["tuned", text] = output.pred_BCHW
+            self._keep(("tuned", text), output.pred_BCHW)
         return self._known["tuned", text]
 
     def original(self, text: TextName) -> Tensor:
@@ -46,8 +47,19 @@ class StepPredictions:
             assert self.reference is not None, "the configuration guarantees a reference path"
             read = reading(self.batch, text)
             output = self.reference.run(self.backbone, self.adapter, self.noised, read, NOTHING)
-            self._known["original", text] = output.pred_BCHW
+            self._keep(("original", text), output.pred_BCHW)
         return self._known["original", text]
+
+    def changed(self) -> list[str]:
+        """Predictions that were changed in place after they were computed, as they are called."""
+        return [
+            f"predictions.{model}({text!r})"
+            for (model, text), tensor in self._known.items()
+            if tensor._version != self._versions[model, text]
+        ]
+
+    def _keep(self, key: tuple[str, TextName], pred_BCHW: Tensor) -> None:
+        self._known[key], self._versions[key] = pred_BCHW, pred_BCHW._version
 
 
 def reading(batch: Batch, text: TextName) -> Conditioning:

@@ -21,8 +21,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
+from spf_core.building import attach, built
 from spf_core.cache import widen
+from spf_core.components import AdapterConfig
 from spf_core.config import RunConfig
+from spf_core.errors import SpfError
 from spf_core.interfaces import Adapter, Backbone, Checkpointing, Parking
 from spf_core.parts import build_parts
 from spf_core.prompts import Prompt
@@ -75,6 +78,21 @@ def rehearse(
             if total.requires_grad:
                 torch.autograd.backward(total)
     return Rehearsed(weights, kept, memory.peak + sum(weights.values()))
+
+
+def rehearse_attaching(config: AdapterConfig, backbone: Backbone) -> None:
+    """Attach the adapter to a copy of the backbone; nothing passed in is changed.
+
+    Raises the SpfErrors of targets that match nothing. What a copy without values cannot do is no fault.
+    """
+    try:
+        with weightless(backbone.device, backbone) as (copied, _):
+            attach(config, built(config), copied)
+    except SpfError as error:
+        if error.__cause__ is None or isinstance(error.__cause__, SpfError):
+            raise
+    except Exception:
+        return
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from spf_core.building import attach, built
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.components import BackboneConfig
 from spf_core.config import RunConfig
@@ -52,7 +53,7 @@ def pick_device(name: str) -> torch.device:
 
 def open_backbone(config: BackboneConfig, device: str = "auto") -> Backbone:
     """Load a backbone and move it to the device."""
-    backbone: Backbone = config.build()
+    backbone: Backbone = built(config)
     backbone.to(pick_device(device))
     return backbone
 
@@ -82,10 +83,10 @@ def open_run(run: Path, plugins: Plugins, *, device: str = "auto", exact: bool =
     tensors, metadata = trained_weights(run)
     backbone = open_backbone(in_float32(config.backbone) if exact else config.backbone, device)
     refuse_other_backbone(file, metadata, backbone)
-    adapter: Adapter = config.adapter.build()
-    adapter.attach(backbone)
+    adapter: Adapter = built(config.adapter)
+    attach(config.adapter, adapter, backbone)
     adapter.load_state_dict(tensors)
-    editor = config.editor.build() if config.editor else None
+    editor = built(config.editor) if config.editor else None
     return OpenRun(run, _calibrated(config, file, metadata), backbone, adapter, file_hash(file), editor)
 
 

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from spf_core.building import built
 from spf_core.config import RunConfig
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Adapter, Shardable
@@ -117,7 +118,7 @@ def _refusals(config: RunConfig, plugin: "FullyShardedDataParallelPlugin") -> li
     return [
         (plugin.fsdp_version != 2, "version 1 is not supported; give accelerate launch --fsdp_version 2"),
         (
-            not isinstance(config.adapter.build(), Shardable),
+            not isinstance(built(config.adapter), Shardable),
             f"adapter {config.adapter.name} is small and cannot be sharded; leave --use_fsdp out, or choose "
             "full-unet or cross-attention",
         ),

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from spf_core.bank import detached, either
 from spf_core.components import TermConfig
+from spf_core.contracts import BACKBONE, REFERENCE
 from spf_core.draws import Texts, draw_states, draw_texts
-from spf_core.errors import PluginError, SpfError
-from spf_core.exhausted import is_out_of_memory
-from spf_core.interfaces import ControlMap, StepState, Term, TextName
+from spf_core.interfaces import StepState, Term, TextName
 from spf_core.parts import Parts
 from spf_core.predictions import StepPredictions
 from spf_core.release import widened
@@ -46,7 +45,7 @@ def dual_path_step(
         mapped=mapped,
         generator=generator,
     )
-    return state, _weigh(active, state)
+    return state, _weigh(parts, active, state)
 
 
 def run_paths(
@@ -75,7 +74,7 @@ def run_paths(
     # First, as later its activations would come on top of those that the response keeps for its gradients.
     frozen = _reference(parts, noised, base, capture) if live else None
     read = as_tuned(parts.backbone, parts.adapter, read, texts.words(batch.prompts))
-    response = parts.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, read, capture)
+    response = _response(parts, noised, read, capture)
     if all_complete:
         known["tuned", "complete"] = response.pred_BCHW
     if frozen and all_base:
@@ -102,36 +101,37 @@ def run_paths(
     if not mapped:
         return state
     assert parts.control_map is not None, "the configuration guarantees a control map"
-    map_B1HW = _call("control map", parts.control_map, state).detach()
+    map_B1HW = parts.contracts.map(parts.control_map, state)
     if state.batch.released_BL is not None:
         map_B1HW = widened(state, map_B1HW)
     map_B1HW = map_B1HW * with_target_B.view(-1, 1, 1, 1)
     return replace(state, map_B1HW=map_B1HW.masked_fill(dropped_B.view(-1, 1, 1, 1), 1))
 
 
+def _response(parts: Parts, noised: Noised, read: Conditioning, capture: Capture) -> PathOutput:
+    return parts.contracts.output(
+        BACKBONE,
+        lambda: parts.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, read, capture),
+        noised.z_t_BCHW,
+        frozen=False,
+    )
+
+
 def _reference(parts: Parts, noised: Noised, base: Conditioning, capture: Capture) -> PathOutput:
-    assert parts.reference is not None, "the configuration guarantees a reference path"
-    return parts.reference.run(parts.backbone, parts.adapter, noised, base, capture)
+    reference = parts.reference
+    assert reference is not None, "the configuration guarantees a reference path"
+    return parts.contracts.output(
+        REFERENCE,
+        lambda: reference.run(parts.backbone, parts.adapter, noised, base, capture),
+        noised.z_t_BCHW,
+        frozen=True,
+    )
 
 
-def _weigh(active: Mapping[str, tuple[TermConfig, Term]], state: StepState) -> LossReport:
-    raw = {name: _call(f"loss '{name}'", term, state) for name, (_, term) in active.items()}
-    weighted = {name: active[name][0].weight * value for name, value in raw.items()}
+def _weigh(parts: Parts, active: Mapping[str, tuple[TermConfig, Term]], state: StepState) -> LossReport:
+    raw = {name: parts.contracts.term(name, term, state) for name, (_, term) in active.items()}
+    # float16 ends at 65504, which a weight may exceed where the term itself does not.
+    weighted = {name: active[name][0].weight * value.float() for name, value in raw.items()}
     total = torch.stack(list(weighted.values())).sum() if weighted else torch.zeros(())
     map_mean = None if state.map_B1HW is None else state.map_B1HW.mean()
     return LossReport(raw, weighted, total, map_mean)
-
-
-def _call(what: str, part: ControlMap | Term, state: StepState) -> Tensor:
-    try:
-        return part(state)
-    except SpfError:
-        raise
-    except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        message = " ".join(str(error).split())
-        raise PluginError(
-            f"{what} failed in the step: {type(error).__name__}: {message}. "
-            "Leave it out, or report it to its provider (spf plugins show)"
-        ) from error

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import torch
 from PIL.Image import Image
 
 from spf_core.atomic import atomic_write_text
+from spf_core.averaging import Average
+from spf_core.building import attach, built
 from spf_core.checkpoint import checkpoints
 from spf_core.config import RunConfig
 from spf_core.continuing import Continuation
@@ -30,6 +33,7 @@ from spf_core.plugins import Plugins
 from spf_core.preparation import Rows, encoded_rows, prepared_rows, recorded_states, rows_of
 from spf_core.progress import Progress, silent
 from spf_core.provenance import record_start, warn_of_other_plugins
+from spf_core.rehearsal import rehearse_attaching
 from spf_core.runlog import Passed, RunLog, mean_passes, passed_of, peak_memory_mib, terms_line
 from spf_core.runs import CONFIG_FILE, open_backbone
 from spf_core.sharding import in_shards, refuse_unshardable, total
@@ -125,6 +129,10 @@ class Trainer:
         if start:
             start.refuse_other_backbone(self.backbone)
         self.accelerator = make_accelerator(config.train, self.backbone.device, run)
+        self.parts = build_parts(config, self.backbone, built(config.adapter))
+        if config.editor:  # sampling builds it again, when the run is trained
+            built(config.editor)
+        rehearse_attaching(config.adapter, self.backbone)
         started = time.perf_counter()
         with together.one_after_another(), counting_spared() as spared:
             self.rows: Rows = encoded_rows(self.backbone, rows, config, progress)
@@ -135,17 +143,19 @@ class Trainer:
         self.order = Order(self.rows.buckets, config.train.batch_size, config.train.seed)
         self.preparation_seconds = time.perf_counter() - started + spared.seconds
         torch.manual_seed(config.train.seed)
-        self.adapter: Adapter = config.adapter.build()
+        self.adapter: Adapter = self.parts.adapter
         if together.sharded:
             self.adapter = in_shards(self.adapter, config, self.accelerator)
-        self.adapter.attach(self.backbone)
+        attach(config.adapter, self.adapter, self.backbone)
         save_time(self.backbone, config.train)
         if isinstance(self.adapter, Budgeted):
             self.adapter.start(config.train.steps)
         if start:
             start.load_into(self.adapter)
         together.same(self.adapter.parameters())
-        self.parts = build_parts(config, self.backbone, self.adapter, states)
+        decay = config.train.ema_decay
+        average = None if decay is None else Average(self.adapter, decay)
+        self.parts = replace(self.parts, adapter=self.adapter, states=states, average=average)
         self._make_optimizer()
         self.step = 0
 
@@ -285,7 +295,8 @@ class Trainer:
                 loss = loss + 0 * state.response.pred_BCHW.sum()
             del state  # what it captured must not lie beside the gradients
             refuse_non_finite(passed.values, passed.where, self.step, self.run)
-            self.accelerator.backward(loss)
+            if loss.requires_grad:  # else no active term reaches a weight in this step
+                self.accelerator.backward(loss)
         return passed
 
     def save(self) -> int:

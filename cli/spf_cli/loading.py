@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from spf_cli.render import note
-from spf_core.components import Component
 from spf_core.config import SLOTS, RunConfig, load_run_config
 from spf_core.errors import ConfigError, RunError
 from spf_core.lock import is_filled
@@ -68,8 +67,9 @@ def run_config(run: Path, files: Sequence[Path] = (), *, needed: bool = False) -
 
 def build(plugins: Plugins, name: str, kind: str) -> Any:
     """Build the component `name` of `kind` with its default options."""
-    config: type[Component] = plugins.get(name, kind)
-    return config().build()
+    from spf_core.building import built
+
+    return built(plugins.get(name, kind))
 
 
 def is_file(item: str) -> bool:

@@ -88,7 +88,9 @@ def data_folder(out: Path, target: str) -> Path:
 
 def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> "Suite":
     """The suite, after every name in the file was found and every run's settings resolved."""
-    suite: Suite = plugins.get(spec.suite, "suite")().build()
+    from spf_core.building import built  # imports torch
+
+    suite: Suite = built(plugins.get(spec.suite, "suite"))
     for target in spec.targets:
         if target not in suite.targets:
             raise unknown("target", target, suite.targets)

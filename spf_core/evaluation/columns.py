@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from spf_core.building import built
 from spf_core.components import ScoreConfig
 from spf_core.errors import Unavailable
 from spf_core.evaluation.asking import ask, flat, one_line
@@ -75,7 +76,7 @@ def compute_scores(
     for place, (name, config) in enumerate(scores.items()):
         progress("scores", place, len(scores))
         try:
-            score: Score = config.build()
+            score: Score = built(config)
             found = {"tuned": ask(score, pairs, judge, backbone)}
             with suppress(Unavailable):  # the tuned model's numbers stand without those of the original
                 found["original"] = ask(score, replace(pairs, c=pairs.b), judge, backbone)

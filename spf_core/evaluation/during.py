@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spf_core.atomic import atomic_write_text
+from spf_core.building import built
 from spf_core.checkpoint import read_safetensors, write_safetensors
 from spf_core.config import RunConfig
 from spf_core.evaluation.run import evaluate
@@ -29,7 +30,7 @@ class PurityWatch:
     def __init__(self, config: RunConfig, run: Path, plugins: Plugins, progress: Progress = silent) -> None:
         self.config, self.run, self.plugins, self.progress = config, run, plugins, progress
         self.options = config.evaluation
-        self.editor = config.editor.build() if config.editor else None
+        self.editor = built(config.editor) if config.editor else None
         find_subject(config.data, plugins, target=self.options.target, dataset=config.dataset)
 
     def due(self, step: int) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from spf_core.building import built
 from spf_core.components import MetricConfig
 from spf_core.config import parse_component
 from spf_core.errors import ConfigError, unknown
@@ -66,7 +67,7 @@ def purity_metrics(plugins: Plugins, suite: Suite, assignments: Sequence[str] = 
         name: {key: value for key, value in config.model_dump(exclude_defaults=True).items() if key != "name"}
         for name, config in configs.items()
     }
-    return PurityMetrics(wanted.name, {name: config.build() for name, config in configs.items()}, changed)
+    return PurityMetrics(wanted.name, {name: built(config) for name, config in configs.items()}, changed)
 
 
 def comparable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -87,7 +88,7 @@ class Beside:
     """A metric outside the set as a score: it is shown beside SPI and does not enter it."""
 
     def __init__(self, config: MetricConfig) -> None:
-        self.metric: Metric = config.build()
+        self.metric: Metric = built(config)
         self.provenance: Mapping[str, Any] = {"model": "the suite's judges", **config.model_dump()}
 
     def __call__(self, quads: Quadruples, suite: Suite, backbone: Backbone) -> dict[str, Column]:

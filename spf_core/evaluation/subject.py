@@ -1,17 +1,20 @@
 """What a run is judged on: the suite and the target it was trained towards, and texts it has seen."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from spf_core.building import built
 from spf_core.data import readable_rows
-from spf_core.errors import ConfigError, unknown
+from spf_core.errors import ConfigError, PluginError, unknown
 from spf_core.interfaces import Suite
 from spf_core.plugins import Plugins
 from spf_core.sections import DatasetSection
 
 AS_IT_IS = DatasetSection()
+_log = logging.getLogger("spf")
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,14 @@ def is_known(data: str | None, plugins: Plugins) -> bool:
 
 def _suites(plugins: Plugins, name: str | None) -> dict[str, Suite]:
     if name is not None:
-        return {name: plugins.get(name, "suite")().build()}
-    return {name: entry.config().build() for name, entry in plugins.of_kind("suite").items()}
+        return {name: built(plugins.get(name, "suite"))}
+    suites: dict[str, Suite] = {}
+    for known, entry in plugins.of_kind("suite").items():
+        try:
+            suites[known] = built(entry.config)
+        except PluginError as error:  # nobody asked for this one
+            _log.warning("%s", error)
+    return suites
 
 
 def _unrecognised(folder: Path | None, suites: Mapping[str, Suite]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, constants
 
+from spf_core.building import built
 from spf_core.errors import RunError
 from spf_core.export.run import Request, export
 from spf_core.interfaces import LowRank
@@ -15,7 +16,7 @@ from spf_core.runs import saved_config
 def prepare(run: Path, plugins: Plugins, folder: Path, evaluation: Path | None, licence: str | None) -> None:
     """Fill `folder` with what a repository holds: the diffusers export, and a LoRA in kohya's keys too."""
     export(run, plugins, Request("diffusers", folder, evaluation=evaluation, licence=licence))
-    if isinstance(saved_config(run, plugins).adapter.build(), LowRank):
+    if isinstance(built(saved_config(run, plugins).adapter), LowRank):
         file = folder / f"{run.resolve().name}.safetensors"
         export(run, plugins, Request("kohya", file, licence=licence))
 
