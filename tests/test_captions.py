@@ -313,6 +313,33 @@ def test_a_noun_phrase_is_cut_and_not_its_clause(caption: str, base: str, target
     assert split_by_phrase(caption, compile_phrase(r"\bhats?\b"))[:2] == (base, target)
 
 
+NOUN_PHRASES = [
+    "wearing a hat",
+    "with a straw hat",
+    "in a red hat",
+    "and a hat",
+    "hat",
+    "a hat on her head",
+    "(hat:1.2)",
+]
+
+
+@given(
+    st.permutations(["a woman", "red hair", "blue sky", "smiling"]), st.sampled_from(NOUN_PHRASES), st.data()
+)
+@settings(max_examples=200, deadline=None)
+def test_wherever_a_noun_phrase_stands_no_word_is_lost(
+    pieces: list[str], phrase: str, data: st.DataObject
+) -> None:
+    place = data.draw(st.integers(0, len(pieces) - 1))
+    pieces[place] += data.draw(st.sampled_from([" ", ", "])) + phrase
+    caption = ", ".join(pieces)
+    base, target, _ = split_by_phrase(caption, compile_phrase(r"\bhat\b"))
+    assert not content(caption) - content(base) - content(target) - Counter("12")
+    assert content(target)["hat"] == 1
+    assert content(base)["woman"] == 1
+
+
 @pytest.mark.parametrize("caption", ["woman without a hat", "woman, no hat", "a woman not wearing a hat"])
 def test_a_denied_phrase_is_a_problem(caption: str) -> None:
     with pytest.raises(DataError, match="denies"):

@@ -62,7 +62,8 @@ def prepare(
     captions, faults = find_captions(folder, dataset_options(None, assignments or ()))
     plan = make_plan(captions, faults, rule)
     limit = None if show_all else SHOWN
-    _show(folder, plan, limit)
+    if plan.splits:
+        _show(folder, plan, limit)
     _say(
         "warning",
         [f"{each.caption.file_name}: {line}" for each in plan.splits for line in each.warnings],
