@@ -12,7 +12,7 @@ from spf_core.building import attach, built
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.components import BackboneConfig
 from spf_core.config import RunConfig
-from spf_core.errors import ConfigError, RunError
+from spf_core.errors import ConfigError, RunError, quoted, short
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
 from spf_core.plugins import Plugins
 from spf_core.saved import CONFIG_FILE as CONFIG_FILE
@@ -99,7 +99,7 @@ def _calibrated(config: RunConfig, file: Path, metadata: dict[str, str]) -> RunC
         sample = SampleSection.model_validate(given)
     except ValidationError:
         raise RunError(
-            f"'{file}' names {HANDOVER}={metadata[HANDOVER]!r}, which is no fraction of the schedule; "
+            f"'{file}' names {HANDOVER}={quoted(metadata[HANDOVER])}, which is no fraction of the schedule; "
             "train the run again"
         ) from None
     return config.model_copy(update={"sample": sample})
@@ -109,8 +109,9 @@ def refuse_other_backbone(file: Path, metadata: dict[str, str], backbone: Backbo
     """RunError when the weights were trained on other base weights than the ones that are loaded."""
     trained_on, loaded = metadata.get("spf_backbone"), backbone.fingerprint()
     if trained_on != loaded:
+        other = short(str(trained_on))
         raise RunError(
-            f"'{file}' was trained on the backbone with hash {trained_on}, the loaded one has {loaded}; "
+            f"'{file}' was trained on the backbone with hash {other}, the loaded one has {loaded}; "
             "set backbone.path to the weights it was trained on"
         )
 

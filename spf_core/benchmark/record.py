@@ -18,12 +18,15 @@ from spf_core.benchmark.costs import Cost, read_cost
 from spf_core.benchmark.packing import pack, rounded, unpack
 from spf_core.benchmark.plan import Cell
 from spf_core.benchmark.sheet import Layout
-from spf_core.errors import RunError
+from spf_core.errors import RunError, short
 from spf_core.evaluation.results import PAIRS_FILE, RESULTS_FILE
 
 Json = Mapping[str, Any]
 SCHEMA = 1
-_FAULTS = (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, IndexError, SafetensorError)
+_FAULTS = (
+    *(OSError, EOFError, zlib.error, SafetensorError),
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
+)
 _KEPT = ("prompt", "seed", "noise", "base_text", "complete_text", "tau", "spi", "region_share", "distances")
 
 
@@ -96,7 +99,7 @@ def read_record(cell: Cell, out: Path) -> Record:
 def damaged(cell: Cell, out: Path, error: BaseException | str) -> RunError:
     """The error for a cell whose files cannot be used."""
     kind = "" if isinstance(error, str) else f"{type(error).__name__}: "
-    reason = f"{kind}{' '.join(str(error).split())}"
+    reason = f"{kind}{short(' '.join(str(error).split()), 160)}"
     return RunError(
         f"cell '{cell.folder(out)}' is damaged ({reason}); delete that folder and run the benchmark again"
     )

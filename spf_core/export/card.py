@@ -10,7 +10,7 @@ from PIL import Image
 
 from spf_core.atomic import atomic_write_text
 from spf_core.checkpoint import ADAPTER_FILE, step_of
-from spf_core.errors import RunError
+from spf_core.errors import RunError, short
 from spf_core.evaluation.readout import result_rows
 from spf_core.evaluation.results import RESULTS_FILE
 from spf_core.export.facts import Facts, public_settings
@@ -167,8 +167,8 @@ def _results(evaluation: Path, run: Path) -> dict[str, Any]:
         results = dict(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise RunError(f"--evaluation '{evaluation}' has no {RESULTS_FILE}; spf evaluate writes it") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"'{file}' is damaged ({error}); evaluate the run again") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise RunError(f"'{file}' is damaged ({short(str(error))}); evaluate the run again") from None
     if results.get("adapter_hash") != file_hash(run / ADAPTER_FILE):
         raise RunError(f"'{evaluation}' evaluates other weights than '{run}'; name its own with --evaluation")
     return results

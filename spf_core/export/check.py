@@ -10,8 +10,8 @@ from typing import Any
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from torch import Tensor
 
-from spf_core.checkpoint import read_safetensors
-from spf_core.errors import RunError
+from spf_core.checkpoint import UNREADABLE, read_safetensors
+from spf_core.errors import RunError, short
 from spf_core.export.architecture import FAMILIES, Architecture, published
 from spf_core.export.clients import Pair, Scales, a1111, comfyui, diffusers, invokeai, pairs_of
 from spf_core.export.names import TEXT_1, UNET, kohya_name
@@ -57,8 +57,12 @@ def check_file(file: Path, base: Architecture | None = None) -> list[Verdict]:
             raise RunError(f"'{file}' holds '{key}', which is no plain LoRA; --check reads LoRA alone")
     version = metadata.get("ss_base_model_version", "").removesuffix("_v")  # kohya's word for v-prediction
     base = base or published(version or _family(pairs))
-    expected = _Expected(tensors, pairs, metadata, base)
-    settings = _settings(file, metadata)
+    try:
+        settings = _settings(metadata)
+        expected = _Expected(tensors, pairs, metadata, base)
+    except UNREADABLE as error:
+        reason = short(" ".join(str(error).split()))
+        raise RunError(f"'{file}' has damaged metadata on its scale ({reason}); export it again") from None
     first = expected.verdict("diffusers", diffusers(tensors, settings, base), reads_dora=False)
     if base.family is None:
         return [first, *(Verdict(client, absent="opens no such base model") for client in _OTHERS)]
@@ -136,14 +140,9 @@ def _meant(pair: Pair, layer: str | None, metadata: Mapping[str, str]) -> float:
     return 1.0
 
 
-def _settings(file: Path, metadata: Mapping[str, str]) -> dict[str, Any] | None:
+def _settings(metadata: Mapping[str, str]) -> dict[str, Any] | None:
     raw = metadata.get(LORA_ADAPTER_METADATA_KEY)
-    try:
-        return None if raw is None else dict(json.loads(raw))
-    except ValueError as error:
-        raise RunError(
-            f"'{file}' has damaged {LORA_ADAPTER_METADATA_KEY} ({error}); export it again"
-        ) from None
+    return None if raw is None else dict(json.loads(raw))
 
 
 def _family(pairs: list[Pair]) -> str:

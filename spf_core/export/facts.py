@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, TypeAdapter
 from safetensors.torch import save
 from torch import Tensor
 
 from spf_core import __version__
 from spf_core.config import RunConfig
+from spf_core.errors import RunError, quoted
 from spf_core.export.architecture import SD15
 from spf_core.export.lora import Lora
 from spf_core.export.names import UNET
@@ -75,7 +77,7 @@ class Facts:
     @property
     def targets(self) -> list[str]:
         """The target texts, most frequent first; none in runs of older versions."""
-        return list(json.loads(self.metadata.get(TARGETS, "[]")))
+        return self._said(TARGETS, list[str]) or []
 
     @property
     def handover(self) -> float:
@@ -85,7 +87,20 @@ class Facts:
     @property
     def strength(self) -> float | None:
         """The recommended strength, where calibration found one."""
-        return float(self.metadata[STRENGTH]) if STRENGTH in self.metadata else None
+        strength: float | None = self._said(STRENGTH, Annotated[float, Field(gt=0, allow_inf_nan=False)])
+        return strength
+
+    def _said(self, key: str, kind: Any) -> Any:
+        """What the metadata says under `key`, None where it is absent; RunError for another kind of value."""
+        if key not in self.metadata:
+            return None
+        try:
+            return TypeAdapter(kind).validate_json(self.metadata[key])
+        except ValueError:
+            raise RunError(
+                f"the weights of '{self.title}' name {key}={quoted(self.metadata[key])}, which spf never "
+                "writes; get the file from its source"
+            ) from None
 
     @property
     def base(self) -> str:

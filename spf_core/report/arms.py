@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from spf_core.errors import RunError
+from spf_core.errors import RunError, short
 from spf_core.evaluation.pictures import Pictures, first_pairs, read_pictures, worst_pairs
 from spf_core.evaluation.results import PAIRS_FILE, RESULTS_FILE
 
@@ -45,8 +45,8 @@ def read_arm(name: str, folder: Path) -> Arm:
         rows = [json.loads(line) for line in lines]
         if len(rows) != results["n_prompts"] * results["n_seeds"]:
             raise ValueError(f"{len(rows)} rows in {PAIRS_FILE}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {short(' '.join(str(error).split()))}"
         raise RunError(
             f"'{folder}' holds no whole evaluation ({reason}); make one with spf evaluate RUN --out {folder}"
         ) from None

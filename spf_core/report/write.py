@@ -170,9 +170,9 @@ def _dataset(config: Json) -> DatasetSection:
 
 def _read(file: Path, way_out: str) -> Json:
     try:
-        content: Json = json.loads(file.read_text(encoding="utf-8"))
+        content: Json = dict(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise RunError(f"'{file}' does not exist; {way_out}") from None
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         raise RunError(f"'{file}' is damaged; {way_out}") from None
     return content

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from spf_core.errors import RunError
+from spf_core.errors import RunError, short
 from spf_core.sections import Section
 from spf_core.study.design import Answer, Question
 from spf_core.validation import Text, explain
@@ -102,8 +102,8 @@ def read_record(file: Path, model: type[Record]) -> Record:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"'{file}' does not exist") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunError(f"'{file}' is damaged or no JSON ({error}); ask for it again") from None
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"'{file}' is damaged or no JSON ({short(str(error))}); ask for it again") from None
     try:
         return model.model_validate(content)
     except ValidationError as error:

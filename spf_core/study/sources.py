@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.spec import parse_benchmark
-from spf_core.errors import DataError, unknown
+from spf_core.errors import DataError, short, unknown
 from spf_core.validation import Text, explain
 from spf_core.yaml_text import read_yaml
 
@@ -182,10 +182,10 @@ def _text(file: Path) -> str:
 def _parse(model: type[_Model], place: object, text: str) -> _Model:
     try:
         return model.model_validate(json.loads(text))
-    except json.JSONDecodeError as error:
-        raise DataError(f"'{place}' is damaged: {error}; evaluate again") from None
     except ValidationError as error:
         raise DataError(f"'{place}': {explain(error, '', model)}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"'{place}' is damaged: {short(str(error))}; evaluate again") from None
 
 
 def _refuse_mixed(found: Sequence[_Evaluation]) -> None:

@@ -148,6 +148,27 @@ def test_an_alpha_in_peft_metadata_alone_is_read_by_diffusers_alone(
     assert len(found["ComfyUI"].wrong) == len(lora.updates)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "x",
+        "[]",
+        "3",
+        "null",
+        "[" * 100_000,
+        '{"unet.lora_alpha": "x"}',
+        '{"unet.alpha_pattern": 3}',
+        "9" * 5000,
+    ],
+    ids=range(8),
+)
+def test_metadata_that_is_damaged_is_one_line(sd15: Architecture, tmp_path: Path, said: str) -> None:
+    lora = lora_on(sd15, lambda key: key.endswith("proj_in"))
+    with pytest.raises(RunError, match="damaged metadata") as refusal:
+        verdicts(peft_tensors(lora, torch.float32), sd15, tmp_path, lora_adapter_metadata=said)
+    assert len(str(refusal.value)) < 400
+
+
 def test_alphas_that_differ_are_misread_by_diffusers(sd15: Architecture, tmp_path: Path) -> None:
     """Which is why exports have one alpha for all layers."""
     tensors = kohya(sd15)

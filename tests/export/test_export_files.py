@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
 from spf_core.checkpoint import read_safetensors
+from spf_core.config import load_run_config
 from spf_core.errors import ConfigError, RunError
+from spf_core.export.facts import Facts
 from spf_core.export.files import run_file
+from spf_core.export.prediction import Prediction
 from spf_core.export.run import Request, export
-from spf_core.plugins import Plugins
+from spf_core.plugins import Plugins, load_plugins
 from spf_core.prompts import Prompt
 from spf_core.runs import OpenRun, open_run
 
@@ -230,3 +234,25 @@ def test_what_a_format_cannot_hold_is_refused_before_anything_is_written(
         with pytest.raises((RunError, ConfigError), match=words):
             export(run, plugins, request)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("spf_targets", "x"),
+        ("spf_targets", "{}"),
+        ("spf_targets", "[1]"),
+        ("spf_targets", "[" * 100_000),
+        ("spf_strength", "x"),
+        ("spf_strength", "NaN"),
+        ("spf_strength", "-1"),
+        ("spf_strength", "9" * 5000),
+    ],
+    ids=range(8),
+)
+def test_metadata_that_spf_never_writes_is_named(key: str, said: str) -> None:
+    config = load_run_config(load_plugins())
+    facts = Facts("hat", "sd_v1", config, {key: said}, 64, Prediction(), datetime.now(UTC))
+    with pytest.raises(RunError, match=f"the weights of 'hat' name {key}=") as refusal:
+        print(facts.targets, facts.strength)
+    assert len(str(refusal.value)) < 300

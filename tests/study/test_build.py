@@ -149,6 +149,12 @@ def resize(place):
 
 DAMAGES = {
     r"results\.json' is damaged": lambda at: (at / "results.json").write_text("{"),
+    r"results\.json' is damaged: maximum recursion": lambda at: (at / "results.json").write_text(
+        "[" * 99_999
+    ),
+    r"results\.json' is damaged: Exceeds": lambda at: (at / "results.json").write_text("9" * 5000),
+    r"results\.json': Input should be": lambda at: (at / "results.json").write_text("[]"),
+    r"results\.json': target: Input should be .*got": lambda at: edit(at, target=["x"] * 9999),
     r"results\.json': suite_label: is required": lambda at: (at / "results.json").write_text("{}"),
     r"pairs\.jsonl:1': seed: is required": lambda at: (at / "pairs.jsonl").write_text('{"prompt": 0}'),
     r"pairs\.jsonl:2': base_text: 'a \\ud83d' holds half of a character": lambda at: spoil_text(
