@@ -1,7 +1,8 @@
 """Training: a run folder in, steps, checkpoints, weights out."""
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL.Image import Image
+from torch import Tensor
 
 from spf_core.atomic import atomic_write_text
 from spf_core.averaging import Average
@@ -21,8 +23,8 @@ from spf_core.ending import finish
 from spf_core.errors import RunError
 from spf_core.exhausted import told_when_exhausted
 from spf_core.export.facts import weights_metadata
-from spf_core.finite import Where, refuse_non_finite
-from spf_core.interfaces import Adapter, Backbone, Budgeted
+from spf_core.finite import Where, faulty_gradient, refuse_non_finite
+from spf_core.interfaces import Adapter, Backbone, Budgeted, StepState
 from spf_core.interrupts import Interrupts, listening, said_how_to_continue, saved_when_interrupted
 from spf_core.kept import counting_spared
 from spf_core.lock import is_filled, locked
@@ -43,6 +45,7 @@ from spf_core.texts import text_parameters
 from spf_core.thrift import save_memory, save_time
 from spf_core.together import ALONE, Together, joined, wants_shards
 from spf_core.trackers import Trackers, make_accelerator, tracked
+from spf_core.types import LossReport
 from spf_core.visuals import save_samples
 
 if TYPE_CHECKING:
@@ -265,8 +268,7 @@ class Trainer:
             self.interrupts.agree(pressed)
         self.together.average_gradients(self.parameters)
         norm = total(self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm))
-        if self.accelerator.scaler is None:
-            refuse_non_finite({"gradient": norm}, mine.where, self.step, self.run)
+        self._refuse_gradient(norm, mine.where)
         learning_rate = step_size(self.optimizer)
         self.optimizer.step()
         self.scheduler.step()
@@ -282,22 +284,44 @@ class Trainer:
         """The forward and backward passes of a step; returns the numbers of the last."""
         train, together = self.config.train, self.together
         for micro in range(train.accumulation):
-            index = (self.step * train.accumulation + micro) * together.count + together.rank
-            batch = self.rows.batch(self.order.rows(index))
-            generator = generator_of_step(index, train.seed)
-            with self.accelerator.autocast():
-                state, report = dual_path_step(
-                    self.parts, batch, self.step / train.steps, generator=generator
-                )
-            passed = passed_of(report, Where(batch.ids, state.noised.timesteps_B.cpu()))
+            state, report = self._forward(micro)
+            passed = passed_of(report, Where(state.batch.ids, state.noised.timesteps_B.cpu()))
+            if not all(map(math.isfinite, passed.values.values())):
+                prediction = {"prediction of the denoiser": state.response.pred_BCHW.detach().sum()}
+                self._refuse({**prediction, **passed.values}, passed.where)
             loss = report.total / train.accumulation
             if together.sharded:  # the others wait where one does not pass back through the denoiser
                 loss = loss + 0 * state.response.pred_BCHW.sum()
             del state  # what it captured must not lie beside the gradients
-            refuse_non_finite(passed.values, passed.where, self.step, self.run)
             if loss.requires_grad:  # else no active term reaches a weight in this step
                 self.accelerator.backward(loss)
         return passed
+
+    def _forward(self, micro: int) -> tuple[StepState, LossReport]:
+        train, together = self.config.train, self.together
+        index = (self.step * train.accumulation + micro) * together.count + together.rank
+        batch, generator = self.rows.batch(self.order.rows(index)), generator_of_step(index, train.seed)
+        with self.accelerator.autocast():
+            return dual_path_step(self.parts, batch, self.step / train.steps, generator=generator)
+
+    def _refuse_gradient(self, norm: float, where: Where) -> None:
+        """NonFiniteError when it is not finite; under fp16 not before the scaler has come down to 1."""
+        scaler = self.accelerator.scaler
+        scale = 1.0 if scaler is None else float(scaler.get_scale())
+        if math.isfinite(norm) or scale > 1:
+            return
+        for micro in range(0 if self.together.sharded else self.config.train.accumulation):
+            state, report = self._forward(micro)
+            if name := faulty_gradient(report, self.parameters, scale):
+                here = Where(state.batch.ids, state.noised.timesteps_B.cpu())
+                self._refuse({f"gradient of '{name}'": norm}, here)
+        self._refuse({"gradient": norm}, where)
+
+    def _refuse(self, values: Mapping[str, float | Tensor], where: Where) -> None:
+        terms = {name: term.provided_by for name, (term, _) in self.parts.terms.items()}
+        providers = {**terms, **{f"gradient of '{name}'": provider for name, provider in terms.items()}}
+        precision = self.config.train.precision
+        refuse_non_finite(values, where, self.step, self.run, providers=providers, precision=precision)
 
     def save(self) -> int:
         """Write a checkpoint of the current step, which is returned, and drop the oldest ones."""

@@ -15,7 +15,7 @@ from test_trainer import noise_folder
 from spf_core.building import attach, built
 from spf_core.components import AdapterConfig, ControlMapConfig, LossConfig, ReferenceConfig
 from spf_core.config import RunConfig, load_run_config
-from spf_core.errors import ConfigError, PluginError, SpfError
+from spf_core.errors import ConfigError, NonFiniteError, PluginError, SpfError
 from spf_core.parts import Parts, build_parts
 from spf_core.plugins import Plugins, load_plugins
 from spf_core.trainer import train
@@ -283,3 +283,36 @@ def test_a_weight_may_exceed_what_float16_holds(tiny_folder: Path, tiny_backbone
     parts = parts_of(plugins, tiny_folder, tiny_backbone, overrides={"losses": {"mine": {"weight": 2}}})
     _, report = run(parts)
     assert bool(torch.isfinite(report.total))
+
+
+def test_a_gradient_that_is_no_number_is_traced_to_its_term(tiny_folder: Path, tmp_path: Path) -> None:
+    plugins = with_plugin(LossConfig, lambda state: (0 * state.response.pred_BCHW.square()).sum().sqrt())
+    config = config_of(plugins, tiny_folder, overrides={"data": str(noise_folder(tmp_path))})
+    message = fault_of(lambda: train(config, tmp_path / "run", plugins), NonFiniteError)
+    assert message.startswith("gradient of 'mine' became nan in step 1 on ")
+    assert message.endswith("report it to its provider, plugin 'my-package' 1.2")
+
+
+def test_a_prediction_that_is_no_number_is_not_put_down_to_a_term(tiny_folder: Path, tmp_path: Path) -> None:
+    class Broken(AdapterConfig):
+        """Weights that are not numbers."""
+
+        name = "mine"
+
+        def build(self) -> Any:
+            adapter = load_plugins().get("lora-adapter")().build()
+            attach_it = adapter.attach
+
+            def broken(backbone: Any) -> None:
+                attach_it(backbone)
+                for parameter in adapter.parameters():
+                    torch.nn.init.constant_(parameter, float("nan"))
+
+            adapter.attach = broken
+            return adapter
+
+    plugins = load_plugins()
+    plugins.add(Broken, "my-package", "1.2")
+    config = config_of(plugins, tiny_folder, overrides={"data": str(noise_folder(tmp_path))})
+    message = fault_of(lambda: train(config, tmp_path / "run", plugins), NonFiniteError)
+    assert message.startswith("prediction of the denoiser became nan in step 1 on ")
