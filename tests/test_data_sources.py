@@ -55,6 +55,7 @@ def test_a_table_holds_the_same_columns_as_json_lines(tmp_path: Path, mark: str)
         ),
         ("file_name,base_text,target_text\n", "has no rows"),
         ("file_name,text\n0.png,a man\n", "give a trigger"),
+        ("file_name,text,text\n0.png,a man,a hat\n", ":1: the column 'text' stands there twice"),
     ],
 )
 def test_a_bad_table_names_line_and_fault(tmp_path: Path, text: str, words: str) -> None:
@@ -241,6 +242,26 @@ def test_a_dataset_that_cannot_be_read_so_says_why(
     with pytest.raises(DataError, match=words) as caught:
         read_folder(stored(library, tmp_path, "dict"), DatasetSection(**options))
     assert "\n" not in str(caught.value)
+
+
+def test_a_dataset_names_no_pictures_outside_its_folder(library: Any, tmp_path: Path) -> None:
+    private = picture(tmp_path / "private.png")
+    rows = {
+        "image": [{"bytes": None, "path": str(private)}],
+        "base_text": ["a man"],
+        "target_text": ["a hat"],
+    }
+    (tmp_path / "set").mkdir()
+    library.Dataset.from_dict(rows).to_parquet(tmp_path / "set" / "train.parquet")
+    with pytest.raises(DataError, match=r"private\.png' lies outside the data folder"):
+        read_folder(tmp_path / "set")
+
+
+def test_pictures_beside_a_stored_dataset_are_named(library: Any, tmp_path: Path) -> None:
+    folder = stored(library, tmp_path, "parquet")
+    picture(folder / "left.png")
+    report = check_folder(folder, DatasetSection(columns=TWO))
+    assert report.warnings == ["pictures without a row in the dataset, which are not read (1): left.png"]
 
 
 def test_a_hub_id_that_cannot_be_reached_is_one_line(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spf_core.data.captioned import is_captioned, read_captioned
 from spf_core.data.files import first_names, visible
-from spf_core.data.hugging_face import is_dataset, is_hub_id, read_dataset
+from spf_core.data.hugging_face import is_dataset, is_hub_id, read_dataset, stored_tables
 from spf_core.data.images import open_rgb
 from spf_core.data.row import Row
 from spf_core.data.tables import CSV, JSONL, REQUIRED, Reading, read_csv, read_jsonl, unread_columns
@@ -122,7 +122,7 @@ def _unused(folder: Path, options: DatasetSection, read: set[Path]) -> list[str]
         if table != folder:
             return unused_files(folder, options, {*read, table}, source=table.name)
         if is_dataset(folder):
-            return unused_files(folder, options, read, source=DATASET)
+            return unused_files(folder, options, {*read, *stored_tables(folder)}, source=DATASET)
         return [*folder_captions(folder, options), *unused_files(folder, options, read, source=None)]
     except DataError:  # the folder cannot be listed, which is a problem already
         return []

@@ -31,8 +31,13 @@ def is_dataset(folder: Path) -> bool:
     """Whether the folder holds what the library saves, or tables with images in them."""
     if any((folder / name).is_file() for name in SAVED):
         return True
+    return bool(stored_tables(folder))
+
+
+def stored_tables(folder: Path) -> list[Path]:
+    """The tables that the library reads from the folder."""
     places = (place for place in (folder, folder / "data") if place.is_dir())
-    return any(file.suffix in STORED and file.is_file() for place in places for file in visible(place))
+    return [file for place in places for file in visible(place) if file.suffix in STORED and file.is_file()]
 
 
 def read_dataset(data: str, options: DatasetSection) -> Iterator[Reading]:
