@@ -23,16 +23,17 @@ Text = Annotated[str, BeforeValidator(_readable)]
 
 
 class Strict(BaseModel):
-    """A frozen part of the configuration: no unknown keys, no number that 64 bits cannot hold."""
+    """A frozen part of the configuration: no unknown keys, no number or text that a file cannot hold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     @field_validator("*")
     @classmethod
-    def _of_64_bits(cls, value: Any) -> Any:
-        for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, int) and abs(number) > LARGEST:
-                raise ValueError(f"{quoted(number, 40)} is too large; the largest whole number is {LARGEST}")
+    def _can_be_written(cls, value: Any) -> Any:
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, int) and abs(part) > LARGEST:
+                raise ValueError(f"{quoted(part, 40)} is too large; the largest whole number is {LARGEST}")
+            _readable(part)
         return value
 
 

@@ -132,6 +132,14 @@ def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, content: bytes, k
     refused_shortly(lambda: READERS[kind](file), "c.yaml")
 
 
+@pytest.mark.parametrize("value", ["\udcff", "a\0b"], ids=ascii)
+def test_a_name_that_no_file_can_hold_is_refused_in_a_flag(plugins: Plugins, value: str) -> None:
+    refused_shortly(lambda: load_run_config(plugins, overrides={"data": value}), "data: ", ascii(value))
+    refused_shortly(
+        lambda: load_run_config(plugins, overrides={"train": {"release": (value,)}}), "train.release"
+    )
+
+
 def test_the_line_of_a_fault_is_named(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     for text, line in (
