@@ -27,11 +27,25 @@ UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, Arith
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors atomically."""
+    """Write tensors atomically; equal tensors and metadata give equal bytes."""
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as temporary:
-        save_file(ready, temporary, dict(metadata))
+        save_file(ready, temporary, dict(metadata) or None)
+        if metadata:
+            _sort_metadata(temporary)
         temporary.chmod(0o644)  # safetensors lets only its owner read what other programs are to open
+
+
+def _sort_metadata(file: Path) -> None:
+    """Sort the metadata in the file's header, which safetensors writes in an order of each process's own."""
+    with file.open("r+b") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size)
+        assert len(text) == size, "the header is written as safetensors writes it"
+        stream.seek(8)
+        stream.write(text)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

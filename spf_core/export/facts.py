@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,7 +70,6 @@ class Facts:
     metadata: Mapping[str, str]  # of the run's own weights
     image_size: int
     prediction: Prediction
-    written: datetime
     licence: str | None = None
 
     @property
@@ -114,10 +112,9 @@ def facts_of(
     config: RunConfig,
     backbone: Backbone,
     metadata: Mapping[str, str],
-    weights: Path,
     licence: str | None = None,
 ) -> Facts:
-    """The facts of a run whose own weights are the file `weights`."""
+    """The facts of a run, from its configuration and the metadata of its own weights."""
     scheduler = backbone.pipeline().scheduler.config
     return Facts(
         title=title,
@@ -128,7 +125,6 @@ def facts_of(
         prediction=Prediction(
             scheduler.prediction_type == "v_prediction", bool(scheduler.rescale_betas_zero_snr)
         ),
-        written=datetime.fromtimestamp(int(weights.stat().st_mtime), UTC),
         licence=licence,
     )
 
@@ -180,7 +176,10 @@ def _network(facts: Facts, lora: Lora) -> dict[str, str]:
 
 
 def model_spec(facts: Facts, suffix: str = "") -> dict[str, str]:
-    """The standard's keys for a file of the family, `suffix` being `/lora` for a LoRA."""
+    """The standard's keys for a file of the family, `suffix` being `/lora` for a LoRA.
+
+    Its date is left out: equal trainings write equal files.
+    """
     architecture, implementation = _ARCHITECTURES.get(facts.family, (facts.family, "diffusers"))
     known = {
         "sai_model_spec": "1.0.1",
@@ -188,7 +187,6 @@ def model_spec(facts: Facts, suffix: str = "") -> dict[str, str]:
         "implementation": implementation,
         "title": facts.title,
         "resolution": f"{facts.image_size}x{facts.image_size}",
-        "date": facts.written.strftime("%Y-%m-%dT%H:%M:%S"),
         "prediction_type": "v" if facts.prediction.v else "epsilon",
         "trigger_phrase": ", ".join(facts.targets[:1]),
         "license": facts.licence or "",

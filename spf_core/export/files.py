@@ -76,5 +76,5 @@ def write_weights(
         except RunError as error:
             _log.warning("'%s' is not written: %s", file, error)
             return
-        facts = facts_of(file.stem, config, backbone, metadata, run / ADAPTER_FILE)
+        facts = facts_of(file.stem, config, backbone, metadata)
         write_kohya(file, lora, facts, two_encoders=two_encoders(backbone))

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from spf_core.atomic import atomic_folder
-from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.errors import ConfigError, RunError
 from spf_core.export.architecture import architecture_of
 from spf_core.export.card import write_card
@@ -66,9 +65,8 @@ def export(run: Path, plugins: Plugins, request: Request) -> list[Verdict]:
 
 def run_facts(opened: OpenRun, licence: str | None = None) -> Facts:
     """What is known of an opened run."""
-    weights = opened.path / ADAPTER_FILE
     title, metadata = opened.path.resolve().name, trained_weights(opened.path)[1]
-    return facts_of(title, opened.config, opened.backbone, metadata, weights, licence)
+    return facts_of(title, opened.config, opened.backbone, metadata, licence)
 
 
 def _refuse(request: Request, lora: Lora | None) -> None:
