@@ -31,6 +31,7 @@ from spf_core.containment import contained
 from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, quoted, short
 from spf_core.merging import SLOTS as SLOTS
 from spf_core.merging import merge, parse_assignment
+from spf_core.paths import HubPath, UserPath
 from spf_core.plugins import Plugins
 from spf_core.sections import (
     CalibrationSection,
@@ -54,9 +55,9 @@ class RunConfig(Section):
     """Everything a run is made of; written to the run folder and into the weights' metadata."""
 
     preset: str = DEFAULT_PRESET
-    data: str | None = Field(None, description="training folder, or Hugging Face dataset")
+    data: HubPath | None = Field(None, description="training folder, or Hugging Face dataset")
     dataset: DatasetSection = DatasetSection()
-    plugins: tuple[str, ...] = Field((), description="plugin files loaded for this run")
+    plugins: tuple[UserPath, ...] = Field((), description="plugin files loaded for this run")
     backbone: SerializeAsAny[BackboneConfig]
     adapter: SerializeAsAny[AdapterConfig]
     reference: SerializeAsAny[ReferenceConfig] | None = None
@@ -133,12 +134,15 @@ class RunConfig(Section):
                 )
         return self
 
-    def dump(self, *, defaults: bool = True) -> str:
+    def dump(self, *, defaults: bool = True, started_in: str | None = None) -> str:
         """The configuration as YAML; `load_run_config` of it gives an equal configuration.
 
-        Without `defaults`, it is short and for people: options that have their default are left out.
+        Without `defaults`, it is short and for people: options that have their default are left out. Paths
+        are written as they were given or, for a run that was `started_in` another folder, as seen from it.
         """
-        values = self.model_dump(mode="json", exclude_defaults=not defaults)
+        values = self.model_dump(
+            mode="json", exclude_defaults=not defaults, context={"started_in": started_in}
+        )
         return dump_yaml({"preset": self.preset, **values})
 
 

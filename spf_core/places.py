@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+from spf_core.paths import expanded
+
 
 def cache_folder() -> Path:
     """$SPF_CACHE, or ~/.cache/spf."""
     chosen = os.environ.get("SPF_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "spf"
+    return Path(expanded(chosen)) if chosen else Path.home() / ".cache" / "spf"

@@ -13,6 +13,7 @@ from spf_core.counterfactuals import purify
 from spf_core.data import Row, read_folder
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone
+from spf_core.paths import refuse_lost
 from spf_core.progress import Progress
 from spf_core.release import with_released
 from spf_core.trajectories import States, record_trajectories
@@ -27,6 +28,7 @@ def rows_of(config: RunConfig) -> list[Row]:
     """The training rows in all their wordings; ConfigError without a folder."""
     if config.data is None:
         raise ConfigError("no training folder given; use --data DIR")
+    refuse_lost(config.data, "data")
     rows, train = read_folder(config.data, config.dataset), config.train
     return with_variants(rows, train.text_variants, train.clause_dropout, train.seed)
 

@@ -14,6 +14,7 @@ from spf_core.components import BackboneConfig
 from spf_core.config import RunConfig
 from spf_core.errors import ConfigError, RunError, quoted, short
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
+from spf_core.paths import refuse_lost_options
 from spf_core.plugins import Plugins
 from spf_core.saved import CONFIG_FILE as CONFIG_FILE
 from spf_core.saved import saved_config as saved_config
@@ -53,6 +54,7 @@ def pick_device(name: str) -> torch.device:
 
 def open_backbone(config: BackboneConfig, device: str = "auto") -> Backbone:
     """Load a backbone and move it to the device."""
+    refuse_lost_options(config, "backbone")
     backbone: Backbone = built(config)
     backbone.to(pick_device(device))
     return backbone

@@ -10,8 +10,9 @@ from pydantic import ConfigDict
 from spf_core.components import KINDS, Component
 from spf_core.config import SLOTS, RunConfig, parse_component, read_from, resolve
 from spf_core.errors import ConfigError, PluginError, RunError
+from spf_core.paths import starting_in
 from spf_core.plugins import Entry, Plugins
-from spf_core.provenance import origin_of
+from spf_core.provenance import origin_of, read_provenance
 from spf_core.yaml_text import read_yaml
 
 CONFIG_FILE = "config.yaml"
@@ -21,8 +22,9 @@ _DRAWS = frozenset({"backbone", "adapter", "prompt-editor"})  # the kinds that p
 def saved_config(run: Path, plugins: Plugins, *, trains: bool = False) -> RunConfig:
     """The resolved configuration of a run folder; RunError when the folder is none.
 
-    What only training reads need not be installed: such a component is kept as the file describes it, unless
-    the run `trains`. RunError names what is needed and missing, and who provided it.
+    Relative paths start from where the run was started. What only training reads need not be installed: such
+    a component is kept as the file describes it, unless the run `trains`. RunError names what is needed and
+    missing, and who provided it.
     """
     if not (run / CONFIG_FILE).is_file():
         raise RunError(
@@ -33,7 +35,8 @@ def saved_config(run: Path, plugins: Plugins, *, trains: bool = False) -> RunCon
     needed = [each for each in missing if trains or each[0] in _DRAWS]
     if needed:
         raise RunError(f"'{run}' needs {'; '.join(origin_of(run, kind, name) for kind, name in needed)}")
-    with read_from(run / CONFIG_FILE):
+    record = read_provenance(run)
+    with read_from(run / CONFIG_FILE), starting_in(record.started_in if record else None):
         return resolve(raw, plugins if trains else _with_described(run, raw, plugins))
 
 

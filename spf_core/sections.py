@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from spf_core.paths import UserPath
 from spf_core.validation import Strict, Text
 
 LEAST_FACTOR = 0.01  # below it, a step size was meant, not prodigy's factor
@@ -65,7 +66,7 @@ class TrainSection(Section):
         False, description="compute activations twice instead of keeping them: less memory, more time"
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
-    start_from: str | None = Field(
+    start_from: UserPath | None = Field(
         None, description="finished run whose weights training begins with; the reference stays the original"
     )
     base_share: float = Field(

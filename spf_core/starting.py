@@ -14,6 +14,7 @@ from spf_core.components import AdapterConfig
 from spf_core.config import RunConfig
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter, Backbone
+from spf_core.paths import refuse_lost
 from spf_core.runs import CONFIG_FILE, file_hash, refuse_other_backbone
 from spf_core.yaml_text import read_yaml
 
@@ -48,6 +49,7 @@ def read_start(config: RunConfig) -> Start | None:
     """
     if config.train.start_from is None:
         return None
+    refuse_lost(config.train.start_from, "train.start_from")
     run = Path(config.train.start_from)
     for name, lack in ((CONFIG_FILE, "is not a run folder"), (ADAPTER_FILE, "did not finish")):
         if not (run / name).is_file():

@@ -34,7 +34,7 @@ from spf_core.parts import build_parts, shared_memory
 from spf_core.plugins import Plugins
 from spf_core.preparation import Rows, encoded_rows, prepared_rows, recorded_states, rows_of
 from spf_core.progress import Progress, silent
-from spf_core.provenance import record_start, warn_of_other_plugins
+from spf_core.provenance import read_provenance, record_start, warn_of_other_plugins
 from spf_core.rehearsal import rehearse_attaching
 from spf_core.runlog import Passed, RunLog, mean_passes, passed_of, peak_memory_mib, terms_line
 from spf_core.runs import CONFIG_FILE, open_backbone
@@ -78,7 +78,9 @@ def train(
             if not resume and is_filled(run):
                 raise RunError(f"'{run}' is not empty; choose another --out, or continue it with --resume")
             trainer = Trainer(config, run, rows, heard, watch, start, together, interrupts)
-            atomic_write_text(run / CONFIG_FILE, config.dump())  # now, as a backbone may have been refused
+            record = read_provenance(run) if resume else None
+            text = config.dump(started_in=record.started_in if record else None)
+            atomic_write_text(run / CONFIG_FILE, text)  # now, as a backbone may have been refused
             if resume:
                 trainer.resume()
                 warn_of_other_plugins(run, config, plugins)

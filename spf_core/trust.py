@@ -8,13 +8,15 @@ import hashlib
 import os
 from pathlib import Path
 
+from spf_core.paths import expanded
+
 ALLOWED = "SPF_TRUSTED_FOLDERS"
 PLUGINS_FOLDER = "plugins"  # of a run folder: copies of the plugin files that it was trained with
 
 
 def is_allowed(file: Path) -> bool:
     """Whether the file really lies, links followed, in a folder that `$SPF_TRUSTED_FOLDERS` lists."""
-    folders = [Path(item).expanduser() for item in os.environ.get(ALLOWED, "").split(os.pathsep) if item]
+    folders = [Path(expanded(item)) for item in os.environ.get(ALLOWED, "").split(os.pathsep) if item]
     place = file.resolve()
     return any(place.is_relative_to(folder.resolve()) for folder in folders)
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from spf_core.components import ScoreConfig
 from spf_core.errors import RunError, Unavailable
+from spf_core.paths import UserPath, expanded
 
 HOME = "SPF_METRICS_HOME"
 CONVERTED_FROM = "converted_from"  # in the metadata of files that this project converted
@@ -70,7 +71,7 @@ class WeightedScoreConfig(ScoreConfig):
     hub: ClassVar[str | None] = None  # the usual model's id there; None when it is not kept as safetensors
     licence: ClassVar[str] = ""  # of the usual weights
 
-    path: str | None = Field(None, description="folder or .safetensors file of the weights")
+    path: UserPath | None = Field(None, description="folder or .safetensors file of the weights")
     model: str | None = Field(None, description="hub id; by default the usual model's")
     revision: str | None = Field(None, description="commit, tag or branch on the hub")
     allow_download: bool = Field(False, description="fetch from the hub what is not on disk")
@@ -109,9 +110,9 @@ class WeightedScoreConfig(ScoreConfig):
             if not Path(self.path).exists():
                 raise Unavailable(f"{self.name}.path '{self.path}' does not exist")
             return Weights(Path(self.path), self.path)
-        home = os.environ.get(HOME)
+        home = expanded(os.environ.get(HOME, ""))
         for name in (self.weights_name, f"{self.weights_name}{SUFFIX}") if home and not self.model else ():
-            place = Path(home or "") / name
+            place = Path(home) / name
             if place.exists():
                 return Weights(place, str(place))
         return None

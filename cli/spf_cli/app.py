@@ -27,7 +27,7 @@ from spf_cli import (
     train,
 )
 from spf_cli.faults import INTERRUPTED, tolerant_streams
-from spf_cli.options import show_help
+from spf_cli.options import at_home, show_help
 from spf_core.errors import ConfigError
 from spf_core.together import world_size
 
@@ -59,6 +59,11 @@ app.command("attention", rich_help_panel="Look and prepare")(attention.attention
 app.add_typer(data.app, name="data", rich_help_panel="Look and prepare")
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Look and prepare")
 app.add_typer(config.app, name="config", rich_help_panel="Look and prepare")
+
+
+for _group in (app, *(each.typer_instance for each in app.registered_groups)):
+    for _command in _group.registered_commands if _group else ():
+        _command.callback = at_home(_command.callback) if _command.callback else None
 
 
 def _print_version(wanted: bool) -> None:

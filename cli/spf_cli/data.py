@@ -9,7 +9,18 @@ import typer
 from rich.markup import escape
 
 from spf_cli import prepare
-from spf_cli.options import LAST_SEED, MANY, OUTPUT, Assignments, Backbone, PluginFiles, Trigger, show_help
+from spf_cli.options import (
+    LAST_SEED,
+    MANY,
+    OUTPUT,
+    Assignments,
+    Backbone,
+    PluginFiles,
+    Trigger,
+    at_home,
+    show_help,
+    text_at_home,
+)
 
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
@@ -40,7 +51,12 @@ app.callback(invoke_without_command=True)(show_help)
 def check(
     ctx: typer.Context,
     folder: Annotated[
-        str, typer.Argument(metavar="DIR|ID", help="Training folder, or id of a Hugging Face dataset.")
+        str,
+        typer.Argument(
+            metavar="DIR|ID",
+            help="Training folder, or id of a Hugging Face dataset.",
+            callback=text_at_home,
+        ),
     ],
     trigger: Trigger = None,
     assignments: Assignments = None,
@@ -183,7 +199,9 @@ def _suite_command(name: str, plugins: "Plugins") -> Any:
     if entry is None:
         return None
     maker = typer.Typer(rich_markup_mode="rich", add_completion=False)
-    maker.command(name, help=f"Write a training folder: {escape(entry.summary)}")(_writer(name, plugins))
+    maker.command(name, help=f"Write a training folder: {escape(entry.summary)}")(
+        at_home(_writer(name, plugins))
+    )
     return typer.main.get_command(maker)
 
 

@@ -9,6 +9,7 @@ from spf_cli.render import note
 from spf_core.config import SLOTS, RunConfig, load_run_config
 from spf_core.errors import ConfigError, RunError
 from spf_core.lock import is_filled
+from spf_core.paths import expanded
 from spf_core.plugins import Plugins, load_plugins
 from spf_core.saved import CONFIG_FILE, saved_config
 from spf_core.trust import PLUGINS_FOLDER, how_to_allow, is_allowed
@@ -83,7 +84,11 @@ def plugin_files(file: Path | None) -> list[str]:
         listed = read_yaml(file).get("plugins") if file else None
     except ConfigError:
         return []
-    return [str(Path(item)) for item in listed if isinstance(item, str)] if isinstance(listed, list) else []
+    return (
+        [str(Path(expanded(item))) for item in listed if isinstance(item, str)]
+        if isinstance(listed, list)
+        else []
+    )
 
 
 def permitted(file: Path | None, given: Sequence[Path], *, needed: bool) -> list[str]:

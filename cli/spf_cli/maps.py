@@ -45,6 +45,7 @@ def maps(
     from spf_core.data import read_folder
     from spf_core.errors import ConfigError
     from spf_core.evaluation.maps import map_quality
+    from spf_core.paths import refuse_lost
     from spf_core.runs import open_run
     from spf_core.sampling import save_png
 
@@ -55,6 +56,8 @@ def maps(
     folder = data or (Path(config.data) if config.data else None)
     if folder is None:
         raise ConfigError("the run records no training folder; give one with --data DIR")
+    if data is None:
+        refuse_lost(config.data, "data")
     rows = read_folder(folder, config.dataset)
     opened = open_run(run, plugins, device=device)
     reference: Any = config.reference or plugins.get("adapter-off", "reference")()

@@ -1,8 +1,10 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -54,6 +56,37 @@ def readable(param: typer.CallbackParam, value: str | list[str] | None) -> str |
     return value
 
 
+def at_home(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with `~` expanded in each of its paths; shells do not expand it in `--out=~/run`."""
+
+    @wraps(command)
+    def called(**options: Any) -> Any:
+        return command(**{name: _at_home(value) for name, value in options.items()})
+
+    return called
+
+
+def _at_home(value: Any) -> Any:
+    from spf_core.paths import expanded
+
+    if isinstance(value, Path):
+        return Path(expanded(str(value)))
+    return [_at_home(each) for each in value] if isinstance(value, list) else value
+
+
+def text_at_home(text: str) -> str:
+    """The argument with `~` expanded, where it may also be something else than a path."""
+    from spf_core.paths import expanded
+
+    return expanded(text)
+
+
+def _plugins_at_home(chosen: list[str] | None) -> list[str] | None:
+    from spf_core.paths import expanded
+
+    return None if chosen is None else [expanded(item) if item.endswith(".py") else item for item in chosen]
+
+
 Preset = Annotated[
     str | None,
     typer.Option(
@@ -65,6 +98,7 @@ Plugin = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME|FILE.py",
+        callback=_plugins_at_home,
         help="Use this component, or those in this file. Repeatable.",
         rich_help_panel=CONFIGURATION,
     ),

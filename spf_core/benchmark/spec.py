@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from spf_core.errors import ConfigError
+from spf_core.paths import UserPath
 from spf_core.sections import Section
 from spf_core.validation import explain
 from spf_core.yaml_text import read_yaml
@@ -107,7 +108,7 @@ class RunsSpec(Section):
     presets: tuple[PresetEntry, ...] = Field(min_length=1, description="rows of the tables")
     data: DataSection = DataSection()
     steps: int | None = Field(None, ge=1, description="optimizer steps; by default those of the presets")
-    plugins: tuple[str, ...] = Field((), description="plugin files to load")
+    plugins: tuple[UserPath, ...] = Field((), description="plugin files to load")
     assignments: Assignments = Field((), alias="set", description="settings of every run as KEY=VALUE")
     target_set: dict[str, Assignments] = Field(
         {},

@@ -10,6 +10,7 @@ from spf_core.building import built
 from spf_core.data import readable_rows
 from spf_core.errors import ConfigError, PluginError, unknown
 from spf_core.interfaces import Suite
+from spf_core.paths import refuse_lost
 from spf_core.plugins import Plugins
 from spf_core.sections import DatasetSection
 
@@ -53,6 +54,7 @@ def find_subject(
         if facts and target in (None, facts.target):
             return Subject(name, known, facts.target, trained, facts.bias, seen)
     if target is None:
+        refuse_lost(data, "data")
         raise ConfigError(_unrecognised(folder, suites))
     for name, known in suites.items():
         if target in known.targets:

@@ -12,6 +12,7 @@ from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.spec import parse_benchmark
 from spf_core.errors import DataError, short, unknown
+from spf_core.paths import expanded
 from spf_core.validation import Text, explain
 from spf_core.yaml_text import read_yaml
 
@@ -126,7 +127,7 @@ def _refuse_same_names(sources: Sequence[str]) -> None:
 
 def _expand(source: str, methods: Sequence[str]) -> Iterator[_Evaluation]:
     name, sign, place = source.rpartition("=")
-    folder = Path(place)
+    folder = Path(expanded(place))
     if not folder.is_dir():
         raise DataError(f"source '{place}' is not a folder; give what spf evaluate or spf benchmark wrote")
     if (folder / RECORD).is_file():

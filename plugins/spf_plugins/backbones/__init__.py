@@ -8,13 +8,14 @@ from pydantic import Field
 
 from spf_core.components import BackboneConfig
 from spf_core.hookspecs import hookimpl
+from spf_core.paths import HubPath, UserPath
 
 
 class Mini(BackboneConfig):
     """The small model of the embedded portraits: Stable Diffusion 1.5's classes at 64 x 64 pixels."""
 
     name = "mini"
-    path: str | None = Field(
+    path: UserPath | None = Field(
         None, description="StableDiffusionPipeline folder with clip/ inside; the packaged weights by default"
     )
 
@@ -35,7 +36,9 @@ FOR_ONE_CARD: dict[str, Any] = {
 RATES = {"lora-adapter": 1e-4, "adalora-adapter": 1e-4}
 RATE_OF_WHOLE_WEIGHTS = 1e-5
 
-Place = Annotated[str, Field(description="hub id, folder in diffusers' layout, or single .safetensors file")]
+Place = Annotated[
+    HubPath, Field(description="hub id, folder in diffusers' layout, or single .safetensors file")
+]
 
 
 class Published(BackboneConfig):
@@ -45,11 +48,11 @@ class Published(BackboneConfig):
     path: Place
     revision: str | None = Field(None, description="branch, tag or commit on the hub; the default branch")
     variant: str | None = Field(None, description="kind of weight files, such as fp16; the plain ones")
-    settings: str | None = Field(
+    settings: UserPath | None = Field(
         None, description="folder with the settings of a single file's model; those of the architecture"
     )
-    clip: str = Field(
-        "openai/clip-vit-large-patch14",
+    clip: HubPath = Field(
+        HubPath("openai/clip-vit-large-patch14"),
         description="hub id or folder of the CLIP model that measures; clip/ inside the pipeline comes first",
     )
 
@@ -90,7 +93,7 @@ class Sd15(Published):
     name = "sd15"
     family = "sd_v1"
     guidance = 7.5
-    path: Place = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+    path: Place = HubPath("stable-diffusion-v1-5/stable-diffusion-v1-5")
 
     def architecture(self) -> Any:
         """`StableDiffusion`."""
@@ -105,7 +108,7 @@ class Sdxl(Published):
     name = "sdxl"
     family = "sdxl_base_v1-0"
     guidance = 5.0
-    path: Place = "stabilityai/stable-diffusion-xl-base-1.0"
+    path: Place = HubPath("stabilityai/stable-diffusion-xl-base-1.0")
 
     def architecture(self) -> Any:
         """`StableDiffusionXL`."""

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from spf_core.components import SuiteConfig
 from spf_core.hookspecs import hookimpl
+from spf_core.paths import UserPath
 
 
 class PortraitsConfig(SuiteConfig):
@@ -13,7 +14,7 @@ class PortraitsConfig(SuiteConfig):
 
     name = "portraits"
 
-    judges: str | None = Field(None, description="folder of the judges' weights; built-in when absent")
+    judges: UserPath | None = Field(None, description="folder of the judges' weights; built-in when absent")
 
     def build(self) -> Any:
         """Return the suite."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from spf_core.components import ScoreConfig
+from spf_core.paths import UserPath
 from spf_core.weights import WeightedScoreConfig
 
 
@@ -145,7 +146,7 @@ class FaceConfig(WeightedScoreConfig):
     alignment: Literal["detect", "none"] = Field(
         "detect", description="find faces and align them, or take pictures for aligned faces"
     )
-    detector: str | None = Field(None, description="OpenCV's face_detection_yunet .onnx file")
+    detector: UserPath | None = Field(None, description="OpenCV's face_detection_yunet .onnx file")
     threshold: float = Field(0.7, gt=0, lt=1, description="least confidence of a face")
 
     def missing(self) -> str | None:

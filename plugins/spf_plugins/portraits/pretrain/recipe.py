@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from spf_core.places import cache_folder
 
 RESOLUTION = 64
 LATENT_CHANNELS = 4
@@ -79,8 +80,7 @@ SAMPLER_STEPS = 20
 
 def default_cache() -> Path:
     """Folder for data and checkpoints: `$SPF_CACHE/mini`, or `~/.cache/spf/mini`."""
-    root = os.environ.get("SPF_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "spf") / "mini"
+    return cache_folder() / "mini"
 
 
 @dataclass(frozen=True)
