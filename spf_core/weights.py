@@ -48,10 +48,21 @@ class Weights:
         return self.files[0]
 
     def provenance(self, **settings: Any) -> dict[str, Any]:
-        """What is recorded: source, revision and the SHA-256 of every weights file, and `settings`."""
+        """What is recorded: source, revision and the SHA-256 of every weights file, and `settings`.
+
+        Of a place on this machine the name alone: the hashes say what it was.
+        """
+        from spf_core.private import is_local
+
+        def named(value: Any) -> Any:
+            local = isinstance(value, str) and is_local(value, names_a_place=False)
+            return Path(value).name if local else value
+
         hashes = {file.name: sha256(file) for file in self.files}
         origin = {CONVERTED_FROM: found} if (found := self._origin()) else {}
-        return {"model": self.source, "revision": self.revision, "sha256": hashes, **origin, **settings}
+        own = {name: named(value) for name, value in settings.items()}
+        source = self.path.name if self.source == str(self.path) else self.source
+        return {"model": source, "revision": self.revision, "sha256": hashes, **origin, **own}
 
     def _origin(self) -> str | None:
         """Upstream's file and hash, when this project converted it."""

@@ -150,9 +150,7 @@ def _draw_pairs(
         "target": prompts[0].target_text or "",
         "seeds": " ".join(map(str, seeds)),
     }
-    save_png(
-        comparison_grid(rows, base), out / PAIRS_FILE, {**facts, "strength": "1", "run": str(out / "runs")}
-    )
+    save_png(comparison_grid(rows, base), out / PAIRS_FILE, {**facts, "strength": "1", "run": "runs"})
 
 
 def _evaluate(

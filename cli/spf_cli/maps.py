@@ -67,7 +67,7 @@ def maps(
         text = json.dumps(_json(found, folder, len(rows)), indent=2)
         (out / "maps.json").write_text(text, encoding="utf-8")
         picture = _picture(found, truth, rows, opened.backbone.image_size)
-        save_png(picture, out / "maps.png", {"run": str(run)})
+        save_png(picture, out / "maps.png", {"run": run.resolve().name})
     title = f"{len(rows)} images, mean over noise levels, 95 % intervals"
     columns = ("map", "average precision", "by chance", "IoU at 0.5")
     show(table(title, columns, [_row(name, each) for name, each in found.items()]), f"results in {out}")

@@ -84,7 +84,7 @@ def sample(
     with progress_bars() as progress:
         rows = grid_rows(opened, text, drawn, at, options, compare=compare, progress=progress)
     facts = {"prompt": prompt, "target": target, "strength": ",".join(f"{each:g}" for each in given)}
-    facts["run"] = "\n".join(str(folder) for folder in folders)
+    facts["run"] = "\n".join(folder.resolve().name for folder in folders)
     facts["seeds"] = " ".join(str(seed) for seed in drawn)
     save_png(comparison_grid(rows, [f"seed {seed}" for seed in drawn]), out, facts)
     typer.echo(f"wrote {out}")

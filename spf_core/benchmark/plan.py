@@ -12,6 +12,7 @@ from spf_core.config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, unknown
 from spf_core.evaluation.chosen import choose_scores
 from spf_core.plugins import Plugins
+from spf_core.private import public
 
 if TYPE_CHECKING:
     from spf_core.interfaces import Suite
@@ -169,7 +170,9 @@ def differences(one: RunConfig, other: RunConfig) -> Iterator[tuple[str, Any, An
 
 def comparable(config: RunConfig) -> dict[str, Any]:
     """A run's settings besides where it runs and where its files lie."""
-    return config.model_dump(mode="json", exclude={"data": True, "plugins": True, "train": {"device"}})
+    settings = config.model_dump(mode="json", exclude={"data": True, "plugins": True, "train": {"device"}})
+    found: dict[str, Any] = public(settings)
+    return found
 
 
 def _flat(config: RunConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 
 from spf_core.errors import SpfError, Unavailable
 from spf_core.interfaces import Backbone, Quadruples, Score, Suite
+from spf_core.private import without_places
 from spf_core.types import Column
 
 
@@ -72,6 +73,6 @@ def _spread(column: Column, usable: Sequence[int], faults: Mapping[int, str]) ->
 
 
 def one_line(error: BaseException) -> str:
-    """One line; the kind of the error too, unless it is ours."""
-    message = " ".join(str(error).split())[:300] or "no message"
+    """One line without places, as results are passed on; the kind of the error too, unless it is ours."""
+    message = without_places(" ".join(str(error).split()))[:300] or "no message"
     return message if isinstance(error, SpfError) else f"{type(error).__name__}: {message}"

@@ -13,8 +13,9 @@ from spf_core.checkpoint import ADAPTER_FILE, step_of
 from spf_core.errors import RunError, short
 from spf_core.evaluation.readout import result_rows
 from spf_core.evaluation.results import RESULTS_FILE
-from spf_core.export.facts import Facts, public_settings
+from spf_core.export.facts import Facts
 from spf_core.export.lora import Lora
+from spf_core.private import public_settings
 from spf_core.runs import file_hash
 from spf_core.yaml_text import dump_yaml
 

@@ -23,6 +23,7 @@ from spf_core.export.lora import Lora
 from spf_core.export.names import UNET
 from spf_core.export.prediction import Prediction
 from spf_core.interfaces import Backbone
+from spf_core.private import is_local, public_settings
 from spf_core.prompts import Prompt
 from spf_core.runs import HANDOVER
 from spf_core.yaml_text import dump_yaml
@@ -31,8 +32,6 @@ STRENGTH = "spf_strength"  # in the metadata of weights: the strength that calib
 STRENGTH_BY = "spf_strength_by"  # and by which measure: `sps` or `response`
 TARGETS = "spf_targets"  # and the target texts that were trained, most frequent first, as JSON
 CONFIG = "spf_config"
-LOCAL = "(local)"
-_PLACES = ("path", "settings", "clip", "start_from")
 _ARCHITECTURES = {
     "sd_v1": ("stable-diffusion-v1", "diffusers"),
     "sdxl_base_v1-0": ("stable-diffusion-xl-v1-base", "https://github.com/Stability-AI/generative-models"),
@@ -48,7 +47,7 @@ def weights_metadata(
         "format": "pt",
         "spf_version": __version__,
         "spf_backbone": backbone.fingerprint(),
-        CONFIG: config.model_copy(update={"data": None, "train": train}).dump(),
+        CONFIG: dump_yaml(public_settings(config.model_copy(update={"data": None, "train": train}))),
         "spf_step": str(step),
         TARGETS: _targets_of(prompts),
     }
@@ -215,26 +214,6 @@ def own_metadata(facts: Facts) -> dict[str, str]:
         HANDOVER: f"{facts.handover:g}",
         CONFIG: dump_yaml(public_settings(facts.config)),
     }
-
-
-def public_settings(config: RunConfig) -> dict[str, Any]:
-    """The settings as plain values; what names a place on this machine is replaced by `(local)`."""
-    settings: dict[str, Any] = _public(config.model_dump(mode="json"))
-    return settings | {"data": None if config.data is None else LOCAL}
-
-
-def _public(value: Any, key: str = "") -> Any:
-    if isinstance(value, Mapping):
-        return {name: _public(each, name) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_public(each, key) for each in value]
-    return LOCAL if isinstance(value, str) and is_local(value, names_a_place=key in _PLACES) else value
-
-
-def is_local(text: str, *, names_a_place: bool) -> bool:
-    """Whether a setting is a file or folder of this machine, rather than a hub id or a word."""
-    rooted = text.startswith(("/", "~", ".")) or "\\" in text or text.count("/") > 1
-    return rooted or text.endswith(".py") or ((names_a_place or "/" in text) and Path(text).exists())
 
 
 def tensor_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -7,6 +7,7 @@ from spf_core.attention.maps import attention_maps
 from spf_core.attention.words import words_of
 from spf_core.errors import SpfError
 from spf_core.plugins import Plugins
+from spf_core.private import without_places
 from spf_core.prompts import Prompt
 from spf_core.report.html import Html
 from spf_core.report.strips import missing, strips
@@ -38,4 +39,4 @@ def look(run: Path, plugins: Plugins, subject: Subject | None, device: str) -> H
             attention_maps(opened, subject.prompt, subject.token, opened.config.sample, seed=subject.seed)
         )
     except SpfError as error:
-        return missing(str(error))
+        return missing(without_places(str(error)))

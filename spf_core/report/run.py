@@ -50,7 +50,7 @@ def _header(run: Path, config: Mapping[str, Any], taught: str, arm: Arm | None) 
 
 
 def _nothing_evaluated(run: Path) -> Part:
-    words = texts.NO_EVALUATION.format(run=run)
+    words = texts.NO_EVALUATION.format(run=run.resolve().name)
     return "pictures", "Pictures", section("pictures", "Pictures", paragraph(words, class_="missing"))
 
 

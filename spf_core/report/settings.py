@@ -5,14 +5,16 @@ from typing import Any
 
 from spf_core.checkpoint import read_safetensors
 from spf_core.errors import RunError
+from spf_core.private import public, without_places
 from spf_core.report.arms import Json
 from spf_core.report.html import Html, tag
 from spf_core.runs import HANDOVER, file_hash
+from spf_core.yaml_text import dump_yaml, read_yaml
 
 
 def settings(file: Path) -> Html:
-    """A settings file as it is."""
-    return tag("pre", tag("code", file.read_text(encoding="utf-8")), tabindex="0")
+    """A settings file, without the places that it names."""
+    return tag("pre", tag("code", dump_yaml(public(read_yaml(file)))), tabindex="0")
 
 
 def hashes(adapter: Path) -> list[tuple[str, str]]:
@@ -20,7 +22,7 @@ def hashes(adapter: Path) -> list[tuple[str, str]]:
     try:
         tensors, metadata = read_safetensors(adapter)
     except RunError as error:
-        return [("adapter", str(error))]
+        return [("adapter", without_places(str(error)))]
     found = metadata.get(HANDOVER)
     return [
         ("adapter", f"`{file_hash(adapter)}` (SHA-256, first 16 digits)"),

@@ -27,7 +27,9 @@ def training(run: Path, config: Mapping[str, Any], rows: list[Row], arm: Arm | N
         parts += [paragraph(f"{len(rows)} training pictures, the first {len(shown)} here.{shared}")]
         parts.append(tag("div", *tiles, class_="tiles steps"))
     else:
-        parts.append(paragraph(f"The training folder `{config.get('data')}` is not here any more."))
+        parts.append(
+            paragraph(f"The training folder `{Path(str(config.get('data'))).name}` is not here any more.")
+        )
     return join([*parts, _curves(run)])
 
 
