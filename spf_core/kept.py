@@ -66,7 +66,8 @@ def kept(
     """What `make` returns, read from the cache when the very same was made before.
 
     The key covers the backbone's weights, the kind of device, its precision, library versions, the plain
-    values `made_of` and the bytes of `tensors`. A damaged entry is made again.
+    values `made_of` and the bytes of `tensors`. An entry that is damaged, or says another key than the one it
+    lies under, is made again.
     """
     if (instead := _instead.get()) is not None:
         return instead.get(kind, make)()
@@ -74,16 +75,18 @@ def kept(
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
-    file = cache_folder() / kind / f"{digest.hexdigest()[:32]}.safetensors"
-    found = _read(file)
+    key = f"{kind}/{digest.hexdigest()[:32]}"
+    file = cache_folder() / f"{key}.safetensors"
+    found = _read(file, key)
     if found is not None:
-        tensors, seconds = found
+        tensors, spent = found
         if (spared := _counting.get()) is not None:
-            spared.seconds += seconds
+            spared.seconds += spent
         return {name: tensor.to(backbone.device) for name, tensor in tensors.items()}
     started = time.perf_counter()
     made = {name: tensor.contiguous() for name, tensor in make().items()}  # as it will be read back
-    metadata = {"format": "pt", "seconds": f"{time.perf_counter() - started:.3f}", "crc32": _checksum(made)}
+    seconds = f"{time.perf_counter() - started:.3f}"
+    metadata = {"format": "pt", "key": key, "seconds": seconds, "crc32": _checksum(made)}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_safetensors(file, made, metadata)
@@ -92,10 +95,10 @@ def kept(
     return made
 
 
-def _read(file: Path) -> tuple[dict[str, Tensor], float] | None:
+def _read(file: Path, key: str) -> tuple[dict[str, Tensor], float] | None:
     try:
         tensors, metadata = read_safetensors(file)
-        if metadata.get("crc32", whole := _checksum(tensors)) != whole:
+        if metadata.get("key") != key or metadata.get("crc32") != _checksum(tensors):
             return None
         return tensors, float(metadata.get("seconds", 0))
     except (RunError, ValueError):

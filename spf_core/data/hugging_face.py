@@ -152,7 +152,7 @@ def _stored(data: str, name: str) -> Path:
 def _kept(content: bytes, suffix: str) -> Path:
     name = hashlib.sha256(content).hexdigest() + (suffix if suffix in SUFFIXES else "")
     file = cache_folder() / "datasets" / name
-    if not file.is_file() or file.stat().st_size != len(content):
+    if not file.is_file() or file.stat().st_size != len(content) or file.read_bytes() != content:
         with atomic_file(file) as temporary:
             temporary.write_bytes(content)
     return file

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from spf_core.atomic import atomic_folder
 from spf_core.errors import RunError
@@ -16,6 +17,8 @@ from spf_core.progress import Progress, silent
 from spf_core.sampling import Opening, sample_images
 from spf_core.sections import SampleSection
 from spf_core.together import ALONE, Together
+
+_SAYS = "spf-key"  # in the PNG: which draw, and which picture of it
 
 
 def original_images(
@@ -32,11 +35,13 @@ def original_images(
     """One image per text and noise seed, from the cache when the very same draw is there (lossless PNG).
 
     The adapter must be off, that of `opening` too. The key covers the backbone's weights, texts, seeds,
-    sampling options, kind of device and library versions; a damaged entry is drawn again. Of processes
-    `together` the main one reads and keeps the entry; the others help to draw what it lacks, and get nothing.
+    sampling options, kind of device and library versions; an entry that is damaged, or whose pictures say
+    another key, is drawn again. Of processes `together` the main one reads and keeps the entry; the others
+    help to draw what it lacks, and get nothing.
     """
-    folder = cache_folder() / "originals" / _key(backbone, texts, noise, options, opening)
-    kept = _read(folder, len(texts)) if together.main else None
+    key = _key(backbone, texts, noise, options, opening)
+    folder = cache_folder() / "originals" / key
+    kept = _read(folder, key, len(texts)) if together.main else None
     if together.each(kept is not None)[0]:
         progress(stage, len(texts), len(texts))
         return kept or []
@@ -44,17 +49,19 @@ def original_images(
         backbone, texts, noise, options, opening=opening, progress=progress, stage=stage, together=together
     )
     if together.main:
-        _keep(folder, images)
+        _keep(folder, key, images)
     return images
 
 
-def _keep(folder: Path, images: Sequence[Image.Image]) -> None:
+def _keep(folder: Path, key: str, images: Sequence[Image.Image]) -> None:
     try:
         with atomic_folder(folder) as draft:
             for index, image in enumerate(images):
-                image.save(draft / f"{index:05d}.png")
+                says = PngInfo()
+                says.add_text(_SAYS, f"{key}/{index}")
+                image.save(draft / f"{index:05d}.png", pnginfo=says)
     except RunError:
-        if _read(folder, len(images)) is None:  # unless another process has just written the same draw
+        if _read(folder, key, len(images)) is None:  # unless another process has just written the same draw
             raise
 
 
@@ -79,13 +86,16 @@ def _key(
     return hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _read(folder: Path, count: int) -> list[Image.Image] | None:
+def _read(folder: Path, key: str, count: int) -> list[Image.Image] | None:
     try:
-        return [_load(folder / f"{index:05d}.png") for index in range(count)]
+        return [_load(folder / f"{index:05d}.png", f"{key}/{index}") for index in range(count)]
     except (OSError, SyntaxError):
         return None
 
 
-def _load(path: Path) -> Image.Image:
+def _load(path: Path, key: str) -> Image.Image:
+    """The picture; OSError when it is another one than the key says."""
     with Image.open(path) as opened:
+        if opened.info.get(_SAYS) != key:
+            raise OSError(f"'{path}' is another draw")
         return opened.convert("RGB")
