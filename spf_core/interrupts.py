@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from spf_core.errors import InterruptedRunError
+from spf_core.trust import resume_command
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 REPEATED = 5.0  # seconds after a signal in which another one means the same: a key held down, a second press
@@ -105,7 +106,7 @@ def saved_when_interrupted(interrupts: Interrupts, save: Callable[[], int], run:
     except KeyboardInterrupt:
         interrupts.ignore()
         raise InterruptedRunError(
-            f"interrupted; step {save()} is saved. Continue with: spf train --resume --out {run}"
+            f"interrupted; step {save()} is saved. Continue with: {resume_command(run)}"
         ) from None
 
 
@@ -116,5 +117,5 @@ def said_how_to_continue(run: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         begun = (run / "config.yaml").is_file()
-        way = f"spf train --resume --out {run}" if begun else "the same command; nothing is written yet"
+        way = resume_command(run) if begun else "the same command; nothing is written yet"
         raise InterruptedRunError(f"interrupted. Continue with: {way}") from None

@@ -19,6 +19,7 @@ from spf_core.plugins import Plugins
 from spf_core.saved import CONFIG_FILE as CONFIG_FILE
 from spf_core.saved import saved_config as saved_config
 from spf_core.sections import SampleSection
+from spf_core.trust import resume_command
 
 HANDOVER = "spf_handover"  # in the metadata of weights: the handover that calibration chose
 
@@ -70,8 +71,7 @@ def trained_weights(run: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a finished run; RunError when it did not finish or they are damaged."""
     if not (run / ADAPTER_FILE).is_file():
         raise RunError(
-            f"'{run}' has no {ADAPTER_FILE}: the run did not finish. "
-            f"Finish it with spf train --resume --out {run}"
+            f"'{run}' has no {ADAPTER_FILE}: the run did not finish. Finish it with {resume_command(run)}"
         )
     return read_safetensors(run / ADAPTER_FILE)
 

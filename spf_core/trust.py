@@ -31,6 +31,12 @@ def how_to_allow(file: Path) -> str:
     )
 
 
+def resume_command(run: Path) -> str:
+    """The command that continues a run, with the plugin files that it was started with."""
+    copies = sorted((run / PLUGINS_FOLDER).glob("*.py"))
+    return " ".join([f"spf train --resume --out {run}", *(f"--plugin {copy}" for copy in copies)])
+
+
 def file_digest(file: Path) -> str:
     """The file's SHA-256 as 64 hex digits."""
     with file.open("rb") as stream:
