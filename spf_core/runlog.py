@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from spf_core.atomic import atomic_write_text
 from spf_core.finite import Where
 from spf_core.types import LossReport
 
@@ -55,7 +56,7 @@ class RunLog:
     def __init__(self, run: Path, *, first_step: int) -> None:
         self.path = run / METRICS_FILE
         kept = [line for line in read_metrics(run) if line["step"] <= first_step]
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        atomic_write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one step."""
@@ -64,14 +65,14 @@ class RunLog:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """All complete lines of a run's metrics; a last line cut off by a kill is left out."""
+    """All lines of a run's metrics that say their step; what a kill or a damage left of others is skipped."""
     path, lines = run / METRICS_FILE, []
     if path.is_file():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
+        for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+            with suppress(ValueError, RecursionError):
+                line = json.loads(text)
+                if isinstance(line, dict) and type(line.get("step")) is int:
+                    lines.append(line)
     return lines
 
 
