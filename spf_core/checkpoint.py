@@ -17,6 +17,7 @@ from torch import Tensor
 
 from spf_core.atomic import atomic_file, atomic_folder, atomic_write_text
 from spf_core.errors import RunError, short
+from spf_core.regular import refuse_special
 from spf_core.validation import explain
 
 ADAPTER_FILE = "adapter.safetensors"
@@ -51,6 +52,7 @@ def _sort_metadata(file: Path) -> None:
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata; RunError when the file is missing or damaged, or holds what is no number."""
     try:
+        refuse_special(path)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = dict(file.metadata() or {})
@@ -191,6 +193,7 @@ def _read(folder: Path) -> Checkpoint:
 
 
 def _read_state(file: Path) -> _State:
+    refuse_special(file)
     raw = json.loads(file.read_text(encoding="utf-8"))
     try:
         state = _State.model_validate(raw)

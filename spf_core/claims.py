@@ -17,6 +17,7 @@ import psutil
 
 from spf_core.atomic import create_text
 from spf_core.errors import RunError
+from spf_core.json_text import read_json
 from spf_core.progress import Progress
 
 CLAIM = "claim"
@@ -117,7 +118,7 @@ def _alive(pid: Any, born: Any) -> bool:
 def _read(path: Path) -> dict[str, Any]:
     """The claim's content; nothing while it is being written."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from spf_core.checkpoint import refuse_non_numbers
 from spf_core.errors import RunError, SpfError, short
+from spf_core.regular import refuse_special
 
 
 def load_network(cls: Any, folder: Path, dtype: torch.dtype = torch.float32, **options: Any) -> Any:
@@ -40,6 +41,9 @@ def load(cls: Any, folder: Path, **options: Any) -> Any:
     if cls.__module__.startswith("transformers.models.auto."):
         options["trust_remote_code"] = False
     with blaming(folder):
+        for file in folder.iterdir():
+            if not file.is_dir():
+                refuse_special(file)
         return cls.from_pretrained(folder, local_files_only=True, **options)
 
 

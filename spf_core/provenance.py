@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spf_core import __version__
 from spf_core.atomic import atomic_file, atomic_write_text
 from spf_core.errors import RunError
+from spf_core.json_text import NotJsonError, read_json
 from spf_core.plugins import FILE, GROUP, Entry, Plugins
 from spf_core.trust import PLUGINS_FOLDER, file_digest
 from spf_core.validation import explain
@@ -62,23 +63,18 @@ class Used(_Record):
         return self.source if self.version == FILE else f"{self.source} (SHA-256 {self.sha256[:16]})"
 
 
-# A line of `spf_core.data.record`: hashes of a row's image, mask and texts, and its name.
-Recorded = Annotated[str, Field(pattern=r"^[0-9a-f]{16} ([0-9a-f]{16}|-) [0-9a-f]{16} ")]
-
-
 class Provenance(_Record):
     """What `provenance.json` of a run folder holds.
 
     `started_in` is the folder that relative paths of the configuration start from. `events` are sentences
     about the run's history, the oldest first: an extension, data that changed and was accepted. `plugins` are
-    the components that the run was started with, `data` the rows that it reads.
+    the components that the run was started with.
     """
 
     spf: str = __version__
     started_in: str
     events: tuple[str, ...] = ()
     plugins: tuple[Used, ...] = ()
-    data: tuple[Recorded, ...] | None = None
 
     def with_event(self, sentence: str) -> "Provenance":
         """The same with one more sentence about what happened to the run."""
@@ -93,14 +89,17 @@ def read_provenance(run: Path) -> Provenance | None:
     """What made the run; None for a run of a version that recorded nothing. RunError when it is damaged."""
     file = run / PROVENANCE_FILE
     try:
-        return Provenance.model_validate_json(file.read_bytes())
+        return Provenance.model_validate(read_json(file))
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise RunError(
-            f"'{file}' is damaged ({explain(error, '', Provenance)}); delete it: relative paths of the run "
-            "then start from the current folder"
-        ) from None
+        reason = explain(error, "", Provenance)
+    except NotJsonError as error:
+        reason = str(error)
+    raise RunError(
+        f"'{file}' is damaged ({reason}); delete it: relative paths of the run then start from the current "
+        "folder"
+    )
 
 
 def origin_of(run: Path, kind: str, name: str) -> str:
@@ -116,7 +115,7 @@ def origin_of(run: Path, kind: str, name: str) -> str:
     return f"the {kind} '{name}' of {used[0].source}; {way_out}"
 
 
-def record_start(run: Path, config: "RunConfig", plugins: Plugins, data: tuple[str, ...]) -> None:
+def record_start(run: Path, config: "RunConfig", plugins: Plugins) -> None:
     """Write the record of a run that starts now, and copy its plugin files into the run folder.
 
     RunError when two of them have one name.
@@ -130,8 +129,7 @@ def record_start(run: Path, config: "RunConfig", plugins: Plugins, data: tuple[s
         (run / PLUGINS_FOLDER).mkdir(parents=True, exist_ok=True)
         with atomic_file(run / PLUGINS_FOLDER / name) as temporary:
             shutil.copyfile(file, temporary)
-    used = tuple(used_by(config, plugins))
-    Provenance(started_in=str(Path.cwd()), plugins=used, data=data).write(run)
+    Provenance(started_in=str(Path.cwd()), plugins=tuple(used_by(config, plugins))).write(run)
 
 
 def warn_of_other_plugins(run: Path, config: "RunConfig", plugins: Plugins) -> None:

@@ -10,12 +10,33 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from spf_core.atomic import atomic_write_text
+from spf_core.errors import RunError
 from spf_core.finite import Where
+from spf_core.json_text import NotJsonError, parse_json
 from spf_core.types import LossReport
+from spf_core.validation import explain
 
 METRICS_FILE = "metrics.jsonl"
+
+
+class _Term(BaseModel):
+    """A loss term of a step."""
+
+    weighted: float
+
+
+class _Line(BaseModel):
+    """What is read of a line again."""
+
+    model_config = ConfigDict(strict=True)
+    step: int
+    loss: float
+    terms: dict[str, _Term]
+    seconds: float
+    peak_memory_mib: float
+    preparation_seconds: float = 0.0
 
 
 class Passed(NamedTuple):
@@ -56,7 +77,7 @@ class RunLog:
     def __init__(self, run: Path, *, first_step: int) -> None:
         self.path = run / METRICS_FILE
         kept = [line for line in read_metrics(run) if line["step"] <= first_step]
-        atomic_write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one step."""
@@ -65,14 +86,20 @@ class RunLog:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """All lines of a run's metrics that say their step; what a kill or a damage left of others is skipped."""
-    path, lines = run / METRICS_FILE, []
-    if path.is_file():
-        for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-            with suppress(ValueError, RecursionError):
-                line = json.loads(text)
-                if isinstance(line, dict) and type(line.get("step")) is int:
-                    lines.append(line)
+    """All lines of a run's metrics; a last line that a kill cut off is left out. RunError for another one."""
+    path, lines = run / METRICS_FILE, list[dict[str, Any]]()
+    if not path.is_file():
+        return lines
+    *whole, _ = path.read_bytes().split(b"\n")
+    for number, text in enumerate(whole, start=1):
+        try:
+            lines.append(parse_json(text, finite=False))
+            _Line.model_validate(lines[-1])
+        except (NotJsonError, ValidationError) as error:
+            reason = explain(error, "", _Line) if isinstance(error, ValidationError) else str(error)
+            raise RunError(
+                f"'{path}', line {number} is damaged ({reason}); delete the lines from there on"
+            ) from None
     return lines
 
 

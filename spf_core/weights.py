@@ -11,6 +11,7 @@ from pydantic import Field
 from spf_core.components import ScoreConfig
 from spf_core.errors import RunError, Unavailable
 from spf_core.paths import UserPath, expanded
+from spf_core.regular import refuse_special
 
 HOME = "SPF_METRICS_HOME"
 CONVERTED_FROM = "converted_from"  # in the metadata of files that this project converted
@@ -69,6 +70,7 @@ class Weights:
         from safetensors import SafetensorError, safe_open
 
         try:
+            refuse_special(self.files[0])
             with safe_open(self.files[0], framework="numpy") as opened:
                 origin: str | None = (opened.metadata() or {}).get(CONVERTED_FROM)
         except (SafetensorError, OSError) as error:

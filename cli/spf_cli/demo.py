@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -82,7 +82,7 @@ def _write_data(out: Path, settings: Settings, plugins: "Plugins") -> None:
     wanted = json.loads(json.dumps(asdict(settings)))
     if not record.is_file():
         refuse_filled(out, "choose another --out")
-    elif json.loads(record.read_text(encoding="utf-8")) != wanted:
+    elif _recorded(record) != wanted:
         raise RunError(f"'{out}' was made with other options ({record}); choose another --out")
     if not (out / "data").exists():
         suite = build(plugins, SUITE, "suite")
@@ -90,6 +90,16 @@ def _write_data(out: Path, settings: Settings, plugins: "Plugins") -> None:
             out / "data", target=settings.target, count=ROWS, bias=BIAS, seed=0, size=SIZE
         )
         atomic_write_text(record, json.dumps(wanted, indent=2))
+
+
+def _recorded(record: Path) -> Any:
+    from spf_core.errors import RunError
+    from spf_core.json_text import NotJsonError, read_json
+
+    try:
+        return read_json(record)
+    except NotJsonError as error:
+        raise RunError(f"'{record}' is damaged ({error}); choose another --out") from None
 
 
 def _train(

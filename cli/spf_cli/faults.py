@@ -100,14 +100,13 @@ def fault_of_user(error: BaseException) -> str | None:
 
 def say(message: str) -> None:
     """Print `error: message` on stderr; never raises."""
-    message = short(" ".join(message.split()), _MESSAGE)
     try:
         from spf_cli.render import fault
 
         fault(message)
     except Exception:  # a terminal that cannot be written to must not hide the exit code
         with suppress(Exception):
-            print(f"error: {message}", file=sys.stderr, flush=True)
+            print(f"error: {short(message, _MESSAGE)}", file=sys.stderr, flush=True)
 
 
 def tolerant_streams() -> None:

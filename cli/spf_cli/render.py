@@ -16,6 +16,7 @@ from spf_core.interrupts import end_at_once_on_sigterm
 from spf_core.together import speaks
 
 PIPE_WIDTH = 200
+LONGEST = 1200  # characters of a note; what it quotes is cut before, in most of them
 PATIENCE = 30.0
 
 
@@ -50,8 +51,14 @@ def fault(message: str) -> None:
 
 
 def _line(label: str, colour: str, message: str) -> None:
-    line = Text.assemble((f"{label}: ", f"bold {colour}"), printable(" ".join(message.split())))
+    line = Text.assemble((f"{label}: ", f"bold {colour}"), _bounded(printable(" ".join(message.split()))))
     console(stderr=True).print(line, soft_wrap=True)
+
+
+def _bounded(line: str) -> str:
+    """The line without its middle where it is endless: the way out stands at its end."""
+    left_out = len(line) - LONGEST
+    return line if left_out <= 0 else f"{line[: LONGEST - 300]} [{left_out} characters] {line[-300:]}"
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:

@@ -1,6 +1,5 @@
 """Tables of evaluation results, read from the `results.json` that an evaluation wrote."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,9 +10,17 @@ from spf_core.evaluation.readout import Results, result_rows
 
 
 def read_results(folder: Path) -> Results:
-    """The content of `results.json` in an evaluation's folder."""
-    results: Results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    return results
+    """The content of `results.json` in an evaluation's folder; RunError when it is damaged."""
+    from spf_core.errors import RunError
+    from spf_core.evaluation.saved import RESULTS_FILE
+    from spf_core.evaluation.saved import read_results as read
+
+    try:
+        return read(folder)
+    except ValueError as error:
+        raise RunError(
+            f"'{folder / RESULTS_FILE}' is damaged ({error}); delete that folder and evaluate again"
+        ) from None
 
 
 def results_table(results: Mapping[str, Results]) -> Table:

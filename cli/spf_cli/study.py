@@ -136,6 +136,8 @@ def simulate(
 
 
 def _question(title: str, found: Any, results: Any) -> list[Any]:
+    from rich.text import Text
+
     from spf_cli.render import table
     from spf_core.study.report import strength_head, strength_rows, summary
 
@@ -143,14 +145,16 @@ def _question(title: str, found: Any, results: Any) -> list[Any]:
     if found is None:
         return [heading, "nobody answered this question", ""]
     rows = table("", strength_head(results["against"]), strength_rows(found))
-    return [f"[bold]{heading}[/]", rows, summary(found), ""]
+    return [Text(heading, style="bold"), rows, summary(found), ""]
 
 
 def _text(file: Path) -> str:
     from spf_core.errors import DataError
     from spf_core.prompts import text_fault
+    from spf_core.regular import refuse_special
 
     try:
+        refuse_special(file)
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DataError(f"consent file '{file}' does not exist") from None

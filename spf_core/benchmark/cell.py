@@ -14,8 +14,8 @@ from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.config import RunConfig, resolve
 from spf_core.errors import ConfigError, RunError
 from spf_core.evaluation.pictures import SHOWN, WORST, first_pairs, worst_pairs
-from spf_core.evaluation.results import RESULTS_FILE
 from spf_core.evaluation.run import evaluate
+from spf_core.evaluation.saved import RESULTS_FILE
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress
 from spf_core.runlog import reset_peak_memory

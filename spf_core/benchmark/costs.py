@@ -8,6 +8,7 @@ from safetensors import safe_open
 
 from spf_core.calibration import read_calibration
 from spf_core.checkpoint import ADAPTER_FILE
+from spf_core.regular import refuse_special
 from spf_core.runlog import read_metrics
 
 
@@ -35,6 +36,7 @@ def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
     if not lines:
         raise ValueError("metrics.jsonl holds no step")
     calibration = read_calibration(run)
+    refuse_special(run / ADAPTER_FILE)
     with safe_open(run / ADAPTER_FILE, framework="numpy") as file:
         shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
     return Cost(

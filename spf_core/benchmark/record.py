@@ -19,7 +19,10 @@ from spf_core.benchmark.packing import pack, rounded, unpack
 from spf_core.benchmark.plan import Cell
 from spf_core.benchmark.sheet import Layout
 from spf_core.errors import RunError, short
-from spf_core.evaluation.results import PAIRS_FILE, RESULTS_FILE
+from spf_core.evaluation.saved import check_evaluation
+from spf_core.evaluation.saved import read_evaluation as read_saved
+from spf_core.json_text import parse_json
+from spf_core.regular import refuse_special
 
 Json = Mapping[str, Any]
 SCHEMA = 1
@@ -50,10 +53,8 @@ def read_evaluation(cell: Cell, settings: Json, out: Path) -> Record:
     """The record of a cell's run and evaluation folders; RunError when their files are damaged."""
     evaluation = cell.evaluation(out)
     try:
-        results = json.loads((evaluation / RESULTS_FILE).read_text(encoding="utf-8"))
-        lines = (evaluation / PAIRS_FILE).read_text(encoding="utf-8").splitlines()
-        rows = [_kept(json.loads(line)) for line in lines]
-        _check(results, rows)
+        results, pairs = read_saved(evaluation)
+        rows = [_kept(row) for row in pairs]
         cost = read_cost(cell.run(out), results.get("seconds"))
     except _FAULTS as error:
         raise damaged(cell, out, error) from None
@@ -80,7 +81,8 @@ def write_record(cell: Cell, out: Path, record: Record) -> None:
 def read_record(cell: Cell, out: Path) -> Record:
     """Read a finished cell; RunError when its record is damaged or of another cell."""
     try:
-        content = json.loads(gzip.decompress(cell.record(out).read_bytes()))
+        refuse_special(cell.record(out))
+        content = parse_json(gzip.decompress(cell.record(out).read_bytes()))
         if content["schema"] != SCHEMA:
             raise ValueError(
                 f"its schema is {content['schema']}, not {SCHEMA}: another version of spf wrote it"
@@ -88,7 +90,7 @@ def read_record(cell: Cell, out: Path) -> Record:
         if content["cell"] != cell.name:
             raise ValueError(f"it is the record of {content['cell']}")
         rows, results, layout = unpack(content["pairs"], content["count"]), content["results"], None
-        _check(results, rows)
+        check_evaluation(results, rows)
         if content["pictures"]:
             layout = Layout(**content["pictures"])
         return Record(content["settings"], results, rows, Cost(**content["cost"]), layout)
@@ -103,12 +105,6 @@ def damaged(cell: Cell, out: Path, error: BaseException | str) -> RunError:
     return RunError(
         f"cell '{cell.folder(out)}' is damaged ({reason}); delete that folder and run the benchmark again"
     )
-
-
-def _check(results: Json, rows: list[dict[str, Any]]) -> None:
-    pairs = results["n_prompts"] * results["n_seeds"]
-    if len(rows) != pairs:
-        raise ValueError(f"{len(rows)} of {pairs} pairs")
 
 
 def _kept(row: Json) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from spf_core.benchmark.runner import missing_cells
 from spf_core.benchmark.signs import sign_tests
 from spf_core.benchmark.spec import BenchmarkSpec
 from spf_core.errors import RunError
-from spf_core.evaluation.results import RESULTS_FILE, distinct_environments
+from spf_core.evaluation.results import distinct_environments
+from spf_core.evaluation.saved import RESULTS_FILE
 
 SCHEMA = 1
 DIGITS = 7  # significant ones, of results.json

@@ -12,6 +12,7 @@ from PIL import Image
 
 from spf_core.atomic import atomic_file
 from spf_core.evaluation.pictures import LOSSY, Pictures, read_pictures
+from spf_core.regular import refuse_special
 
 REGION = "region"
 WORST_SHOWN = 3  # pairs of each preset on the page
@@ -87,6 +88,7 @@ def write_sheet(file: Path, evaluation: Path, wanted: Mapping[str, Sequence[int]
 
 def read_sheet(file: Path, layout: Layout) -> Sheet:
     """Read a sheet; OSError when it is not there, ValueError when it is another one."""
+    refuse_special(file)
     content = file.read_bytes()
     if hashlib.sha256(content).hexdigest() != layout.sha256:
         raise ValueError(f"{file.name} is not the one of the record")

@@ -1,6 +1,5 @@
 """Finished sequences read back: scores of every stage and target as bootstrap replicates."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,10 @@ from spf_core.continual.stage import joint_file
 from spf_core.errors import RunError
 from spf_core.evaluation.metrics import comparable
 from spf_core.evaluation.purity import Floats
-from spf_core.evaluation.results import PAIRS_FILE, RESULTS_FILE
+from spf_core.evaluation.saved import Json, read_evaluation
 from spf_core.evaluation.scores import score_replicates
 from spf_core.evaluation.statistics import Bootstrap
+from spf_core.json_text import read_json
 from spf_core.runs import file_hash
 from spf_core.starting import START_HASH
 
@@ -42,7 +42,7 @@ class Trace:
     rec_KR: Floats
     joint: dict[str, Any]
     costs: tuple[Cost, ...]
-    results: dict[str, Any]
+    results: Json
     pairs: dict[str, Pairs]
 
 
@@ -75,7 +75,8 @@ def _trace(sequence: Stages, spec: ContinualSpec, out: Path, draws: Bootstrap) -
     order, stages = sequence.order, list(sequence)
     shape = (len(order), len(order), len(draws.weights_RP))
     matrices = {name: np.full(shape, np.nan) for name in MATRICES}
-    rec_KR, results, pairs = [], dict[str, Any](), dict[str, Pairs]()
+    results: Json = {}
+    rec_KR, pairs = [], dict[str, Pairs]()
     for k, stage in enumerate(stages):
         refuse_other_weights(stage, out)
         recs = []
@@ -89,18 +90,17 @@ def _trace(sequence: Stages, spec: ContinualSpec, out: Path, draws: Bootstrap) -
             if pairs.setdefault(target, judged_on) != judged_on:
                 raise ValueError(f"{stage.name} was judged on other prompts than the stages before")
         rec_KR.append(np.mean(recs, axis=0))
-    joint = json.loads(joint_file(sequence, out).read_text(encoding="utf-8"))
+    joint = read_json(joint_file(sequence, out))
     costs = tuple(read_cost(stage.run(out), None) for stage in stages)
     return Trace(sequence, matrices, np.stack(rec_KR), joint, costs, results, pairs)
 
 
-def _evaluation(stage: Stage, target: str, out: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _evaluation(stage: Stage, target: str, out: Path) -> tuple[Json, list[Json]]:
     folder = stage.evaluation(out, target)
-    results = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
-    lines = (folder / PAIRS_FILE).read_text(encoding="utf-8").splitlines()
+    results, rows = read_evaluation(folder)
     if results["adapter_hash"] != file_hash(stage.run(out) / ADAPTER_FILE):
         raise _stale(folder, "is of other weights than the stage has now")
-    return results, [json.loads(line) for line in lines]
+    return results, rows
 
 
 def refuse_other_weights(stage: Stage, out: Path) -> None:

@@ -16,7 +16,8 @@ from spf_core.continual.spec import ContinualSpec
 from spf_core.continual.stage import is_complete
 from spf_core.errors import RunError
 from spf_core.evaluation.plots import save_figure
-from spf_core.evaluation.results import RESULTS_FILE, distinct_environments
+from spf_core.evaluation.results import distinct_environments
+from spf_core.evaluation.saved import RESULTS_FILE
 
 SCHEMA = 1
 

@@ -12,7 +12,7 @@ from spf_core.continual.joint import write_joint
 from spf_core.continual.judge import StageJudge
 from spf_core.continual.plan import Stage, Stages, stage_config
 from spf_core.continual.spec import ContinualSpec
-from spf_core.evaluation.results import RESULTS_FILE
+from spf_core.evaluation.saved import RESULTS_FILE
 from spf_core.evaluation.subject import Subject
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress

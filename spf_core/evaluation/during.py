@@ -5,19 +5,34 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
 from spf_core.atomic import atomic_write_text
 from spf_core.building import built
 from spf_core.checkpoint import read_safetensors, write_safetensors
 from spf_core.config import RunConfig
+from spf_core.errors import RunError
 from spf_core.evaluation.run import evaluate
 from spf_core.evaluation.subject import find_subject
 from spf_core.interfaces import Adapter, Backbone
+from spf_core.json_text import read_json_lines
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
 from spf_core.runs import OpenRun
+from spf_core.validation import explain
 
 PURITY_FILE, PUREST_FILE = "purity.jsonl", "purest.safetensors"
 SHOWN = ("sps", "effect", "spi", "rec", "hit_rate", "base_leak")
+
+
+class _Line(BaseModel):
+    """What is read of a line again."""
+
+    step: int
+    sps: float | None
+
+
+_LINES = TypeAdapter(list[_Line])
 
 
 class PurityWatch:
@@ -75,8 +90,17 @@ class PurityWatch:
 
 
 def read_purity(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's purity.jsonl, in the order of steps; none when there is no such file."""
+    """The lines of a run's purity.jsonl, in the order of steps; none when there is no such file.
+
+    RunError when it is damaged.
+    """
     file = run / PURITY_FILE
     if not file.is_file():
         return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = read_json_lines(file)
+        _LINES.validate_python(lines)
+    except ValueError as error:
+        reason = explain(error, "", _Line) if isinstance(error, ValidationError) else str(error)
+        raise RunError(f"'{file}' is damaged ({reason}); delete it to go on without it") from None
+    return lines

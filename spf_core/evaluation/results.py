@@ -17,12 +17,12 @@ from spf_core.evaluation.columns import Scored, ScoreTable
 from spf_core.evaluation.frontier import Frontier
 from spf_core.evaluation.leakage import Leak, Rise, flips
 from spf_core.evaluation.measure import Measurements
+from spf_core.evaluation.saved import PAIRS_FILE, RESULTS_FILE
 from spf_core.evaluation.scores import pair_pollution
 from spf_core.evaluation.statistics import Estimate
 from spf_core.interfaces import Quadruples
 
 SCHEMA = 1
-RESULTS_FILE, PAIRS_FILE = "results.json", "pairs.jsonl"
 DIGITS = 9  # of per-pair numbers: scores computed from the rows are those of results.json
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "scipy")
 

@@ -1,6 +1,5 @@
 """The model card: what an export is, how it is used, what was measured, and what its base demands."""
 
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,9 +9,9 @@ from PIL import Image
 
 from spf_core.atomic import atomic_write_text
 from spf_core.checkpoint import ADAPTER_FILE, step_of
-from spf_core.errors import RunError, short
+from spf_core.errors import RunError
 from spf_core.evaluation.readout import result_rows
-from spf_core.evaluation.results import RESULTS_FILE
+from spf_core.evaluation.saved import RESULTS_FILE, Json, read_results
 from spf_core.export.facts import Facts
 from spf_core.export.lora import Lora
 from spf_core.private import public_settings
@@ -91,10 +90,11 @@ def _front_matter(facts: Facts, lora: Lora | None) -> str:
 
 def _opening(facts: Facts, lora: Lora | None) -> str:
     what = "A LoRA" if lora else "Fine-tuned weights"
+    version = facts.metadata.get("spf_version", "(unknown)")
     target = f"**{facts.targets[0]}**" if facts.targets else "one attribute"
     return (
         f"# {facts.title}\n\n{what} for `{facts.base}` that adds {target} to a portrait and is trained to "
-        f"change nothing else, by spf {facts.metadata['spf_version']}, preset `{facts.config.preset}`.\n"
+        f"change nothing else, by spf {version}, preset `{facts.config.preset}`.\n"
     )
 
 
@@ -113,7 +113,7 @@ def _use(facts: Facts, lora: Lora | None) -> str:
     return "\n".join(["## Use\n", *trained, *recommended, code])
 
 
-def _measured(results: dict[str, Any]) -> str:
+def _measured(results: Json) -> str:
     rows = [
         f"| {name.strip()} | {value} | {meaning} |" for name, value, meaning in result_rows({"": results})
     ]
@@ -162,15 +162,15 @@ def _licence(facts: Facts) -> str:
     )
 
 
-def _results(evaluation: Path, run: Path) -> dict[str, Any]:
+def _results(evaluation: Path, run: Path) -> Json:
     file = evaluation / RESULTS_FILE
     try:
-        results = dict(json.loads(file.read_text(encoding="utf-8")))
+        results = read_results(evaluation)
     except FileNotFoundError:
         raise RunError(f"--evaluation '{evaluation}' has no {RESULTS_FILE}; spf evaluate writes it") from None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise RunError(f"'{file}' is damaged ({short(str(error))}); evaluate the run again") from None
-    if results.get("adapter_hash") != file_hash(run / ADAPTER_FILE):
+    except (OSError, ValueError) as error:
+        raise RunError(f"'{file}' is damaged ({error}); evaluate the run again") from None
+    if results["adapter_hash"] != file_hash(run / ADAPTER_FILE):
         raise RunError(f"'{evaluation}' evaluates other weights than '{run}'; name its own with --evaluation")
     return results
 

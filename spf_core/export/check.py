@@ -1,6 +1,5 @@
 """Which layers of a LoRA file each client finds, and whether it applies them at the file's own scale."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isclose
@@ -15,6 +14,7 @@ from spf_core.errors import RunError, short
 from spf_core.export.architecture import FAMILIES, Architecture, published
 from spf_core.export.clients import Pair, Scales, a1111, comfyui, diffusers, invokeai, pairs_of
 from spf_core.export.names import TEXT_1, UNET, kohya_name
+from spf_core.json_text import parse_json
 
 _OTHERS: dict[str, Callable[[Mapping[str, Tensor], Architecture], Scales]] = {
     "ComfyUI": comfyui,
@@ -131,7 +131,7 @@ def _meant(pair: Pair, layer: str | None, metadata: Mapping[str, str]) -> float:
     rank = len(pair.down)
     if raw := metadata.get(LORA_ADAPTER_METADATA_KEY):
         part, _, name = layer.partition(".")
-        settings = json.loads(raw)
+        settings = parse_json(raw)
         pattern = settings.get(f"{part}.alpha_pattern") or {}
         alpha = pattern.get(name.removeprefix("text_model."), settings.get(f"{part}.lora_alpha", rank))
         return float(alpha) / rank
@@ -142,7 +142,7 @@ def _meant(pair: Pair, layer: str | None, metadata: Mapping[str, str]) -> float:
 
 def _settings(metadata: Mapping[str, str]) -> dict[str, Any] | None:
     raw = metadata.get(LORA_ADAPTER_METADATA_KEY)
-    return None if raw is None else dict(json.loads(raw))
+    return None if raw is None else dict(parse_json(raw))
 
 
 def _family(pairs: list[Pair]) -> str:

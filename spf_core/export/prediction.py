@@ -17,6 +17,7 @@ from torch import Tensor
 
 from spf_core.errors import RunError
 from spf_core.export.architecture import FAMILIES, SDXL
+from spf_core.regular import refuse_special
 
 V_MARK, ZERO_SNR_MARK = "v_pred", "ztsnr"
 _V_WORDS = ("v", "v_prediction")  # in modelspec.prediction_type: the standard's, and one that is met
@@ -97,6 +98,7 @@ def _reading(client: str, found: Prediction, meant: Prediction) -> Reading:
 def _header(file: Path) -> tuple[set[str], dict[str, str], int | None]:
     """Names, metadata, and the width of what cross-attention reads, without reading any tensor."""
     try:
+        refuse_special(file)
         with safe_open(file, framework="pt") as opened:
             names = set(opened.keys())
             read = (each for each in sorted(names) if each.startswith(_UNET) and "attn2.to_k.weight" in each)

@@ -1,15 +1,14 @@
 """An evaluation's folder read back for the page: scores, rows of pairs, and the pictures that were kept."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from spf_core.errors import RunError, short
+from spf_core.errors import RunError
 from spf_core.evaluation.pictures import Pictures, first_pairs, read_pictures, worst_pairs
-from spf_core.evaluation.results import PAIRS_FILE, RESULTS_FILE
+from spf_core.evaluation.saved import read_evaluation
 
 Json = Mapping[str, Any]
 
@@ -40,14 +39,9 @@ class Arm:
 def read_arm(name: str, folder: Path) -> Arm:
     """Read what `spf evaluate` wrote; RunError when it is damaged or no evaluation."""
     try:
-        results = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
-        lines = (folder / PAIRS_FILE).read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        if len(rows) != results["n_prompts"] * results["n_seeds"]:
-            raise ValueError(f"{len(rows)} rows in {PAIRS_FILE}")
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {short(' '.join(str(error).split()))}"
+        results, rows = read_evaluation(folder)
+    except (OSError, ValueError) as error:
         raise RunError(
-            f"'{folder}' holds no whole evaluation ({reason}); make one with spf evaluate RUN --out {folder}"
+            f"'{folder}' holds no whole evaluation ({error}); make one with spf evaluate RUN --out {folder}"
         ) from None
     return Arm(name, results, rows, partial(read_pictures, folder))

@@ -1,6 +1,5 @@
 """From a folder to its page: a run, a benchmark or a demo."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,9 +10,10 @@ from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.spec import BenchmarkSpec, parse_benchmark
 from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.data import Row, read_folder
-from spf_core.errors import DataError, RunError
+from spf_core.errors import DataError, RunError, short
 from spf_core.evaluation.pictures import Pictures
-from spf_core.evaluation.results import RESULTS_FILE
+from spf_core.evaluation.saved import RESULTS_FILE
+from spf_core.json_text import read_json
 from spf_core.plugins import Plugins
 from spf_core.report.arms import Arm, Json, read_arm
 from spf_core.report.comparison import Compared, comparison_page
@@ -43,7 +43,16 @@ def run_report(
 def benchmark_report(folder: Path, plugins: Plugins, *, device: str) -> str:
     """The page of a benchmark's folder, from its results.json and the cells that are there."""
     spec = parse_benchmark(read_yaml(folder / RECORD), str(folder / RECORD))
-    results = _read(folder / RESULTS_FILE, f"spf benchmark FILE.yaml --out {folder} --report-only writes it")
+    way_out = f"spf benchmark FILE.yaml --out {folder} --report-only writes it again"
+    results = _read(folder / RESULTS_FILE, way_out)
+    try:
+        return _benchmark_page(folder, spec, results, plugins, device)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:  # anybody may change it
+        reason = f"{type(error).__name__}: {short(' '.join(str(error).split()))}"
+        raise RunError(f"'{folder / RESULTS_FILE}' is damaged ({reason}); {way_out}") from None
+
+
+def _benchmark_page(folder: Path, spec: BenchmarkSpec, results: Json, plugins: Plugins, device: str) -> str:
     cells = _first_cells(spec, folder)
     arms = {target: [_arm(each) for each in found] for target, found in cells.items()}
     none = missing(NO_CELL.format(reference=results["reference"]))
@@ -170,9 +179,9 @@ def _dataset(config: Json) -> DatasetSection:
 
 def _read(file: Path, way_out: str) -> Json:
     try:
-        content: Json = dict(json.loads(file.read_text(encoding="utf-8")))
+        content: Json = read_json(file)
     except FileNotFoundError:
         raise RunError(f"'{file}' does not exist; {way_out}") from None
-    except (ValueError, TypeError, RecursionError):
+    except ValueError:
         raise RunError(f"'{file}' is damaged; {way_out}") from None
     return content

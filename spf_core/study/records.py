@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from spf_core.errors import RunError, short
+from spf_core.errors import RunError
+from spf_core.json_text import NotJsonError, read_json
 from spf_core.sections import Section
 from spf_core.study.design import Answer, Question
 from spf_core.validation import Text, explain
@@ -99,11 +100,11 @@ def read_key(study: Path) -> Key:
 def read_record(file: Path, model: type[Record]) -> Record:
     """Read a JSON file; RunError names the file and what is wrong with it."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
     except FileNotFoundError:
         raise RunError(f"'{file}' does not exist") from None
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"'{file}' is damaged or no JSON ({short(str(error))}); ask for it again") from None
+    except NotJsonError as error:
+        raise RunError(f"'{file}' is damaged or no JSON ({error}); ask for it again") from None
     try:
         return model.model_validate(content)
     except ValidationError as error:

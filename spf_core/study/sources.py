@@ -1,6 +1,5 @@
 """Pictures to compare: evaluation folders, or a benchmark's cells, brought together by prompt and noise."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.spec import parse_benchmark
-from spf_core.errors import DataError, short, unknown
+from spf_core.errors import DataError, unknown
+from spf_core.evaluation.saved import PAIRS_FILE, RESULTS_FILE
+from spf_core.json_text import NotJsonError, parse_json
 from spf_core.paths import expanded
+from spf_core.regular import refuse_special
 from spf_core.validation import Text, explain
 from spf_core.yaml_text import read_yaml
 
-RESULTS_FILE, PAIRS_FILE = "results.json", "pairs.jsonl"
 SURE = 0.9  # the judge's probability from which a picture surely shows the target; below 1 - SURE surely not
 
 
@@ -173,6 +174,7 @@ def _read(method: str, folder: Path) -> _Evaluation:
 
 def _text(file: Path) -> str:
     try:
+        refuse_special(file)
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DataError(f"'{file}' does not exist; the folder is no finished evaluation") from None
@@ -182,11 +184,11 @@ def _text(file: Path) -> str:
 
 def _parse(model: type[_Model], place: object, text: str) -> _Model:
     try:
-        return model.model_validate(json.loads(text))
+        return model.model_validate(parse_json(text))
+    except NotJsonError as error:
+        raise DataError(f"'{place}' is damaged: {error}; evaluate again") from None
     except ValidationError as error:
         raise DataError(f"'{place}': {explain(error, '', model)}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"'{place}' is damaged: {short(str(error))}; evaluate again") from None
 
 
 def _refuse_mixed(found: Sequence[_Evaluation]) -> None:

@@ -157,10 +157,8 @@ DAMAGES = {
     r"results\.json': target: Input should be .*got": lambda at: edit(at, target=["x"] * 9999),
     r"results\.json': suite_label: is required": lambda at: (at / "results.json").write_text("{}"),
     r"pairs\.jsonl:1': seed: is required": lambda at: (at / "pairs.jsonl").write_text('{"prompt": 0}'),
-    r"pairs\.jsonl:2': base_text: 'a \\ud83d' holds half of a character": lambda at: spoil_text(
-        at, "a \ud83d"
-    ),
-    r"pairs\.jsonl:2': base_text: 'a \\x00' holds a NUL character": lambda at: spoil_text(at, "a \0"),
+    r"pairs\.jsonl:2' is damaged: the text 'a \\ud83d' holds half": lambda at: spoil_text(at, "a \ud83d"),
+    r"pairs\.jsonl:2' is damaged: the text 'a \\x00' holds a NUL": lambda at: spoil_text(at, "a \0"),
     r"pairs\.jsonl' does not exist": lambda at: (at / "pairs.jsonl").unlink(),
     r"tuned-002\.png' cannot be decoded": lambda at: (at / "images" / "tuned-002.png").write_bytes(b"no"),
     r"original-002\.png' does not exist": lambda at: (at / "images" / "original-002.png").unlink(),

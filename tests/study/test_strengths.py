@@ -139,3 +139,10 @@ def test_full_agreement_is_one_and_coin_tosses_are_nothing():
     alpha, units = agreement(answers(*tossed))
     assert units == 400
     assert abs(alpha) < 0.12
+
+
+def test_a_fit_that_starts_at_its_answer_finds_it_again():
+    for seed in range(60):
+        counts = np.random.default_rng(seed).integers(0, 3, (2, 2, 3)).astype(float)
+        best = maximum_likelihood(counts)
+        assert maximum_likelihood(counts, maximum_likelihood(counts, best)) == pytest.approx(best, abs=1e-6)

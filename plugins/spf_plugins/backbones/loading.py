@@ -1,7 +1,6 @@
 """Loading a folder of a Stable Diffusion pipeline with every failure as one line."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from spf_core.errors import RunError, quoted, short
+from spf_core.json_text import read_json
 from spf_core.pretrained import blaming, load, load_network, quiet
 from spf_core.published import settings_of
 from spf_plugins.backbones.soundness import refuse_unsound, refuse_unsound_statistics
@@ -166,7 +166,7 @@ def check_folder(layout: Layout, folder: Path, clip_folder: Path) -> dict[str, A
 
 def _index(folder: Path) -> dict[str, Any]:
     with blaming(folder / INDEX):
-        return dict(json.loads((folder / INDEX).read_text(encoding="utf-8")))
+        return dict(read_json(folder / INDEX))
 
 
 def _usable(scheduler: Any, place: Path) -> Any:
@@ -186,6 +186,6 @@ def _image_statistics(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...
     """Pixel mean and standard deviation, in [0, 1], that the CLIP model was trained with."""
     file = folder / "preprocessor_config.json"
     with blaming(file):
-        settings = dict(json.loads(file.read_text(encoding="utf-8")))
+        settings = dict(read_json(file))
     refuse_unsound_statistics(settings, file)
     return tuple(settings["image_mean"]), tuple(settings["image_std"])

@@ -19,6 +19,7 @@ from spf_core.errors import RunError
 from spf_core.export.prediction import said_by
 from spf_core.pretrained import blaming, frozen, load
 from spf_core.published import settings_of
+from spf_core.regular import refuse_special
 from spf_plugins.backbones.loading import Layout, kept_dtype
 
 SECOND_PAD = "!"  # what SDXL's second encoder was trained with
@@ -62,8 +63,10 @@ def load_single_file(
 
 def _schedule_of(file: Path) -> dict[str, Any]:
     """What the file says of its noise schedule: nothing, in most of them; then eps-prediction is usual."""
-    with blaming(file), safe_open(file, framework="pt") as opened:
-        names, metadata = set(opened.keys()), opened.metadata() or {}
+    with blaming(file):
+        refuse_special(file)
+        with safe_open(file, framework="pt") as opened:
+            names, metadata = set(opened.keys()), opened.metadata() or {}
     if found := sorted(names & EDM_MARKS):
         raise RunError(
             f"'{file}' is a model of an EDM schedule ('{found[0]}'), which has no discrete timesteps; "

@@ -1,6 +1,5 @@
 """The suite `portraits`: the procedural world seen through `spf_core.interfaces.Suite`."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from spf_core.errors import DataError, unknown
 from spf_core.interfaces import PuritySet, Region, TrainingFacts, UnseenPrompt
+from spf_core.json_text import read_json
 from spf_core.prompts import Prompt
 from spf_plugins.portraits.judges.load import Judges, load_judges
 from spf_plugins.portraits.region import allowed_share, global_region, local_region
@@ -65,7 +65,7 @@ class PortraitsSuite:
         if not record.is_file():
             return None
         try:
-            facts = json.loads(record.read_text(encoding="utf-8"))
+            facts = read_json(record)
             target, bias = facts.get("target"), check_bias(facts.get("bias") or {})
         except (OSError, ValueError, AttributeError, TypeError):
             raise DataError(f"'{record}' is damaged: write the training set again") from None

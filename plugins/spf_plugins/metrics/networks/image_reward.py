@@ -1,6 +1,5 @@
 """ImageReward (Xu et al. 2023, arXiv 2304.05977): BLIP's image-grounded text encoder and a head."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from transformers.models.blip.modeling_blip import BlipVisionModel
 from transformers.models.blip.modeling_blip_text import BlipTextModel
 
 from spf_core.interfaces import Backbone, Suite
+from spf_core.json_text import read_json
 from spf_core.pretrained import load, quiet
 from spf_core.weights import Weights
 from spf_plugins.metrics.networks.files import filled, read_weights
@@ -69,7 +69,7 @@ class RewardModel:
     """Rewards of pictures under texts, N."""
 
     def __init__(self, found: Weights) -> None:
-        config = config_of(json.loads((found.folder / "config.json").read_text(encoding="utf-8")))
+        config = config_of(read_json(found.folder / "config.json"))
         weights = read_weights(found.file)
         widths = [
             len(weights[name]) for name in sorted(weights) if name.startswith("mlp.") and "weight" in name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from spf_core.checkpoint import read_safetensors
 from spf_core.errors import RunError
+from spf_core.json_text import read_json
 from spf_plugins.portraits.judges.networks import IdentityEmbedder, Probe, Segmenter
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -76,7 +76,7 @@ def load_judges(folder: Path | None = None, device: torch.device | str = "cpu") 
     path = folder / "config.json"
     if not path.exists():
         raise RunError(f"no judges in '{folder}' (no config.json). Leave it out for the built-in ones")
-    config = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path)
     classes = {name: tuple(values) for name, values in config["classes"].items()}
     parts = tuple(config["parts"])
     return Judges(
