@@ -166,15 +166,7 @@ def load_run_config(
         in_file = _preset_in(from_file, plugins)
     presets = [name for name in chosen if plugins.get(name).kind == "preset"]
     name = _one_preset([preset, *presets]) or in_file or DEFAULT_PRESET
-    if backbone:
-        plugins.get(backbone, "backbone")
-    layers: list[Mapping[str, Any]] = [
-        from_file,
-        {"backbone": backbone} if backbone else {},
-        *(_slot_of(plugin, plugins) for plugin in chosen),
-        overrides or {},
-        *map(parse_assignment, assignments),
-    ]
+    layers = _layers(plugins, from_file, backbone, chosen, overrides, assignments)
     preset_settings = merge({"preset": name}, _preset_settings(plugins, name))
     wanted = _backbone_settings(plugins, reduce(merge, layers, preset_settings))
     base = merge(preset_settings, wanted)
@@ -185,6 +177,51 @@ def load_run_config(
             raise
         with read_from(file):
             raise
+
+
+def _layers(
+    plugins: Plugins,
+    from_file: Mapping[str, Any],
+    backbone: str | None,
+    chosen: Sequence[str],
+    overrides: Mapping[str, Any] | None,
+    assignments: Sequence[str],
+) -> list[Mapping[str, Any]]:
+    """What the user gives, in the order in which it wins."""
+    if backbone:
+        plugins.get(backbone, "backbone")
+    return [
+        from_file,
+        {"backbone": backbone} if backbone else {},
+        *(_slot_of(plugin, plugins) for plugin in chosen),
+        overrides or {},
+        *map(parse_assignment, assignments),
+    ]
+
+
+def laid_over(
+    saved: RunConfig,
+    plugins: Plugins,
+    *,
+    preset: str | None = None,
+    file: Path | None = None,
+    backbone: str | None = None,
+    chosen: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    assignments: Sequence[str] = (),
+) -> RunConfig:
+    """`saved` with what `load_run_config` takes laid over it; of presets only the name."""
+    from_file = read_yaml(file) if file else {}
+    with read_from(file):
+        in_file = _preset_in(from_file, plugins)
+    presets = [name for name in chosen if plugins.get(name).kind == "preset"]
+    name = _one_preset([preset, *presets]) or in_file or saved.preset
+    layers = _layers(plugins, from_file, backbone, chosen, overrides, assignments)
+    here = {"started_in": str(Path.cwd())}  # what is given starts from here, and so must the rest
+    merged: Mapping[str, Any] = saved.model_dump(mode="json", context=here)
+    for layer in layers:
+        merged = merge(merged, layer)
+    return resolve({**merged, "preset": name}, plugins)
 
 
 def read_run_config(file: Path, plugins: Plugins) -> RunConfig:

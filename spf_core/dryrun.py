@@ -15,6 +15,7 @@ from spf_core.interfaces import Adapter
 from spf_core.optimizers import require_optimizer
 from spf_core.preparation import rows_of, viewed_rows
 from spf_core.runs import open_backbone
+from spf_core.sections import TrainSection
 from spf_core.sharding import refuse_unshardable
 from spf_core.starting import read_start
 from spf_core.together import wants_shards, world_size
@@ -111,9 +112,9 @@ def _every(steps: int) -> str:
 def _terms(config: RunConfig) -> Iterable[tuple[str, ...]]:
     for name, term in config.terms.items():
         reads = ", ".join(sorted(term.needs)) or "nothing more"
-        yield name, f"{term.weight:g}", _when(term, config.train.steps), reads
+        yield name, f"{term.weight:g}", _when(term, config.train), reads
 
 
-def _when(term: TermConfig, steps: int) -> str:
-    active = [step for step in range(1, steps + 1) if term.active((step - 1) / steps)]
+def _when(term: TermConfig, train: TrainSection) -> str:
+    active = [step for step in range(1, train.steps + 1) if term.active(train.progress(step - 1))]
     return f"{active[0]} to {active[-1]}" if active else "never"

@@ -66,7 +66,7 @@ def foreseen_duration(
     parts, batch = build_parts(config, backbone, adapter), empty_batch(config, backbone, prompts, size)
     save_memory(backbone, config.train, park=not text_parameters(adapter))
     stages = tuple(
-        Stage(first, last, _seconds_of_a_pass(parts, batch, config, (first - 1) / config.train.steps))
+        Stage(first, last, _seconds_of_a_pass(parts, batch, config, config.train.progress(first - 1)))
         for first, last in _stages(config)
     )
     return Duration(
@@ -95,7 +95,7 @@ def _stages(config: RunConfig) -> list[tuple[int, int]]:
     steps = config.train.steps
 
     def active(step: int) -> list[str]:
-        return [name for name, term in config.terms.items() if term.active((step - 1) / steps)]
+        return [name for name, term in config.terms.items() if term.active(config.train.progress(step - 1))]
 
     grouped = [list(members) for _, members in groupby(range(1, steps + 1), key=active)]
     return [(members[0], members[-1]) for members in grouped]

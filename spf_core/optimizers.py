@@ -47,17 +47,17 @@ def _groups(
 
 
 def make_schedule(
-    options: OptimizerSection, optimizer: torch.optim.Optimizer, steps: int, warmed_up_of: int | None = None
+    options: OptimizerSection, optimizer: torch.optim.Optimizer, steps: int, planned: int | None = None
 ) -> Any:
     """The step size over `steps` optimizer steps, by diffusers.
 
-    `optimizer.warmup` is a fraction of `warmed_up_of` steps, or else of all.
+    `optimizer.warmup` is a fraction of the `planned` steps, or else of all.
     """
     return get_scheduler(
         "constant_with_warmup" if options.schedule == "constant" else options.schedule,
         optimizer,
         step_rules=options.step_rules,
-        num_warmup_steps=int(options.warmup * (warmed_up_of or steps)),
+        num_warmup_steps=int(options.warmup * (planned or steps)),
         num_training_steps=steps,
         num_cycles=options.cycles,
         power=options.power,

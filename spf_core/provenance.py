@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spf_core import __version__
 from spf_core.atomic import atomic_file, atomic_write_text
@@ -63,18 +63,23 @@ class Used(_Record):
         return self.source if self.version == FILE else f"{self.source} (SHA-256 {self.sha256[:16]})"
 
 
+# A line of `spf_core.data.record`: hashes of a row's image, mask and texts, and its name.
+Recorded = Annotated[str, Field(pattern=r"^[0-9a-f]{16} ([0-9a-f]{16}|-) [0-9a-f]{16} ")]
+
+
 class Provenance(_Record):
     """What `provenance.json` of a run folder holds.
 
     `started_in` is the folder that relative paths of the configuration start from. `events` are sentences
     about the run's history, the oldest first: an extension, data that changed and was accepted. `plugins` are
-    the components that the run was started with.
+    the components that the run was started with, `data` the rows that it reads.
     """
 
     spf: str = __version__
     started_in: str
     events: tuple[str, ...] = ()
     plugins: tuple[Used, ...] = ()
+    data: tuple[Recorded, ...] | None = None
 
     def with_event(self, sentence: str) -> "Provenance":
         """The same with one more sentence about what happened to the run."""
@@ -115,7 +120,7 @@ def origin_of(run: Path, kind: str, name: str) -> str:
     return f"the {kind} '{name}' of {used[0].source}; {way_out}"
 
 
-def record_start(run: Path, config: "RunConfig", plugins: Plugins) -> None:
+def record_start(run: Path, config: "RunConfig", plugins: Plugins, data: tuple[str, ...]) -> None:
     """Write the record of a run that starts now, and copy its plugin files into the run folder.
 
     RunError when two of them have one name.
@@ -129,7 +134,8 @@ def record_start(run: Path, config: "RunConfig", plugins: Plugins) -> None:
         (run / PLUGINS_FOLDER).mkdir(parents=True, exist_ok=True)
         with atomic_file(run / PLUGINS_FOLDER / name) as temporary:
             shutil.copyfile(file, temporary)
-    Provenance(started_in=str(Path.cwd()), plugins=tuple(used_by(config, plugins))).write(run)
+    used = tuple(used_by(config, plugins))
+    Provenance(started_in=str(Path.cwd()), plugins=used, data=data).write(run)
 
 
 def warn_of_other_plugins(run: Path, config: "RunConfig", plugins: Plugins) -> None:

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from spf_core.errors import RunError
+from spf_core.atomic import atomic_write_text
 from spf_core.finite import Where
 from spf_core.json_text import NotJsonError, parse_json
 from spf_core.types import LossReport
-from spf_core.validation import explain
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -77,7 +76,7 @@ class RunLog:
     def __init__(self, run: Path, *, first_step: int) -> None:
         self.path = run / METRICS_FILE
         kept = [line for line in read_metrics(run) if line["step"] <= first_step]
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        atomic_write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one step."""
@@ -86,20 +85,13 @@ class RunLog:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """All lines of a run's metrics; a last line that a kill cut off is left out. RunError for another one."""
+    """All whole lines of a run's metrics; what a kill or a damage left of others is skipped."""
     path, lines = run / METRICS_FILE, list[dict[str, Any]]()
-    if not path.is_file():
-        return lines
-    *whole, _ = path.read_bytes().split(b"\n")
-    for number, text in enumerate(whole, start=1):
-        try:
-            lines.append(parse_json(text, finite=False))
-            _Line.model_validate(lines[-1])
-        except (NotJsonError, ValidationError) as error:
-            reason = explain(error, "", _Line) if isinstance(error, ValidationError) else str(error)
-            raise RunError(
-                f"'{path}', line {number} is damaged ({reason}); delete the lines from there on"
-            ) from None
+    for text in path.read_bytes().split(b"\n") if path.is_file() else ():
+        with suppress(NotJsonError, ValidationError):
+            line = parse_json(text, finite=False)
+            _Line.model_validate(line)
+            lines.append(line)
     return lines
 
 

@@ -1,5 +1,6 @@
 """Sections of the run configuration: how to train, redraw, optimise, keep and sample. Torch-free."""
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -58,6 +59,12 @@ class TrainSection(Section):
     """Length, batch and schedule of training."""
 
     steps: int = Field(600, ge=1, description="optimizer steps")
+    extended_from: int | None = Field(
+        None,
+        ge=1,
+        description="steps before the run was extended: warm-up, and where terms start and stop, are "
+        "fractions of them",
+    )
     batch_size: int = Field(8, ge=1, description="rows per step and device")
     accumulation: int = Field(1, ge=1, description="forward passes per optimizer step")
     seed: int = Field(0, ge=0, description="seed of data order, noise and adapter initialisation")
@@ -125,6 +132,18 @@ class TrainSection(Section):
     )
     min_timestep: float = Field(0.0, ge=0, lt=1, description="lowest t as a fraction of the schedule")
     max_timestep: float = Field(1.0, gt=0, le=1, description="highest t as a fraction of the schedule")
+
+    @property
+    def planned_steps(self) -> int:
+        """What fractions of training are fractions of."""
+        return self.extended_from or self.steps
+
+    def progress(self, step: int) -> float:
+        """The fraction of training before step `step` + 1, in [0, 1).
+
+        It stays just below 1 in the steps by which a run was extended: terms that were on at its end stay.
+        """
+        return min(step / self.planned_steps, math.nextafter(1, 0))
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainSection":

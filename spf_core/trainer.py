@@ -19,8 +19,9 @@ from spf_core.checkpoint import checkpoints
 from spf_core.config import RunConfig
 from spf_core.continuing import Continuation
 from spf_core.data import Row
+from spf_core.data.record import record_of
 from spf_core.ending import finish
-from spf_core.errors import RunError
+from spf_core.errors import DataError, RunError
 from spf_core.exhausted import told_when_exhausted
 from spf_core.export.facts import weights_metadata
 from spf_core.finite import Where, faulty_gradient, refuse_non_finite
@@ -36,6 +37,7 @@ from spf_core.preparation import Rows, encoded_rows, prepared_rows, recorded_sta
 from spf_core.progress import Progress, silent
 from spf_core.provenance import read_provenance, record_start, warn_of_other_plugins
 from spf_core.rehearsal import rehearse_attaching
+from spf_core.resume import GoingOn, planned_for, saved_length, schedule_rule
 from spf_core.runlog import Passed, RunLog, mean_passes, passed_of, peak_memory_mib, terms_line
 from spf_core.runs import CONFIG_FILE, open_backbone
 from spf_core.sharding import in_shards, refuse_unshardable, total
@@ -53,10 +55,17 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: RunConfig, run: Path, plugins: Plugins, *, resume: bool = False, progress: Progress = silent
+    config: RunConfig,
+    run: Path,
+    plugins: Plugins,
+    *,
+    resume: bool = False,
+    accept_changed_data: bool = False,
+    progress: Progress = silent,
 ) -> None:
-    """Train the run to its end; resuming continues bit-identically from the newest checkpoint.
+    """Train the run to its end; resuming continues bit-identically from the newest intact checkpoint.
 
+    With more steps than the run had it is extended. Its data must be what it was, or the change accepted.
     Raises SpfError kinds. Ctrl-C and SIGTERM save a checkpoint and raise InterruptedRunError, which says how
     to resume.
     """
@@ -68,7 +77,9 @@ def train(
     ):
         if together.count > 1:
             interrupts.agree(())
-        rows = rows_of(config)
+        if resume and (steps := saved_length(run)):
+            config = planned_for(config, steps)
+        rows = _rows(config, resume)
         if not together.main:
             _help(config, run, rows, together, interrupts, resume)
             return
@@ -77,17 +88,28 @@ def train(
             start = None if resume and checkpoints(run) else read_start(config)
             if not resume and is_filled(run):
                 raise RunError(f"'{run}' is not empty; choose another --out, or continue it with --resume")
+            written = rows[: len(rows) // config.train.text_variants]
+            begun = resume and (checkpoints(run) or read_provenance(run))
+            going_on = GoingOn.checked(config, run, written, accept=accept_changed_data) if begun else None
             trainer = Trainer(config, run, rows, heard, watch, start, together, interrupts)
-            record = read_provenance(run) if resume else None
-            text = config.dump(started_in=record.started_in if record else None)
-            atomic_write_text(run / CONFIG_FILE, text)  # now, as a backbone may have been refused
-            if resume:
+            if going_on:  # after the model was opened and the checkpoint was read, which may be refused
                 trainer.resume()
+                going_on.write(trainer.step)
                 warn_of_other_plugins(run, config, plugins)
             else:
-                record_start(run, config, plugins)
+                atomic_write_text(run / CONFIG_FILE, config.dump())
+                record_start(run, config, plugins, record_of(written, str(config.data)))
             with saved_when_interrupted(interrupts, trainer.save, run):
                 trainer.fit()
+
+
+def _rows(config: RunConfig, resume: bool) -> list[Row]:
+    try:
+        return rows_of(config)
+    except DataError as error:
+        if not resume or config.data is None or Path(config.data).exists():
+            raise
+        raise DataError(f"{error}. If it was moved, name its new place with --data") from None
 
 
 def _help(
@@ -163,13 +185,14 @@ class Trainer:
         self.parts = replace(self.parts, adapter=self.adapter, states=states, average=average)
         self._make_optimizer()
         self.step = 0
+        self.event: str | None = None  # for the next line of the log
 
     def _make_optimizer(self) -> None:
-        options = self.config.optimizer
+        options, train = self.config.optimizer, self.config.train
         self.parameters = list(self.adapter.parameters())
         optimizer = make_optimizer(options, self.parameters, text_parameters(self.adapter))
         self.optimizer = self.accelerator.prepare_optimizer(optimizer)
-        self.scheduler = make_schedule(options, optimizer, self.config.train.steps)
+        self.scheduler = make_schedule(options, optimizer, train.steps, train.planned_steps)
         self.state = Continuation(self.parts, self.optimizer, self.scheduler, self.accelerator.scaler)
 
     def resume(self) -> None:
@@ -184,6 +207,10 @@ class Trainer:
                 f"give --steps {self.step} or more"
             )
         self.start_hash = found.metadata.get(START_HASH, self.start_hash)
+        before = found.length or self.config.train.extended_from or steps
+        if self.step <= before < steps:
+            rule = schedule_rule(self.config.optimizer, steps)
+            self.event = f"extended from {before} to {steps} steps: {rule}"
         self.together.warn_of_other_count(found.metadata)
 
     def fit(self) -> None:
@@ -304,7 +331,7 @@ class Trainer:
         index = (self.step * train.accumulation + micro) * together.count + together.rank
         batch, generator = self.rows.batch(self.order.rows(index)), generator_of_step(index, train.seed)
         with self.accelerator.autocast():
-            return dual_path_step(self.parts, batch, self.step / train.steps, generator=generator)
+            return dual_path_step(self.parts, batch, train.progress(self.step), generator=generator)
 
     def _refuse_gradient(self, norm: float, where: Where) -> None:
         """NonFiniteError when it is not finite; under fp16 not before the scaler has come down to 1."""
@@ -344,6 +371,7 @@ class Trainer:
 
     def _line(self, passed: Passed, norm: float, learning_rate: float, seconds: float) -> dict[str, Any]:
         weights = {name: term.weight for name, (term, _) in self.parts.terms.items()}
+        event, self.event = self.event, None
         return {
             "step": self.step,
             **terms_line(passed, weights),
@@ -352,4 +380,5 @@ class Trainer:
             "seconds": seconds,
             "preparation_seconds": self.preparation_seconds,
             "peak_memory_mib": peak_memory_mib(self.backbone.device),
+            **({"event": event} if event else {}),
         }

@@ -92,6 +92,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     tolerant_streams()
     logging.getLogger("spf").handlers = [_Notes()]
+    logging.getLogger("spf").setLevel(logging.INFO)
     code = app(args=argv, prog_name="spf", standalone_mode=False) or 0
     if code == INTERRUPTED:
         raise KeyboardInterrupt
@@ -122,4 +123,5 @@ class _Notes(logging.Handler):
         message = record.getMessage()
         if message not in self._shown:
             self._shown.add(message)
-            note(record.levelname.lower(), "yellow", message)
+            label = "note" if record.levelno == logging.INFO else record.levelname.lower()
+            note(label, "cyan" if label == "note" else "yellow", message)

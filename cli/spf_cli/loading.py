@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spf_cli.render import note
-from spf_core.config import SLOTS, RunConfig, load_run_config
+from spf_core.config import SLOTS, RunConfig, laid_over, load_run_config
 from spf_core.errors import ConfigError, RunError
 from spf_core.lock import is_filled
 from spf_core.paths import expanded
@@ -64,6 +64,15 @@ def run_config(run: Path, files: Sequence[Path] = (), *, needed: bool = False) -
     """
     plugins = load([*files, *permitted(run / CONFIG_FILE, files, needed=needed)])
     return saved_config(run, plugins, trains=needed), plugins
+
+
+def given_again(
+    saved: RunConfig, plugins: Plugins, *, file: Path | None, chosen: Sequence[str], **given: Any
+) -> RunConfig:
+    """The configuration of a run with options of `spf train` laid over it; its plugin files stay."""
+    named = {Path(item).name for item in (*plugin_files(file), *saved.plugins)}
+    chosen = [item for item in chosen if not (is_file(item) and Path(item).name in named)]
+    return laid_over(saved, plugins, file=file, chosen=_names(plugins, chosen), **given)
 
 
 def build(plugins: Plugins, name: str, kind: str) -> Any:

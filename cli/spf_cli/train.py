@@ -61,7 +61,15 @@ def train(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Continue the run in RUN; no other option is needed.", rich_help_panel=OUTPUT
+            "--resume", help="Continue the run in RUN; with more --steps, extend it.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+    accept_changed_data: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changed-data",
+            help="With --resume: go on although the training data changed.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     dry_run: Annotated[
@@ -87,11 +95,15 @@ def train(
         "overrides": overrides,
         "assignments": assignments or (),
     }
+    if accept_changed_data and not resume:
+        from spf_core.errors import ConfigError
+
+        raise ConfigError("--accept-changed-data goes with --resume; leave it out of a new run")
     resolved, plugins = _resume(_named(out), choices) if resume else _start(out, choices)
     if dry_run:
         show_plan(resolved)
     else:
-        _fit(resolved, out or _free_folder(resolved), plugins, resume=resume)
+        _fit(resolved, out or _free_folder(resolved), plugins, resume=resume, accept=accept_changed_data)
 
 
 def _named(out: Path | None) -> Path:
@@ -122,34 +134,25 @@ def _start(out: Path | None, choices: Mapping[str, Any]) -> "tuple[RunConfig, Pl
 
 
 def _resume(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
-    """The saved configuration; options given again must agree with it."""
-    from spf_cli.loading import is_file, load_config, run_config
-    from spf_core.errors import RunError
+    """The saved configuration, with more steps or with other data where options say so."""
+    from spf_cli.loading import given_again, is_file, run_config
+    from spf_core.resume import resumed
 
     files = [Path(item) for item in choices["chosen"] if is_file(item)]
     saved, plugins = run_config(out, files, needed=True)
-    names = [item for item in choices["chosen"] if not is_file(item)]
-    if any({**choices, "chosen": names}.values()):
-        given = load_config(**choices)[0].model_dump(mode="json")
-        for key, value in saved.model_dump(mode="json").items():
-            if key != "plugins" and given[key] != value:
-                raise RunError(
-                    f"--resume: '{key}' is {given[key]!r} here and {value!r} in '{out}'; "
-                    f"leave the other options out, or choose another --out without --resume"
-                )
-    return saved, plugins
+    return resumed(saved, given_again(saved, plugins, **choices), out), plugins
 
 
-def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool) -> None:
+def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, accept: bool) -> None:
     from spf_cli.bars import progress_bars
     from spf_core import trainer
     from spf_core.calibration import read_calibration
 
     if not is_main():
-        trainer.train(config, out, plugins, resume=resume)
+        trainer.train(config, out, plugins, resume=resume, accept_changed_data=accept)
         return
     with progress_bars() as progress:
-        trainer.train(config, out, plugins, resume=resume, progress=progress)
+        trainer.train(config, out, plugins, resume=resume, accept_changed_data=accept, progress=progress)
     typer.echo(f"trained {config.train.steps} steps: {out}")
     if found := read_calibration(out):
         typer.echo(

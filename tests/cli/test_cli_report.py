@@ -8,7 +8,9 @@ import pytest
 from pages import Page, results, shown
 
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
+from spf_core.private import public
 from spf_core.runs import file_hash
+from spf_core.yaml_text import dump_yaml, read_yaml
 
 SCORES = ("sps", "effect", "spi", "hit_rate", "base_leak", "rec")
 SHORT = ("--prompt", "a young man", "--target", "wearing a hat")  # the tiny tokenizer cuts long texts
@@ -88,7 +90,8 @@ def test_the_slider_works_from_the_keyboard_and_says_what_it_does(page: Page) ->
 def test_settings_and_hashes_are_at_the_end(page: Page, run: Path) -> None:
     assert file_hash(run / ADAPTER_FILE) in page.text
     assert results(run / "evaluation")["model_hash"] in page.text
-    assert (run / "config.yaml").read_text() in page.text
+    assert dump_yaml(public(read_yaml(run / "config.yaml"))) in page.text
+    assert str(run.parent) not in page.text
     _, metadata = read_safetensors(run / ADAPTER_FILE)
     assert f"{metadata['spf_handover']}, the latest that keeps the target" in page.text
 
@@ -115,7 +118,7 @@ def test_without_usable_weights_the_page_says_so_in_their_place(spf, copied: Pat
     assert spf("report", copied).code == 0
     page = Page(copied / "report.html")
     page.stands_alone()
-    assert f"Not drawn: '{copied}' has no {ADAPTER_FILE}" in page.text
+    assert f"Not drawn: '{copied.name}' has no {ADAPTER_FILE}" in page.text
     assert shown(results(copied / "evaluation")["sps"]) in page.text
 
 
@@ -131,7 +134,8 @@ def test_a_run_without_an_evaluation_tells_how_to_make_one(spf, copied: Path) ->
     assert spf("report", copied, *SHORT).code == 0
     page = Page(copied / "report.html")
     page.stands_alone()
-    assert f"spf evaluate {copied} --out {copied}/evaluation" in page.text
+    assert f"spf evaluate {copied.name} --out {copied.name}/evaluation" in page.text
+    assert str(copied) not in page.text
     assert "a young man, wearing a hat" in page.text
     assert any((picture["alt"] or "").startswith("Training loss") for picture in page.all("img"))
 
