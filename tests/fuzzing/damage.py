@@ -63,7 +63,7 @@ def damage_bytes(rng: random.Random, file: Path) -> None:
 def damage_place(rng: random.Random, file: Path) -> None:
     """Put a folder, a link, a pipe or nothing in the file's place, or another name on it."""
     around = file.parent
-    name = os.fsdecode(rng.choice(values.FILE_NAMES))
+    name = rng.choice(values.FILE_NAMES)
     others = [other for other in sorted(around.iterdir()) if other.is_file() and other != file]
 
     def folder() -> None:
@@ -76,7 +76,8 @@ def damage_place(rng: random.Random, file: Path) -> None:
         file.joinpath(*"d" * 60).mkdir(parents=True)
 
     def renamed() -> None:
-        (around / (name if rng.random() < 0.5 else name[:200] + file.suffix)).write_bytes(kept)
+        other = name if rng.random() < 0.5 else name[:200] + os.fsencode(file.suffix)
+        (around / os.fsdecode(other)).write_bytes(kept)
 
     def swapped() -> None:
         file.write_bytes(rng.choice(others).read_bytes() if others else b"")
