@@ -257,7 +257,7 @@ def test_several_runs_draw_one_picture(spf, run: Path, data: Path, tiny: list[st
     assert drawn.code == 0, drawn.err
     with Image.open(out) as picture:
         assert picture.text["strength"] == "0.8,1"
-        assert picture.text["run"].splitlines() == [str(run), str(other)]
+        assert picture.text["run"].splitlines() == [run.name, other.name]
     out.unlink()
     assert spf(*args, *both, "--strength", "1,1,1").fails_with("3 strengths for 2 runs")
     assert spf(*args, *both, "--strength", "much").fails_with("--strength much", "numbers between commas")
