@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -59,6 +60,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether the file is what `atomic_file` leaves in a process that is killed."""
+    return re.fullmatch(r"\..+-\d+", path.name) is not None and path.is_file()
 
 
 def atomic_write_text(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from spf_core.atomic import is_leftover
 from spf_core.claims import claimed, holder, sweep
 from spf_core.errors import RunError
 from spf_core.progress import Progress
@@ -26,6 +27,8 @@ def locked(run: Path, progress: Progress) -> Iterator[Progress]:
                     f"'{run}' is being trained by {holder(run, LOCK) or 'another process'}; "
                     "wait until it ends, stop it, or choose another --out"
                 )
+            for file in filter(is_leftover, [*run.glob(".*"), *run.glob("*/.*")]):
+                file.unlink(missing_ok=True)
             yield claim.heard_by(progress)
             sweep(run, LOCK)
     finally:
@@ -35,6 +38,7 @@ def locked(run: Path, progress: Progress) -> Iterator[Progress]:
 
 
 def is_filled(folder: Path) -> bool:
-    """Whether the folder holds anything besides the lock of a process that died at the start."""
-    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    """Whether the folder holds anything besides what a process leaves that is killed at the start."""
+    files = folder.iterdir() if folder.is_dir() else ()
+    names = [file.name for file in files if not is_leftover(file)]
     return any(not name.lstrip(".").startswith(f"{LOCK}-") for name in names)

@@ -99,3 +99,16 @@ if sys.argv[2] == "while writing its name":
 with locked(Path(sys.argv[1]), silent):
     die()
 """
+
+
+def test_what_a_killed_process_left_half_written_does_not_count_and_is_swept(
+    spf, data: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    left = [run / ".config.yaml-4711", run / ".adapter.safetensors-4711"]
+    for file in left:
+        file.write_text("half")
+    done = spf("train", "--preset", "lora", "--data", data, "--out", run, "--steps", "1", *tiny)
+    assert done.code == 0, done.err
+    assert not any(file.exists() for file in left)
