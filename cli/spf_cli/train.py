@@ -31,6 +31,14 @@ Out = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+AcceptChangedData = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changed-data",
+        help="With --resume: go on although the training data changed.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 EvaluateEvery = Annotated[
     int | None,
     typer.Option(
@@ -64,14 +72,7 @@ def train(
             "--resume", help="Continue the run in RUN; with more --steps, extend it.", rich_help_panel=OUTPUT
         ),
     ] = False,
-    accept_changed_data: Annotated[
-        bool,
-        typer.Option(
-            "--accept-changed-data",
-            help="With --resume: go on although the training data changed.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False,
+    accept: AcceptChangedData = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be trained, then stop.", rich_help_panel=OUTPUT)
     ] = False,
@@ -95,15 +96,11 @@ def train(
         "overrides": overrides,
         "assignments": assignments or (),
     }
-    if accept_changed_data and not resume:
-        from spf_core.errors import ConfigError
-
-        raise ConfigError("--accept-changed-data goes with --resume; leave it out of a new run")
-    resolved, plugins = _resume(_named(out), choices) if resume else _start(out, choices)
+    resolved, plugins = _resume(_named(out), choices) if resume else _start(out, choices, accept=accept)
     if dry_run:
         show_plan(resolved)
     else:
-        _fit(resolved, out or _free_folder(resolved), plugins, resume=resume, accept=accept_changed_data)
+        _fit(resolved, out or _free_folder(resolved), plugins, resume=resume, accept=accept)
 
 
 def _named(out: Path | None) -> Path:
@@ -125,9 +122,12 @@ def _free_folder(config: "RunConfig") -> Path:
     return next(folder for folder in numbered if not folder.exists())
 
 
-def _start(out: Path | None, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
+def _start(out: Path | None, choices: Mapping[str, Any], *, accept: bool) -> "tuple[RunConfig, Plugins]":
     from spf_cli.loading import load_config, refuse_filled
+    from spf_core.errors import ConfigError
 
+    if accept:
+        raise ConfigError("--accept-changed-data goes with --resume; leave it out of a new run")
     if out is not None:
         refuse_filled(out, "choose another --out, or continue the run in it with --resume")
     return load_config(**choices)
