@@ -152,7 +152,9 @@ DAMAGES = {
     r"results\.json' is damaged: it is nested more than": lambda at: (at / "results.json").write_text(
         "[" * 99_999
     ),
-    r"results\.json' is damaged: it holds a number of too many": lambda at: (at / "results.json").write_text("9" * 5000),
+    r"results\.json' is damaged: it holds a number of too many": lambda at: (at / "results.json").write_text(
+        "9" * 5000
+    ),
     r"results\.json': Input should be": lambda at: (at / "results.json").write_text("[]"),
     r"results\.json': target: Input should be .*got": lambda at: edit(at, target=["x"] * 9999),
     r"results\.json': suite_label: is required": lambda at: (at / "results.json").write_text("{}"),
