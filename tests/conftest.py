@@ -1,21 +1,18 @@
-"""A tiny random model of Stable Diffusion 1.5's classes, on disk as a pipeline folder with clip/ inside."""
+"""What every test may ask for: the tiny models as folders and loaded, the plugins, a data folder, a cache."""
 
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from tiny import random_folder, tiny_pipeline, tiny_xl_pipeline
 
 if TYPE_CHECKING:
     from spf_core.plugins import Plugins
     from spf_plugins.backbones.stable_diffusion import StableDiffusion
-
-WORDS = "a portrait of an old young man woman with red hair in the park wearing round glasses hat style"
-MARKS = ("<|startoftext|>", "<|endoftext|>")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,131 +21,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPF_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-def tiny_tokenizer() -> Any:
-    """Byte-level BPE that knows most of `WORDS` whole; every other text still tokenises."""
-    from tokenizers import pre_tokenizers
-    from transformers import CLIPTokenizer
-
-    merges: dict[tuple[str, str], None] = {}
-    for word in WORDS.split():
-        *letters, last = word
-        pieces = [*letters, f"{last}</w>"]
-        while len(pieces) > 1:
-            merges[pieces[0], pieces[1]] = None
-            pieces[:2] = [pieces[0] + pieces[1]]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = [*alphabet, *(letter + "</w>" for letter in alphabet), *(a + b for a, b in merges), *MARKS]
-    vocab = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
-    return CLIPTokenizer(vocab=vocab, merges=list(merges), model_max_length=77, pad_token=MARKS[1])
-
-
-def tiny_clip(tokenizer: Any) -> Any:
-    from transformers import CLIPConfig, CLIPModel
-
-    tower = {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "projection_dim": 16,
-    }
-    marks = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    text = tower | marks | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-    return CLIPModel(
-        CLIPConfig(
-            text_config=text, vision_config=tower | {"image_size": 24, "patch_size": 8}, projection_dim=16
-        )
-    )
-
-
-def tiny_unet(**options: Any) -> Any:
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        attention_head_dim=2,
-        norm_num_groups=8,
-        **options,
-    )
-
-
-def tiny_vae() -> Any:
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL(
-        block_out_channels=(8, 8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        layers_per_block=1,
-        norm_num_groups=4,
-        sample_size=32,
-        scaling_factor=0.5,
-    )
-
-
-def tiny_pipeline(tokenizer: Any, text_config: Any) -> Any:
-    from diffusers import StableDiffusionPipeline
-    from transformers import CLIPTextModel
-
-    from spf_plugins.portraits.pretrain.networks import build_scheduler
-
-    return StableDiffusionPipeline(
-        tiny_vae(),
-        CLIPTextModel(text_config),
-        tokenizer,
-        tiny_unet(cross_attention_dim=32),
-        build_scheduler(),
-        None,
-        None,
-        requires_safety_checker=False,
-    )
-
-
-def tiny_xl_pipeline(tokenizer: Any, text_config: Any) -> Any:
-    """SDXL's classes: a second, wider text encoder, whose tokenizer pads with another token, and sizes."""
-    from diffusers import StableDiffusionXLPipeline
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
-
-    from spf_plugins.portraits.pretrain.networks import build_scheduler
-
-    wider = {"hidden_size": 48, "intermediate_size": 96, "num_attention_heads": 4, "projection_dim": 20}
-    second = copy.deepcopy(tokenizer)
-    second.pad_token = "!"
-    return StableDiffusionXLPipeline(
-        tiny_vae(),
-        CLIPTextModel(text_config),
-        CLIPTextModelWithProjection(CLIPTextConfig(**(text_config.to_dict() | wider))),
-        tokenizer,
-        second,
-        tiny_unet(
-            cross_attention_dim=32 + 48,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=8,
-            projection_class_embeddings_input_dim=6 * 8 + 20,
-        ),
-        build_scheduler(),
-    )
-
-
-def random_folder(make: Callable[[Any, Any], Any], folder: Path) -> Path:
-    """A random pipeline's folder with clip/ inside; `make` gets the tokenizer and CLIP's text settings."""
-    import torch
-
-    tokenizer = tiny_tokenizer()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        clip = tiny_clip(tokenizer)
-        make(tokenizer, clip.config.text_config).save_pretrained(folder)
-    clip.save_pretrained(folder / "clip")
-    statistics = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
-    (folder / "clip" / "preprocessor_config.json").write_text(json.dumps(statistics), encoding="utf-8")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,12 @@ def test_nothing_that_is_read_can_run_code(file: Path) -> None:
     assert not re.search(r"torch\.load\(|pickle|yaml\.(unsafe_|full_)?load\(", text)
 
 
+@pytest.mark.parametrize("file", [file for file in SOURCES if file not in PACKAGES], ids=relative)
+def test_no_test_imports_a_conftest(file: Path) -> None:
+    """Several folders have one: the import finds whichever pytest read last in this process."""
+    assert not re.search(r"^\s*(from|import) conftest\b", file.read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def test_imports_point_down_only() -> None:
     script = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     done = run(sys.executable, "-c", script)

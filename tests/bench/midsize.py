@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import torch
-from conftest import tiny_clip, tiny_tokenizer
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from tiny import tiny_clip, tiny_tokenizer
 from transformers import CLIPTextModel
 
 from spf_plugins.portraits.pretrain.networks import build_scheduler

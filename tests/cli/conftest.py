@@ -96,10 +96,16 @@ def spf() -> Spf:
     return run_spf
 
 
+@pytest.fixture(scope="session")
+def plugin_code() -> str:
+    """A plugin file's text: the loss `pull` and the control map `everywhere`."""
+    return PLUGIN
+
+
 @pytest.fixture
-def plugin_file(tmp_path: Path) -> Path:
+def plugin_file(tmp_path: Path, plugin_code: str) -> Path:
     file = tmp_path / "pull.py"
-    file.write_text(PLUGIN, encoding="utf-8")
+    file.write_text(plugin_code, encoding="utf-8")
     return file
 
 

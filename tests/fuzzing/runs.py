@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from conftest import random_folder, tiny_pipeline
 from fuzzing.specimens import HAT, Specimen, done
+from tiny import random_folder, tiny_pipeline
 
 
 def costly_specimens(home: Path) -> Iterator[Specimen]:

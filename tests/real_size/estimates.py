@@ -20,8 +20,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import tiny_tokenizer
 from models import CLIP_L, LAYOUTS, skeletons
+from tiny import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel
 
 from spf_core.config import load_run_config

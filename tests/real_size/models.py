@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import tiny_tokenizer
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
+from tiny import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from spf_core.published import settings_of
