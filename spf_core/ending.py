@@ -1,21 +1,29 @@
 """How a run ends: its weights are chosen, its handover is calibrated, both are written."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from spf_core.building import built
 from spf_core.calibration import calibrate_handover
 from spf_core.config import RunConfig
+from spf_core.errors import RunError, quoted
+from spf_core.export.facts import STRENGTH, STRENGTH_BY
 from spf_core.export.files import write_weights
+from spf_core.interfaces import Adapter
 from spf_core.parts import Parts
 from spf_core.progress import Progress
 from spf_core.prompts import Prompt
-from spf_core.runs import HANDOVER
+from spf_core.runs import HANDOVER, trained_weights
 
 if TYPE_CHECKING:
     from spf_core.evaluation.during import PurityWatch
+
+_log = logging.getLogger("spf")
 
 
 def finish(
@@ -46,4 +54,25 @@ def finish(
             )
         found.write(run)
         metadata[HANDOVER] = str(found.handover)
+    metadata |= _recommended(run, parts.adapter)
     write_weights(run, parts.adapter, parts.backbone, config, metadata)
+
+
+def _recommended(run: Path, adapter: Adapter) -> dict[str, str]:
+    """The strength that `spf calibrate` stored, when a run is resumed and ends with the same weights."""
+    try:
+        tensors, metadata = trained_weights(run)
+    except RunError:
+        return {}
+    stored = {key: metadata[key] for key in (STRENGTH, STRENGTH_BY) if key in metadata}
+    weights = adapter.state_dict()
+    same = tensors.keys() == weights.keys() and all(
+        torch.equal(tensors[name], weights[name].detach().cpu()) for name in tensors
+    )
+    if stored and not same:
+        _log.warning(
+            "the run ends with other weights than those that the recommended strength %s was measured with: "
+            "the weights name no strength now; measure again with spf calibrate %s",
+            *(quoted(stored.get(STRENGTH)), run),
+        )
+    return stored if same else {}

@@ -17,6 +17,10 @@ from pydantic_core import CoreSchema, core_schema
 
 from spf_core.errors import ConfigError, RunError, quoted
 
+MOVABLE = (
+    "data",
+    "backbone.path",
+)  # may differ when a run goes on: what lies there is compared with the run's
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _started_in: ContextVar[str | None] = ContextVar("started_in", default=None)
 
@@ -123,10 +127,11 @@ def _saved(value: str, info: SerializationInfo) -> str:
 def refuse_lost(path: str | None, option: str) -> None:
     """RunError when a relative path of a run leads nowhere from the folder that the run was started in."""
     if isinstance(path, UserPath) and path.started_in and not Path(path).exists():
+        named = f"; --resume takes --set {option}=PLACE, too" if option in MOVABLE else ""
         raise RunError(
             f"{option}: '{path}' does not exist. The run was started in '{path.started_in}' with "
             f"'{path.given}'. Put it there, or set started_in in the run's provenance.json to the folder "
-            f"that '{path.given}' is in now"
+            f"that '{path.given}' is in now{named}"
         )
 
 

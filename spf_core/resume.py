@@ -1,4 +1,4 @@
-"""What may be different when a run goes on: its length, where its data lies, and nothing else."""
+"""What may differ when a run goes on: its length, where its data and base model lie, and nothing else."""
 
 import logging
 import shutil
@@ -13,6 +13,7 @@ from spf_core.data import Row
 from spf_core.data.record import changes, record_of
 from spf_core.errors import RunError, quoted, short
 from spf_core.interfaces import Budgeted
+from spf_core.paths import MOVABLE
 from spf_core.provenance import PROVENANCE_FILE, Provenance, read_provenance
 from spf_core.saved import CONFIG_FILE
 from spf_core.sections import OptimizerSection
@@ -22,18 +23,20 @@ EARLIER = "earlier"  # folder in a run with what it ended with before it was ext
 ADAPTER_FILE = "adapter.safetensors"
 # What belongs to the weights that a run ended with: the weights first, as a run without them is unfinished.
 _ENDED_WITH = (ADAPTER_FILE, "calibration.json", "strengths.json", "evaluation", "report.html")
+_MAY_DIFFER = (*MOVABLE, "train.steps", "train.extended_from")
 _log = logging.getLogger("spf")
 
 
 def resumed(saved: RunConfig, given: RunConfig, run: Path) -> RunConfig:
     """The configuration that a run goes on with, where `given` is `saved` with what the user gave over it.
 
-    It may have more steps, and its data may lie elsewhere. RunError names the first other difference.
+    It may have more steps, and its data and its base model may lie elsewhere: that they are the same is
+    checked when they are read. RunError names the first other difference.
     """
     here = {"started_in": str(Path.cwd())}
     before, now = (_flat(config.model_dump(mode="json", context=here)) for config in (saved, given))
     differing = [key for key in {**now, **before} if now.get(key) != before.get(key)]
-    differing = [key for key in differing if key not in ("data", "train.steps", "train.extended_from")]
+    differing = [key for key in differing if key not in _MAY_DIFFER]
     differing = [key for key in differing if key.partition(".")[0] != "plugins"]
     if differing:
         key, more = differing[0], len(differing) - 1
@@ -44,9 +47,12 @@ def resumed(saved: RunConfig, given: RunConfig, run: Path) -> RunConfig:
         )
     if given.train.steps < saved.train.steps:
         raise _too_short(given.train.steps, saved.train.steps, run)
+    moved: dict[str, Any] = {}
     if now.get("data") != before.get("data"):
-        saved = saved.model_copy(update={"data": given.data})
-    return extended(saved, given.train.steps)
+        moved["data"] = given.data
+    if now.get("backbone.path") != before.get("backbone.path"):
+        moved["backbone"] = given.backbone
+    return extended(saved.model_copy(update=moved), given.train.steps)
 
 
 def extended(config: RunConfig, steps: int) -> RunConfig:

@@ -43,6 +43,7 @@ def attention(
 
     One column a timestep, from noise to picture; all attention maps share a scale.
     """
+    from spf_cli.render import say
     from spf_cli.sample import base_text, open_folder, refuse_existing, sample_options
     from spf_core.attention.figure import attention_figure
     from spf_core.attention.maps import attention_maps
@@ -57,4 +58,4 @@ def attention(
     options = sample_options(opened, steps=steps, handover=handover)
     maps = attention_maps(opened, text, token, options, seed=seed, columns=columns)
     save_figure(out, attention_figure(maps))
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")

@@ -27,9 +27,10 @@ def convert_weights(
     [bold]spf plugins show SCORE[/] tells which files, which base and where the result is looked for.
     """
     from spf_cli.loading import load, refuse_filled
+    from spf_cli.render import say
     from spf_core.evaluation.chosen import choose_scores
 
     refuse_filled(out, "choose another --out")
     (config,) = choose_scores(load(plugin or ()), [score], assignments or ()).values()
     config.convert(sources, out, base)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")

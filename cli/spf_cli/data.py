@@ -206,6 +206,8 @@ def _suite_command(name: str, plugins: "Plugins") -> Any:
 
 
 def _writer(suite: str, plugins: "Plugins") -> Callable[..., None]:
+    from spf_cli.render import say
+
     def write(
         target: Annotated[str, typer.Option(help="What the model is to learn.")],
         out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.", rich_help_panel=OUTPUT)],
@@ -222,7 +224,7 @@ def _writer(suite: str, plugins: "Plugins") -> Callable[..., None]:
         settings = parse_bias(bias)
         world = build(plugins, suite, "suite")
         world.write_training_set(out, target=target, count=count, bias=settings, seed=seed, size=size)
-        typer.echo(f"wrote {count} images of '{target}' to {out}")
+        say(f"wrote {count} images of '{target}' to {out}")
 
     return write
 

@@ -24,7 +24,7 @@ def doctor(
     """
     from rich.text import Text
 
-    from spf_cli.render import show, table
+    from spf_cli.render import say, show, table
     from spf_core.doctor.examine import examine
     from spf_core.plugins import load_plugins
 
@@ -33,9 +33,11 @@ def doctor(
     show(table("", ("", "", "found", "way out"), rows))
     broken = sum(each.state == "broken" for each in findings)
     if broken:
-        typer.echo(f"\n{broken} broken: follow the last column, then run spf doctor again")
+        say()
+        say(f"{broken} broken: follow the last column, then run spf doctor again")
         raise typer.Exit(BROKEN)
-    typer.echo("\nready")
+    say()
+    say("ready")
 
 
 def _options(backbone: str | None, assignments: Sequence[str]) -> dict[str, Any]:

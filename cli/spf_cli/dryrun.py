@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def show_plan(config: "RunConfig") -> None:
     """Print the settings that are not defaults, what they come to, and when each term counts."""
-    from spf_cli.render import show, table
+    from spf_cli.render import say, show, table
     from spf_core.dryrun import plan_of
 
     if not is_main():
@@ -29,4 +29,4 @@ def show_plan(config: "RunConfig") -> None:
         table("time, from passes made here", ("", ""), plan.time),
         "",
     )
-    typer.echo("Nothing is written. All settings: spf config show, with the same options")
+    say("Nothing is written. All settings: spf config show, with the same options")

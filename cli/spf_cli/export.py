@@ -107,7 +107,7 @@ def export(
         _check(run, check, plugin or ())
         return
     from spf_cli.loading import refuse_filled, run_config
-    from spf_cli.render import show
+    from spf_cli.render import say, show
     from spf_cli.sample import refuse_existing
     from spf_core.errors import ConfigError
     from spf_core.export.run import Request
@@ -122,7 +122,7 @@ def export(
     _, plugins = run_config(run, plugin or ())
     request = Request(form.value, out, merge, strength, precision.value, evaluation, base_license)
     verdicts = write(run, plugins, request)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")
     if verdicts:
         show(verdict_table(out, verdicts))
     if form is FileFormat.CHECKPOINT:
@@ -145,6 +145,7 @@ def push(
     You are asked first. Log in with [bold]hf auth login[/], or set HF_TOKEN.
     """
     from spf_cli.loading import run_config
+    from spf_cli.render import say
     from spf_core.export.push import push as upload
     from spf_core.export.push import refuse_offline
 
@@ -153,7 +154,7 @@ def push(
     if not yes:
         _ask(run, repository, public)
     url = upload(run, repository, plugins, private=not public, evaluation=evaluation, licence=base_license)
-    typer.echo(f"uploaded {run}: {url}")
+    say(f"uploaded {run}: {url}")
 
 
 def _ask(run: Path, repository: str, public: bool) -> None:

@@ -55,6 +55,7 @@ def prepare(
     metadata.csv. What will be written is shown first; images and caption files are never changed.
     """
     from spf_cli.data import dataset_options
+    from spf_cli.render import say
     from spf_core.data.prepare import find_captions, make_plan, write_plan
     from spf_core.errors import DataError
 
@@ -74,9 +75,9 @@ def prepare(
         raise DataError(f"no caption in '{folder}' can be split so; nothing is written")
     left = f", without the {len(plan.left)} left out" if plan.left else ""
     if yes or _agreed(f"write {len(plan.splits)} rows to {folder / 'metadata.jsonl'}{left}?"):
-        typer.echo(f"wrote {len(plan.splits)} rows to {write_plan(folder, plan)}")
+        say(f"wrote {len(plan.splits)} rows to {write_plan(folder, plan)}")
     else:
-        typer.echo("nothing is written")
+        say("nothing is written")
 
 
 def _rule(
@@ -105,13 +106,15 @@ def _rule(
 
 def _ask(caption: "Caption") -> "Texts":
     """The user's choice: numbers of clauses, or words of the caption; DataError when it is left out."""
+    from spf_cli.render import say
     from spf_core.data.captions import clauses, split_by_trigger, without
     from spf_core.errors import DataError
 
     parts = clauses(caption.text)
-    typer.echo(f"\n{caption.file_name}: {caption.text}")
+    say()
+    say(f"{caption.file_name}: {caption.text}")
     for number, part in enumerate(parts, start=1):
-        typer.echo(f"  {number}  {part}")
+        say(f"  {number}  {part}")
     while answer := typer.prompt(ASKED, default="", show_default=False).strip():
         numbers = answer.replace(",", " ").split()
         try:
@@ -120,9 +123,9 @@ def _ask(caption: "Caption") -> "Texts":
             chosen = [parts[int(number) - 1] for number in numbers if 1 <= int(number) <= len(parts)]
             if len(chosen) == len(numbers):
                 return without(caption.text, chosen)
-            typer.echo(f"  the numbers are 1 to {len(parts)}")
+            say(f"  the numbers are 1 to {len(parts)}")
         except DataError as error:
-            typer.echo(f"  {error}")
+            say(f"  {error}")
     raise DataError("left out by choice")
 
 
@@ -130,7 +133,7 @@ def _show(folder: Path, plan: "Plan", limit: int | None) -> None:
     """Captions before and after; where not all are shown, those to look at come first."""
     from rich.text import Text
 
-    from spf_cli.render import show, table
+    from spf_cli.render import say, show, table
     from spf_core.errors import printable
 
     shown = plan.splits if limit is None else sorted(plan.splits, key=lambda each: not each.warnings)[:limit]
@@ -140,9 +143,9 @@ def _show(folder: Path, plan: "Plan", limit: int | None) -> None:
         rows.append((each.caption.file_name, each.caption.text, base, each.texts.target))
     show(table(str(folder), ("image", "caption", "base text", "target text"), rows))
     if len(shown) < len(plan.splits):
-        typer.echo(f"... and {len(plan.splits) - len(shown)} more; --all shows them")
+        say(f"... and {len(plan.splits) - len(shown)} more; --all shows them")
     for text, count in Counter(each.texts.target for each in plan.splits).most_common(SHOWN):
-        typer.echo(f"{count} x {text}")
+        say(f"{count} x {text}")
 
 
 def _say(label: str, lines: Sequence[str], limit: int | None) -> None:

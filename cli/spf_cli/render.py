@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -74,3 +75,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 def show(*renderables: Any) -> None:
     """Print to stdout."""
     console().print(*renderables, sep="\n")
+
+
+def say(line: str = "") -> None:
+    """Print one line to stdout, never wrapped; what a terminal would obey is escaped."""
+    typer.echo(printable(line))

@@ -53,6 +53,7 @@ def report(
     It is made from what is in the folder. Only the attention maps need the model: without its
     weights the page says so in their place.
     """
+    from spf_cli.render import say
     from spf_cli.sample import refuse_existing
 
     if out is not None:
@@ -61,7 +62,7 @@ def report(
     written = write_page(
         folder, out, evaluation=evaluation, subject=subject, plugin=plugin or (), device=device
     )
-    typer.echo(f"wrote {written}")
+    say(f"wrote {written}")
 
 
 def write_page(

@@ -71,6 +71,7 @@ def sample(
     Texts, seeds, strength and run are in the PNG's metadata.
     """
     from spf_cli.bars import progress_bars
+    from spf_cli.render import say
     from spf_core.prompts import Prompt
     from spf_core.sampling import comparison_grid, save_png
 
@@ -87,7 +88,7 @@ def sample(
     facts["run"] = "\n".join(folder.resolve().name for folder in folders)
     facts["seeds"] = " ".join(str(seed) for seed in drawn)
     save_png(comparison_grid(rows, [f"seed {seed}" for seed in drawn]), out, facts)
-    typer.echo(f"wrote {out}")
+    say(f"wrote {out}")
 
 
 def grid_rows(

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import typer
-
 if TYPE_CHECKING:
     from spf_core.benchmark.sharing import Pass
     from spf_core.progress import Progress
@@ -62,7 +60,9 @@ def refuse_failures(outcome: "Pass[Unit]", what: str) -> None:
 
 def say_what_is_missing(outcome: "Pass[Unit]", missing: Sequence[Unit], what: str, command: str) -> None:
     """Who works on what, how many units are not finished, and how to continue."""
+    from spf_cli.render import say
+
     for unit, process in outcome.elsewhere.items():
-        typer.echo(f"{unit.name} is left to {process}")
-    typer.echo(f"{what}s not finished: {len(missing)}; tables are written when all are")
-    typer.echo(f"continue with: {command}")
+        say(f"{unit.name} is left to {process}")
+    say(f"{what}s not finished: {len(missing)}; tables are written when all are")
+    say(f"continue with: {command}")

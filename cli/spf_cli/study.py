@@ -56,6 +56,7 @@ def build(
     [bold]page[/]; [bold]key.json[/] says whose pictures they see and stays with you.
     """
     from spf_cli.loading import refuse_filled
+    from spf_cli.render import say
     from spf_core.study.build import CONSENT, build_study
     from spf_core.study.records import KEY_FILE, PAGE_FOLDER, ExclusionRule
 
@@ -70,9 +71,9 @@ def build(
         exclusion=ExclusionRule(max_wrong=max_wrong, min_consistency=min_consistency),
         consent=_text(consent) if consent else CONSENT,
     )
-    typer.echo(f"{raters} forms of {len(key.forms[0])} questions on {len(key.scenes)} scenes")
-    typer.echo(f"compared: {', '.join(key.methods)}")
-    typer.echo(f"give raters the folder {out / PAGE_FOLDER}; keep {out / KEY_FILE} to yourself")
+    say(f"{raters} forms of {len(key.forms[0])} questions on {len(key.scenes)} scenes")
+    say(f"compared: {', '.join(key.methods)}")
+    say(f"give raters the folder {out / PAGE_FOLDER}; keep {out / KEY_FILE} to yourself")
 
 
 @app.command("analyse")
@@ -125,14 +126,14 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Same seed, same votes.")] = 0,
 ) -> None:
     """Votes of raters who do not exist, to try an analysis and a sample size. They are no result."""
-    from spf_cli.render import note
+    from spf_cli.render import note, say
     from spf_core.study.records import SIMULATED
     from spf_core.study.simulate import Behaviour, simulate_raters
 
     behaviour = Behaviour(_strengths(strength or ()), side_bias=side_bias)
     simulate_raters(study, out, behaviour=behaviour, raters=raters, careless=careless, seed=seed)
     note("simulated", "red", SIMULATED)
-    typer.echo(f"wrote votes of {raters} simulated raters to {out}")
+    say(f"wrote votes of {raters} simulated raters to {out}")
 
 
 def _question(title: str, found: Any, results: Any) -> list[Any]:

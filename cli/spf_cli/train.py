@@ -145,6 +145,7 @@ def _resume(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]
 
 def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, accept: bool) -> None:
     from spf_cli.bars import progress_bars
+    from spf_cli.render import say
     from spf_core import trainer
     from spf_core.calibration import read_calibration
 
@@ -153,9 +154,9 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, ac
         return
     with progress_bars() as progress:
         trainer.train(config, out, plugins, resume=resume, accept_changed_data=accept, progress=progress)
-    typer.echo(f"trained {config.train.steps} steps: {out}")
+    say(f"trained {config.train.steps} steps: {out}")
     if found := read_calibration(out):
-        typer.echo(
+        say(
             f"handover: {found.handover:g}, the latest that keeps {config.calibration.keep:.0%} of the target"
         )
-    typer.echo(f'look at it: spf sample {out} --prompt "..." --target "..." --compare --out grid.png')
+    say(f'look at it: spf sample {out} --prompt "..." --target "..." --compare --out grid.png')

@@ -1,12 +1,13 @@
 """`spf calibrate`: a recommended strength, stored with the weights."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
+from spf_core.checkpoint import ADAPTER_FILE, read_safetensors, write_safetensors
 from spf_core.errors import ConfigError
 from spf_core.prompts import Prompt
 from spf_core.runs import OpenRun
@@ -69,6 +70,23 @@ def judged(spf, tmp_path_factory: pytest.TempPathFactory, tiny: list[str]) -> Pa
 
 
 FEW = ("--strengths", "0.5,1,2", "--prompts", 3, "--seeds", 1)
+
+
+def test_resuming_a_finished_run_keeps_the_recommendation_of_its_weights(
+    spf, run: Path, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    assert spf("calibrate", copied, *TRIED).code == 0
+    files = [copied / "strengths.json", copied / ADAPTER_FILE, copied / "run.safetensors"]
+    before = [file.read_bytes() for file in files]
+    assert spf("train", "--resume", "--out", copied).code == 0
+    assert [file.read_bytes() for file in files] == before
+    tensors, metadata = read_safetensors(copied / ADAPTER_FILE)
+    write_safetensors(copied / ADAPTER_FILE, {name: each + 1 for name, each in tensors.items()}, metadata)
+    resumed = spf("train", "--resume", "--out", copied)
+    assert "measured with" in resumed.err
+    assert f"spf calibrate {copied}" in resumed.err
+    assert "spf_strength" not in read_safetensors(copied / ADAPTER_FILE)[1]
 
 
 def test_where_judges_are_the_purest_strength_is_recommended(spf, judged: Path) -> None:

@@ -150,6 +150,17 @@ def test_each_caption_is_asked_for_until_the_answer_fits(spf, folder: Path, answ
     assert [row["target_text"] for row in written(folder)] == ["wearing a hat", "Wearing a hat"]
 
 
+def test_a_caption_cannot_command_the_terminal(spf, folder: Path, answering) -> None:
+    caption = "a woman, wearing a \x1b[31mred\u202e hat, in a park"
+    (folder / "5_hat" / "a.txt").write_text(caption, encoding="utf-8")
+    answering("2", "", "")
+    shown = spf("data", "prepare", folder, "--interactive", "--yes")
+    assert shown.code == 0, shown.err
+    assert not {"\x1b", "\u202e"} & set(shown.out + shown.err)
+    assert r"1 x wearing a \x1b[31mred\u202e hat" in shown.out
+    assert written(folder)[0]["target_text"] == "wearing a \x1b[31mred\u202e hat"
+
+
 def test_only_what_a_rule_leaves_is_asked_for(spf, folder: Path, answering) -> None:
     answering("2", "y")
     shown = spf("data", "prepare", folder, *HAT, "--interactive")

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from spf_core.checkpoint import read_safetensors, write_safetensors
+
 
 @pytest.fixture(scope="module")
 def finished(spf, data: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -42,6 +44,23 @@ def test_what_is_given_again_with_its_value_is_fine(spf, run: Path, tmp_path: Pa
     file.write_text("preset: lora\ntrain: {batch_size: 2}\nadapter: {rank: 8}\n")
     done = spf("train", "--resume", "--out", run, "--config", file, "--steps", 2, "--data", data)
     assert done.code == 0, done.err
+
+
+def test_a_moved_base_model_is_followed_and_another_one_refused(
+    spf, run: Path, tiny_folder: Path, tmp_path: Path
+) -> None:
+    moved = Path(shutil.copytree(tiny_folder, tmp_path / "moved"))
+    place = ("--set", f"backbone.path={moved}")
+    assert spf("train", "--resume", "--out", run, "--steps", 3, *place).code == 0
+    assert yaml.safe_load((run / "config.yaml").read_text())["backbone"]["path"] == str(moved)
+    file = moved / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors, metadata = read_safetensors(file)
+    write_safetensors(file, {name: 2 * each for name, each in tensors.items()}, metadata)
+    before = (run / "config.yaml").read_bytes()
+    again = spf("train", "--resume", "--out", run, "--steps", 4, *place)
+    assert again.code == 2
+    assert "was trained on the backbone with hash" in again.err
+    assert (run / "config.yaml").read_bytes() == before
 
 
 def test_an_extended_run_says_so_and_can_be_sampled_and_reported(spf, run: Path, tmp_path: Path) -> None:
