@@ -7,7 +7,7 @@ makes the device wait, is checked only the first time that a part runs after a r
 import logging
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -18,11 +18,13 @@ from spf_core.components import Component, label
 from spf_core.containment import reason_of
 from spf_core.errors import PluginError, SpfError, quoted
 from spf_core.exhausted import is_out_of_memory
-from spf_core.interfaces import ControlMap, StepState, Term
+from spf_core.interfaces import Backbone, ControlMap, Reward, StepState, Term
+from spf_core.prompts import Prompt
 from spf_core.types import Conditioning, PathOutput
 
 _READ = {"batch", "noised", "response", "reference", "response_text", "reference_text", "predictions"}
 CONTROL_MAP, REFERENCE, BACKBONE = "slot.control_map", "slot.reference", "slot.backbone"  # no term's name
+REWARD = "slot.reward"
 SLACK = 1e-4  # how far rounding may take a control map out of [0, 1]
 _log = logging.getLogger("spf")
 T = TypeVar("T")
@@ -96,6 +98,25 @@ class Contracts:
         if frozen and pred.requires_grad:
             raise ContractError(f"{called} predicts with gradient; compute it under torch.no_grad()")
         return output
+
+    def reward(self, reward: Reward) -> Reward:
+        """The reward, held to B finite numbers whenever a term asks it."""
+        called = label(self._parts[REWARD])
+
+        def asked(backbone: Backbone, images_B3HW: Tensor, prompts: Sequence[Prompt]) -> Tensor:
+            value = self._answer(REWARD, lambda: reward(backbone, images_B3HW, prompts))
+            wanted = [len(images_B3HW)]
+            if not isinstance(value, Tensor) or list(value.shape) != wanted:
+                found = f"shape {list(value.shape)}" if isinstance(value, Tensor) else quoted(value)
+                raise ContractError(
+                    f"{called} returns {found}; return a number for each picture, here {wanted}"
+                )
+            _check_kind(called, value, images_B3HW)
+            if not isinstance(value, FakeTensor) and not bool(value.isfinite().all()):
+                raise ContractError(f"{called} returns {quoted(value.tolist())}; return finite numbers")
+            return value
+
+        return asked
 
     def _run(self, name: str, part: ControlMap | Term, state: StepState) -> Any:
         """What a part returns that was given the state to read."""

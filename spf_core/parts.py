@@ -11,7 +11,7 @@ from spf_core.averaging import Average
 from spf_core.building import built
 from spf_core.components import TermConfig
 from spf_core.config import RunConfig
-from spf_core.contracts import BACKBONE, CONTROL_MAP, REFERENCE, Contracts
+from spf_core.contracts import BACKBONE, CONTROL_MAP, REFERENCE, REWARD, Contracts
 from spf_core.interfaces import Adapter, Backbone, Budgeted, ControlMap, Reference, Reward, Stateful, Term
 from spf_core.sections import TrainSection
 from spf_core.together import Together
@@ -44,18 +44,24 @@ def build_parts(config: RunConfig, backbone: Backbone, adapter: Adapter) -> Part
 
     PluginError names the slot's component and its provider when it cannot be built.
     """
-    slots = {CONTROL_MAP: config.control_map, REFERENCE: config.reference, BACKBONE: config.backbone}
+    slots = {
+        CONTROL_MAP: config.control_map,
+        REFERENCE: config.reference,
+        BACKBONE: config.backbone,
+        REWARD: config.reward,
+    }
     terms = {name: term for name, term in config.terms.items() if term.weight > 0}
+    contracts = Contracts({**terms, **{slot: chosen for slot, chosen in slots.items() if chosen}})
     return Parts(
         train=config.train,
-        contracts=Contracts({**terms, **{slot: chosen for slot, chosen in slots.items() if chosen}}),
+        contracts=contracts,
         backbone=backbone,
         adapter=adapter,
         reference=built(config.reference) if config.reference else None,
         control_map=built(config.control_map) if config.control_map else None,
         map_needs=config.control_map.needs if config.control_map else frozenset(),
         terms={name: (term, built(term)) for name, term in terms.items()},
-        reward=built(config.reward) if config.reward else None,
+        reward=contracts.reward(built(config.reward)) if config.reward else None,
         between=config.counterfactuals.between,
     )
 

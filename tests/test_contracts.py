@@ -13,7 +13,7 @@ from steps import run
 from test_trainer import noise_folder
 
 from spf_core.building import attach, built
-from spf_core.components import AdapterConfig, ControlMapConfig, LossConfig, ReferenceConfig
+from spf_core.components import AdapterConfig, ControlMapConfig, LossConfig, ReferenceConfig, RewardConfig
 from spf_core.config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, NonFiniteError, PluginError, SpfError
 from spf_core.parts import Parts, build_parts
@@ -248,6 +248,26 @@ def test_a_map_that_is_none_is_named(tiny_folder: Path, tiny_backbone: Any, part
     parts = parts_of(plugins, tiny_folder, tiny_backbone, preset="spf-paper")
     message = fault_of(lambda: run(parts), PluginError)
     assert message.startswith("control-map 'mine' of plugin 'my-package' 1.2 returns ")
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (lambda backbone, images, prompts: 1.0, "returns 1.0; return a number for each picture, here [2]"),
+        (lambda backbone, images, prompts: images.mean(), "returns shape []; return a number for each"),
+        (lambda backbone, images, prompts: images.sum((1, 2, 3)) > 0, "return floating-point numbers"),
+        (lambda backbone, images, prompts: images.sum((1, 2, 3)) * torch.nan, "return finite numbers"),
+        (lambda backbone, images, prompts: prompts["first"], "failed in the step: TypeError"),
+    ],
+)
+def test_a_reward_that_is_none_is_named(
+    tiny_folder: Path, tiny_backbone: Any, part: Callable[..., Any], words: str
+) -> None:
+    parts = parts_of(with_plugin(RewardConfig, part), tiny_folder, tiny_backbone, preset="refl")
+    message = fault_of(lambda: run(parts), PluginError)
+    assert "reward 'mine'" in message
+    assert "plugin 'my-package' 1.2" in message
     assert words in message
 
 
