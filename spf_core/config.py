@@ -224,13 +224,6 @@ def laid_over(
     return resolve({**merged, "preset": name}, plugins)
 
 
-def read_run_config(file: Path, plugins: Plugins) -> RunConfig:
-    """Read a resolved configuration, as `RunConfig.dump` wrote it."""
-    content = read_yaml(file)
-    with read_from(file):
-        return resolve(content, plugins)
-
-
 @contextmanager
 def read_from(file: Path | None) -> Iterator[None]:
     """Name `file`, if there is one, in a ConfigError over what it holds."""

@@ -166,14 +166,14 @@ def _restored() -> Iterator[None]:
     if torch:
         keep(torch.get_rng_state, torch.set_rng_state)
         keep(torch.get_default_dtype, torch.set_default_dtype)
-        keep(torch.is_grad_enabled, torch._C._set_grad_enabled)
+        keep(torch.is_grad_enabled, torch.set_grad_enabled)
     with warnings.catch_warnings():
         try:
             yield
         finally:
             if torch is None and (torch := sys.modules.get("torch")):
                 undo += [lambda: torch.set_default_dtype(torch.float32)]
-                undo += [lambda: torch._C._set_grad_enabled(True)]
+                undo += [lambda: torch.set_grad_enabled(True)]
             for put_back in undo:
                 with suppress(Exception):  # the folder is gone, or the library loaded in part only
                     put_back()

@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from spf_core.config import read_run_config
+from spf_core.config import resolve
 from spf_core.plugins import load_plugins
 from spf_core.together import is_main
 from spf_core.trainer import train
+from spf_core.yaml_text import read_yaml
 
 
 def main(jobs: Path, *files: str) -> None:
@@ -30,7 +31,8 @@ def main(jobs: Path, *files: str) -> None:
         if is_main():
             for path in map(Path, job["remove"]):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        train(read_run_config(Path(job["config"]), plugins), Path(job["run"]), plugins, resume=job["resume"])
+        config = resolve(read_yaml(Path(job["config"])), plugins)
+        train(config, Path(job["run"]), plugins, resume=job["resume"])
         jobs.with_name(f"written-{os.environ['RANK']}.json").write_text(json.dumps(written))
 
 

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import pytest
 
 from spf_core.components import ControlMapConfig, LossConfig, PresetConfig, ResponseConfig
-from spf_core.config import RunConfig, load_run_config, read_run_config
+from spf_core.config import RunConfig, load_run_config, resolve
 from spf_core.errors import ConfigError
 from spf_core.plugins import Plugins, load_plugins
+from spf_core.yaml_text import read_yaml
 
 
 class Blurred(ControlMapConfig):
@@ -176,7 +177,7 @@ def test_a_slot_can_be_emptied_and_a_loss_switched_off(plugins: Plugins) -> None
 def test_a_dumped_configuration_reads_back_equal(plugins: Plugins, tmp_path: Path, preset: str) -> None:
     config = load(plugins, "optimizer.learning_rate=1e-4", "losses.denoising.stop=0.5", preset=preset)
     file = write(tmp_path, config.dump())
-    assert read_run_config(file, plugins) == config
+    assert resolve(read_yaml(file), plugins) == config
 
 
 def test_a_dumped_configuration_given_as_config_file_repeats_the_run(

@@ -11,11 +11,12 @@ from PIL import Image
 
 from spf_core import checkpoint
 from spf_core.checkpoint import checkpoints, read_safetensors
-from spf_core.config import RunConfig, load_run_config, read_run_config
+from spf_core.config import RunConfig, load_run_config
 from spf_core.errors import NonFiniteError, RunError
 from spf_core.plugins import Plugins, load_plugins
 from spf_core.runlog import read_metrics
 from spf_core.runs import open_run
+from spf_core.saved import saved_config
 from spf_core.trainer import train
 
 FAST = ("train.batch_size=2", "checkpoint.every=3", "sample.every=0")
@@ -82,7 +83,7 @@ def test_a_run_folder_holds_config_metrics_checkpoints_samples_and_weights(
     config = config_of(plugins, tiny_folder, folder, "sample.every=6", "sample.steps=2", "sample.prompts=2")
     train(config, tmp_path / "run", plugins)
     run = tmp_path / "run"
-    assert read_run_config(run / "config.yaml", plugins) == config
+    assert saved_config(run, plugins) == config
     assert [path.name for path in checkpoints(run)] == ["step-000003", "step-000006"]
     assert {path.name for path in (run / "samples").iterdir()} == {
         "step-000006-grid.png",

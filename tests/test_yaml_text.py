@@ -11,17 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spf_core.benchmark.spec import read_benchmark
-from spf_core.config import load_run_config, read_run_config, resolve
+from spf_core.config import load_run_config, resolve
 from spf_core.continual.spec import read_continual
 from spf_core.errors import ConfigError, printable
 from spf_core.merging import parse_assignment
 from spf_core.plugins import Plugins, load_plugins
+from spf_core.saved import saved_config
 from spf_core.yaml_text import dump_yaml, parse_yaml, read_yaml
 
 OFTEN = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 READERS: dict[str, Callable[[Path], Any]] = {
     "run": lambda file: load_run_config(load_plugins(), file=file),
-    "saved run": lambda file: read_run_config(file, load_plugins()),
+    "saved run": lambda file: saved_config(file.parent, load_plugins()),
     "benchmark": read_benchmark,
     "continual": read_continual,
 }
@@ -127,9 +128,9 @@ def test_a_hostile_value_is_refused_in_one_line(plugins: Plugins, tmp_path: Path
 @pytest.mark.parametrize("kind", READERS)
 @pytest.mark.parametrize("content", HOSTILE_FILES.values(), ids=HOSTILE_FILES)
 def test_a_hostile_file_is_refused_in_one_line(tmp_path: Path, content: bytes, kind: str) -> None:
-    file = tmp_path / "c.yaml"
+    file = tmp_path / "config.yaml"
     file.write_bytes(content)
-    refused_shortly(lambda: READERS[kind](file), "c.yaml")
+    refused_shortly(lambda: READERS[kind](file), "config.yaml")
 
 
 @pytest.mark.parametrize("value", ["\udcff", "a\0b"], ids=ascii)
