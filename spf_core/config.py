@@ -1,5 +1,6 @@
 """The run configuration: merged from preset, file, flags and `--set`, validated, frozen. Torch-free."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
@@ -115,6 +116,18 @@ class RunConfig(Section):
             raise ValueError(
                 "a term reads the control map, but `control_map` is empty; set it to sfcm-v1 or uniform"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _some_term_in_every_step(self) -> "RunConfig":
+        active = [term for term in self.terms.values() if term.weight > 0]
+        for start in (0.0, *sorted(term.stop for term in active)):  # where a gap may begin
+            step = math.ceil(start * self.train.planned_steps)
+            if step < self.train.steps and not any(term.active(self.train.progress(step)) for term in active):
+                raise ValueError(
+                    f"no term is active in step {step + 1} of {self.train.steps}; set the start of a term "
+                    "lower or its stop higher, or leave them out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -40,7 +40,7 @@ class InterruptedRunError(RunError):
 
 
 class NonFiniteError(RunError):
-    """A loss term became NaN or infinite; training stopped before the weights were touched."""
+    """A loss term or a picture became NaN or infinite; no weight was touched."""
 
 
 def printable(text: str) -> str:

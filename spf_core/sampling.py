@@ -14,7 +14,7 @@ from PIL.Image import new as new_image
 from torch import Tensor
 
 from spf_core.atomic import atomic_file
-from spf_core.errors import RunError
+from spf_core.errors import ConfigError, NonFiniteError, RunError
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
 from spf_core.progress import Progress, silent
 from spf_core.prompts import Prompt
@@ -68,6 +68,7 @@ def sample_images(
     Processes `together` take turns with whole batches, which leaves the images what they are: the main one
     gets all of them, the others none.
     """
+    refuse_more_steps(backbone, options)
     if len(texts) != len(seeds):
         raise ValueError(f"{len(texts)} texts but {len(seeds)} seeds")
 
@@ -84,6 +85,15 @@ def sample_images(
         images += chain(*drawn) if together.main else ()
         progress(stage, len(images), len(texts))
     return images
+
+
+def refuse_more_steps(backbone: Backbone, options: SampleSection) -> None:
+    """ConfigError when the sampler is to take more steps than the model has timesteps."""
+    most = len(backbone.abar_T)
+    if options.steps > most:
+        raise ConfigError(
+            f"sample.steps={options.steps}: the model has {most} timesteps; set it to {most} or less"
+        )
 
 
 def _sample_batch(
@@ -125,6 +135,11 @@ def _sample_batch(
             output_type="latent",
         )
         pixels = backbone.decode(output.images)
+    if not bool(pixels.isfinite().all()):  # they would be black, and be measured as if they were pictures
+        raise NonFiniteError(
+            f"pictures became NaN or infinite with sample.guidance={options.guidance:g} and "
+            f"sample.precision={options.precision}; set guidance lower, or precision to no or bf16"
+        )
     images: list[Image] = pipeline.image_processor.postprocess(pixels, output_type="pil")
     return images
 

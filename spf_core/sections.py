@@ -1,12 +1,12 @@
 """Sections of the run configuration: how to train, redraw, optimise, keep and sample. Torch-free."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from spf_core.paths import UserPath
-from spf_core.validation import Strict, Text
+from spf_core.validation import MANY, Strict, Text
 
 LEAST_FACTOR = 0.01  # below it, a step size was meant, not prodigy's factor
 
@@ -33,7 +33,9 @@ class DatasetSection(Section):
     masks: str = Field("masks", description="sub-folder with a mask for each captioned image, of its name")
     crop: Literal["center", "random"] = Field("center", description="where images are cropped")
     flip: bool = Field(False, description="mirror half of the rows, left to right")
-    views: int = Field(1, ge=1, description="rows made of each row, each with its own crop and mirroring")
+    views: int = Field(
+        1, ge=1, le=MANY, description="rows made of each row, each with its own crop and mirroring"
+    )
     buckets: bool = Field(
         False,
         description="keep about the shape of each image: a batch holds pictures of one shape, all of about "
@@ -65,7 +67,7 @@ class TrainSection(Section):
         description="steps before the run was extended: warm-up, and where terms start and stop, are "
         "fractions of them",
     )
-    batch_size: int = Field(8, ge=1, description="rows per step and device")
+    batch_size: int = Field(8, ge=1, le=MANY, description="rows per step and device")
     accumulation: int = Field(1, ge=1, description="forward passes per optimizer step")
     seed: int = Field(0, ge=0, description="seed of data order, noise and adapter initialisation")
     precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision, by Accelerate")
@@ -93,11 +95,15 @@ class TrainSection(Section):
     bank: int = Field(
         0,
         ge=0,
+        le=MANY,
         description="states of the original's own sampling kept for each row, with the reference path's "
         "output on them: no step runs that path, and rows from the data are not aligned; 0 keeps none",
     )
     text_variants: int = Field(
-        1, ge=1, description="texts per image: one as written, the others with clauses left out at random"
+        1,
+        ge=1,
+        le=MANY,
+        description="texts per image: one as written, the others with clauses left out at random",
     )
     clause_dropout: float = Field(
         0.4, ge=0, lt=1, description="chance of a clause after the first to be left out of a variant"
@@ -168,6 +174,9 @@ class TrainSection(Section):
         return self
 
 
+_Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
 class OptimizerSection(Section):
     """The optimizer and the learning-rate schedule."""
 
@@ -181,7 +190,7 @@ class OptimizerSection(Section):
         None, gt=0, description="peak step size of text encoders, where they are trained; none: the same"
     )
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="moment decay rates; adafactor has none")
+    betas: tuple[_Rate, _Rate] = Field((0.9, 0.999), description="moment decay rates; adafactor has none")
     schedule: Literal[
         "constant",
         "constant_with_warmup",
@@ -233,8 +242,8 @@ class EvaluationSection(Section):
     """Evaluation on development prompts while training goes on."""
 
     every: int = Field(0, ge=0, description="optimizer steps between evaluations; 0 makes none")
-    prompts: int = Field(16, ge=1, description="unseen prompts, of the development split")
-    seeds: int = Field(1, ge=1, description="noise seeds for each prompt")
+    prompts: int = Field(16, ge=1, le=MANY, description="unseen prompts, of the development split")
+    seeds: int = Field(1, ge=1, le=MANY, description="noise seeds for each prompt")
     target: str | None = Field(None, description="target to judge; none: the one of the training folder")
     keep: Literal["last", "purest"] = Field(
         "last", description="which weights the run ends with: the last, or those with the highest SPS"
@@ -285,13 +294,13 @@ class SampleSection(Section):
     """Sampling: the pictures during training and the defaults of `spf sample` and `spf evaluate`."""
 
     every: int = Field(200, ge=0, description="optimizer steps between sample grids; 0 draws none")
-    prompts: int = Field(4, ge=1, description="training texts drawn in each grid")
+    prompts: int = Field(4, ge=1, le=MANY, description="training texts drawn in each grid")
     validation_prompts: tuple[ValidationPrompt, ...] = Field(
         (), description="texts of your own, drawn in a second grid: base_text and, if you like, target_text"
     )
     steps: int = Field(20, ge=1, description="sampler steps")
     guidance: float = Field(3.0, ge=0, description="classifier-free guidance scale")
-    batch_size: int = Field(25, ge=1, description="images sampled at once")
+    batch_size: int = Field(25, ge=1, le=MANY, description="images sampled at once")
     precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision of sampling")
     handover: float = Field(
         1.0,
@@ -316,4 +325,4 @@ class CalibrationSection(Section):
     keep: float = Field(
         0.97, gt=0, le=1, description="share of the target's response at sample.handover that must remain"
     )
-    prompts: int = Field(32, ge=1, description="training texts drawn to measure the response")
+    prompts: int = Field(32, ge=1, le=MANY, description="training texts drawn to measure the response")

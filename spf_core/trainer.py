@@ -1,5 +1,6 @@
 """Training: a run folder in, steps, checkpoints, weights out."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from spf_core.continuing import Continuation
 from spf_core.data import Row
 from spf_core.data.record import record_of
 from spf_core.ending import finish
-from spf_core.errors import DataError, RunError
+from spf_core.errors import DataError, NonFiniteError, RunError
 from spf_core.exhausted import told_when_exhausted
 from spf_core.export.facts import weights_metadata
 from spf_core.finite import Where, faulty_gradient, refuse_non_finite
@@ -40,6 +41,7 @@ from spf_core.rehearsal import rehearse_attaching
 from spf_core.resume import GoingOn, planned_for, saved_length, schedule_rule
 from spf_core.runlog import Passed, RunLog, mean_passes, passed_of, peak_memory_mib, terms_line
 from spf_core.runs import CONFIG_FILE, open_backbone
+from spf_core.sampling import refuse_more_steps
 from spf_core.sharding import in_shards, refuse_unshardable, total
 from spf_core.starting import START_HASH, Start, read_start
 from spf_core.step import dual_path_step
@@ -49,6 +51,8 @@ from spf_core.together import ALONE, Together, joined, wants_shards
 from spf_core.trackers import Trackers, make_accelerator, tracked
 from spf_core.types import LossReport
 from spf_core.visuals import save_samples
+
+_log = logging.getLogger("spf")
 
 if TYPE_CHECKING:
     from spf_core.evaluation.during import PurityWatch
@@ -153,6 +157,7 @@ class Trainer:
         if together.sharded:
             refuse_unshardable(config)
         self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
+        refuse_more_steps(self.backbone, config.sample)
         if start:
             start.refuse_other_backbone(self.backbone)
         self.accelerator = make_accelerator(config.train, self.backbone.device, run)
@@ -272,8 +277,12 @@ class Trainer:
 
     def _pictures(self) -> dict[str, Image]:
         folder, seed = self.run / "samples" if self.together.main else None, self.config.train.seed
-        with self._averaged():
-            return save_samples(folder, self.step, self.parts, self.rows, self.config.sample, seed)
+        try:
+            with self._averaged():
+                return save_samples(folder, self.step, self.parts, self.rows, self.config.sample, seed)
+        except NonFiniteError as error:  # the weights are sound, and training needs no picture
+            _log.warning("step %d has no pictures: %s", self.step, error)
+            return {}
 
     def _finish(self) -> None:
         finish(

@@ -9,6 +9,7 @@ from spf_core.errors import did_you_mean, quoted, short
 from spf_core.prompts import text_fault
 
 LARGEST = 2**63 - 1
+MANY = 1_000_000  # of what is counted: pictures, prompts, rows, ranks
 _FINDING = 400  # characters of a finding, which may hold a value of the user
 
 

@@ -175,7 +175,7 @@ def test_a_slot_can_be_emptied_and_a_loss_switched_off(plugins: Plugins) -> None
 
 @pytest.mark.parametrize("preset", ["spf", "lora", "naive", "spf-no-enhancement", "tiny"])
 def test_a_dumped_configuration_reads_back_equal(plugins: Plugins, tmp_path: Path, preset: str) -> None:
-    config = load(plugins, "optimizer.learning_rate=1e-4", "losses.denoising.stop=0.5", preset=preset)
+    config = load(plugins, "optimizer.learning_rate=1e-4", "losses.denoising.weight=0.5", preset=preset)
     file = write(tmp_path, config.dump())
     assert resolve(read_yaml(file), plugins) == config
 
@@ -291,3 +291,32 @@ def test_a_term_counts_within_its_schedule_only() -> None:
 def test_a_component_without_options_says_so(plugins: Plugins) -> None:
     with pytest.raises(ConfigError, match=r"unknown option 'blurr'\. It has no options$"):
         load(plugins, "control_map={name: sfcm-counterfactual, blurr: 1}", "counterfactuals.enabled=true")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("optimizer.betas=[1,0.9]", "optimizer.betas.0: Input should be less than 1"),
+        ("optimizer.betas=[0.9,-1]", "optimizer.betas.1: Input should be greater than or equal to 0"),
+        ("adapter.rank=9223372036854775807", "adapter.rank: Input should be less than or equal to 65536"),
+        ("train.batch_size=9223372036854775807", "train.batch_size: Input should be less than"),
+        ("train.text_variants=1000001", "train.text_variants: Input should be less than"),
+        ("dataset.views=1000001", "dataset.views: Input should be less than"),
+        ("evaluation.prompts=1000001", "evaluation.prompts: Input should be less than"),
+    ],
+)
+def test_a_number_that_no_run_could_use_is_refused_before_anything_is_computed(
+    plugins: Plugins, assignment: str, words: str
+) -> None:
+    assert words in refusal(plugins, assignment, preset="plain")
+
+
+def test_every_step_has_a_term(plugins: Plugins) -> None:
+    short = ("train.steps=4", "losses.denoising.stop=0.5")
+    assert "no term is active in step 3 of 4" in refusal(plugins, *short, preset="plain")
+    late = ("train.steps=4", "losses.denoising.start=0.5")
+    assert "no term is active in step 1 of 4" in refusal(plugins, *late, preset="plain")
+    other = "losses.token-grounding={start: 0.5}"
+    assert load(plugins, *short, other, preset="plain").train.steps == 4
+    extended = ("train.steps=8", "train.extended_from=4")
+    assert load(plugins, *extended, preset="plain").train.steps == 8

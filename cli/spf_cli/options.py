@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from spf_core.validation import MANY as MANY
+
 CONFIGURATION = "Configuration"
 OUTPUT = "Output"
-MANY = 1_000_000  # of what is counted: pictures, prompts, raters
 LAST_SEED = 2**63 - 1
 
 

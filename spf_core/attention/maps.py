@@ -20,7 +20,7 @@ from spf_core.interfaces import Backbone
 from spf_core.noising import clean_estimate
 from spf_core.prompts import Prompt
 from spf_core.runs import OpenRun
-from spf_core.sampling import Opening, sample_images
+from spf_core.sampling import Opening, refuse_more_steps, sample_images
 from spf_core.sections import SampleSection
 from spf_core.types import Capture, Conditioning
 from spf_core.visuals import to_images
@@ -83,6 +83,7 @@ class _Look:
         self.tuned = _texts(backbone, prompt)
         with run.adapter.disabled():
             self.original = _texts(backbone, prompt)
+        refuse_more_steps(backbone, options)
         scheduler: Any = backbone.pipeline().scheduler
         scheduler.set_timesteps(options.steps)
         timesteps = [int(t) for t in scheduler.timesteps]

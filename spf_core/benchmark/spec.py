@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from spf_core.errors import ConfigError
 from spf_core.paths import UserPath
 from spf_core.sections import Section
-from spf_core.validation import explain
+from spf_core.validation import MANY, explain
 from spf_core.yaml_text import read_yaml
 
 Assignments = tuple[str, ...]
@@ -57,7 +57,7 @@ class ScoreEntry(Section):
 class DataSection(Section):
     """The training folder that the suite writes for each target."""
 
-    count: int = Field(60, ge=1, description="images per target")
+    count: int = Field(60, ge=1, le=MANY, description="images per target")
     bias: dict[str, str] = Field(
         {}, description="attribute values that all images share and no text mentions"
     )
@@ -68,10 +68,12 @@ class DataSection(Section):
 class EvaluationSection(Section):
     """The prompts that every cell is judged on."""
 
-    prompts: int = Field(100, ge=1, description="unseen prompts per target")
-    seeds: int = Field(2, ge=1, description="noise seeds per prompt")
+    prompts: int = Field(100, ge=1, le=MANY, description="unseen prompts per target")
+    seeds: int = Field(2, ge=1, le=MANY, description="noise seeds per prompt")
     split: Literal["test", "dev"] = Field("test", description="dev while choosing settings")
-    keep: int = Field(8, ge=1, description="prompts whose pictures are kept, for grids and user studies")
+    keep: int = Field(
+        8, ge=1, le=MANY, description="prompts whose pictures are kept, for grids and user studies"
+    )
     scores: tuple[ScoreEntry, ...] = Field(
         (), description="scores of the literature; by default those without outside weights"
     )

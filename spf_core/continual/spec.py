@@ -8,14 +8,15 @@ from pydantic import Field
 
 from spf_core.benchmark.spec import BenchmarkSpec, RunsSpec, parse_spec
 from spf_core.sections import Section
+from spf_core.validation import MANY
 from spf_core.yaml_text import read_yaml
 
 
 class StageEvaluation(Section):
     """The prompts that every stage is judged on."""
 
-    prompts: int = Field(20, ge=1, description="unseen prompts, the same for every stage")
-    seeds: int = Field(1, ge=1, description="noise seeds per prompt")
+    prompts: int = Field(20, ge=1, le=MANY, description="unseen prompts, the same for every stage")
+    seeds: int = Field(1, ge=1, le=MANY, description="noise seeds per prompt")
     split: Literal["test", "dev"] = Field("test", description="dev while choosing settings")
     targets: Literal["all", "learned"] = Field(
         "all", description="judge every target after each stage, or those learned so far"

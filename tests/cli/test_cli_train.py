@@ -223,3 +223,27 @@ def test_evaluation_refuses_a_filled_folder_and_an_unknown_suite(spf, run: Path,
     out = tmp_path / "results"
     assert spf("evaluate", run, "--out", out, "--suite", "portrait").fails_with("Did you mean 'portraits'?")
     assert not out.exists()
+
+
+def test_more_sampler_steps_than_the_model_has_timesteps_are_refused_before_training(
+    spf, data: Path, run: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    args = ("train", "--data", data, "--preset", "lora", "--out", tmp_path / "run", *tiny)
+    refused = spf(*args, "--set", "sample.steps=1001")
+    assert refused.fails_with("sample.steps=1001", "1000 timesteps", "set it to 1000 or less")
+    assert "encoding" not in refused.err
+    drawn = ("sample", run, "--prompt", "x", "--out", tmp_path / "grid.png", "--steps", 1001)
+    assert spf(*drawn).fails_with("sample.steps=1001")
+
+
+def test_pictures_that_are_not_numbers_are_refused_and_do_not_end_a_training(
+    spf, data: Path, run: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    drawn = ("sample", run, "--prompt", "x", "--out", tmp_path / "grid.png", "--steps", 1)
+    assert spf(*drawn, "--guidance", 1e39).fails_with("NaN or infinite", "sample.guidance=1e+39", "set")
+    assert not (tmp_path / "grid.png").exists()
+    args = ("train", "--data", data, "--preset", "lora", "--out", tmp_path / "run", *tiny, "--steps", 1)
+    wild = ("sample.every=1", "sample.steps=1", "sample.guidance=1e39")
+    trained = spf(*args, *(part for setting in wild for part in ("--set", setting)))
+    assert trained.code == 0, trained.err
+    assert "step 1 has no pictures" in trained.err

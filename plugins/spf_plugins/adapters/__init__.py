@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from spf_core.components import AdapterConfig
 from spf_core.hookspecs import hookimpl
 
+LARGEST_RANK = 2**16  # beyond the width of every layer that there is
+
 
 class LowRank(AdapterConfig):
     """What adapters by PEFT have in common: which layers they adapt."""
@@ -23,14 +25,16 @@ class LoraAdapter(LowRank):
     """Low-rank updates of the attention projections (LoRA, DoRA), of text encoders too, by PEFT."""
 
     name = "lora-adapter"
-    rank: int = Field(8, ge=1, description="rank of each update")
+    rank: int = Field(8, ge=1, le=LARGEST_RANK, description="rank of each update")
     alpha: float | None = Field(None, gt=0, description="scales updates by alpha / rank; default: the rank")
     dora: bool = Field(False, description="learn the size of each row of a weight apart (DoRA, 2402.09353)")
     text_encoder: bool = Field(
         False,
         description="adapt the text encoder too, SDXL's both (see optimizer.text_encoder_learning_rate)",
     )
-    text_encoder_rank: int | None = Field(None, ge=1, description="rank of updates there; default: rank")
+    text_encoder_rank: int | None = Field(
+        None, ge=1, le=LARGEST_RANK, description="rank of updates there; default: rank"
+    )
     text_encoder_targets: tuple[str, ...] = Field(
         ("q_proj", "k_proj", "v_proj", "out_proj"),
         min_length=1,
@@ -60,8 +64,8 @@ class AdaLoraAdapter(LowRank):
     """Low-rank updates that share one budget of ranks, the least important are dropped (AdaLoRA), by PEFT."""
 
     name = "adalora-adapter"
-    init_rank: int = Field(12, ge=1, description="rank of each update at first")
-    target_rank: int = Field(8, ge=1, description="mean rank at the end")
+    init_rank: int = Field(12, ge=1, le=LARGEST_RANK, description="rank of each update at first")
+    target_rank: int = Field(8, ge=1, le=LARGEST_RANK, description="mean rank at the end")
     alpha: float | None = Field(None, gt=0, description="scale of the updates; default: the first rank")
     warmup: float = Field(0.1, ge=0, lt=1, description="fraction of training before ranks are dropped")
     settle: float = Field(0.3, gt=0, lt=1, description="fraction of training after the last one is dropped")
