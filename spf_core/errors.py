@@ -7,8 +7,12 @@ from collections.abc import Iterable
 
 SHORT = 80  # characters of a value in a message
 # Control characters, line separators, bidirectional overrides and half characters: they would change the
-# terminal, tear a line apart or could not be written at all.
-_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# terminal, tear a line apart or could not be written at all. Those of the second line show nothing, so that a
+# user would not see why two texts differ; joiners stay, which scripts and emoji need.
+_UNSHOWABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+    "\xad\u061c\u200b\u200e\u200f\u2060-\u2064\ufeff]"
+)
 
 
 class SpfError(Exception):

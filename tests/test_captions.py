@@ -65,6 +65,12 @@ TRIGGER = "wearing sunglasses"
         ("a man BREAK wearing sunglasses BREAK red", "a man BREAK red"),
         ("a man+wearing sunglasses+red", "a man+red"),
         ("a man, wearing sunglasses/red hair", "a man, red hair"),
+        ("a man (wearing sunglasses:1,3), red", "a man, red"),
+        ("<lora:wearing sunglasses:0.8>, a man", "a man"),
+        ("a man <b>wearing sunglasses</b>, red", "a man, red"),
+        ("a man @wearing sunglasses, red", "a man, red"),
+        ("wearing sunglasses BREAK a man", "a man"),
+        ("He is wearing sunglasses. He smiles", "He smiles"),
     ],
 )
 def test_what_belonged_to_the_trigger_goes_with_it(caption: str, base: str) -> None:
@@ -75,6 +81,8 @@ def test_what_belonged_to_the_trigger_goes_with_it(caption: str, base: str) -> N
     ("caption", "trigger", "base"),
     [
         ("a man with sunglasses", "sunglasses", "a man"),
+        ("a man w/ sunglasses", "sunglasses", "a man"),
+        ("a man in a man’s hat, red", "in a man's hat", "a man, red"),  # noqa: RUF001 - an apostrophe that people type
         ("a man wearing sunglasses, red", "sunglasses", "a man, red"),
         ("an angry man", "angry", "a man"),
         ("a tall old man", "tall", "an old man"),
@@ -101,6 +109,8 @@ def test_a_bare_noun_or_adjective_takes_its_article_with_it(caption: str, trigge
         ("wearing sunglasses is fun, a man", TRIGGER, "is fun"),
         ("a man wearing sunglasses (black), red", TRIGGER, "(black)"),
         ("he appears to be wearing sunglasses", TRIGGER, "to"),
+        ("a man wearing sunglasses backwards", TRIGGER, "backwards"),
+        ("a very old man", "old", "very"),
     ],
 )
 def test_what_cannot_be_cleaned_is_warned_of(caption: str, trigger: str, piece: str) -> None:
@@ -119,11 +129,53 @@ def test_what_cannot_be_cleaned_is_warned_of(caption: str, trigger: str, piece: 
         "a man never seen wearing sunglasses",
         "no man wearing sunglasses",
         "a man not smiling or wearing sunglasses",
+        "a man who isn t wearing sunglasses",
+        "a man who does not like wearing sunglasses",
+        "a man avoiding wearing sunglasses",
     ],
 )
 def test_a_denied_trigger_is_a_problem(caption: str) -> None:
     with pytest.raises(DataError, match="denies 'wearing sunglasses'"):
         split_by_trigger(caption, TRIGGER)
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "a man without any visible hat",
+        "a man w/o hat",
+        "a man sans hat",
+        "a man devoid of a hat",
+        "a man who took off his hat",
+        "a man who has never worn a hat",
+        "a man without a coat or a hat",
+    ],
+)
+def test_a_denied_noun_is_a_problem(caption: str) -> None:
+    with pytest.raises(DataError, match="denies 'hat'"):
+        split_by_trigger(caption, "hat")
+
+
+@pytest.mark.parametrize("caption", ["a man without glasses, hat", "a man with no beard wearing a hat"])
+def test_what_else_a_caption_denies_is_not_the_trigger(caption: str) -> None:
+    assert split_by_trigger(caption, "hat").base in caption
+
+
+def test_accents_are_the_same_however_they_are_stored() -> None:
+    assert split_by_trigger("a man with a cafe\u0301 hat", "caf\u00e9 hat").base == "a man"
+
+
+def test_a_text_that_is_no_caption_is_a_problem_in_a_short_message() -> None:
+    with pytest.raises(DataError, match="has 400001 characters; shorten it to 10000") as long:
+        split_by_trigger("a man wearing sunglasses " * 16_000 + ".", TRIGGER)
+    with pytest.raises(DataError, match="denies") as denied:
+        split_by_trigger(f"a man not {'a ' * 4000}wearing sunglasses", TRIGGER)
+    assert max(len(str(long.value)), len(str(denied.value))) < 250
+
+
+def test_characters_that_show_nothing_are_shown_in_messages() -> None:
+    with pytest.raises(DataError, match=r"'a man wearing\\u200bsunglasses'"):
+        split_by_trigger("a man wearing\u200bsunglasses", TRIGGER)
 
 
 @pytest.mark.parametrize(

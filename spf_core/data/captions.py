@@ -1,11 +1,14 @@
 """Captions that say base and target in one, taken apart."""
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from spf_core.data.cutting import APOSTROPHE, HOLE, MOST_PASSES, tidy, without_holes
 from spf_core.errors import DataError, short
 from spf_core.prompts import text_fault
+
+MOST_CHARACTERS = 10_000  # text encoders read a tenth; the rules take minutes over a book
 
 
 class Texts(NamedTuple):
@@ -22,9 +25,9 @@ def split_by_trigger(caption: str, trigger: str) -> Texts:
     Upper and lower case are the same, and only whole words count. DataError when the trigger is not in the
     caption, when the caption denies it, or when it says no more than the trigger.
     """
-    words = r"[\s_]+".join(map(re.escape, trigger.split()))
+    words = "|".join(dict.fromkeys(_pattern(unicodedata.normalize(form, trigger)) for form in ("NFC", "NFD")))
     before, after = rf"(?<!\w)(?<!\w-)(?<!\w{APOSTROPHE})", rf"(?!\w)(?!-\w)(?!{APOSTROPHE}\w)"
-    pattern = re.compile(before + words + after, re.IGNORECASE)
+    pattern = re.compile(f"{before}(?:{words}){after}", re.IGNORECASE)
     if not trigger.strip() or not pattern.search(readable(caption)):
         raise DataError(
             f"removing the trigger '{short(trigger)}' changes nothing in the caption '{short(caption)}'; "
@@ -37,6 +40,12 @@ def split_by_trigger(caption: str, trigger: str) -> Texts:
         if not pattern.search(base):
             return Texts(base, target, warnings)
     raise DataError(f"the caption '{short(caption)}' repeats words of the trigger too often; correct it")
+
+
+def _pattern(words: str) -> str:
+    """A pattern for the words, with blanks or underscores between them and apostrophes of either kind."""
+    between = r"[\s_]+".join(map(re.escape, words.split()))
+    return re.sub(APOSTROPHE, APOSTROPHE, between)
 
 
 def split_at_holes(caption: str, with_holes: str, target: str) -> Texts:
@@ -65,7 +74,11 @@ def clauses(caption: str) -> list[str]:
 
 
 def readable(text: str) -> str:
-    """The text; DataError when no tokenizer takes it."""
+    """The text; DataError when no tokenizer takes it, or when it is too long for a caption."""
     if fault := text_fault(text):
         raise DataError(f"the text '{short(text)}' {fault}")
+    if len(text) > MOST_CHARACTERS:
+        raise DataError(
+            f"the caption '{short(text)}' has {len(text)} characters; shorten it to {MOST_CHARACTERS}"
+        )
     return text

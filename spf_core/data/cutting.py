@@ -7,7 +7,7 @@ Then the hole goes too, and the stronger of the separators beside it stays.
 import re
 from collections.abc import Sequence
 
-from spf_core.errors import DataError
+from spf_core.errors import DataError, short
 
 HOLE = "\0"  # occurs in no caption: no tokenizer takes it
 MOST_PASSES = 50  # of the rules over a caption; people's captions need three
@@ -25,7 +25,8 @@ PREPOSITIONS = "on at to by for from of under behind near beside"
 BE = "is are was were am be been being"
 NOT = (
     "not never no without nor neither none nobody lacks lacking minus except hardly barely cannot isnt arent "
-    "wasnt werent aint doesnt dont"
+    "wasnt werent aint doesnt dont didnt hasnt havent hadnt cant couldnt wont zero non sans missing refuses "
+    "refused refusing avoids avoided avoiding stopped quit removed removes removing"
 )
 PEOPLE = (
     "man men woman women person people boy boys girl girls child children kid kids baby toddler teenager "
@@ -63,17 +64,24 @@ _JOINING = any_of(f"and or but while with in of who whom which that also both {B
 
 # Why something goes with the words, its pattern, and what stays of it.
 _WRAPPINGS = (
+    ("a short 'with' that joins nothing", rf"\bw/\s?{HOLE}", HOLE),
     *(
         (
             "brackets and a weight that held nothing else",
-            rf"\\?{re.escape(one)}\s?{HOLE}\s?(?:{_WEIGHT}\s?)?\\?{re.escape(other)}(?:(?:\d*\.\d+|[+-]+)(?!\w))?",
+            rf"\\?{re.escape(one)}\s?{HOLE}\s?(?:(?:{_WEIGHT}|:\s?\d,\d+)\s?)?\\?{re.escape(other)}(?:(?:\d*\.\d+|[+-]+)(?!\w))?",
             HOLE,
         )
         for one, other in _PAIRS
     ),
     ("quotes that held nothing else", rf"{_OPEN_QUOTE}\s?{HOLE}\s?{_CLOSE_QUOTE}", HOLE),
-    ("signs that held nothing else", rf"([*_~^]+){HOLE}\1|<{HOLE}>|#{HOLE}", HOLE),
+    (
+        "signs and tags that held nothing else",
+        rf"([*_~^]+){HOLE}\1|<{HOLE}>|[#@]{HOLE}|<(\w{{1,9}})>\s?{HOLE}\s?</\2>|<\w{{1,9}}:{HOLE}(?::[\d.-]*)*>",
+        HOLE,
+    ),
     ("one of two keywords of prompts", rf"(?-i:BREAK|AND)\s?{HOLE}(?=\s?(?:(?-i:BREAK|AND)\b|$))", HOLE),
+    ("a keyword after nothing", rf"^{HOLE}\s?(?-i:BREAK|AND)\s", HOLE),
+    ("a weight before a keyword", rf"{HOLE}\s?{_WEIGHT}(?=\s?(?:(?-i:BREAK|AND)\b))", HOLE),
     (
         "a weight without brackets",
         rf"{HOLE}(?::-?\d*\.\d++(?!\s?{_CLOSE})|(?:{_WEIGHT}|[+-]+)(?=\s?(?:{_MARK}|$)))",
@@ -90,6 +98,11 @@ _JOINTS = (
         "a pronoun without its verb",
         rf"((?:{_MARK}|{any_of('and but while')})\s?){any_of('he she they it')}\s?{HOLE}{_END}",
         rf"\1{HOLE}",
+    ),
+    (
+        "a pronoun whose next sentence begins with it too",
+        rf"^({any_of('he she they it')})\s?{HOLE}(?=\s?[.;]\s?\1\b)",
+        HOLE,
     ),
     ("a joining word at the beginning of a clause", rf"{_CLAUSE}{HOLE}\s?{_AND}\s?", rf"\1{HOLE}"),
     (
@@ -111,10 +124,17 @@ _JOINTS = (
     ("a preposition before 'and'", rf"{any_of(LEADS)}\s?{HOLE}(?=\s?{_AND}\s)", HOLE),
     ("the 'and' of 'and smiling'", rf"(?:\bboth\s?)?{HOLE}\s?{_AND}\s?{_GOES_ON}", HOLE),
 )
+_DENYING = "instead of|rather than|free of|free from|devoid of|took off|takes off|taking off|no longer|no one"
+_BETWEEN = f"actually currently even seen any to like want wear worn {BE} {DETERMINERS} {LEADS} {PEOPLE}"
 _NEGATIONS = (
-    rf"(?:{any_of(NOT)}|\b\w+n{APOSTROPHE}t\b|\b(?:instead of|rather than|free of|no longer|no one))"
-    rf"(?:\s{any_of(f'actually currently even seen any {BE} {DETERMINERS} {LEADS} {PEOPLE}')})*\s?{HOLE}",
-    rf"{any_of('not never no without')}(?:\s[\w-]+){{1,3}}\s(?:or|nor)\b(?:\s{any_of(LEADS)})?\s?{HOLE}",
+    rf"(?:{any_of(NOT)}|\b\w+n(?:{APOSTROPHE}|\s)t\b|\bw/o(?!\w)|\b(?:{_DENYING})\b)"
+    rf"(?:\s{any_of(_BETWEEN)})*\s?{HOLE}",
+    rf"{any_of('not never no without')}(?:\s[\w-]+){{1,3}}\s(?:or|nor)\b"
+    rf"(?:\s{any_of(f'{LEADS} {DETERMINERS}')})?\s?{HOLE}",
+)
+# Before a bare noun, an adjective may stand between.
+_NEGATED_NOUN = (
+    rf"{any_of('no without lacks lacking')}(?:\s(?!{any_of(f'{LEADS} and or but')})[\w-]+){{1,2}}\s?{HOLE}"
 )
 # What hung on the words and stays, so that the text is not clean: only the user knows what it should say.
 _PIECE = r"[^,;.|()\[\]]{0,30}"
@@ -122,6 +142,8 @@ _HANGING = (
     rf"{HOLE}\s?({_AND}\s(?!{_SOMEBODY}){_PIECE})",
     rf"{HOLE}\s?((?:of|that|which|whose|made|than|instead|rather|including|such)\b{_PIECE})",
     rf"{HOLE}\s?({PLACED})",
+    rf"{HOLE}\s?({any_of('backwards backward sideways askew')})",
+    rf"({any_of('very quite rather too extremely')}\s?){HOLE}",
     rf"{HOLE}\s(\([^():]{{1,30}}\))",
     rf"^{HOLE}\s?({any_of(f'who with in {PREPOSITIONS}')}{_PIECE})",
     rf"(?:^|{_MARK}|{_OPEN})\s?{HOLE}\s?({any_of(_FINITE)}{_PIECE})",
@@ -142,7 +164,8 @@ def _table(rules: Sequence[tuple[str, str, str]]) -> list[tuple[re.Pattern[str],
 _UNWRAP, _CLEAN = _table(_WRAPPINGS), _table((*_WRAPPINGS, *_JOINTS))
 _DENIALS, _PIECES = _compiled(*_NEGATIONS), _compiled(*_HANGING)
 _OF_PARTICIPLES, _OF_NOUNS = _compiled(_ADVERB, _DESCRIBING)
-_RIGHT_GAP, _ENDS_OPEN, _STOPS, _ARTICLE = _compiled(
+_DENIAL_OF_NOUN, _RIGHT_GAP, _ENDS_OPEN, _STOPS, _ARTICLE = _compiled(
+    _NEGATED_NOUN,
     rf"(?:\s|(?!{_WEIGHT}\s?{_CLOSE}){_MARK})*",
     rf"(?:{_OPEN}|{_OPEN_QUOTE})$",
     _STOP,
@@ -155,10 +178,13 @@ def without_holes(text: str, cut: str) -> tuple[str, list[str]]:
 
     `cut` is what the holes stand for. DataError when a negation such as "not" stands before a hole.
     """
+    denial = _DENIAL_OF_NOUN.search(" ".join(text.split())) if _is_bare(cut) else None
     text = _until_nothing_changes(" ".join(text.split()), _UNWRAP)
-    if denial := next((found for each in _DENIALS if (found := each.search(text))), None):
+    if denial := denial or next((found for each in _DENIALS if (found := each.search(text))), None):
         said = denial[0].replace(HOLE, "").strip()
-        raise DataError(f"the caption denies '{cut}' with '{said}'; correct it, or take the image out")
+        raise DataError(
+            f"the caption denies '{short(cut)}' with '{short(said)}'; correct it, or take the image out"
+        )
     text = _until_nothing_changes(text, _CLEAN)
     hanging = [found[1].strip() for each in _what_hangs_on(cut) for found in each.finditer(text)]
     text = _ARTICLE.sub(_agreeing, text)
@@ -195,7 +221,13 @@ def _what_hangs_on(cut: str) -> list[re.Pattern[str]]:
     first = cut.split()[0].lower()
     if first.endswith("ing"):
         return [*_PIECES, _OF_PARTICIPLES]
-    return _PIECES if first in f"{LEADS} {PREPOSITIONS} {DETERMINERS}".split() else [*_PIECES, _OF_NOUNS]
+    return [*_PIECES, _OF_NOUNS] if _is_bare(cut) else _PIECES
+
+
+def _is_bare(cut: str) -> bool:
+    """Whether the words are a noun or an adjective without what leads or determines it."""
+    first = cut.split()[0].lower()
+    return not first.endswith("ing") and first not in f"{LEADS} {PREPOSITIONS} {DETERMINERS}".split()
 
 
 def _joined(before: str, after: str) -> str:

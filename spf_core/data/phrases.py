@@ -1,5 +1,6 @@
 """Noun phrases of a caption, such as "wearing a red hat", found by a regular expression and some grammar."""
 
+import math
 import re
 
 import regex
@@ -25,6 +26,9 @@ from spf_core.data.cutting import (
 from spf_core.errors import ConfigError, DataError, short
 
 REACH = 200  # characters that a phrase may have before its noun
+MOST_COPIES = (
+    100_000  # of a part of an expression, since what repeats within a repetition is copied each time
+)
 PATIENCE = 1.0  # seconds for one clause; a sound expression needs less than a thousandth
 
 _BORDERS = re.escape("".join(SEPARATORS).replace("-", "") + OPENING + CLOSING + QUOTES) + APOSTROPHE[1:-1]
@@ -46,6 +50,11 @@ _REST, _SOMEBODY, _SECOND = (
 
 def compile_phrase(pattern: str) -> "regex.Pattern[str]":
     """The regular expression, whatever the case; ConfigError when it is none."""
+    counts = (int(count) for count in re.findall(r"(?<=[{,])[0-9]{1,9}(?=[,}])", pattern))
+    if math.prod(max(1, count) for count in counts) > MOST_COPIES:
+        raise ConfigError(
+            f"--phrase {short(pattern)}: repeats more than {MOST_COPIES} times; write smaller {{}}"
+        )
     try:
         return regex.compile(pattern, regex.IGNORECASE)
     except (regex.error, RecursionError, OverflowError, ValueError) as error:

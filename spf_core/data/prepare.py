@@ -122,7 +122,7 @@ def phrase_rule(pattern: str) -> Rule:
     def split(caption: Caption) -> Texts:
         try:
             return split_by_phrase(caption.text, compiled)
-        except TimeoutError:
+        except (TimeoutError, MemoryError):  # the second where it calls itself without end
             raise ConfigError(
                 f"--phrase {short(pattern)}: takes too long on the caption of {caption.file_name}; write it "
                 "without a repetition inside a repetition, as in a+ for (a+)+"
@@ -138,7 +138,7 @@ def _sources(folder: Path, options: DatasetSection) -> Iterator[tuple[str, Calla
             yield f"{JSONL}:{number}", partial(_of_line, line, names)
     elif (folder / CSV).is_file():
         for number, values in csv_values(folder / CSV):
-            yield f"{CSV}:{number}", partial(_of_values, values, names)
+            yield f"{CSV}:{number}", partial(_of_cells, values, names)
     elif is_captioned(folder):
         for image, read in captioned_files(folder, options):
             yield image.relative_to(folder).as_posix(), partial(_of_file, folder, read)
@@ -146,6 +146,12 @@ def _sources(folder: Path, options: DatasetSection) -> Iterator[tuple[str, Calla
 
 def _of_line(line: bytes, names: Mapping[str, str]) -> Caption:
     return _of_values(parse_json(line), names)
+
+
+def _of_cells(values: Mapping[str, Any] | DataError, names: Mapping[str, str]) -> Caption:
+    if isinstance(values, DataError):
+        raise values
+    return _of_values(values, names)
 
 
 def _of_values(values: Mapping[str, Any], names: Mapping[str, str]) -> Caption:

@@ -128,6 +128,21 @@ def test_an_expression_that_runs_away_is_stopped(spf, folder: Path, pattern: str
     assert not (folder / "metadata.jsonl").exists()
 
 
+def test_an_expression_that_takes_all_memory_is_stopped(
+    spf, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def split(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("spf_core.data.prepare.split_by_phrase", split)
+    assert spf("data", "prepare", folder, "--phrase", "(?R)", "--yes").fails_with("--phrase (?R)", "too long")
+
+
+def test_an_expression_that_grows_beyond_memory_is_refused(spf, folder: Path) -> None:
+    failed = spf("data", "prepare", folder, "--phrase", "((h{1000}){1000}){1000}", "--yes")
+    assert failed.fails_with("--phrase ((h{1000}){1000}){1000}", "repeats more than 100000 times")
+
+
 def test_half_characters_in_a_kept_column_stay_as_they_are(spf, folder: Path) -> None:
     row = {"file_name": "5_hat/a.png", "text": "a man, a hat", "source": "\ud83d"}
     (folder / "metadata.jsonl").write_text(json.dumps(row))
