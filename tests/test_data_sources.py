@@ -55,6 +55,7 @@ def test_a_table_holds_the_same_columns_as_json_lines(tmp_path: Path, mark: str)
         ),
         ("file_name,base_text,target_text\n", "has no rows"),
         ("file_name,text\n0.png,a man\n", "give a trigger"),
+        ('file_name,base_text,target_text\n0.png,a man,hat\n0.png,"a man,hat\n', ":3: is no CSV"),
         ("file_name,text,text\n0.png,a man,a hat\n", ":1: the column 'text' stands there twice"),
     ],
 )
@@ -64,6 +65,25 @@ def test_a_bad_table_names_line_and_fault(tmp_path: Path, text: str, words: str)
     assert "metadata.csv" in str(caught.value)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        'file_name;base_text;target_text;"notes, mine"',
+        "file_name; base_text; target_text",
+        "\n\nfile_name;base_text;target_text",
+    ],
+)
+def test_a_table_is_read_whatever_its_header_looks_like(tmp_path: Path, header: str) -> None:
+    (row,) = read_folder(table(tmp_path, f"{header}\n0.png;a man, red;a hat\n"))
+    assert (row.base_text, row.target_text) == ("a man, red", "a hat")
+
+
+def test_a_row_with_too_many_cells_hides_no_other(tmp_path: Path) -> None:
+    folder = table(tmp_path, "file_name,base_text,target_text\n0.png,a man, red,a hat\n0.png,a man,a hat\n")
+    report = check_folder(folder)
+    assert len(report.rows) == len(report.problems) == 1
 
 
 @pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])

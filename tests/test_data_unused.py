@@ -53,7 +53,7 @@ def table(folder: Path, *rows: dict[str, object]) -> Path:
 # -- read
 
 
-@pytest.mark.parametrize("caption", ["1.TXT", "1.Caption", "1.JPG.txt", "1.JPG.CAPTION"])
+@pytest.mark.parametrize("caption", ["1.TXT", "1.Caption", "1.JPG.txt", "1.JPG.CAPTION", "1.jpg.txt"])
 def test_captions_are_read_whatever_the_case_of_their_suffix(folder: Path, caption: str) -> None:
     picture(folder / "1.JPG")
     text(folder / caption)
@@ -92,6 +92,44 @@ def test_masks_are_found_whatever_their_suffix(folder: Path, mask: str) -> None:
     assert warnings(folder) == []
 
 
+@pytest.mark.parametrize(
+    ("image", "caption"),
+    [("IMG.png", "img.txt"), ("e\u0301.png", "\u00e9.txt"), ("\u00e9.png", "e\u0301.txt")],
+)
+def test_captions_are_read_whose_name_another_system_writes_otherwise(
+    folder: Path, image: str, caption: str
+) -> None:
+    picture(folder / image)
+    text(folder / caption)
+    assert sorted(names(folder)) == ["0.png", image]
+    assert warnings(folder) == []
+
+
+def test_a_caption_belongs_to_the_picture_of_exactly_its_name(folder: Path) -> None:
+    for name in ("A.png", "a.png"):
+        picture(folder / name)
+    text(folder / "a.txt")
+    (problem,) = check_folder(folder, HAT).problems
+    assert "A.png' has no caption" in problem
+
+
+@pytest.mark.parametrize(
+    ("stored", "written"),
+    [("img/1.png", "img\\1.png"), ("1.PNG", "1.png"), ("1.png", "1.PNG"), ("e\u0301.png", "\u00e9.png")],
+)
+def test_a_table_names_files_as_another_system_writes_them(folder: Path, stored: str, written: str) -> None:
+    picture(folder / stored)
+    table(folder, {}, {"file_name": written})
+    assert names(folder) == ["0.png", stored]
+    assert warnings(folder) == []
+
+
+def test_the_folder_of_masks_may_be_called_in_upper_case(folder: Path) -> None:
+    mask = picture(folder / "Masks" / "0.png")
+    assert read_folder(folder, HAT)[0].mask == mask
+    assert warnings(folder) == []
+
+
 def test_captioned_pictures_beside_sub_folders_with_repeats_are_read(folder: Path) -> None:
     text(picture(folder / "3_more" / "1.png").with_suffix(".txt"))
     picture(folder / "preview.png")
@@ -101,7 +139,10 @@ def test_captioned_pictures_beside_sub_folders_with_repeats_are_read(folder: Pat
     assert warning.startswith("pictures without a caption, which are not read (1): preview.png")
 
 
-@pytest.mark.parametrize("name", ["._0.png", ".thumb.png", "Thumbs.db", ".hidden/1.png", "__MACOSX/1.png"])
+@pytest.mark.parametrize(
+    "name",
+    ["._0.png", ".thumb.png", "Thumbs.db", ".hidden/1.png", "__MACOSX/1.png", "#recycle/1.png", "~$0.txt"],
+)
 def test_hidden_files_and_those_of_the_system_are_no_data(folder: Path, name: str) -> None:
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(b"\0\5\026\7")
@@ -148,6 +189,7 @@ def test_a_row_of_a_table_is_not_repeated_beyond_reason(folder: Path, repeats: s
         ("0.caption", "captions that are not read, as their picture has another (1): 0.caption"),
         ("0.png.txt", "captions that are not read, as their picture has another (1): 0.png.txt"),
         ("tags.csv", "tables that are not read, as the rows come from captions (1): tags.csv"),
+        ("metadata.json", "tables that are not read, as the rows come from captions (1): metadata.json"),
     ],
 )
 def test_files_that_no_row_reads_are_named(folder: Path, name: str, words: str) -> None:
@@ -164,6 +206,10 @@ def test_files_that_no_row_reads_are_named(folder: Path, name: str, words: str) 
         ("a/b/c/1.JPG", "pictures in sub-folders that are not read (1): a/b/c/1.JPG"),
         ("lost-masklabel.png", "masks that are not read, as no picture of their name lacks one (1): lost-"),
         ("masks/lost.png", "masks that are not read, as no picture of their name lacks one (1): masks/lost"),
+        (
+            "mask/0.png",
+            "masks in sub-folders that are not read (1): mask/0.png; name their sub-folder 'masks'",
+        ),
         ("photo", "pictures of a file type that is not read (1): photo; save"),
         ("1.jpg_large", "pictures of a file type that is not read (1): 1.jpg_large; save"),
     ],
@@ -172,6 +218,24 @@ def test_pictures_that_no_row_reads_are_named(folder: Path, name: str, words: st
     picture(folder / name, form="PNG")
     (warning,) = warnings(folder)
     assert warning.startswith(words)
+
+
+def test_pictures_of_a_sub_folder_that_is_a_problem_are_not_named_too(folder: Path) -> None:
+    text(picture(folder / "2024_old" / "1.png").with_suffix(".txt"))
+    report = check_folder(folder, HAT)
+    assert len(report.problems) == 1
+    assert report.warnings == []
+
+
+def test_pipes_are_not_opened(folder: Path) -> None:
+    for name in ("1.foo", "2", "masks"):
+        os.mkfifo(folder / name)
+    assert warnings(folder) == []
+
+
+def test_a_picture_that_a_link_repeats_is_named(folder: Path) -> None:
+    (folder / "10_again").symlink_to(folder)
+    assert "pictures with several rows (2)" in warnings(folder)[0]
 
 
 def test_a_caption_whose_picture_is_named_is_not_named_too(folder: Path) -> None:

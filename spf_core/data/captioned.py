@@ -7,12 +7,12 @@ reads each image, or in both.
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from spf_core.data.captions import split_by_trigger
-from spf_core.data.files import lines_of, read_text, refuse_link_outside, visible
+from spf_core.data.files import lines_of, normal_form, read_text, refuse_link_outside, visible
 from spf_core.data.images import is_picture
 from spf_core.data.row import Row
 from spf_core.data.tables import MOST_REPEATS, Reading, checked_row
@@ -67,17 +67,17 @@ class _Numbered:
 
 @dataclass(frozen=True)
 class _Contents:
-    """The pictures of one folder, and its captions and masks by the name of the picture they belong to."""
+    """The pictures of one folder, its caption files, and its masks."""
 
-    pictures: Sequence[Path]
-    captions: Mapping[str, Sequence[Path]]
-    masks: Mapping[str, Sequence[Path]]
+    pictures: list[Path]
+    captions: list[Path]
+    masks: list[Path]
 
 
 def is_captioned(folder: Path) -> bool:
     """Whether there are sub-folders with repeats, or images with captions."""
     contents = _contents(folder)
-    return bool(_numbered(folder)) or any(captions_of(image, contents) for image in contents.pictures)
+    return bool(_numbered(folder) or captions_by_picture(contents))
 
 
 def read_captioned(folder: Path, options: DatasetSection) -> Iterator[Reading]:
@@ -89,7 +89,7 @@ def read_captioned(folder: Path, options: DatasetSection) -> Iterator[Reading]:
             f'--trigger "wearing a hat", or with `spf data prepare {folder}`'
         )
     for place, read in _refused(folder):
-        yield Reading(str(place), partial(_row, read, trigger))
+        yield Reading(str(place), partial(_row, read, trigger), visible(place))
     for found in find_captioned(folder, options):
         read = partial(_read, folder, found)
         yield Reading(str(found.caption_file or found.image), partial(_row, read, trigger), found.files)
@@ -105,39 +105,74 @@ def captioned_files(folder: Path, options: DatasetSection) -> Iterator[tuple[Pat
 def find_captioned(folder: Path, options: DatasetSection) -> Iterator[Found]:
     """Each image that is read, with its caption file and its mask."""
     numbered, own = _numbered(folder), _contents(folder)
-    masks = folder / options.masks
-    for image in own.pictures:
-        # Beside sub-folders, a picture without a caption is a preview; else it is a row with a fault.
-        if not numbered or captions_of(image, own):
-            yield _found(image, own, [own.masks, _masks(masks)])
+    masks = masks_folder(folder, options)
+    # Beside sub-folders, a picture without a caption is a preview; else it is a row with a fault.
+    pictures = captions_by_picture(own) if numbered else own.pictures
+    yield from _found(replace(own, pictures=sorted(pictures)), [own.masks, _masks(masks)])
     for each in numbered:
         if _fault(folder, each):
             continue
         contents = _contents(each.path)
         places = [contents.masks, _masks(masks / each.path.name), _masks(masks)]
-        for image in contents.pictures:
-            yield _found(image, contents, places, each.number, each.name)
+        yield from _found(contents, places, each.number, each.name)
 
 
-def captions_of(image: Path, contents: _Contents) -> list[Path]:
-    """The caption files of an image, called NAME.txt or NAME.png.txt; the first is read."""
-    return [*contents.captions.get(image.stem, ()), *contents.captions.get(image.name, ())]
+def captions_by_picture(contents: _Contents) -> dict[Path, list[Path]]:
+    """The caption files of each picture that has some, called NAME.txt or NAME.png.txt; the first is read."""
+    belonging = _belonging(contents.pictures, [(file, file.stem) for file in contents.captions])
+    for picture, files in belonging.items():
+        files.sort(key=lambda file: (file.stem == picture.name, CAPTION_SUFFIXES.index(file.suffix.lower())))
+    return belonging
+
+
+def masks_folder(folder: Path, options: DatasetSection) -> Path:
+    """The folder of masks, which may be called in upper or lower case."""
+    masks = folder / options.masks
+    if masks.is_dir() or not masks.parent.is_dir():
+        return masks
+    alike = (each for each in visible(masks.parent) if each.name.casefold() == masks.name.casefold())
+    return next((each for each in alike if each.is_dir()), masks)
 
 
 def _found(
-    image: Path,
-    contents: _Contents,
-    masks: Sequence[Mapping[str, Sequence[Path]]],
-    repeats: int = 1,
-    name: str = "",
-) -> Found:
-    captions = captions_of(image, contents)
-    found = [mask for place in masks for mask in _same_name_first(place.get(image.stem, ()), image.name)]
-    return Found(image, next(iter(captions), None), next(iter(found), None), repeats, name)
+    contents: _Contents, places: Sequence[Sequence[Path]], repeats: int = 1, name: str = ""
+) -> Iterator[Found]:
+    captions = captions_by_picture(contents)
+    masks = [_belonging(contents.pictures, [(mask, _masked(mask)) for mask in place]) for place in places]
+    for image in contents.pictures:
+        own = [sorted(place.get(image, ()), key=lambda mask: mask.name != image.name) for place in masks]
+        first = next((mask for place in own for mask in place), None)
+        yield Found(image, next(iter(captions.get(image, ())), None), first, repeats, name)
 
 
-def _same_name_first(masks: Sequence[Path], name: str) -> list[Path]:
-    return sorted(masks, key=lambda mask: mask.name != name)
+def _belonging(pictures: Sequence[Path], files: Sequence[tuple[Path, str]]) -> dict[Path, list[Path]]:
+    """The files of each picture that has some; each file comes with the name that it has of its picture.
+
+    That is the picture's name, with or without suffix. Names are the same however their accents are stored,
+    which a copy from a Mac changes. Only a file that no picture is called like may differ in case.
+    """
+    belonging = defaultdict[Path, list[Path]](list)
+    exact, folded = (_by_name(pictures, fold) for fold in (normal_form, _folded))
+    for file, name in files:
+        for picture in exact.get(normal_form(name)) or folded.get(_folded(name)) or ():
+            belonging[picture].append(file)
+    return dict(belonging)
+
+
+def _by_name(pictures: Sequence[Path], fold: Callable[[str], str]) -> Mapping[str, Sequence[Path]]:
+    named = defaultdict[str, list[Path]](list)
+    for picture in pictures:
+        for name in (picture.stem, picture.name):
+            named[fold(name)].append(picture)
+    return named
+
+
+def _folded(name: str) -> str:
+    return normal_form(normal_form(name).casefold())
+
+
+def _masked(mask: Path) -> str:
+    return mask.stem[: -len(MASK_ENDING)] if is_mask(mask) else mask.stem
 
 
 def _row(read: Callable[[], Captioned], trigger: str) -> Row:
@@ -201,33 +236,24 @@ def _numbered(folder: Path) -> list[_Numbered]:
     return found
 
 
-def _masks(folder: Path) -> Mapping[str, Sequence[Path]]:
-    """The pictures of a folder of masks, by the name of the picture they belong to."""
+def _masks(folder: Path) -> Sequence[Path]:
+    """The pictures of a folder of masks."""
     if not folder.is_dir():
-        return {}
+        return ()
     contents = _contents(folder)
-    masks = defaultdict(list, {name: list(files) for name, files in contents.masks.items()})
-    for picture in contents.pictures:
-        masks[picture.stem].append(picture)
-    return masks
+    return [*contents.masks, *contents.pictures]
 
 
 def _contents(folder: Path) -> _Contents:
-    pictures, captions, masks = (
-        list[Path](),
-        defaultdict[str, list[Path]](list),
-        defaultdict[str, list[Path]](list),
-    )
+    contents = _Contents([], [], [])
     for file in visible(folder):
         if is_mask(file):
-            masks[file.stem[: -len(MASK_ENDING)]].append(file)
+            contents.masks.append(file)
         elif is_picture(file):
-            pictures.append(file)
+            contents.pictures.append(file)
         elif is_caption(file):
-            captions[file.stem].append(file)
-    for files in captions.values():
-        files.sort(key=lambda file: CAPTION_SUFFIXES.index(file.suffix.lower()))
-    return _Contents(pictures, captions, masks)
+            contents.captions.append(file)
+    return contents
 
 
 def is_caption(file: Path) -> bool:

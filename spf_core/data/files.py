@@ -2,19 +2,22 @@
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from spf_core.errors import DataError, short
 
 NAMED = 5  # file names in a message; the others are counted
-_SYSTEM = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"})
+_SYSTEM = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "lost+found"})
+_OF_DISKS = frozenset({"system volume information", "@eadir", "@recycle", "#recycle"})  # and network drives
+_LOCK = "~$"  # how office programs begin the name of the file that they keep beside an open one
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or written by the system for itself."""
-    return name.startswith(".") or name.casefold() in _SYSTEM
+    return name.startswith((".", _LOCK)) or name.casefold() in _SYSTEM | _OF_DISKS
 
 
 def visible(folder: Path) -> list[Path]:
@@ -23,6 +26,11 @@ def visible(folder: Path) -> list[Path]:
         return sorted(each for each in folder.iterdir() if not is_hidden(each.name))
     except OSError as error:
         raise DataError(f"folder '{folder}' cannot be read ({error.strerror})") from None
+
+
+def normal_form(name: str) -> str:
+    """The name with each accent stored in its letter; older Macs store it as a character of its own."""
+    return unicodedata.normalize("NFC", name)
 
 
 def real_path(file: Path) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spf_core.data.captioned import is_captioned, read_captioned
-from spf_core.data.files import first_names, visible
+from spf_core.data.files import first_names, real_path, visible
 from spf_core.data.hugging_face import is_dataset, is_hub_id, read_dataset, stored_tables
 from spf_core.data.images import open_rgb
 from spf_core.data.row import Row
@@ -106,7 +106,7 @@ def _scan(data: str, options: DatasetSection, report: FolderReport) -> Iterator[
                 report.row_warnings += [(reading.place, warning) for warning in row.warnings]
         if not count:
             place = _content(Path(data))
-            yield f"{place} has no rows; write one JSON object a line with {', '.join(REQUIRED)}"
+            yield f"{place} has no rows; write one for each image, with {', '.join(REQUIRED)}"
     except DataError as error:
         yield str(error)
     report.warnings = [
@@ -200,5 +200,6 @@ def _check_pictures(row: Row) -> tuple[int, int]:
 
 
 def _repeated(rows: list[Row], folder: Path) -> list[str]:
-    several = [image for image, count in Counter(row.image for row in rows).items() if count > 1]
+    counts = Counter(real_path(row.image) for row in rows)
+    several = {row.image for row in rows if counts[real_path(row.image)] > 1}
     return [f"pictures with several rows ({len(several)}): {first_names(several, folder)}"] if several else []

@@ -12,8 +12,8 @@ from spf_core.errors import DataError
 # No others are tried, whatever a file is called: Pillow hands some, as EPS, to programs of the system.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
 SUFFIXES = frozenset(end for end, name in Image.registered_extensions().items() if name in (*_FORMATS, "MPO"))
-_OF_CAMERAS = "raw dng cr2 cr3 nef arw raf orf rw2 pef srw heic heif hif"
-_OF_PROGRAMS = "avif jxl jxr svg svgz psd psb xcf kra ico tga exr hdr dds qoi eps pcx"
+_OF_CAMERAS = "raw dng cr2 cr3 nef nrw arw raf orf rw2 rwl pef srw x3f 3fr iiq erf heic heics heif heifs hif"
+_OF_PROGRAMS = "avif avifs jxl jxr wdp hdp svg svgz psd psb xcf kra ico tga exr hdr dds qoi eps pcx"
 _UNREAD_SUFFIXES = frozenset(f".{end}" for ends in (_OF_CAMERAS, _OF_PROGRAMS) for end in ends.split())
 _ORIENTATION = 0x0112
 _SIDEWAYS = range(5, 9)
@@ -32,8 +32,10 @@ def is_unread_picture(file: Path) -> bool:
 def has_picture(file: Path) -> bool:
     """Whether the file's content is a picture that could be read, whatever it is called."""
     try:
+        if not file.is_file():  # to open a pipe would be to wait for ever
+            return False
         with Image.open(file, formats=_FORMATS):
-            return file.is_file()
+            return True
     except Exception:
         return False
 

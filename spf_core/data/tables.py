@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +57,10 @@ def read_jsonl(folder: Path, options: DatasetSection) -> Iterator[Reading]:
 def read_csv(folder: Path, options: DatasetSection) -> Iterator[Reading]:
     """What each row of the table says; empty cells are absent."""
     for number, values in csv_values(folder / CSV):
-        yield _reading(f"{folder / CSV}:{number}", folder, values, options)
+        if isinstance(values, DataError):
+            yield Reading(f"{folder / CSV}:{number}", partial(_refuse, values))
+        else:
+            yield _reading(f"{folder / CSV}:{number}", folder, values, options)
 
 
 def json_lines(folder: Path) -> Iterator[tuple[int, bytes]]:
@@ -67,30 +72,34 @@ def json_lines(folder: Path) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def csv_values(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Number of the last line, and the cells that are not empty, of each row; DataError if it is no table.
+def csv_values(file: Path) -> Iterator[tuple[int, dict[str, str] | DataError]]:
+    """Number of the last line, and the cells that are not empty, of each row; or what is wrong with the row.
 
-    Commas, semicolons or tabs stand between its columns.
+    DataError if it is no table. Commas, semicolons or tabs stand between its columns.
     """
     try:
         text = read_text(file.parent, file)
     except DataError as error:
         raise DataError(f"{file}: {error}") from None
-    header = lines_of(text)[0]
-    delimiter = next((mark for mark in ",;\t" if mark in header), ",")
-    lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header = next(filter(str.strip, lines_of(text)), "")
+    columns, line = list[str](), 0
     try:
-        if twice := _twice(lines.fieldnames or ()):
-            raise DataError(f"{file}:1: the column '{short(twice)}' stands there twice; rename one")
-        for values in lines:
-            if any(
-                cell.strip() for cell in values.pop(None, ())
-            ):  # where the library puts what has no column
-                place = f"{file}:{lines.line_num}"
-                raise DataError(f"{place}: has more cells than columns; quote what holds '{delimiter}'")
-            yield lines.line_num, {key: cell for key, cell in values.items() if cell and cell.strip()}
+        delimiter = max(",;\t", key=lambda mark: len(next(csv.reader([header], delimiter=mark))))
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        for cells in lines:
+            cells, line = [cell.strip() for cell in cells], lines.line_num
+            if not columns:
+                columns = cells if any(cells) else []
+                if twice := _twice(filter(None, columns)):
+                    raise DataError(
+                        f"{file}:{line}: the column '{short(twice)}' stands there twice; rename one"
+                    )
+            elif any(cells[len(columns) :]):
+                yield line, DataError(f"has more cells than columns; quote what holds '{delimiter}'")
+            elif any(cells):
+                yield line, {key: cell for key, cell in zip(columns, cells, strict=False) if key and cell}
     except csv.Error as error:
-        raise DataError(f"{file}:{lines.line_num}: is no CSV ({error})") from None
+        raise DataError(f"{file}:{line + 1}: is no CSV ({error})") from None
 
 
 def _reading(place: str, folder: Path, values: Mapping[str, Any], options: DatasetSection) -> Reading:
@@ -185,14 +194,28 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def inside(folder: Path, key: str, name: str) -> Path:
-    """A file of the folder; DataError for a name or a link that leads out of it."""
+    """A file of the folder, as `_as_stored` finds it; DataError for a name or a link that leads out of it."""
     if "\0" in name:
         raise DataError(f"'{key}' {short(name)} holds a NUL character; no file has such a name")
     for flavour in (PurePosixPath(name), PureWindowsPath(name)):
         if flavour.is_absolute() or flavour.drive or ".." in flavour.parts:
             raise DataError(f"'{key}' {name} leads out of the folder; use a path relative to it")
-    refuse_link_outside(folder, folder / name)
-    return folder / name
+    file = _as_stored(folder, name)
+    refuse_link_outside(folder, file)
+    return file
+
+
+def _as_stored(folder: Path, name: str) -> Path:
+    r"""The file of that name, or of one that differs in how another system writes it, where only that exists.
+
+    That may be Windows with `\` for `/` and suffixes of any case, or a Mac, which stores accents otherwise.
+    """
+    slashes = name.replace("\\", "/")
+    forms = (name, *(unicodedata.normalize(form, slashes) for form in ("NFC", "NFD")))
+    files = [folder / form for form in forms]
+    named = [file for file in files if file.suffix]
+    files += [file.with_suffix(end) for file in named for end in (file.suffix.lower(), file.suffix.upper())]
+    return next((file for file in files if os.path.lexists(file)), folder / name)
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from spf_core.data.captioned import CAPTION_SUFFIXES, find_captioned, is_caption, is_mask
+from spf_core.data.captioned import CAPTION_SUFFIXES, find_captioned, is_caption, is_mask, masks_folder
 from spf_core.data.files import first_names, is_hidden, real_path, visible
 from spf_core.data.images import SUFFIXES, has_picture, is_picture, is_unread_picture
 from spf_core.sections import DatasetSection
 
-_TABLES = frozenset({".jsonl", ".csv", ".tsv", ".parquet", ".arrow"})
+_TABLES = frozenset({".jsonl", ".ndjson", ".csv", ".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".arrow"})
+_JSON_TABLES = frozenset({"metadata.json", "captions.json", "meta_cap.json"})  # other JSON files are settings
 _NO_CAPTIONS = frozenset({"readme", "license", "licence"})
 
 
@@ -71,19 +72,25 @@ class _Folder:
             return self._kind_of_picture(file)
         if is_caption(file):
             return self._kind_of_caption(file)
-        if file.suffix.lower() in _TABLES and file.parent in self.folders:
+        if self._is_table(file):
             return f"tables that are not read, as the rows come from {self.source or 'captions'}"
         return None
+
+    def _is_table(self, file: Path) -> bool:
+        called = file.suffix.lower() in _TABLES or file.name.lower() in _JSON_TABLES
+        return called and file.parent in self.folders
 
     def _kind_of_picture(self, file: Path) -> str:
         if self.source is not None:
             return f"pictures without a row in {self.source}, which are not read"
-        if (self.path / self.options.masks) in file.parents or (
+        if masks_folder(self.path, self.options) in file.parents or (
             file.parent in self.folders and is_mask(file)
         ):
             return "masks that are not read, as no picture of their name lacks one"
         if file.parent in self.folders:
             return "pictures without a caption, which are not read|write NAME.txt beside each"
+        if "mask" in file.parent.name.casefold():
+            return f"masks in sub-folders that are not read|name their sub-folder '{self.options.masks}'"
         return (
             "pictures in sub-folders that are not read|move them up, or name their sub-folder NUMBER_NAME "
             "after the number of repeats"
