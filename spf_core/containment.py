@@ -61,7 +61,7 @@ def reason_of(error: BaseException, package: str = "") -> str:
 
     The place is the last one in the modules of `package`.
     """
-    place = "" if isinstance(error, SyntaxError) else _place(error, package)
+    place = "" if isinstance(error, SyntaxError) else place_of(error, package)
     if isinstance(error, _Overdue):
         return f"{error}; import what is heavy inside build(){place}"
     kind, said = "error", "it cannot say why"
@@ -74,7 +74,8 @@ def reason_of(error: BaseException, package: str = "") -> str:
     return f"{kind}: {short(said, _REASON)}{place}"
 
 
-def _place(error: BaseException, package: str) -> str:
+def place_of(error: BaseException, package: str) -> str:
+    """`. See FILE, line N` for the last line of the package's modules that the error came through, or ``."""
     places = [
         f". See {Path(frame.f_code.co_filename).name}, line {line}"
         for frame, line in traceback.walk_tb(error.__traceback__)

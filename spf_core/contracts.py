@@ -5,9 +5,11 @@ makes the device wait, is checked only the first time that a part runs after a r
 """
 
 import logging
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
 from spf_core.components import Component, label
-from spf_core.containment import reason_of
+from spf_core.containment import place_of, reason_of
 from spf_core.errors import PluginError, SpfError, quoted
 from spf_core.exhausted import is_out_of_memory
 from spf_core.interfaces import Backbone, ControlMap, Reward, StepState, Term
@@ -118,6 +120,20 @@ class Contracts:
 
         return asked
 
+    def backward(self, run: Callable[[Tensor], Any], loss: Tensor) -> None:
+        """The backward pass; PluginError with the name of the part whose code raises in it."""
+        try:
+            run(loss)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or is_out_of_memory(error):
+                raise
+            for config in self._parts.values():
+                package = config.__module__.partition(".")[0]
+                if config.provided_by and place_of(error, package):
+                    reason = reason_of(error, package)
+                    raise PluginError(f"{label(config)} failed in the backward pass: {reason}") from error
+            raise
+
     def _run(self, name: str, part: ControlMap | Term, state: StepState) -> Any:
         """What a part returns that was given the state to read."""
         called = label(self._parts[name])
@@ -128,16 +144,25 @@ class Contracts:
         versions = {place: _version(tensor) for place, tensor in read.items()}
         copies = {place: tensor.clone() for place, tensor in read.items()} if first and foreign else {}
         chance = _random_states(pred.device) if first else {}
+        given, trained = dict(vars(state)), _weights(state) if first and foreign else {}
+        process = _process()
         value = self._answer(name, lambda: part(state))
         self._known.add(name)
         changed = [place for place, tensor in read.items() if _version(tensor) != versions[place]]
         changed += [place for place, copy in copies.items() if not _same(read[place], copy)]
         changed += getattr(state.predictions, "changed", list)()
+        changed += [place for place, part in given.items() if vars(state).get(place) is not part]
+        if trained:
+            now = _weights(state)
+            changed += [place for place, was in trained.items() if now[place] != was]
         if changed:
             raise ContractError(
                 f"{called} changes state.{changed[0]} in place, which others read too; change a copy, as "
                 ".clone() gives it"
             )
+        for setting, was in process.items():
+            if _process().get(setting) != was:
+                raise ContractError(f"{called} changes {setting}, which the whole run has; put it back")
         after = _random_states(pred.device) if first else {}
         for library in chance:
             if chance[library] != after[library]:
@@ -210,6 +235,35 @@ def _within(name: str, holder: Any) -> Iterator[tuple[str, Tensor]]:
         for key, value in vars(holder).items():
             if isinstance(value, Tensor | dict | Conditioning | PathOutput):
                 yield from _within(f"{name}.{key}", value)
+
+
+def _weights(state: StepState) -> dict[str, list[float]]:
+    """What only the optimizer may change: sums of the weights, and counts of changes of the gradients.
+
+    An adapter may exchange weights in place to show the original model, which leaves their sums.
+    """
+    trained = list(state.adapter.parameters())
+    return {
+        "adapter": [_sum(weight) for weight in trained],
+        "backbone": [_sum(weight) for weight in state.backbone.denoiser.parameters()],
+        "adapter's gradients": [-1 if weight.grad is None else _version(weight.grad) for weight in trained],
+    }
+
+
+def _sum(weight: Tensor) -> float:
+    part = weight.to_local() if hasattr(weight, "to_local") else weight  # of what lies in shards
+    return float(part.detach().float().sum())
+
+
+def _process() -> dict[str, Any]:
+    """What a part could change of the process by accident, by the words for it."""
+    found = {
+        "torch's gradient mode": torch.is_grad_enabled(),
+        "torch's default dtype": torch.get_default_dtype(),
+    }
+    with suppress(OSError):  # the folder may be gone
+        found["the working folder"] = os.getcwd()  # noqa: PTH109 - in every step, and cheaper
+    return found
 
 
 def _version(tensor: Tensor) -> int:

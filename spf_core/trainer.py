@@ -332,7 +332,7 @@ class Trainer:
                 loss = loss + 0 * state.response.pred_BCHW.sum()
             del state  # what it captured must not lie beside the gradients
             if loss.requires_grad:  # else no active term reaches a weight in this step
-                self.accelerator.backward(loss)
+                self.parts.contracts.backward(self.accelerator.backward, loss)
         return passed
 
     def _forward(self, micro: int) -> tuple[StepState, LossReport]:

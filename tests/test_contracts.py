@@ -1,8 +1,9 @@
 """Parts of plugins that break their contract are named with their provider, as early as it can be known."""
 
 import logging
+import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,37 @@ def a_shared_prediction(state: Any) -> Any:
     return state.predictions.original("base").mul_(0).mean() + state.response.pred_BCHW.mean()
 
 
+def rebinding(state: Any) -> Any:
+    loss = state.response.pred_BCHW.mean()
+    object.__setattr__(state, "response", None)
+    return loss
+
+
+def training_itself(state: Any) -> Any:
+    with torch.no_grad():
+        next(iter(state.adapter.parameters())).add_(1)
+    return state.response.pred_BCHW.mean()
+
+
+def passing_back(state: Any) -> Any:
+    state.response.pred_BCHW.mean().backward(retain_graph=True)
+    return state.response.pred_BCHW.mean()
+
+
+class Leaving(torch.autograd.Function):
+    """Ends the process in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Any) -> Any:
+        """The mean."""
+        return value.mean()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """Leave."""
+        raise SystemExit(0)
+
+
 def drawing(draw: Callable[[], Any]) -> Part:
     def term(state: Any) -> Any:
         draw()
@@ -188,6 +220,12 @@ def drawing(draw: Callable[[], Any]) -> Part:
         (drawing(lambda: torch.manual_seed(0)), "changes the global random state of torch"),
         (drawing(random.random), "changes the global random state of random"),
         (drawing(lambda: np.random.rand()), "changes the global random state of numpy"),
+        (drawing(lambda: torch.set_grad_enabled(False)), "changes torch's gradient mode"),
+        (drawing(lambda: torch.set_default_dtype(torch.float64)), "changes torch's default dtype"),
+        (drawing(lambda: os.chdir("/")), "changes the working folder"),
+        (rebinding, "changes state.response in place"),
+        (training_itself, "changes state.adapter in place"),
+        (passing_back, "changes state.adapter's gradients in place"),
     ],
 )
 def test_a_term_that_breaks_its_contract_is_named_in_the_first_step(
@@ -199,6 +237,32 @@ def test_a_term_that_breaks_its_contract_is_named_in_the_first_step(
     assert "loss 'mine'" in message
     assert "plugin 'my-package' 1.2" in message
     assert words in message
+
+
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Puts back what the terms of this file change of the process."""
+    monkeypatch.chdir(Path.cwd())
+    yield
+    torch.set_grad_enabled(True)
+    torch.set_default_dtype(torch.float32)
+
+
+def test_a_term_that_fails_in_the_backward_pass_is_named(tiny_folder: Path, tmp_path: Path) -> None:
+    plugins = with_plugin(LossConfig, lambda state: Leaving.apply(state.response.pred_BCHW))
+    config = config_of(plugins, tiny_folder, overrides={"data": str(noise_folder(tmp_path))})
+    message = fault_of(lambda: train(config, tmp_path / "run", plugins), PluginError)
+    assert f"{LOSS} failed in the backward pass: SystemExit: 0. See test_contracts.py" in message
+
+
+def test_a_term_may_ask_the_original_of_a_model_that_is_trained_whole(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    asked = lambda state: (state.predictions.original("base") - state.response.pred_BCHW).square().mean()  # noqa: E731
+    plugins = with_plugin(LossConfig, asked, frozenset({"original"}))
+    given = {"data": str(noise_folder(tmp_path)), "reference": "adapter-off"}
+    config = config_of(plugins, tiny_folder, preset="naive", overrides=given)
+    train(config, tmp_path / "run", plugins)
 
 
 def test_a_term_may_draw_with_the_generator_of_the_state(tiny_folder: Path, tiny_backbone: Any) -> None:
