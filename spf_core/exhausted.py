@@ -12,12 +12,15 @@ from spf_core.interfaces import Backbone
 from spf_core.runlog import peak_memory_mib
 
 WAYS = 3
+_TOO_LARGE = "Storage size calculation overflowed"  # of a tensor that no machine could hold
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocator refused: CUDA's, MPS's or the CPU's."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, Exception) and bool(should_reduce_batch_size(error))
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and (
+        _TOO_LARGE in str(error) or bool(should_reduce_batch_size(error))
     )
 
 

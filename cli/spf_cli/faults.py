@@ -28,6 +28,7 @@ _FREE_SPACE = "free some space and run the command again"
 _ALLOWED_PLACE = "choose a place that you may read and write"
 _PARENTS = "choose a path whose parents are folders"
 _AGAIN = "check the path and the device that it is on, then run the command again"
+_LESS = "close other programs or choose smaller settings"
 _WAYS_OUT = {
     errno.ENOSPC: _FREE_SPACE,
     errno.EDQUOT: _FREE_SPACE,
@@ -43,7 +44,7 @@ _WAYS_OUT = {
     errno.ELOOP: "replace the links that point at each other",
     errno.EMFILE: "allow more open files, as with `ulimit -n 4096`",
     errno.ENFILE: "close other programs: the machine has too many open files",
-    errno.ENOMEM: "close other programs or choose smaller settings",
+    errno.ENOMEM: _LESS,
 }
 
 
@@ -89,13 +90,24 @@ def fault_of_user(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         return _fault_of_machine(error)
     if isinstance(error, MemoryError):
-        return "the machine's memory is used up; close other programs or choose smaller settings"
+        return f"the machine's memory is used up; {_LESS}"
+    if isinstance(error, RuntimeError) and "torch" in sys.modules:
+        return _fault_of_memory(error)
     if isinstance(error, ImportError) and error.name and not error.name.startswith("spf_"):
         reason = short(str(error), 200)
         return (
             f"the package '{error.name}' cannot be imported ({reason}); install it again, then see spf doctor"
         )
     return None
+
+
+def _fault_of_memory(error: RuntimeError) -> str | None:
+    """The refusal of one of torch's allocators; None for another error."""
+    from spf_core.exhausted import is_out_of_memory
+
+    if not is_out_of_memory(error):
+        return None
+    return f"the memory is used up ({short(' '.join(str(error).split()), 200)}); {_LESS}"
 
 
 def say(message: str) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from spf_core.config import RunConfig
 
@@ -74,6 +75,17 @@ def test_where_no_log_can_be_written_the_line_says_how_to_see_the_details(
     ended = spf("config", "show")
     assert (ended.code, ended.err.count("\n")) == (3, 1)
     assert "SPF_DEBUG=1" in ended.err
+
+
+@pytest.mark.parametrize("shape", [(2**60,), (2**63 - 1, 64)], ids=["too much", "beyond counting"])
+def test_memory_that_torch_cannot_have_is_a_fault_of_the_machine(
+    spf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(shape)
+    failing_with(refused.value, monkeypatch, tmp_path)
+    assert spf("config", "show").fails_with("the memory is used up", "choose smaller settings")
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("error", [TypeError("x"), FileNotFoundError(errno.ENOENT, "No such file", "x")])
