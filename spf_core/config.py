@@ -178,7 +178,7 @@ def load_run_config(
     with read_from(file):
         in_file = _preset_in(from_file, plugins)
     presets = [name for name in chosen if plugins.get(name).kind == "preset"]
-    name = _one_preset([preset, *presets]) or in_file or DEFAULT_PRESET
+    name = _one_preset([preset, *presets], in_file, DEFAULT_PRESET)
     layers = _layers(plugins, from_file, backbone, chosen, overrides, assignments)
     preset_settings = merge({"preset": name}, _preset_settings(plugins, name))
     wanted = _backbone_settings(plugins, reduce(merge, layers, preset_settings))
@@ -201,11 +201,11 @@ def _layers(
     assignments: Sequence[str],
 ) -> list[Mapping[str, Any]]:
     """What the user gives, in the order in which it wins."""
-    if backbone:
+    if backbone is not None:
         plugins.get(backbone, "backbone")
     return [
         from_file,
-        {"backbone": backbone} if backbone else {},
+        {} if backbone is None else {"backbone": backbone},
         *(_slot_of(plugin, plugins) for plugin in chosen),
         overrides or {},
         *map(parse_assignment, assignments),
@@ -228,7 +228,7 @@ def laid_over(
     with read_from(file):
         in_file = _preset_in(from_file, plugins)
     presets = [name for name in chosen if plugins.get(name).kind == "preset"]
-    name = _one_preset([preset, *presets]) or in_file or saved.preset
+    name = _one_preset([preset, *presets], in_file, saved.preset)
     layers = _layers(plugins, from_file, backbone, chosen, overrides, assignments)
     here = {"started_in": str(Path.cwd())}  # what is given starts from here, and so must the rest
     merged: Mapping[str, Any] = saved.model_dump(mode="json", context=here)
@@ -320,11 +320,12 @@ def _parse_loss(plugins: Plugins, name: str, options: Any) -> Component:
     return parse_component(plugins, "loss", {**options, "name": name}, place)
 
 
-def _one_preset(names: Sequence[str | None]) -> str | None:
-    chosen = sorted({name for name in names if name})
+def _one_preset(names: Sequence[str | None], in_file: str | None, default: str) -> str:
+    """The preset that is chosen by one of the names, or else the file's, or the default."""
+    chosen = sorted({name for name in names if name is not None})
     if len(chosen) > 1:
         raise ConfigError(f"presets '{chosen[0]}' and '{chosen[1]}' are both chosen; a run has one")
-    return chosen[0] if chosen else None
+    return chosen[0] if chosen else default if in_file is None else in_file
 
 
 def _preset_in(settings: dict[str, Any], plugins: Plugins) -> str | None:
@@ -343,9 +344,12 @@ def _preset_settings(plugins: Plugins, name: str) -> dict[str, Any]:
 
 
 def _backbone_settings(plugins: Plugins, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """What the chosen backbone wants in place of the preset's; nothing where it cannot be one."""
+    """What the chosen backbone wants in place of the preset's; nothing where it cannot be one.
+
+    A backbone that is not installed is refused later, where it is known who chose it.
+    """
     backbone, adapter = (_name_of(raw.get(slot)) for slot in ("backbone", "adapter"))
-    if backbone is None or adapter is None:
+    if backbone is None or adapter is None or backbone not in plugins.of_kind("backbone"):
         return {}
     chosen = plugins.get(backbone, "backbone")
     if not issubclass(chosen, BackboneConfig):

@@ -26,6 +26,8 @@ def parse_assignment(assignment: str) -> dict[str, Any]:
         raise ConfigError(f"{place}: expected KEY=VALUE, for example --set train.steps=200")
     if keys == ["preset"]:
         raise ConfigError(f"{place}: a preset is chosen with --preset {short(text.strip())}")
+    if keys[0] == "plugins":
+        raise ConfigError(f"{place}: plugin files run when you name them with --plugin FILE.py")
     try:
         nested = parse_yaml(text)
     except NotYamlError as fault:

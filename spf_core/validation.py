@@ -1,9 +1,16 @@
 """Pydantic's findings as one line for the user. Torch-free."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from spf_core.errors import did_you_mean, quoted, short
 from spf_core.prompts import text_fault
@@ -27,6 +34,17 @@ class Strict(BaseModel):
     """A frozen part of the configuration: no unknown keys, no number or text that a file cannot hold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_number_where_one_is_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false, which pydantic would take for 1 and 0."""
+        types = _types(cls.model_fields[info.field_name or ""].annotation)
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        numeric = bool not in types and (int in types or float in types)
+        if numeric and any(isinstance(part, bool) for part in parts):
+            raise ValueError(f"expected a number, not true or false (got {quoted(value)})")
+        return value
 
     @field_validator("*")
     @classmethod
@@ -52,6 +70,13 @@ def explain(error: ValidationError, place: str, model: type[BaseModel]) -> str:
     if first["type"] == "value_error":
         return f"{where}{short(str(first['ctx']['error']), _FINDING)}"
     return f"{where}{short(first['msg'], _FINDING)} (got {quoted(first['input'])})"
+
+
+def _types(annotation: Any) -> list[Any]:
+    """The types that an annotation is made of, as int and NoneType of `tuple[int, ...] | None`."""
+    inner = () if get_origin(annotation) is Literal else get_args(annotation)
+    inner = inner[:1] if get_origin(annotation) is Annotated else inner
+    return [found for part in inner for found in _types(part)] or [annotation]
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:

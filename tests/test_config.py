@@ -235,6 +235,12 @@ def test_an_unknown_name_is_refused_with_a_suggestion(plugins: Plugins, assignme
         ),
         ("response.stop=0.1", "response: start=0.5 lies after stop=0.1"),
         ("train={min_timestep: 0.5, max_timestep: 0.4}", "min_timestep=0.5 must lie below max_timestep=0.4"),
+        ("train.seed=true", "train.seed: expected a number, not true or false (got True)"),
+        ("optimizer.learning_rate=false", "optimizer.learning_rate: expected a number"),
+        ("optimizer.betas=[true, 0.9]", "optimizer.betas: expected a number"),
+        ("adapter.rank=true", "adapter.rank: expected a number"),
+        ("optimizer.betas=[1, 2]", "optimizer.betas.0: Input should be less than 1"),
+        ("plugins=[mine.py]", "--set plugins=[mine.py]: plugin files run when you name them with --plugin"),
         ("backbone=null", "backbone: "),
         ("reference=null", "`reference` is empty; set it to adapter-off"),
         ("control_map=null", "`control_map` is empty; set it to sfcm-v1 or uniform"),
@@ -262,6 +268,20 @@ def test_an_assignment_that_is_none_is_refused(plugins: Plugins, assignment: str
 )
 def test_a_file_that_is_no_configuration_is_refused(plugins: Plugins, tmp_path: Path, text: str) -> None:
     assert refusal(plugins, preset=None, file=write(tmp_path, text))
+
+
+@pytest.mark.parametrize("backbone", ["nope", "denoising", "2020-01-01 10:00:00"])
+def test_a_file_that_chooses_a_backbone_that_is_none_is_named(
+    plugins: Plugins, tmp_path: Path, backbone: str
+) -> None:
+    file = write(tmp_path, f"backbone: {backbone}")
+    assert refusal(plugins, file=file).startswith(f"'{file}': ")
+    assert str(file) not in refusal(plugins, file=file, backbone="nowhere")
+
+
+@pytest.mark.parametrize("option", ["preset", "backbone"])
+def test_an_empty_name_is_not_taken_for_no_name(plugins: Plugins, option: str) -> None:
+    assert f"no {option} named ''" in refusal(plugins, **{option: ""})
 
 
 def test_a_missing_file_is_named(plugins: Plugins, tmp_path: Path) -> None:

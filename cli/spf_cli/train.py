@@ -84,7 +84,7 @@ def train(
     """
     given = {"steps": steps, "seed": seed, "start_from": None if start_from is None else str(start_from)}
     chosen = {name: value for name, value in given.items() if value is not None}
-    overrides: dict[str, Any] = {"data": data} if data else {}
+    overrides: dict[str, Any] = {} if data is None else {"data": data}
     overrides |= {"dataset": {"trigger": trigger}} if trigger is not None else {}
     overrides |= {"train": chosen} if chosen else {}
     overrides |= {"evaluation": {"every": evaluate_every}} if evaluate_every is not None else {}

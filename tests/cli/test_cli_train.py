@@ -28,6 +28,17 @@ def test_flags_end_up_in_the_saved_configuration(run: Path, data: Path, tiny_fol
     assert saved["backbone"] == {"name": "mini", "path": str(tiny_folder)}
 
 
+def test_an_empty_data_option_is_not_taken_for_none(
+    spf, data: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, here = tmp_path / "settings.yaml", tmp_path / "here"
+    file.write_text(f"data: {data}\ntrain: {{steps: 1}}\n")
+    here.mkdir()
+    monkeypatch.chdir(here)
+    options = ("--preset", "lora", "--config", file, "--out", tmp_path / "run", *tiny)
+    assert spf("train", "--data", "", *options).fails_with("data folder '.' is empty")
+
+
 def test_progress_is_told_in_lines_where_there_is_no_terminal(
     spf, data: Path, tiny: list[str], tmp_path: Path
 ) -> None:
