@@ -28,7 +28,7 @@ from spf_core.components import (
     TermConfig,
     label,
 )
-from spf_core.containment import contained
+from spf_core.containment import SECONDS, contained
 from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, quoted, short
 from spf_core.merging import SLOTS as SLOTS
 from spf_core.merging import merge, parse_assignment
@@ -290,6 +290,7 @@ def parse_component(plugins: Plugins, kind: str, value: Any, place: str) -> Comp
     return contained(
         lambda: _validated(config, options, place),
         what=f"{label(config)} cannot read its options",
+        seconds=SECONDS if config.provided_by else None,
         package=config.__module__.partition(".")[0],
     )
 

@@ -129,16 +129,14 @@ def _refuse_length(config: RunConfig, run: Path, length: int) -> None:
     steps = config.train.steps
     if steps < length:
         raise _too_short(steps, length, run)
-    if steps == length:
-        return
-    if isinstance(config.adapter.build(), Budgeted):
-        raise RunError(
-            f"train.steps is {steps} here, {length} in the run '{run}': {config.adapter.name} shares out its "
-            f"ranks over the length of a run, which cannot be extended; train another with --start-from {run}"
-        )
     if (run / ADAPTER_FILE).is_file() and not any((run / "checkpoints").glob("step-*")):
         raise RunError(
             f"'{run}' is finished and has no checkpoint to go on from; train another with --start-from {run}"
+        )
+    if steps > length and isinstance(config.adapter.build(), Budgeted):
+        raise RunError(
+            f"train.steps is {steps} here, {length} in the run '{run}': {config.adapter.name} shares out its "
+            f"ranks over the length of a run, which cannot be extended; train another with --start-from {run}"
         )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from spf_core.atomic import atomic_write_text
 from spf_core.averaging import Average
 from spf_core.building import attach, built
-from spf_core.checkpoint import checkpoints
+from spf_core.checkpoint import ADAPTER_FILE, checkpoints
 from spf_core.config import RunConfig
 from spf_core.continuing import Continuation
 from spf_core.data import Row
@@ -93,7 +93,7 @@ def train(
             if not resume and is_filled(run):
                 raise RunError(f"'{run}' is not empty; choose another --out, or continue it with --resume")
             written = rows[: len(rows) // config.train.text_variants]
-            begun = resume and (checkpoints(run) or read_provenance(run))
+            begun = resume and (checkpoints(run) or read_provenance(run) or (run / ADAPTER_FILE).is_file())
             going_on = GoingOn.checked(config, run, written, accept=accept_changed_data) if begun else None
             trainer = Trainer(config, run, rows, heard, watch, start, together, interrupts)
             if going_on:  # after the model was opened and the checkpoint was read, which may be refused

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spf_core import plugins
+from spf_core import config, plugins
 from spf_core.config import load_run_config
 from spf_core.errors import PluginError
 from spf_core.plugins import Plugins, load_plugins
@@ -273,9 +273,16 @@ def test_a_file_that_misbehaves_is_an_error_that_names_it(tmp_path: Path, source
             "    def model_dump(self, **_): raise KeyboardInterrupt\n",
             "cannot read its options: KeyboardInterrupt",
         ),
+        (
+            "    @model_validator(mode='after')\n    def _check(self):\n        while True: pass\n",
+            "cannot read its options: it did not come to an end within 0.5 seconds",
+        ),
     ],
 )
-def test_options_that_cannot_be_read_name_the_plugin(tmp_path: Path, more: str, reason: str) -> None:
+def test_options_that_cannot_be_read_name_the_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, reason: str
+) -> None:
+    monkeypatch.setattr(config, "SECONDS", 0.5)
     file = tmp_path / "mine.py"
     source = "from pydantic import model_validator\n" + GOOD
     file.write_text(source.replace('    name = "mine"\n', f'    name = "mine"\n{more}'))

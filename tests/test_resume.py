@@ -172,6 +172,20 @@ def test_a_run_that_recorded_no_data_goes_on_and_records_it(config, plugins: Plu
     assert len(read_provenance(run).data) == 5
 
 
+@pytest.mark.parametrize("steps", [2, 3])
+def test_a_finished_run_without_checkpoints_is_not_trained_again(
+    config, plugins: Plugins, tmp_path: Path, steps: int
+) -> None:
+    run = tmp_path / "run"
+    train(config(steps=2), run, plugins)
+    shutil.rmtree(run / "checkpoints")
+    (run / "provenance.json").unlink()
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    with pytest.raises(RunError, match=r"is finished and has no checkpoint to go on from.*--start-from"):
+        train(config(steps=steps), run, plugins, resume=True)
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+
+
 def test_a_damaged_log_does_not_keep_a_run_from_going_on(config, plugins: Plugins, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(config(steps=2), run, plugins)
