@@ -376,6 +376,20 @@ NOUN_PHRASES = [
 ]
 
 
+def test_a_phrase_begins_with_a_word() -> None:
+    caption = "a man that chats, in sunglasses and a shared hat"
+    assert split_by_phrase(caption, compile_phrase("hat"))[:2] == (
+        "a man that chats, in sunglasses",
+        "a shared hat",
+    )
+    assert split_by_phrase("a man, in sunglasses", compile_phrase(r"\w*glasses"))[:2] == (
+        "a man",
+        "in sunglasses",
+    )
+    with pytest.raises(DataError, match="no clause of the caption"):
+        split_by_phrase("a man that chats", compile_phrase("hat"))
+
+
 @given(
     st.permutations(["a woman", "red hair", "blue sky", "smiling"]), st.sampled_from(NOUN_PHRASES), st.data()
 )

@@ -64,15 +64,15 @@ def compile_phrase(pattern: str) -> "regex.Pattern[str]":
 def split_by_phrase(caption: str, pattern: "regex.Pattern[str]") -> Texts:
     """The noun phrases in which `pattern` is found are the target text, and what is left is the base text.
 
-    The pattern sees one clause at a time. DataError when it finds nothing, or nothing else is left;
-    TimeoutError when it runs away.
+    The pattern sees one clause at a time, and what it finds begins with a word: "hat" is not in "that".
+    DataError when it finds nothing, or nothing else is left; TimeoutError when it runs away.
     """
     caption = " ".join(readable(caption).split())
     spans = [
         _phrase(clause[0], found.start(), found.end(), clause.start())
         for clause in _CLAUSE.finditer(caption)
         for found in list(pattern.finditer(clause[0], timeout=PATIENCE))  # at once: the clock is running
-        if found[0].strip()
+        if found[0].strip() and not _within_a_word(clause[0], found.start())
     ]
     if not spans:
         raise DataError(f"no clause of the caption '{short(caption)}' matches '{short(pattern.pattern)}'")
@@ -86,6 +86,10 @@ def split_by_phrase(caption: str, pattern: "regex.Pattern[str]") -> Texts:
             )
         at = max(at, end)
     return split_at_holes(caption, kept + caption[at:], ", ".join(dict.fromkeys(pieces)))
+
+
+def _within_a_word(clause: str, start: int) -> bool:
+    return start > 0 and clause[start].isalnum() and clause[start - 1].isalnum()
 
 
 def _phrase(clause: str, start: int, end: int, offset: int) -> tuple[int, int]:
