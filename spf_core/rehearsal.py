@@ -38,6 +38,7 @@ GRAIN = 512  # bytes; CUDA's allocator gives multiples of it
 PRECISION = {"bf16": torch.bfloat16, "fp16": torch.float16}
 ATEN = torch.ops.aten
 T = TypeVar("T")
+_ATTACHED: set[tuple[type, str, str]] = set()  # adapters and backbones of this process that went together
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,13 @@ def rehearse_attaching(config: AdapterConfig, backbone: Backbone) -> None:
 
     Raises the SpfErrors of targets that match nothing. What a copy without values cannot do is no fault.
     """
+    pair = type(config), config.model_dump_json(), backbone.fingerprint()
+    if pair in _ATTACHED:
+        return
     try:
         with weightless(backbone.device, backbone) as (copied, _):
             attach(config, built(config), copied)
+        _ATTACHED.add(pair)
     except SpfError as error:
         if error.__cause__ is None or isinstance(error.__cause__, SpfError):
             raise
