@@ -1,5 +1,6 @@
 """Local folders in transformers' and diffusers' format, read with every failure as one line."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from spf_core.checkpoint import refuse_non_numbers
-from spf_core.errors import RunError, SpfError, short
+from spf_core.errors import RunError, SpfError, quoted, short
 from spf_core.regular import refuse_special
 
 
@@ -44,7 +45,21 @@ def load(cls: Any, folder: Path, **options: Any) -> Any:
         for file in folder.iterdir():
             if not file.is_dir():
                 refuse_special(file)
+            if file.name.endswith("config.json"):
+                _refuse_no_object(file)
         return cls.from_pretrained(folder, local_files_only=True, **options)
+
+
+def _refuse_no_object(file: Path) -> None:
+    """RunError for settings that are a number or a list: diffusers would ask the network for the file."""
+    try:
+        settings = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return  # the library says what is wrong
+    if not isinstance(settings, dict):
+        raise RunError(
+            f"'{file}' holds {quoted(settings, 40)}, which is no JSON object; restore the original"
+        )
 
 
 @contextmanager

@@ -134,6 +134,7 @@ def job(folder: Path, name: str, config: RunConfig) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_with_shards_are_one_that_accumulates_twice(both: Path, name: str) -> None:
     pair, alone = (weights(both / where / name) for where in ("runs", "alone"))
@@ -145,6 +146,7 @@ def test_two_processes_with_shards_are_one_that_accumulates_twice(both: Path, na
         assert line["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_pictures_of_the_original_and_of_the_tuned_model_are_those_of_one(both: Path) -> None:
     drawn = ("step-000002-grid.png", "step-000004-grid.png")
     for name in drawn:
@@ -152,18 +154,21 @@ def test_pictures_of_the_original_and_of_the_tuned_model_are_those_of_one(both: 
         assert np.abs(np.asarray(pair, int) - np.asarray(alone, int)).max() <= 2, name
 
 
+@pytest.mark.slow
 def test_each_process_holds_half(both: Path) -> None:
     shares = [float(share) for share in re.findall(r"holds ([0-9.]+)", (both / "said.txt").read_text())]
     assert len(shares) >= 2 * STEPS
     assert all(0.5 <= share < 0.55 for share in shares)
 
 
+@pytest.mark.slow
 def test_two_processes_resume_bit_identically(both: Path) -> None:
     whole, resumed = (weights(both / "runs" / name) for name in ("naive", "resumed"))
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_from_a_checkpoint_of_two(
     both: Path, settings: Settings, plugins: Plugins
 ) -> None:
@@ -177,11 +182,13 @@ def test_one_process_goes_on_from_a_checkpoint_of_two(
         torch.testing.assert_close(tensor, expected[key], rtol=1e-4, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_the_main_process_alone_writes(both: Path) -> None:
     assert json.loads((both / "written-1.json").read_text()) == []
     assert any("step-000004" in line for line in json.loads((both / "written-0.json").read_text()))
 
 
+@pytest.mark.slow
 def test_a_fault_of_one_process_ends_all_with_one_line(both: Path) -> None:
     said = (both / "errors.txt").read_text()
     errors = [line for line in said.splitlines() if line.startswith("error: ")]

@@ -159,6 +159,7 @@ def test_two_processes_write_the_very_files_of_one(run: Path) -> None:
     assert files(cache / "originals") == files(one / "originals")
 
 
+@pytest.mark.slow
 def test_an_interrupt_of_one_process_ends_all_with_one_line(run: Path) -> None:
     process = start((*ACCELERATE, "-m"), run, "interrupt")
     _, errors = process.communicate(timeout=300)
@@ -167,6 +168,7 @@ def test_an_interrupt_of_one_process_ends_all_with_one_line(run: Path) -> None:
     assert not (run.parent / "evaluations" / "interrupt").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_with_one_line(run: Path) -> None:
     process = start((*TORCHRUN, "-m"), run, "wait")
     assert process.stdout is not None

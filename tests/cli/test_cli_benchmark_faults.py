@@ -62,6 +62,7 @@ def plugin(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_cells_and_a_killed_one_is_replaced(spf, settings, tmp_path: Path) -> None:
     file, out = write(tmp_path / "small.yaml", {**settings, "seeds": [0]}), tmp_path / "out"
     cells = ["hat/lora/seed-0", "hat/strong/seed-0"]

@@ -60,6 +60,7 @@ def command(file: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "spf_cli", "continual", str(file), "--out", str(out), *more]
 
 
+@pytest.mark.slow
 def test_a_sequence_killed_in_its_second_stage_ends_as_if_nothing_had_happened(
     spf, continual, tmp_path: Path
 ) -> None:
@@ -90,6 +91,7 @@ def test_a_sequence_killed_in_its_second_stage_ends_as_if_nothing_had_happened(
     assert [json.loads(line)["step"] for line in (second / "run" / "metrics.jsonl").open()] == [1, 2]
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_sequences_and_a_killed_one_is_replaced(
     spf, continual, tmp_path: Path
 ) -> None:

@@ -60,7 +60,7 @@ def _form(named: Mapping[str, Any]) -> int:
     settings = [
         (name, key, repr(value))
         for name, network in networks.items()
-        for key, value in dict(getattr(network.config, "to_dict", lambda: network.config)()).items()
+        for key, value in vars(network.config).items()
         if not key.startswith("_")  # where it was loaded from, and by which version
     ]
     weights = [
