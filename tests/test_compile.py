@@ -17,6 +17,7 @@ from spf_core.runlog import read_metrics
 from spf_core.trainer import train
 
 
+@pytest.mark.slow
 def test_a_compiled_run_follows_the_same_losses(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

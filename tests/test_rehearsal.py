@@ -49,6 +49,7 @@ def real_step(parts: Any, watching: Any, precision: str = "no") -> Any:
     return kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 @pytest.mark.parametrize("preset", ["lora", "naive", "spf-paper", "spf"])
 def test_a_step_keeps_what_the_rehearsal_kept(preset: str, precision: str, tiny_folder: Path) -> None:

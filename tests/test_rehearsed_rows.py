@@ -82,6 +82,7 @@ def rehearsed_weights(backbone: Backbone) -> Iterable[int]:
         return weights_of(copied, tensors, parked=False).values()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_preparation_takes_what_its_rehearsal_took(
     case: str, plugins: Plugins, tiny_folder: Path, data: Path
@@ -92,6 +93,7 @@ def test_preparation_takes_what_its_rehearsal_took(
     assert all(share == pytest.approx(1, abs=0.06) for share in found.values()), found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["encoded", "redrawn", "bank"])
 def test_more_rows_than_are_treated_at_once_are_reckoned(
     case: str, plugins: Plugins, tiny_folder: Path, many: Path

@@ -174,6 +174,7 @@ def spf_register_loss_terms():
 '''
 
 
+@pytest.mark.slow
 def test_under_accelerate_a_fault_of_one_process_ends_all_with_one_line(
     both: Path, tiny_folder: Path
 ) -> None:
