@@ -9,6 +9,7 @@ SHORT = 80  # characters of a value in a message
 # Control characters, line separators, bidirectional overrides and half characters: they would change the
 # terminal, tear a line apart or could not be written at all. Those of the second line show nothing, so that a
 # user would not see why two texts differ; joiners stay, which scripts and emoji need.
+_LISTED = 24  # names in a message: those of one kind fit, those of all kinds fill a screen
 _UNSHOWABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
     "\xad\u061c\u200b\u200e\u200f\u2060-\u2064\ufeff]"
@@ -75,7 +76,9 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> ConfigError:
-    """The error for a name that is not among `choices`."""
+    """The error for a name that is not among `choices`, of which it lists the first where they are many."""
     known = sorted(choices)
-    listing = ", ".join(known) if known else "none"
+    listing = ", ".join(known[:_LISTED]) if known else "none"
+    if len(known) > _LISTED:
+        listing += f" and {len(known) - _LISTED} more; `spf plugins list` shows all"
     return ConfigError(f"no {kind} named '{short(name)}'.{did_you_mean(name, known)} Installed: {listing}")

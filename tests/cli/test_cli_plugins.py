@@ -42,6 +42,9 @@ def test_show_of_a_preset_prints_its_settings(spf) -> None:
 
 def test_an_unknown_name_is_answered_with_a_suggestion(spf) -> None:
     assert spf("plugins", "show", "sfcm-v9").fails_with("'sfcm-v9'", "Did you mean 'sfcm-v2'?", "Installed: ")
+    shown = spf("plugins", "show", "sfcm-v9").err
+    assert "more; `spf plugins list` shows all" in shown
+    assert len(shown) < 600
 
 
 @pytest.mark.parametrize(
