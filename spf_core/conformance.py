@@ -6,6 +6,7 @@ import re
 from typing import Any, get_args
 
 import yaml
+from pydantic import ValidationError
 
 from spf_core.components import (
     KINDS,
@@ -40,6 +41,7 @@ def check_config(config: Any, kind: str, provider: str) -> type[Component]:
             f"'{name}' says that its kind is {quoted(config.kind)}, but it is registered as {kind}; "
             "leave `kind` as its base class has it"
         )
+    _check_inherited(name, config, base)
     if issubclass(config, TermConfig | ControlMapConfig):
         _check_needs(name, config.needs)
     if issubclass(config, PresetConfig):
@@ -59,6 +61,24 @@ def describe(config: type[Component]) -> str:
 def summary_of(config: type[Component]) -> str:
     """The first line of the docstring."""
     return (inspect.getdoc(config) or "").partition("\n")[0]
+
+
+def _check_inherited(name: str, config: type[Component], base: type[Component]) -> None:
+    """An option that every component of the kind has may get another default, but no other type."""
+    for option, field in base.model_fields.items():
+        now = config.model_fields[option]
+        if now.annotation != field.annotation:
+            raise PluginError(
+                f"option '{option}' of '{name}' is {quoted(now.annotation)}; leave its type as "
+                f"{base.__name__} has it, {quoted(field.annotation)}"
+            )
+        if not now.is_required() and now.default_factory is None:
+            try:
+                base.model_validate({option: now.default})
+            except ValidationError:
+                raise PluginError(
+                    f"option '{option}' of '{name}' is {quoted(now.default)} by default, which it may not be"
+                ) from None
 
 
 def _check_needs(name: str, needs: Any) -> None:

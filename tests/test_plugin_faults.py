@@ -154,6 +154,14 @@ def test_the_settings_of_a_preset_are_a_mapping_that_a_file_could_hold(
     skipped("`settings` of preset 'mine'")
 
 
+@pytest.mark.parametrize(
+    "declared", ["weight: str = 'heavy'", "weight: float = 'heavy'", "stop: float = 2.0", "start: list = []"]
+)
+def test_an_option_of_every_loss_keeps_its_type_and_range(install: Install, declared: str) -> None:
+    install("bad-package", GOOD.replace('name = "mine"', f'name = "mine"\n    {declared}'))
+    skipped(f"option '{declared.partition(':')[0]}' of 'mine' is ")
+
+
 @pytest.mark.parametrize("place", ["at import", "in the hook", "in the list"])
 def test_a_plugin_that_never_ends_is_skipped_after_a_while(
     install: Install, monkeypatch: pytest.MonkeyPatch, place: str

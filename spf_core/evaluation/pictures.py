@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from spf_core.data import open_rgb
+from spf_core.errors import DataError
 from spf_core.evaluation.purity import Floats
 from spf_core.interfaces import Quadruples, Suite
 from spf_core.sampling import save_png
@@ -52,15 +53,26 @@ def keep_pictures(out: Path, quads: Quadruples, pairs: Iterable[int], suite: Sui
 
 
 def read_pictures(out: Path, pair: int) -> Pictures:
-    """What the evaluation's folder `out` keeps of a pair; roles that it lacks are left out."""
+    """What the evaluation's folder `out` keeps of a pair; roles that it lacks are left out.
+
+    DataError for a picture that is damaged or of another size than the pair's others.
+    """
     files = {role: _file(out, role, pair) for role in ROLES}
     roles = {role: open_rgb(file) for role, file in files.items() if file.is_file()}
+    for role, picture in roles.items():
+        width, height = next(iter(roles.values())).size
+        if picture.size != (width, height):
+            raise DataError(
+                f"image '{files[role]}' is {picture.width} x {picture.height} pixels, and others of its pair "
+                f"{width} x {height}; evaluate the run again"
+            )
     region = _file(out, _REGION, pair)
     if not (roles and region.is_file()):
         return Pictures(roles, None)
-    size = next(iter(roles.values())).size  # a judge may see pictures at a size of its own
-    with Image.open(region) as mask:
-        return Pictures(roles, np.asarray(mask.convert("1").resize(size, Image.Resampling.NEAREST)))
+    size = next(iter(roles.values())).size
+    # The region may be smaller or larger: a judge may see pictures at a size of its own.
+    mask = open_rgb(region).convert("1").resize(size, Image.Resampling.NEAREST)
+    return Pictures(roles, np.asarray(mask))
 
 
 def change(one: Image.Image, other: Image.Image) -> Floats:

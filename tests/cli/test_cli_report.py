@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pages import Page, results, shown
+from PIL import Image
 
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.private import public
@@ -144,6 +145,22 @@ def test_a_damaged_evaluation_is_named(spf, copied: Path) -> None:
     file = copied / "evaluation" / "pairs.jsonl"
     file.write_text(file.read_text()[:-40])
     assert spf("report", copied).fails_with(str(copied / "evaluation"), "no whole evaluation")
+
+
+@pytest.mark.parametrize("role", ["tuned", "region"])
+@pytest.mark.parametrize("damage", ["cut", "another size"])
+def test_a_damaged_picture_of_an_evaluation_is_named(spf, copied: Path, role: str, damage: str) -> None:
+    file = next((copied / "evaluation" / "images").glob(f"{role}-*.png"))
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:20])
+    else:
+        Image.new("RGB", (17, 33)).save(file)
+    page = spf("report", copied)
+    if (role, damage) == ("region", "another size"):  # a judge may see pictures at a size of its own
+        assert page.code == 0, page.err
+    else:
+        assert page.fails_with(str(file))
+        assert not (copied / "report.html").exists()
 
 
 @pytest.mark.parametrize("name", ["", "missing"])
