@@ -79,14 +79,16 @@ def run_paths(
         known["tuned", "complete"] = response.pred_BCHW
     if frozen and all_base:
         known["original", "base"] = frozen.pred_BCHW
+    compared = base
     if reference and noised.reference:
         frozen = either(~noised.from_data_B, noised.reference, detached(response))
+        compared = choose(noised.from_data_B, read, base)
     state = StepState(
         backbone=parts.backbone,
         batch=batch,
         noised=noised,
         response_text=read,
-        reference_text=base,
+        reference_text=compared,
         response=response,
         reference=frozen,
         map_B1HW=None,

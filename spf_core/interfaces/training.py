@@ -22,6 +22,7 @@ class Backbone(Protocol):
     clip_size: int  # side of the pictures that `embed_images` looks at; others are resized
     abar_T: Tensor  # cumulative alphas of the training schedule
     dtype: torch.dtype  # of the frozen weights; what goes in and comes out is float32
+    prediction_type: str  # what it was trained to predict: "epsilon" or "v_prediction", as diffusers has it
 
     @property
     def device(self) -> torch.device:

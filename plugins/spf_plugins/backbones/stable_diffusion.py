@@ -63,6 +63,7 @@ class StableDiffusion:
         self.denoiser, self.vae = self._parts["unet"], self._parts["vae"]
         self.text_encoder, self.tokenizer = self._parts["text_encoder"], self._parts["tokenizer"]
         self.scheduler, self.clip = self._parts["scheduler"], parts.clip
+        self.prediction_type: str = self.scheduler.config.prediction_type
         self.device = torch.device("cpu")
         self._checkpointing = False
         self.abar_T: Tensor = self.scheduler.alphas_cumprod.float().clamp(min=LEAST_ABAR)
@@ -152,7 +153,7 @@ class StableDiffusion:
                 z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD, **self._also_read(cond)
             )
         pred_BCHW: Tensor = output.sample.float()
-        if self.scheduler.config.prediction_type == "v_prediction":
+        if self.prediction_type == "v_prediction":
             pred_BCHW = eps_from_v(pred_BCHW, z_t_BCHW, self.abar_T[timesteps_B])
         return PathOutput(pred_BCHW, captured.attention, captured.queries, captured.hidden)
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from spf_core.interfaces import StepState, TextName
 from spf_core.types import scatter_like
+from spf_plugins.losses.denoising import plain_error
 
 
 class OutputPreservationLoss:
@@ -53,4 +54,4 @@ class ClassImagesLoss:
         abar = scatter_like(state.noised.abar_B, clean)
         z_t = abar.sqrt() * clean + (1 - abar).sqrt() * noise
         output = state.backbone.predict(z_t, state.noised.timesteps_B, state.predictions.text("base"))
-        return F.mse_loss(output.pred_BCHW, noise)
+        return plain_error(output.pred_BCHW, noise, state.noised.abar_B, state.backbone).mean()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from spf_core.components import LossConfig
 from spf_core.hookspecs import hookimpl
@@ -15,7 +15,7 @@ Gamma = Annotated[
 
 
 class Denoising(LossConfig):
-    """L_DM: the standard noise-prediction error on the training images."""
+    """L_DM: the standard error of what the model predicts, noise or velocity, on the training images."""
 
     name = "denoising"
     min_snr_gamma: Gamma = None
@@ -57,8 +57,18 @@ class TextConsistency(LossConfig):
 
     name = "text-consistency"
     needs = frozenset({"reference", "attention", "map"})
-    renormalise: bool = Field(True, description="compare each token's share among the base phrases' tokens")
-    pad: bool = Field(True, description="align the mean of EOT and PAD too")
+    renormalise: Literal["all", "phrases", "none"] = Field(
+        "all",
+        description="compare each phrase's share of the attention to `all` that is compared; `phrases`: "
+        "shares among the tokens of the base phrases, EOT and PAD as they are; `none`: as the layers have it",
+    )
+    pad: bool = Field(True, description="compare the mean of EOT and PAD too")
+
+    @field_validator("renormalise", mode="before")
+    @classmethod
+    def _of_older_runs(cls, value: Any) -> Any:
+        """Runs saved `true` or `false` before PAD took part."""
+        return {True: "phrases", False: "none"}[value] if isinstance(value, bool) else value
 
     def build(self) -> Any:
         """Build the term."""

@@ -17,13 +17,14 @@ from spf_plugins.losses.denoising import space_weight
 
 
 class TextConsistencyLoss:
-    """L_tc = mean_l sum_p mean_Q (1 - M_l) (A_res^l[p] - A_ref^l[p])^2 over base phrases and PAD.
+    """L_tc = mean_l sum_p mean_Q (1 - M_l) (S_res^l[p] - S_ref^l[p])^2 over base phrases and PAD.
 
-    The phrases of the base text are encoded identically in both paths (the text encoder is causal), but the
-    target's tokens take attention from all others: `renormalise` compares shares among the shared tokens.
+    S is the share of the attention, A[p] / sum_p A[p], as the target's tokens take attention from all others.
+    A[p] is a mean over tokens, so that it does not matter how many tokens of PAD a text leaves. Each path
+    reads the phrases where its own text has them; a phrase that one of the texts lacks is not compared.
     """
 
-    def __init__(self, renormalise: bool, pad: bool) -> None:
+    def __init__(self, renormalise: str, pad: bool) -> None:
         self.renormalise, self.pad = renormalise, pad
 
     def __call__(self, state: StepState) -> Tensor:
@@ -40,12 +41,25 @@ class TextConsistencyLoss:
     def _differences(
         self, res_BQL: Tensor, ref_BQL: Tensor, complete: Conditioning, base: Conditioning
     ) -> Tensor:
-        phrases = (phrase_attention(a, base.phrase_BPL, self.renormalise) for a in (res_BQL, ref_BQL))
-        difference = next(phrases) - next(phrases)
-        if self.pad:
-            pad = res_BQL @ complete.pad_BL[:, :, None] - ref_BQL @ base.pad_BL[:, :, None]
-            difference = torch.cat([difference, pad], dim=2)
-        return difference.pow(2)
+        both_BP1 = (_has(complete) & _has(base))[:, :, None]
+        found = [
+            self._attention(attention_BQL, text.phrase_BPL * both_BP1, text.pad_BL[:, None])
+            for attention_BQL, text in ((res_BQL, complete), (ref_BQL, base))
+        ]
+        return (found[0] - found[1]).pow(2)
+
+    def _attention(self, attention_BQL: Tensor, phrase_BPL: Tensor, pad_B1L: Tensor) -> Tensor:
+        """What is compared of one path: a column for each phrase and one for PAD, B Q P+1."""
+        compared_BPL = torch.cat([phrase_BPL, pad_B1L], dim=1) if self.pad else phrase_BPL
+        found_BQP = attention_BQL @ compared_BPL.transpose(1, 2)
+        if self.renormalise == "none":
+            return found_BQP
+        if self.renormalise == "all":
+            return found_BQP / found_BQP.sum(2, keepdim=True).clamp(min=1e-6)
+        shared_BL = (phrase_BPL.sum(1) > 0).to(attention_BQL.dtype)
+        share = (attention_BQL @ shared_BL[:, :, None]).clamp(min=1e-6)
+        phrases = phrase_BPL.shape[1]
+        return torch.cat([found_BQP[..., :phrases] / share, found_BQP[..., phrases:]], dim=2)
 
 
 class FineGrainedLoss:
@@ -107,13 +121,9 @@ class OutputAlignmentLoss:
         ]
 
 
-def phrase_attention(attention_BQL: Tensor, phrase_BPL: Tensor, renormalise: bool) -> Tensor:
-    """Mean attention of every phrase's tokens, B Q P; optionally each query's share among those tokens."""
-    found_BQP = attention_BQL @ phrase_BPL.transpose(1, 2)
-    if not renormalise:
-        return found_BQP
-    shared_BL = (phrase_BPL.sum(1) > 0).to(attention_BQL.dtype)
-    return found_BQP / (attention_BQL @ shared_BL[:, :, None]).clamp(min=1e-6)
+def _has(text: Conditioning) -> Tensor:
+    """Which phrases the text has, B P; truncation may have dropped the last ones."""
+    return text.phrase_BPL.sum(2) > 0
 
 
 def _frozen(linear: Any) -> tuple[Tensor, Tensor | None]:

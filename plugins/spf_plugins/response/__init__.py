@@ -22,8 +22,21 @@ class Enhancement(ResponseConfig):
     )
 
 
+class ClipRegion(Enhancement):
+    """The clean estimate, changed inside the control map alone, looks like the target's text."""
+
+    name = "clip-region"
+    needs = frozenset({"map"})
+
+    def build(self) -> Any:
+        """Build the term."""
+        from spf_plugins.response.clip import ClipRegionEnhancement
+
+        return ClipRegionEnhancement(self.max_timestep, self.decode_size, self.share)
+
+
 class ClipDirection(Enhancement):
-    """The one-step clean estimate moves from the target's text like the training image does (variant A)."""
+    """The clean estimate stands to the target's text as the training image does, and nears that image (A)."""
 
     name = "clip-direction"
     needs = frozenset({"clean_image"})
@@ -36,7 +49,7 @@ class ClipDirection(Enhancement):
 
 
 class ClipChange(Enhancement):
-    """The clean estimate moves away from the original's like the training image from its base text (B)."""
+    """The clean estimate leaves the original's as the training image its text, and nears that image (B)."""
 
     name = "clip-change"
     needs = frozenset({"clean_image", "original"})
@@ -49,7 +62,7 @@ class ClipChange(Enhancement):
 
 
 class ClipDirect(Enhancement):
-    """The clean estimate looks like the target's text: the direct supervision that A replaces (variant C)."""
+    """The clean estimate looks like the target's text: direct supervision of the whole picture (C)."""
 
     name = "clip-direct-supervision"
 
@@ -63,4 +76,4 @@ class ClipDirect(Enhancement):
 @hookimpl
 def spf_register_response_enhancers() -> list[type[ResponseConfig]]:
     """Register the response enhancements of this group."""
-    return [ClipDirection, ClipChange, ClipDirect]
+    return [ClipRegion, ClipDirection, ClipChange, ClipDirect]

@@ -1,4 +1,4 @@
-"""Response enhancement in CLIP's space, three variants of the reconstruction.
+"""Response enhancement in CLIP's space, four variants of the reconstruction.
 
 x0_hat decodes z0_hat = (z_t - sqrt(1 - abar) eps_res) / sqrt(abar); at high noise that estimate is no
 image, hence the gate on t. Only rows inside the gate that read their target are decoded, or a share of them.
@@ -54,8 +54,28 @@ class Enhancement(ABC):
         """Return b_hat and b_gt of some rows, each (rows, D)."""
 
 
+class ClipRegionEnhancement(Enhancement):
+    """b_hat = E_I(decode(z0_hat_ref + M (z0_hat - z0_hat_ref))), b_gt = E_T(target).
+
+    Outside the map the picture is the reference's, without gradient: the term cannot ask for anything there.
+    """
+
+    def compare(self, state: StepState, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return b_hat and b_gt."""
+        assert state.reference is not None
+        assert state.map_B1HW is not None
+        # z0_hat is linear in eps, so that mixing the predictions mixes the estimates.
+        change = state.response.pred_BCHW - state.reference.pred_BCHW
+        inside = state.reference.pred_BCHW + state.map_B1HW * change
+        return self.embedded(state, inside, rows), state.batch.complete.target_embed_BD[rows]
+
+
 class ClipDirectionEnhancement(Enhancement):
-    """A: b_hat = E_I(x0_hat) - E_T(target), b_gt = E_I(x_0) - E_T(target)."""
+    """A: b_hat = E_I(x0_hat) - E_T(target), b_gt = E_I(x_0) - E_T(target).
+
+    CLIP's embeddings of images lie far from those of texts, so that both differences point from the text to
+    the images: the term is least where x0_hat is the training image, with all that it shares with the others.
+    """
 
     def compare(self, state: StepState, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return b_hat and b_gt."""

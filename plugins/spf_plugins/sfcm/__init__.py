@@ -16,12 +16,17 @@ class SfcmV1(ControlMapConfig):
     path: Literal["reference", "response"] = Field(
         "reference", description="path whose phrase attention is subtracted"
     )
+    weights: Literal["rescaled", "plain"] = Field(
+        "rescaled",
+        description="of the phrases: `rescaled` from 0 for the one most like the target to 1, and their mean "
+        "is subtracted; `plain`: each phrase's distance from the target, and their sum",
+    )
 
     def build(self) -> Any:
         """Build the map."""
         from spf_plugins.sfcm.v1 import SfcmV1Map
 
-        return SfcmV1Map(self.path)
+        return SfcmV1Map(self.path, self.weights)
 
 
 class SfcmV2(ControlMapConfig):
