@@ -130,7 +130,7 @@ class WithoutTextConsistency(PresetConfig):
     name = "spf-no-text-consistency"
     settings: ClassVar[dict[str, Any]] = {
         **_SPF,
-        "losses": {**_SPF["losses"], "text-consistency": {"weight": 0.0}},
+        "losses": {**_SPF["losses"], "text-consistency": {"weight": 0.0, "renormalise": "phrases"}},
     }
 
 
