@@ -1,20 +1,25 @@
 """Tensors that only the frozen model and the data decide, kept on disk so that every run shares them."""
 
 import hashlib
+import inspect
 import json
 import logging
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import diffusers
 import torch
 from torch import Tensor
 
+from spf_core import __version__
 from spf_core.checkpoint import read_safetensors, write_safetensors
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
@@ -65,9 +70,9 @@ def kept(
 ) -> dict[str, Tensor]:
     """What `make` returns, read from the cache when the very same was made before.
 
-    The key covers the backbone's weights, the kind of device, its precision, library versions, the plain
-    values `made_of` and the bytes of `tensors`. An entry that is damaged, or says another key than the one it
-    lies under, is made again.
+    The key covers the backbone's weights, the kind of device, its precision, library versions, the sampling
+    code, the plain values `made_of` and the bytes of `tensors`. An entry that is damaged, or says another key
+    than the one it lies under, is made again.
     """
     if (instead := _instead.get()) is not None:
         return instead.get(kind, make)()
@@ -115,7 +120,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def made_by(backbone: Backbone) -> dict[str, object]:
-    """What makes a model's output differ between machines: weights, kind of device, precision, versions."""
+    """What makes a model's output differ: weights, kind of device, precision, versions, sampling code."""
     kind = backbone.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else backbone.dtype
     return {
@@ -123,4 +128,25 @@ def made_by(backbone: Backbone) -> dict[str, object]:
         "device": kind,
         "precision": str(precision),
         "versions": [torch.__version__, diffusers.__version__],
+        "code": code_version(type(backbone)),
     }
+
+
+@cache
+def code_version(backbone: type) -> str:
+    """SHA-256 (first 16 hex digits) over the sources of the sampling and of a backbone's class and its bases.
+
+    spf's version stands for a source that cannot be read, as where only compiled files are installed.
+    """
+    digest = hashlib.sha256()
+    sampling = import_module("spf_core.sampling").__name__
+    for module in dict.fromkeys((sampling, *(each.__module__ for each in backbone.__mro__))):
+        digest.update(f"{module}\0{_source(module)}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def _source(module: str) -> str:
+    try:
+        return inspect.getsource(sys.modules[module])
+    except (KeyError, OSError, TypeError):
+        return __version__
