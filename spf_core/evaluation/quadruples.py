@@ -42,6 +42,8 @@ def generate(
 ) -> Quadruples:
     """Sample A, B, C, D and A' for every prompt and seed; A, B and A' come from the cache when they can.
 
+    They can when the first batch of A, drawn here, has the very pixels of the cached A, and B and A' were
+    kept beside that A: else what another machine, setting or version drew would count as a change.
     `base_images` are D, when they were drawn before: base texts are the same for every target.
     The adapter is at strength 0 for A, B and A', at 1 for C and D, and stays at 1. With `sample.handover`
     below 1 the original model opens B, C and D from the base text, as it does in use. Processes `together`
@@ -50,28 +52,30 @@ def generate(
     base = [item.prompt.base_text for item in prompts for _ in range(seeds)]
     complete = [item.prompt.complete_text for item in prompts for _ in range(seeds)]
     noise, noise2 = (noise_seeds(len(prompts), seeds, seed=seed, draw=draw) for draw in (0, 1))
-    opening = Opening(base, adapter)
+    again = slice(options.batch_size)  # a whole batch: CUDA draws one of another size with other kernels
     watched: dict[str, Any] = {"progress": progress, "together": together}
     adapter.scale(0.0)
     try:
-        a, b, a2 = (
+        rerun = sample_images(backbone, base[again], noise[again], options, together=together)
+        a = original_images(
+            backbone, base, noise, options, begins=rerun, stage="original, base text", **watched
+        )
+        b, a2 = (
             original_images(
                 backbone,
                 texts,
                 drawn,
                 options,
-                opening=opening if texts is complete else None,
+                opening=opening,
+                beside=a,
                 stage=f"original, {stage}",
                 **watched,
             )
-            for texts, drawn, stage in (
-                (base, noise, "base text"),
-                (complete, noise, "complete text"),
-                (base, noise2, "another seed"),
+            for texts, drawn, opening, stage in (
+                (complete, noise, Opening(base, adapter), "complete text"),
+                (base, noise2, None, "another seed"),
             )
         )
-        again = slice(options.batch_size)  # a whole batch: CUDA draws one of another size with other kernels
-        rerun = sample_images(backbone, base[again], noise[again], options, together=together)
     finally:
         adapter.scale(1.0)
     tuned: dict[str, Any] = {"editor": editor, "seed": seed, "base_images": base_images}

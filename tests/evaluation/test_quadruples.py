@@ -1,9 +1,12 @@
 """Same-seed pairs come from the same noise, the original is the original, and it is drawn only once."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from squares import Squares
 
+from spf_core.evaluation import originals, quadruples
 from spf_core.evaluation.originals import original_images
 from spf_core.evaluation.quadruples import generate, noise_seeds
 from spf_core.sampling import sample_images
@@ -100,6 +103,57 @@ def test_another_seed_or_option_is_another_draw(draw, open_run, cache):
     original_images(open_run.backbone, ["a hat"], [1], open_run.config.sample)
     original_images(open_run.backbone, ["a hat"], [1], options)
     assert len(list(cache.rglob("*.png"))) == 26
+
+
+@pytest.fixture
+def older(monkeypatch):
+    """Within the context every picture is drawn a little otherwise, as by an older version."""
+
+    def otherwise(*args, **options):
+        drawn = sample_images(*args, **options)
+        return [image.point(lambda value: value ^ 1) for image in drawn]
+
+    @contextmanager
+    def painting():
+        with monkeypatch.context() as patch:
+            for module in (originals, quadruples):
+                patch.setattr(module, "sample_images", otherwise)
+            yield
+
+    return painting
+
+
+def same_originals(first, second):
+    return [
+        (pixels(getattr(first, role)) == pixels(getattr(second, role))).all() for role in ("a", "b", "a2")
+    ]
+
+
+def test_originals_that_this_process_draws_otherwise_are_drawn_again(draw, cache, older, monkeypatch):
+    """Else their difference counts as noise of the draw, and is subtracted."""
+    monkeypatch.setenv("SPF_CACHE", str(cache / "clean"))
+    clean = draw()
+    monkeypatch.setenv("SPF_CACHE", str(cache / "filled"))
+    with older():
+        other = draw()
+    assert not any(same_originals(clean, other))
+    for quads in (draw(), draw()):
+        assert (pixels(quads.rerun) == pixels(quads.a)).all()
+        assert all(same_originals(clean, quads))
+    assert len(list((cache / "filled").rglob("*.png"))) == 12
+
+
+def test_pictures_that_were_kept_beside_other_originals_are_drawn_again(draw, cache, older, open_run):
+    """A second target's B is met when the first evaluation has drawn A anew already."""
+    with older():
+        old = draw()
+    open_run.adapter.scale(0.0)
+    base = [item.prompt.base_text for item in old.prompts for _ in range(2)]
+    sample = open_run.config.sample
+    again = sample_images(open_run.backbone, base, old.noise, sample)
+    kept = original_images(open_run.backbone, base, old.noise, sample, begins=again)
+    assert (pixels(kept) == pixels(again)).all()
+    assert not any(same_originals(old, draw()))
 
 
 def test_a_damaged_cache_entry_is_drawn_again(draw, cache):
