@@ -22,6 +22,7 @@ from spf_core.evaluation.pictures import SHOWN, WORST, first_pairs, keep_picture
 from spf_core.evaluation.plots import write_plots
 from spf_core.evaluation.provenance import provenance as _provenance
 from spf_core.evaluation.results import Results, pair_rows, write_results
+from spf_core.evaluation.saved import noise_on_cpu
 from spf_core.evaluation.scores import pair_pollution, score
 from spf_core.evaluation.statistics import Bootstrap, estimate
 from spf_core.evaluation.strengths import measure_strengths
@@ -62,7 +63,7 @@ def evaluate(
     prompts, of the worst pairs and of the pairs `also`. With `strengths` the same is done at other strengths
     of the adapter, for the frontier. Processes `together` share the drawing: this is for the main one, while
     the others call `drawing.draw` with the same arguments. Raises ConfigError for an unknown target, a count
-    below 1 or a strength that cannot be, RunError when `out` is not empty.
+    below 1 or a strength that cannot be, RunError when `out` is not empty or a draw cannot be repeated.
     """
     _check(prompts, seeds, out)
     started = monotonic()
@@ -120,7 +121,16 @@ def summarise(
     split: str,
     provenance: dict[str, Any],
 ) -> Results:
-    """All scores of measured quadruples; one set of bootstrap draws serves them all."""
+    """All scores of measured quadruples; one set of bootstrap draws serves them all.
+
+    RunError when a draw on a CPU, repeated, had other pixels.
+    """
+    if noise := noise_on_cpu(found.floor, provenance["environment"]):
+        raise RunError(
+            f"noise floor {noise}: the original model drew the same pictures twice and got other pixels, "
+            "which a CPU does not do; leave out the plugin whose backbone or adapter adds randomness, then "
+            "evaluate again"
+        )
     draws = Bootstrap(found.prompts)
     scores = score(found, draws)
     changed = {"tuned": flips(found, "c"), "reseed": flips(found, "a2")}

@@ -159,6 +159,11 @@ def read_evaluation(folder: Path) -> tuple[Json, list[Json]]:
 def check_evaluation(results: Any, rows: Any) -> None:
     """ValueError says what is no result of an evaluation, or that rows are missing."""
     found = _check(results, _Results)
+    if noise := noise_on_cpu(found.calibration.floor, found.environment):
+        raise ValueError(
+            f"{RESULTS_FILE}: calibration.floor {noise} on a CPU, where a repeated draw has the same pixels: "
+            "it was measured wrongly; evaluate again"
+        )
     try:
         pairs: Sequence[_Pair] = _PAIRS.validate_python(rows)
     except ValidationError as error:
@@ -171,6 +176,14 @@ def check_evaluation(results: Any, rows: Any) -> None:
             missing |= found.calibration.parts.keys() - pair.distances.get(name, {}).keys()
         if missing:
             raise ValueError(f"{PAIRS_FILE}, row {number} lacks {', '.join(sorted(missing))}")
+
+
+def noise_on_cpu(floor: Mapping[str, float], environment: Mapping[str, str]) -> str | None:
+    """`metric=value` of the highest noise floor where it cannot be: a CPU repeats a draw exactly."""
+    name = max(floor, key=lambda each: floor[each], default="")
+    if environment.get("device") != "cpu" or not name or floor[name] <= 0:
+        return None
+    return f"{name}={floor[name]:.3g}"
 
 
 def _check(results: Any, kind: type[_Kind]) -> _Kind:

@@ -131,6 +131,18 @@ def test_a_damaged_record_is_named(spf, finished: Finished, cloned: Path, damage
         assert refused.fails_with("hat/lora/seed-1", "is damaged", "delete that folder")
 
 
+def test_a_noise_floor_of_a_cpu_is_refused(spf, finished: Finished, cloned: Path) -> None:
+    """The pictures of the original that distances start at were not those that the process drew."""
+    cell = cloned / "cells/hat/lora/seed-1"
+    assert set(read_record(cell)["results"]["calibration"]["floor"].values()) == {0.0}
+    change_record(cell, lambda content: content["results"]["calibration"]["floor"].update(layout=0.0143))
+    for more in ((), ("--report-only",)):
+        refused = spf("benchmark", finished.file, "--out", cloned, *more)
+        assert refused.fails_with(
+            "hat/lora/seed-1", "floor layout=0.0143 on a CPU", "evaluate again", "delete that folder"
+        )
+
+
 def test_a_sheet_that_is_lost_is_named(spf, finished: Finished, cloned: Path) -> None:
     (cloned / "cells/hat/lora/seed-0/pictures.webp").write_bytes(b"x")
     refused = spf("benchmark", finished.file, "--out", cloned, "--report-only")

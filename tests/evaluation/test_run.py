@@ -1,15 +1,20 @@
 """An evaluation from end to end with a tiny random model: files, numbers, and clear refusals."""
 
+import copy
 import json
 from itertools import chain
 
 import pytest
+import torch
 from PIL import Image
 
 from spf_core.errors import ConfigError, RunError
+from spf_core.evaluation import originals, run
 from spf_core.evaluation.drawing import unseen_prompts
 from spf_core.evaluation.run import evaluate
+from spf_core.evaluation.saved import check_evaluation
 from spf_core.evaluation.subject import find_subject
+from spf_core.sampling import sample_images
 
 ESTIMATES = (
     "sps", "effect", "spi", "delta_spi", "rec", "hit_rate", "hit_rate_original", "base_leak",
@@ -123,3 +128,46 @@ def test_a_filled_output_folder_is_refused_before_anything_is_sampled(open_run, 
 def test_counts_below_one_are_refused(open_run, plugins, tmp_path, counts):
     with pytest.raises(ConfigError, match="at least 1"):
         evaluate(open_run, plugins, out=tmp_path / "out", **counts)
+
+
+def test_a_draw_that_a_cpu_does_not_repeat_is_refused(open_run, plugins, tmp_path, monkeypatch):
+    """Its difference would be subtracted from every distance as if it were noise."""
+
+    def once_otherwise(*args, **options):
+        return [image.point(lambda value: value ^ 64) for image in sample_images(*args, **options)]
+
+    monkeypatch.setattr(originals, "sample_images", once_otherwise)
+    with pytest.raises(
+        RunError, match=r"^noise floor \w+=0\.\d+: .*which a CPU does not do; .*evaluate again$"
+    ):
+        evaluate(open_run, plugins, prompts=2, seeds=1, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_saved_noise_floor_of_a_cpu_is_refused(results):
+    content, rows, *_ = results
+    assert content["environment"]["device"] == "cpu"
+    assert set(content["calibration"]["floor"].values()) == {0.0}
+    check_evaluation(content, rows)
+    noisy = copy.deepcopy(content)
+    noisy["calibration"]["floor"]["layout"] = 0.0143
+    with pytest.raises(ValueError, match=r"calibration\.floor layout=0\.0143 on a CPU.*evaluate again$"):
+        check_evaluation(noisy, rows)
+    noisy["environment"]["device"] = "cuda"
+    check_evaluation(noisy, rows)
+
+
+def test_equal_pictures_have_no_noise_however_a_metric_rounds(shared_run, tmp_path, monkeypatch):
+    """A judge may round in another way where it sees fewer pictures."""
+
+    class Rounding:
+        part = "layout"
+
+        def __call__(self, suite, first, second, region, target):
+            return torch.full((len(first),), 1e-7)
+
+    real = run.measure
+    monkeypatch.setattr(run, "measure", lambda judge, built, quads: real(judge, {"rough": Rounding()}, quads))
+    open_run, plugins = shared_run
+    found = evaluate(open_run, plugins, prompts=2, seeds=1, out=tmp_path / "out")
+    assert found.calibration["floor"] == {"rough": 0.0}
