@@ -60,7 +60,7 @@ class DatasetSection(Section):
 class TrainSection(Section):
     """Length, batch and schedule of training."""
 
-    steps: int = Field(600, ge=1, description="optimizer steps")
+    steps: int = Field(600, ge=0, description="optimizer steps; 0 trains nothing: the original, merely asked")
     extended_from: int | None = Field(
         None,
         ge=1,

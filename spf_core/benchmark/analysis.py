@@ -66,7 +66,7 @@ class Row:
             "training_seeds": list(self.seeds),
             "device": device,
             "steps": costs[0].steps,
-            "seconds_per_step": seconds / steps,
+            "seconds_per_step": seconds / steps if steps else None,
             "seconds_per_run": (seconds + sum(cost.preparation_seconds for cost in costs)) / len(costs),
             "peak_memory_mib": max(cost.peak_memory_mib for cost in costs),
             "trainable_parameters": costs[0].trainable_parameters,

@@ -10,6 +10,8 @@ from spf_core.calibration import read_calibration
 from spf_core.checkpoint import ADAPTER_FILE
 from spf_core.regular import refuse_special
 from spf_core.runlog import read_metrics
+from spf_core.runs import CONFIG_FILE
+from spf_core.yaml_text import read_yaml
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,16 @@ class Cost:
 
 
 def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
-    """The cost of a run folder; ValueError, OSError or SafetensorError when its files are damaged."""
-    lines = read_metrics(run)
+    """The cost of a run folder; ValueError, OSError or SafetensorError when its files are damaged.
+
+    A run of no steps, the original merely asked, has the cost of its calibration alone.
+    """
+    lines, calibration = read_metrics(run), read_calibration(run)
+    searched = calibration.seconds if calibration else 0.0
+    if not read_yaml(run / CONFIG_FILE)["train"]["steps"]:
+        return Cost(0, 0.0, 0.0, 0, evaluation_seconds, searched)
     if not lines:
         raise ValueError("metrics.jsonl holds no step")
-    calibration = read_calibration(run)
     refuse_special(run / ADAPTER_FILE)
     with safe_open(run / ADAPTER_FILE, framework="numpy") as file:
         shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
@@ -45,6 +52,5 @@ def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
         peak_memory_mib=max(line["peak_memory_mib"] for line in lines),
         trainable_parameters=sum(int(np.prod(shape)) for shape in shapes),
         evaluation_seconds=evaluation_seconds,
-        preparation_seconds=lines[0].get("preparation_seconds", 0.0)
-        + (calibration.seconds if calibration else 0.0),
+        preparation_seconds=lines[0].get("preparation_seconds", 0.0) + searched,
     )

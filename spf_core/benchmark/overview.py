@@ -51,12 +51,18 @@ def mean_row(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         **scores,
         "device": costs[0]["device"],
-        "seconds_per_step": sum(cost["seconds_per_step"] for cost in costs) / len(costs),
+        "seconds_per_step": _mean([cost["seconds_per_step"] for cost in costs]),
         "seconds_per_run": sum(cost["seconds_per_run"] for cost in costs) / len(costs),
         "training_seeds": [seed for row in rows for seed in row.seeds],
         "peak_memory_mib": max(cost["peak_memory_mib"] for cost in costs),
         "trainable_parameters": max(cost["trainable_parameters"] for cost in costs),
     }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean of those that are known."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _best(table: Table, names: Sequence[str]) -> Row | None:

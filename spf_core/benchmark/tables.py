@@ -166,7 +166,7 @@ def _handovers(row: Json) -> str:
 def _costs(row: Json) -> list[str]:
     return [
         row["device"],
-        f"{row['seconds_per_step']:.3f}",
+        "-" if row["seconds_per_step"] is None else f"{row['seconds_per_step']:.3f}",
         f"{row['seconds_per_run']:,.0f}",
         f"{row['peak_memory_mib']:,.0f}",
         f"{row['trainable_parameters']:,}",

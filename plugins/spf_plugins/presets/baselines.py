@@ -27,6 +27,13 @@ class Lora(PresetConfig):
     settings: ClassVar[dict[str, Any]] = DENOISING
 
 
+class Prompting(PresetConfig):
+    """Nothing is trained: the original model, merely asked for the target."""
+
+    name = "prompt"
+    settings: ClassVar[dict[str, Any]] = {**DENOISING, "train": {**DENOISING["train"], "steps": 0}}
+
+
 class AdaLora(PresetConfig):
     """LoRA whose ranks share a budget, with orthogonal factors (AdaLoRA)."""
 
@@ -150,6 +157,7 @@ class PureCC(PresetConfig):
 
 
 BASELINES = [
+    Prompting,
     Naive,
     Lora,
     AdaLora,
