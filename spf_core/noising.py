@@ -1,6 +1,7 @@
 """The forward process of the diffusion, shared by both paths."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from spf_core.types import Noised, scatter_like
@@ -85,3 +86,12 @@ def clean_estimate(z_t_BCHW: Tensor, pred_BCHW: Tensor, abar_B: Tensor) -> Tenso
     """z0_hat = (z_t - sqrt(1 - abar_t) eps) / sqrt(abar_t)."""
     abar = scatter_like(abar_B, z_t_BCHW)
     return (z_t_BCHW - (1 - abar).sqrt() * pred_BCHW) / abar.sqrt()
+
+
+def plain_error(pred_BCHW: Tensor, noise_BCHW: Tensor, abar_B: Tensor, prediction_type: str) -> Tensor:
+    """The mean squared error of what a model was trained to predict, noise or velocity, B.
+
+    Backbones return eps throughout. For the same z_t a squared difference in v is one in eps over abar.
+    """
+    error_B = F.mse_loss(pred_BCHW, noise_BCHW, reduction="none").mean((1, 2, 3))
+    return error_B / abar_B if prediction_type == "v_prediction" else error_B

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spf_core.interfaces import StepState, TextName
+from spf_core.noising import plain_error
 from spf_core.types import scatter_like
-from spf_plugins.losses.denoising import plain_error
 
 
 class OutputPreservationLoss:
@@ -54,4 +54,6 @@ class ClassImagesLoss:
         abar = scatter_like(state.noised.abar_B, clean)
         z_t = abar.sqrt() * clean + (1 - abar).sqrt() * noise
         output = state.backbone.predict(z_t, state.noised.timesteps_B, state.predictions.text("base"))
-        return plain_error(output.pred_BCHW, noise, state.noised.abar_B, state.backbone).mean()
+        return plain_error(
+            output.pred_BCHW, noise, state.noised.abar_B, state.backbone.prediction_type
+        ).mean()

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.interfaces import Backbone, StepState
+from spf_core.interfaces import StepState
+from spf_core.noising import plain_error
 
 
 def row_mean(values_B: Tensor, rows_B: Tensor) -> Tensor:
@@ -31,16 +32,6 @@ def space_weight(abar_B: Tensor, space: str) -> Tensor:
     return {"noise": torch.ones_like(abar_B), "velocity": 1 / abar_B, "image": (1 - abar_B) / abar_B}[space]
 
 
-def plain_error(pred_BCHW: Tensor, noise_BCHW: Tensor, abar_B: Tensor, backbone: Backbone) -> Tensor:
-    """The mean squared error of what the backbone was trained to predict, noise or velocity, B.
-
-    Backbones return eps throughout; the same error in v is larger by 1 / abar.
-    """
-    error_B = F.mse_loss(pred_BCHW, noise_BCHW, reduction="none").mean((1, 2, 3))
-    space = "velocity" if backbone.prediction_type == "v_prediction" else "noise"
-    return error_B * space_weight(abar_B, space)
-
-
 class DenoisingLoss:
     """mean || eps - eps_theta(z_t, t, complete) ||^2 over the rows that teach, of v where v is predicted."""
 
@@ -51,7 +42,7 @@ class DenoisingLoss:
         """Return the scalar error."""
         pred, noise, abar = state.response.pred_BCHW, state.noised.noise_BCHW, state.noised.abar_B
         if self.min_snr_gamma is None:
-            return row_mean(plain_error(pred, noise, abar, state.backbone), state.teaches_B)
+            return row_mean(plain_error(pred, noise, abar, state.backbone.prediction_type), state.teaches_B)
         error = F.mse_loss(pred, noise, reduction="none").mean((1, 2, 3))
         return row_mean(error * min_snr_weight(abar, self.min_snr_gamma), state.teaches_B)
 
