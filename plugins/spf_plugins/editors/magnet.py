@@ -1,4 +1,9 @@
-"""Magnet: binding vectors on a prompt's words, without training (Zhuang et al. 2024, arXiv 2409.19967)."""
+"""Magnet: binding vectors on a prompt's words, without training (Zhuang et al. 2024, arXiv 2409.19967).
+
+What the paper leaves open is as in the published code (github.com/I2-Multimedia-Lab/Magnet): nouns of which
+nothing is said are concepts too, and a concept's noun is one of its own neighbours. That code finds concepts
+with a parser; here each phrase of the prompt holds one.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +15,14 @@ from torch import Tensor
 from spf_core.interfaces import Backbone
 from spf_core.prompts import Prompt
 
-_LEFT_OUT = frozenset({"a", "an", "the", "of", "wearing", "having"})
+_LEFT_OUT = frozenset({"a", "an", "the", "wearing", "having"})
+# Nouns that only lead up to what a picture shows; alone they are no concept in the published code either.
+_LEADING = frozenset({"photo", "bunch", "bunches", "front", "patch", "side", "pile", "piece"})
 
 
 @dataclass(frozen=True)
 class Concept:
-    """A noun with what is said of it; both may take several words."""
+    """A noun with what is said of it, which may take several words or none."""
 
     attribute: str
     noun: str
@@ -23,22 +30,31 @@ class Concept:
     @property
     def text(self) -> str:
         """Attribute and noun."""
-        return f"{self.attribute} {self.noun}"
+        return self.on(self.noun)
+
+    def on(self, noun: str) -> str:
+        """The attribute with another noun."""
+        return f"{self.attribute} {noun}" if self.attribute else noun
 
 
 def concept_of(phrase: str) -> Concept | None:
-    """The phrase's last word with the words before it; None when nothing is said of it."""
-    words = [word for word in phrase.split() if word.lower() not in _LEFT_OUT]
-    return Concept(" ".join(words[:-1]), words[-1]) if len(words) > 1 else None
+    """The phrase's last word with the words before it, from the last "of" on; None when there is no noun."""
+    words = phrase.split()
+    after = max((place for place, word in enumerate(words) if word.lower() == "of"), default=-1) + 1
+    kept = [word for word in words[after:] if word.lower() not in _LEFT_OUT]
+    if not kept or (len(kept) == 1 and kept[0].lower() in _LEADING):
+        return None
+    return Concept(" ".join(kept[:-1]), kept[-1])
 
 
 class Magnet:
-    """Adds alpha v_positive - sum beta v_negative to the embedding of each concept's last token.
+    """Adds alpha v_positive - beta sum v_negative to the embedding of each concept's last token.
 
     With F(p) the contextual embedding of a text's last word, n_k the K nouns nearest to the concept's noun,
-    and omega the cosine of the embeddings of the end mark and the last padding in the concept's own text:
-    v_positive = mean_k F(attribute n_k) - F(n_k), alpha = exp(0.6 - omega), beta = 1 - omega^2, and each
-    other concept's attribute gives one v_negative = F(other attribute, noun) - F(noun).
+    itself the first of them, and omega the cosine of the embeddings of the end mark and the last padding in
+    the concept's own text: v_positive = mean_k F(attribute n_k) - F(n_k), alpha = exp(0.6 - omega), beta =
+    1 - omega^2, and the attribute of each other concept that has one gives a v_negative =
+    mean_k F(other attribute n_k) - F(n_k).
     """
 
     def __init__(self, neighbours: int, nouns: Sequence[str]) -> None:
@@ -56,10 +72,10 @@ class Magnet:
         cond = backbone.encode_prompts([prompt], with_target=False)
         embeds_1LD = cond.embeds_BLD.clone()
         phrases = [text[first:last] for first, last in prompt.phrase_spans()]
-        found = [(row, concept_of(phrase)) for row, phrase in enumerate(phrases)]
-        concepts = [(row, concept) for row, concept in found if concept is not None]
-        for row, concept in concepts:
-            others = [other for _, other in concepts if other != concept]
+        found = {row: concept_of(phrase) for row, phrase in enumerate(phrases)}
+        concepts = {row: concept for row, concept in found.items() if concept is not None}
+        for row, concept in concepts.items():
+            others = [other for place, other in concepts.items() if place != row]
             tokens = cond.phrase_BPL[0, row].nonzero().flatten()
             if len(tokens):
                 embeds_1LD[0, tokens[-1]] += self._binding(backbone, concept, others)
@@ -69,21 +85,21 @@ class Magnet:
         omega = _end_to_padding(backbone, concept.text)
         alpha, beta = torch.exp(0.6 - omega), 1 - omega**2
         nouns = self._nearest(backbone, concept.noun)
-        pull = _attribute_vectors(backbone, concept.attribute, nouns).mean(0)
-        push = [_attribute_vectors(backbone, other.attribute, [concept.noun])[0] for other in others]
-        return alpha * pull - beta * torch.stack(push).sum(0) if push else alpha * pull
+        plain_KD = _last_words(backbone, nouns)
+        pull, *push = [
+            (_last_words(backbone, [each.on(noun) for noun in nouns]) - plain_KD).mean(0)
+            for each in (concept, *(other for other in others if other.attribute))
+        ]
+        return alpha * pull - beta * sum(push, torch.zeros_like(pull))
 
     def _nearest(self, backbone: Backbone, noun: str) -> list[str]:
+        """The K nearest of the nouns and the noun itself."""
         if noun not in self._near:
-            embeds = F.normalize(_last_words(backbone, [noun, *self.nouns]), dim=-1)
-            order = (embeds[1:] @ embeds[0]).argsort(descending=True)
-            self._near[noun] = [self.nouns[place] for place in order[: self.neighbours].tolist()]
+            nouns = list(dict.fromkeys([noun, *self.nouns]))
+            embeds = F.normalize(_last_words(backbone, nouns), dim=-1)
+            order = (embeds @ embeds[0]).argsort(descending=True)
+            self._near[noun] = [nouns[place] for place in order[: self.neighbours].tolist()]
         return self._near[noun]
-
-
-def _attribute_vectors(backbone: Backbone, attribute: str, nouns: Sequence[str]) -> Tensor:
-    """F(attribute noun) - F(noun) for each noun."""
-    return _last_words(backbone, [f"{attribute} {noun}" for noun in nouns]) - _last_words(backbone, nouns)
 
 
 def _last_words(backbone: Backbone, texts: Sequence[str]) -> Tensor:
