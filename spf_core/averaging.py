@@ -25,7 +25,12 @@ class Average:
                 "leave train.ema_decay out, or choose lora-adapter"
             )
         self._parameters = list(adapter.parameters())
-        self._ema = EMAModel(self._parameters, decay=decay)
+        self._decay = decay
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again with the weights as they are now."""
+        self._ema = EMAModel(self._parameters, decay=self._decay)
 
     def update(self) -> None:
         """Take the weights after an optimizer step in."""

@@ -86,7 +86,7 @@ class Contracts:
         self, name: str, run: Callable[[], PathOutput], like_BCHW: Tensor, *, frozen: bool
     ) -> PathOutput:
         """What a backbone or a `frozen` reference path predicts."""
-        output = self._answer(name, run)
+        output = self.call(name, run)
         called = label(self._parts[name])
         if not isinstance(output, PathOutput):
             raise ContractError(f"{called} returns {quoted(output)}; return a spf_core.types.PathOutput")
@@ -106,7 +106,7 @@ class Contracts:
         called = label(self._parts[REWARD])
 
         def asked(backbone: Backbone, images_B3HW: Tensor, prompts: Sequence[Prompt]) -> Tensor:
-            value = self._answer(REWARD, lambda: reward(backbone, images_B3HW, prompts))
+            value = self.call(REWARD, lambda: reward(backbone, images_B3HW, prompts))
             wanted = [len(images_B3HW)]
             if not isinstance(value, Tensor) or list(value.shape) != wanted:
                 found = f"shape {list(value.shape)}" if isinstance(value, Tensor) else quoted(value)
@@ -150,7 +150,7 @@ class Contracts:
         chance = _random_states(pred.device) if first else {}
         given, trained = dict(vars(state)), _weights(state) if first and foreign else {}
         process = _process()
-        value = self._answer(name, lambda: part(state))
+        value = self.call(name, lambda: part(state))
         self._known.add(name)
         changed = [place for place, tensor in read.items() if _version(tensor) != versions[place]]
         changed += [place for place, copy in copies.items() if not _same(read[place], copy)]
@@ -177,7 +177,7 @@ class Contracts:
                 )
         return value
 
-    def _answer(self, name: str, call: Callable[[], T]) -> T:
+    def call(self, name: str, call: Callable[[], T]) -> T:
         """What a call of a part returns; PluginError with its name for what it raises."""
         config = self._parts[name]
         try:

@@ -43,6 +43,7 @@ from spf_core.runlog import Passed, RunLog, mean_passes, passed_of, peak_memory_
 from spf_core.runs import CONFIG_FILE, open_backbone
 from spf_core.sampling import refuse_more_steps
 from spf_core.sharding import in_shards, refuse_unshardable, total
+from spf_core.stages import Stages
 from spf_core.starting import START_HASH, Start, read_start
 from spf_core.step import dual_path_step
 from spf_core.texts import text_parameters
@@ -198,6 +199,7 @@ class Trainer:
         optimizer = make_optimizer(options, self.parameters, text_parameters(self.adapter))
         self.optimizer = self.accelerator.prepare_optimizer(optimizer)
         self.scheduler = make_schedule(options, optimizer, train.steps, train.planned_steps)
+        self.stages = Stages(self.parts, self.optimizer, self.scheduler)
         self.state = Continuation(self.parts, self.optimizer, self.scheduler, self.accelerator.scaler)
 
     def resume(self) -> None:
@@ -299,6 +301,7 @@ class Trainer:
     def train_step(self) -> dict[str, Any]:
         """One optimizer step: forward passes, backward, the finite check, clipping; returns its log line."""
         started = time.perf_counter()
+        self.stages.before_step(self.step)
         with shared_memory(self.parts, self.together):
             mine = self._passes()
         passed, pressed = zip(*self.together.each((mine, self.interrupts.pressed)), strict=True)

@@ -274,3 +274,17 @@ class Term(Protocol):
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the unweighted scalar."""
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A term whose first step begins a stage of training; what it keeps for that is for `Stateful`."""
+
+    def begin_run(self, adapter: Adapter) -> None:
+        """Called before the run's first step, and not where it is resumed later."""
+
+    def begin_stage(self, adapter: Adapter) -> None:
+        """Called once, before the first step in which the term is active: it may load other weights.
+
+        The optimizer and the average of the weights then begin anew.
+        """

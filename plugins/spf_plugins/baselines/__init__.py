@@ -79,15 +79,19 @@ class PureCC(LossConfig):
     """What the target's words change keeps the direction that stage 1 gave it (PureCC)."""
 
     name = "pure-concept"
-    needs = frozenset({"original", "target_text"})
+    needs = frozenset({"target_text"})
     frozen_texts = True  # its extractor has a denoiser of its own alone
+    weight: float = Field(2.0, ge=0, description="factor of the term in the objective")
     start: float = Field(0.5, ge=0, le=1, description="fraction of training at which stage 1 ends")
+    length: float | None = Field(
+        None, gt=0, description="fixed factor of stage 1's direction; without it, the best one for each row"
+    )
 
     def build(self) -> Any:
         """Build the term."""
         from spf_plugins.baselines.directions import PureCCLoss
 
-        return PureCCLoss()
+        return PureCCLoss(self.length)
 
 
 class L2Drift(LossConfig):

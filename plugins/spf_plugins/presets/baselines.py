@@ -150,10 +150,10 @@ class L2Drift(PresetConfig):
 
 
 class PureCC(PresetConfig):
-    """LoRA that keeps the direction stage 1 gave to the target, anchored in the original (PureCC)."""
+    """LoRA, then a new one whose target words only add the direction that the first one learnt (PureCC)."""
 
     name = "purecc"
-    settings: ClassVar[dict[str, Any]] = {**_REFERRED, "losses": {"denoising": {}, "pure-concept": {}}}
+    settings: ClassVar[dict[str, Any]] = {**DENOISING, "losses": {"denoising": {}, "pure-concept": {}}}
 
 
 BASELINES = [
