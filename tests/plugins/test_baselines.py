@@ -1,5 +1,6 @@
 """What defines each baseline, on the tiny model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,24 +106,40 @@ def test_the_slider_aims_along_the_originals_direction_of_the_target(tiny_folder
     assert "denoising" not in report.raw
 
 
+def purecc_parts(parts: Parts, state: StepState) -> tuple[Tensor, Tensor]:
+    """How the complete text changes the tuned prediction, with gradient, and the target's direction."""
+    prompts, noised = state.batch.prompts, state.noised
+    complete, base = (
+        parts.backbone.predict(
+            noised.z_t_BCHW,
+            noised.timesteps_B,
+            parts.backbone.encode_prompts([Prompt(text) for text in texts], with_target=False),
+        ).pred_BCHW
+        for texts in ([each.complete_text for each in prompts], [each.base_text for each in prompts])
+    )
+    target = predicted(parts, state, [str(prompt.target_text) for prompt in prompts])
+    return complete - base, target - predicted(parts, state, [""] * 4)
+
+
 def test_purecc_is_the_part_of_the_change_across_stage_1s_direction(tiny_folder: Path) -> None:
     parts = parts_of(preset("purecc", tiny_folder))
     state, report = stepped(parts)
-    prompts = state.batch.prompts
-    complete, target, empty = (
-        predicted(parts, state, texts)
-        for texts in (
-            [prompt.complete_text for prompt in prompts],
-            [str(prompt.target_text) for prompt in prompts],
-            [""] * 4,
-        )
-    )
-    with parts.adapter.disabled():
-        base = predicted(parts, state, [prompt.base_text for prompt in prompts])
-    r_c, r_t = (complete - base).flatten(1), (target - empty).flatten(1)
-    sine = 1 - F.cosine_similarity(r_c, r_t).pow(2)
-    expected = (r_c.pow(2).sum(1) * sine).mean() / r_c.shape[1]
+    change, direction = purecc_parts(parts, state)
+    sine = 1 - F.cosine_similarity(change.flatten(1), direction.flatten(1)).pow(2)
+    expected = (change.pow(2).mean((1, 2, 3)) * sine).mean()
     torch.testing.assert_close(report.raw["pure-concept"], expected)
+    torch.testing.assert_close(report.weighted["pure-concept"], 2 * expected)
+    trained = list(parts.adapter.parameters())
+    gradients = (torch.autograd.grad(loss, trained) for loss in (report.raw["pure-concept"], expected))
+    for own, independent in zip(*gradients, strict=True):
+        torch.testing.assert_close(own, independent)
+
+
+def test_purecc_with_a_fixed_length_is_what_its_published_code_computes(tiny_folder: Path) -> None:
+    parts = parts_of(preset("purecc", tiny_folder, "losses.pure-concept.length=1"))
+    state, report = stepped(parts)
+    change, direction = purecc_parts(parts, state)
+    torch.testing.assert_close(report.raw["pure-concept"], (change - direction).pow(2).mean())
 
 
 def test_purecc_starts_after_stage_1_and_keeps_its_extractor(tiny_folder: Path) -> None:
@@ -178,15 +195,85 @@ def test_a_drift_needs_an_adapter_that_knows_it(tiny_folder: Path) -> None:
         stepped(parts_of(preset("l2-drift", tiny_folder, "adapter=adalora-adapter")))
 
 
+def grounded(parts: Parts, seed: int = 0, **changed: Tensor) -> tuple[StepState, LossReport]:
+    """A step with a mask that no coarser position holds whole."""
+    batch = batch_of(parts)
+    mask_B1HW = torch.zeros_like(batch.mask_B1HW)
+    mask_B1HW[:, :, 3:6, 1:4] = 0.2
+    batch = replace(batch, **{"mask_B1HW": mask_B1HW, **changed})
+    return dual_path_step(parts, batch, 0.9, generator=torch.Generator().manual_seed(seed))
+
+
+def independent_grounding(state: StepState, rows: list[int]) -> tuple[Tensor, Tensor]:
+    """Both losses token by token; sums over rows."""
+    token = pixel = torch.zeros(())
+    for row in rows:
+        places = state.batch.complete.target_BL[row].nonzero().flatten().tolist()
+        grouped: dict[tuple[bool, int], list[Tensor]] = {}
+        for name, attention in state.response.attention.items():
+            if not name.startswith("down_blocks."):
+                key = name.startswith("mid_block."), attention.shape[1]
+                grouped.setdefault(key, []).append(attention[row])
+        for (_, positions), layers in grouped.items():
+            side = round(positions**0.5)
+            inside = F.adaptive_max_pool2d(state.batch.mask_B1HW[row], side).flatten() > 0
+            for layer in layers:
+                shares = [layer[inside, place].sum() / layer[:, place].sum() for place in places]
+                token = token + sum((1 - share) ** 2 for share in shares) / len(places)
+            mean = sum(layers) / len(layers)
+            attended = sum(mean[:, place] for place in places)
+            pixel = pixel + F.binary_cross_entropy(attended, inside.float())
+    return token, pixel
+
+
+def test_grounding_sums_over_the_layers_and_resolutions_of_mid_and_up_blocks(tiny_folder: Path) -> None:
+    parts = parts_of(preset("tokencompose", tiny_folder))
+    state, report = grounded(parts)
+    names = list(state.response.attention)
+    assert {name.partition(".")[0] for name in names} == {"down_blocks", "mid_block", "up_blocks"}
+    assert sum(name.startswith("up_blocks") for name in names) > 1, "layers of one resolution share a group"
+    assert state.batch.complete.target_BL.count_nonzero(1).max() > 1
+    token, pixel = independent_grounding(state, [0, 1, 2, 3])
+    torch.testing.assert_close(report.raw["token-grounding"], token / 4)
+    torch.testing.assert_close(report.raw["pixel-grounding"], pixel / 4)
+
+
+def test_grounding_leaves_out_rows_whose_target_was_cut_off(tiny_folder: Path) -> None:
+    parts = parts_of(preset("tokencompose", tiny_folder))
+    complete = batch_of(parts).complete
+    cut = complete.target_BL.clone()
+    cut[1] = 0
+    state, report = grounded(parts, complete=replace(complete, target_BL=cut))
+    token, pixel = independent_grounding(state, [0, 2, 3])
+    torch.testing.assert_close(report.raw["token-grounding"], token / 4)
+    torch.testing.assert_close(report.raw["pixel-grounding"], pixel / 4)
+    report.total.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in parts.adapter.parameters())  # type: ignore[union-attr]
+
+
+def test_grounding_leaves_out_rows_that_read_no_target(tiny_folder: Path) -> None:
+    parts = parts_of(preset("tokencompose", tiny_folder, "train.caption_dropout=0.5"))
+    state, report = grounded(parts)
+    rows = state.has_target_B.nonzero().flatten().tolist()
+    assert 0 < len(rows) < 4, "the seed is chosen so that the batch is mixed"
+    token, pixel = independent_grounding(state, rows)
+    torch.testing.assert_close(report.raw["token-grounding"], token / 4)
+    torch.testing.assert_close(report.raw["pixel-grounding"], pixel / 4)
+
+
+def test_grounding_is_computed_in_float32_under_autocast(tiny_folder: Path) -> None:
+    parts = parts_of(preset("tokencompose", tiny_folder))
+    state, report = grounded(parts)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for name, expected in report.raw.items():
+            if name.endswith("grounding"):
+                assert torch.equal(parts.terms[name][1](state), expected)
+
+
 def test_token_grounding_is_zero_where_all_attention_lies_inside_the_mask(tiny_folder: Path) -> None:
     parts = parts_of(preset("tokencompose", tiny_folder))
-    everywhere = batch_of(parts)
-    full = type(everywhere)(**{**vars(everywhere), "mask_B1HW": torch.ones_like(everywhere.mask_B1HW)})
-    generator = torch.Generator().manual_seed(0)
-    report = dual_path_step(parts, full, 0.9, generator=generator)[1]
+    report = grounded(parts, mask_B1HW=torch.ones_like(batch_of(parts).mask_B1HW))[1]
     assert report.raw["token-grounding"] < 1e-10
-    assert stepped(parts)[1].raw["token-grounding"] > 0.1
-    assert stepped(parts)[1].raw["pixel-grounding"] > 0
 
 
 def test_a_reward_pulls_its_own_pictures_towards_it(tiny_folder: Path) -> None:
