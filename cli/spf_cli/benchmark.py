@@ -12,6 +12,7 @@ from spf_cli.sharing import bars_then_line, interruptible, refuse_failures, say_
 if TYPE_CHECKING:
     from spf_core.benchmark.plan import Cell
     from spf_core.benchmark.spec import BenchmarkSpec
+    from spf_core.interfaces import Suite
 
 
 def benchmark(
@@ -44,8 +45,8 @@ def benchmark(
     spec = read_benchmark(file)
     given = plugin or ()
     plugins = load([*given, *permitted(file, given, needed=True)])
+    suite = build_suite(spec, plugins)
     if report_only:
-        build_suite(spec, plugins)
         open_folder(out, spec, create=False)
     else:
         allowed = "".join(f" --plugin {each}" for each in given)
@@ -58,7 +59,7 @@ def benchmark(
         if missing := missing_cells(spec, out):
             say_what_is_missing(outcome, missing, "cell", command)
             return
-    _report(spec, out)
+    _report(spec, out, suite)
 
 
 def _say_finished(cell: "Cell", seconds: float, *, out: Path) -> None:
@@ -74,13 +75,13 @@ def _say_finished(cell: "Cell", seconds: float, *, out: Path) -> None:
     show(f"{cell.name}  {scores}  {timedelta(seconds=round(seconds))}")
 
 
-def _report(spec: "BenchmarkSpec", out: Path) -> None:
+def _report(spec: "BenchmarkSpec", out: Path, suite: "Suite") -> None:
     from spf_cli.render import show, table
     from spf_core.benchmark.page import REPORT_FILE
     from spf_core.benchmark.report import write_report
     from spf_core.evaluation.readout import interval
 
-    results = write_report(spec, out)
+    results = write_report(spec, out, suite)
     shown = {"SPS": "sps", "E": "effect", "SPI": "spi", "hit": "hit_rate", "leak": "base_leak"}
     rows = [
         (f"{target}/{name}", *(interval(row[measure]) for measure in shown.values()))

@@ -9,6 +9,7 @@ from spf_core.benchmark.leaks import frontier_row, leakage_row
 from spf_core.benchmark.literature import pooled_scores
 from spf_core.benchmark.pooling import join, shared_draws
 from spf_core.benchmark.spec import PresetEntry
+from spf_core.evaluation.measure import stratum as stratum_of
 from spf_core.evaluation.purity import Floats
 from spf_core.evaluation.scores import ScoreReplicates, score_replicates
 from spf_core.evaluation.statistics import Estimate, Exchanges, estimate, exchange_p, holm
@@ -23,6 +24,7 @@ class Row:
     entry: PresetEntry
     cells: tuple[Finished, ...]
     scores: ScoreReplicates
+    stratum: str | None = None  # whose prompts alone the scores are of
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -81,8 +83,15 @@ def _device(cell: Finished) -> str:
 Table = Mapping[str, Row]
 
 
-def make_tables(found: Sequence[Finished]) -> dict[str, dict[str, Row]]:
-    """Target -> preset's name -> row. One set of bootstrap draws serves all, so that differences are paired.
+def headline(row: Row) -> dict[str, Any]:
+    """The headline scores of a row with their intervals."""
+    return {name: value.to_json() for name, value in row.scores.estimates.headline.items()}
+
+
+def make_tables(found: Sequence[Finished], stratum: str | None = None) -> dict[str, dict[str, Row]]:
+    """Target -> preset's name -> row, of all prompts or of a stratum's, where it has any.
+
+    One set of bootstrap draws serves all, so that differences are paired.
 
     Training seeds count as more seeds of the same prompt: prompts are the clusters, and every ratio is
     recomputed from the pooled means inside each replicate.
@@ -91,7 +100,11 @@ def make_tables(found: Sequence[Finished]) -> dict[str, dict[str, Row]]:
     for each in found:
         cells.setdefault(each.cell.target, {}).setdefault(each.cell.entry.name, []).append(each)
     return {
-        target: {name: _row(several) for name, several in by_name.items()}
+        target: {
+            name: _row(several, stratum)
+            for name, several in by_name.items()
+            if stratum is None or all(stratum_of(each.numbers, stratum) for each in several)
+        }
         for target, by_name in cells.items()
     }
 
@@ -108,7 +121,9 @@ def on_common_seeds(rows: Sequence[Row]) -> list[Row]:
     if not common:
         return []
     return [
-        row if set(row.seeds) == common else _row([each for each in row.cells if each.cell.seed in common])
+        row
+        if set(row.seeds) == common
+        else _row([each for each in row.cells if each.cell.seed in common], row.stratum)
         for row in rows
     ]
 
@@ -151,13 +166,17 @@ def paired_tests(table: Table, reference: str) -> list[PairedTest]:
     ]
 
 
-def _row(cells: Sequence[Finished]) -> Row:
+def _row(cells: Sequence[Finished], stratum: str | None) -> Row:
     ordered = tuple(sorted(cells, key=lambda each: each.cell.seed))
-    return Row(ordered[0].cell.entry, ordered, _scores(ordered))
+    return Row(ordered[0].cell.entry, ordered, _scores(ordered, stratum), stratum)
 
 
-def _scores(cells: Sequence[Finished]) -> ScoreReplicates:
+def _scores(cells: Sequence[Finished], stratum: str | None) -> ScoreReplicates:
     numbers = join([each.numbers for each in cells], along="seeds")
+    if stratum is not None:
+        part = stratum_of(numbers, stratum)
+        assert part is not None, "the table leaves out presets without such prompts"
+        numbers = part
     return score_replicates(numbers, shared_draws(numbers.prompts))
 
 

@@ -10,11 +10,35 @@ from spf_core.benchmark.spec import BenchmarkSpec
 from spf_core.evaluation.statistics import estimate
 
 
-def mean_over_targets(tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
-    """Means over all targets, for presets that were run on each of them."""
+def mean_over_targets(
+    tables: Mapping[str, Table], strata: Mapping[str, Mapping[str, Table]]
+) -> dict[str, dict[str, Any]]:
+    """Means over all targets, for presets that were run on each of them, and the same of each stratum."""
+    return {
+        name: {
+            **mean_row([table[name] for table in tables.values()]),
+            "strata": {
+                key: mean_headline([table[name] for table in several.values()])
+                for key, several in strata.items()
+                if name in on_all(several)
+            },
+        }
+        for name in on_all(tables)
+    }
+
+
+def on_all(tables: Mapping[str, Table]) -> list[str]:
+    """Presets that were run on every target."""
     first, *others = tables.values()
-    names = [name for name in first if all(name in table for table in others)]
-    return {name: mean_row([table[name] for table in tables.values()]) for name in names}
+    return [name for name in first if all(name in table for table in others)]
+
+
+def mean_headline(rows: Sequence[Row]) -> dict[str, Any]:
+    """Means of the headline scores of one row for each target."""
+    return {
+        measure: estimate(mean([row.measure(measure) for row in rows])).to_json()
+        for measure in rows[0].scores.headline
+    }
 
 
 def best_of_families(spec: BenchmarkSpec, tables: Mapping[str, Table]) -> dict[str, dict[str, Any]]:
@@ -44,12 +68,8 @@ def mean_row(rows: Sequence[Row]) -> dict[str, Any]:
     """
     costs = [row.costs for row in rows]
     costs = [cost for cost in costs if cost["device"] == costs[0]["device"]]
-    scores = {
-        measure: estimate(mean([row.measure(measure) for row in rows])).to_json()
-        for measure in rows[0].scores.headline
-    }
     return {
-        **scores,
+        **mean_headline(rows),
         "device": costs[0]["device"],
         "seconds_per_step": _mean([cost["seconds_per_step"] for cost in costs]),
         "seconds_per_run": sum(cost["seconds_per_run"] for cost in costs) / len(costs),

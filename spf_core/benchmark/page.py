@@ -5,11 +5,14 @@ from spf_core.benchmark.literature_table import literature_notes, literature_tab
 from spf_core.benchmark.styles import related
 from spf_core.benchmark.tables import (
     Json,
+    grouped,
     markdown,
+    mean_ceiling,
     overview_table,
     score_table,
     shown_by_original,
     sign_table,
+    strata_table,
     test_table,
 )
 from spf_core.benchmark.texts import (
@@ -27,10 +30,12 @@ from spf_core.benchmark.texts import (
     PUREST,
     PURITY,
     SIGNS,
+    STRATA,
     TESTS,
     WORST,
     chosen_words,
     missing_words,
+    signs_title,
     targets_words,
 )
 
@@ -65,6 +70,7 @@ def _overview(results: Json) -> list[str]:
         "## Overview",
         OVERVIEW.format(targets=targets_words(results)),
         markdown(overview_table(results["mean_over_targets"], best)),
+        *_strata(results["mean_over_targets"], mean_ceiling(results)),
         *(BEST.format(family=family, chosen=chosen_words(row["chosen"])) for family, row in best.items()),
         f"![SPS of every preset]({PURITY_FILE})",
     ]
@@ -77,6 +83,7 @@ def _section(target: str, found: Json, results: Json) -> list[str]:
         f"## {target}",
         f'Target text: "{found["target_text"]}". {original}',
         markdown(score_table(rows)),
+        *_strata(rows, found["ceiling"]),
     ]
     if any(len(row["training_seeds"]) > 1 for row in rows.values()):
         parts.append(_seed_spread(rows))
@@ -92,6 +99,11 @@ def _section(target: str, found: Json, results: Json) -> list[str]:
     if all(row["leakage"] for row in rows.values()):
         parts += _figure("leakage", target, LEAKAGE, f"what shifts besides {target}")
     return [*parts, *_grids(target, found, reference)]
+
+
+def _strata(rows: Json, ceiling: Json) -> list[str]:
+    head, body = strata_table(rows, ceiling)
+    return [STRATA, markdown((head, body))] if len(head) > 1 else []
 
 
 def _grids(target: str, found: Json, reference: str) -> list[str]:
@@ -125,8 +137,13 @@ def _list(scores: Json) -> str:
 
 def _signs(results: Json) -> list[str]:
     tests = results["sign_tests"]
-    body = [SIGNS, markdown(sign_table(tests, list(results["targets"])))] if tests else [NO_SIGNS]
-    return ["## Sign tests", *body]
+    if not tests:
+        return ["## Sign tests", NO_SIGNS]
+    parts = ["## Sign tests", SIGNS]
+    for (full, prompts), several in grouped(tests).items():
+        title = signs_title(full, prompts)
+        parts += [f"### {title}", markdown(sign_table(several, list(results["targets"])))]
+    return parts
 
 
 def _reproduce(results: Json) -> list[str]:

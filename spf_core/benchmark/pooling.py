@@ -64,7 +64,7 @@ def join(several: Sequence[PairNumbers], *, along: Literal["seeds", "prompts"]) 
     )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def shared_draws(prompts: int) -> Bootstrap:
     """The bootstrap draws of that many prompts: the same for all statistics, so that they vary jointly."""
     return Bootstrap(prompts)

@@ -1,6 +1,6 @@
 """Sign tests: whether the differences that the paper reports point the same way here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +10,8 @@ from spf_core.benchmark.analysis import Table, mean, on_common_seeds
 from spf_core.evaluation.purity import Floats
 from spf_core.evaluation.statistics import Estimate, estimate
 
-FULL, NO_SFCM, NO_FINE_GRAINED = "spf", "spf-no-sfcm", "spf-no-fine-grained"
-NO_TEXT_CONSISTENCY, NO_ENHANCEMENT = "spf-no-text-consistency", "spf-no-enhancement"
-ABLATIONS = (NO_TEXT_CONSISTENCY, NO_FINE_GRAINED, NO_ENHANCEMENT, NO_SFCM)
+FULL = ("spf-paper", "spf")  # the method as the paper draws it, whose directions these are, and ours
+ALL = "all"  # prompts, beside the strata
 BASELINES = ("naive", "lora")
 SAME = 0.05  # of SPI: what counts as unchanged
 HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "unclear"
@@ -39,18 +38,53 @@ class Expectation:
         return FAILS if high <= self.low or low >= self.high else UNCLEAR
 
 
-def sign_tests(tables: Mapping[str, Table]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Ablations:
+    """The names of a preset and of what it is without each of its parts."""
+
+    full: str
+
+    @property
+    def no_sfcm(self) -> str:
+        """Without the control map."""
+        return f"{self.full}-no-sfcm"
+
+    @property
+    def no_fine_grained(self) -> str:
+        """Without L_fg."""
+        return f"{self.full}-no-fine-grained"
+
+    @property
+    def no_text_consistency(self) -> str:
+        """Without L_tc."""
+        return f"{self.full}-no-text-consistency"
+
+    @property
+    def no_enhancement(self) -> str:
+        """Without L_en."""
+        return f"{self.full}-no-enhancement"
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What the ablation of L_fg is compared with."""
+        return self.no_text_consistency, self.no_enhancement, self.no_sfcm
+
+
+def sign_tests(strata: Mapping[str, Mapping[str, Table]]) -> list[dict[str, Any]]:
     """Every expectation, for each target that has its rows and, with several, for their mean.
 
-    Rows are compared on the training seeds that they share.
+    `strata` holds the tables of all prompts and of each stratum. The directions are judged on every preset of
+    `FULL` that has ablations. Rows are compared on the training seeds that they share.
     """
-    present = {name for table in tables.values() for name in table}
     found = []
-    for expectation in expectations(tuple(name for name in ABLATIONS if name in present)):
-        rows = {target: _comparable(table, expectation.rows) for target, table in tables.items()}
-        rows = {target: table for target, table in rows.items() if table}
-        if rows:
-            found.append(_tested(expectation, rows))
+    for full in FULL:
+        for prompts, tables in strata.items():
+            present = {name for table in tables.values() for name in table}
+            for expectation in expectations(Ablations(full), present):
+                rows = {target: _comparable(table, expectation.rows) for target, table in tables.items()}
+                rows = {target: table for target, table in rows.items() if table}
+                if rows:
+                    found.append({"of": full, "prompts": prompts, **_tested(expectation, rows)})
     return found
 
 
@@ -61,24 +95,28 @@ def _comparable(table: Table, names: tuple[str, ...]) -> Table:
     return dict(zip(names, on_common_seeds([table[name] for name in names]), strict=False))
 
 
-def expectations(ablations: tuple[str, ...]) -> list[Expectation]:
-    """The paper's directions; `ablations` are those to compare the strongest pollution with."""
-    others = tuple(name for name in ablations if name != NO_FINE_GRAINED)
+def expectations(names: Ablations, present: Collection[str]) -> list[Expectation]:
+    """The paper's directions; the strongest pollution is compared with the ablations that are `present`."""
+    full, others = names.full, tuple(name for name in names.others if name in present)
     return [
-        _higher("without SFCM, more is preserved", "spi", FULL, NO_SFCM),
-        _below_half("without SFCM, the effect falls far (to less than half)", "effect", NO_SFCM, FULL),
-        _higher("without fine-grained alignment, the layout is polluted", "layout", NO_FINE_GRAINED, FULL),
-        _higher(
-            "without fine-grained alignment, the identity is polluted", "identity", NO_FINE_GRAINED, FULL
+        _higher("without SFCM, more is preserved", "spi", full, names.no_sfcm),
+        _below_half("without SFCM, the effect falls far (to less than half)", "effect", names.no_sfcm, full),
+        *(
+            _higher(
+                f"without fine-grained alignment, the {part} is polluted", part, names.no_fine_grained, full
+            )
+            for part in ("layout", "identity")
         ),
-        *(_highest(part, NO_FINE_GRAINED, others) for part in ("layout", "identity") if others),
-        _higher(
-            "without text consistency, the structure is polluted", "structure", NO_TEXT_CONSISTENCY, FULL
+        *(_highest(part, names.no_fine_grained, others) for part in ("layout", "identity") if others),
+        *(
+            _higher(
+                f"without text consistency, the {part} is polluted", part, names.no_text_consistency, full
+            )
+            for part in ("structure", "layout")
         ),
-        _higher("without text consistency, the layout is polluted", "layout", NO_TEXT_CONSISTENCY, FULL),
-        _higher("without enhancement, the effect falls", "effect", FULL, NO_ENHANCEMENT),
-        _same(f"without enhancement, SPI stays (within {SAME})", "spi", NO_ENHANCEMENT, FULL),
-        *(_higher(f"spf is purer than {name}", "sps", FULL, name) for name in BASELINES),
+        _higher("without enhancement, the effect falls", "effect", full, names.no_enhancement),
+        _same(f"without enhancement, SPI stays (within {SAME})", "spi", names.no_enhancement, full),
+        *(_higher(f"{full} is purer than {name}", "sps", full, name) for name in BASELINES),
     ]
 
 

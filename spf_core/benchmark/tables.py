@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spf_core.errors import RunError
+from spf_core.evaluation.readout import STRATUM
 
 Json = Mapping[str, Any]
 PARTS = ("appearance", "structure", "layout", "identity", "attributes")
@@ -62,6 +63,32 @@ def overview_table(rows: Mapping[str, Json], best: Mapping[str, Json]) -> Cells:
     return [*head, *_COST_HEAD], [[*line, *_costs(row)] for line, row in zip(body, shown, strict=True)]
 
 
+def strata_table(rows: Mapping[str, Json], ceiling: Json) -> Cells:
+    """Presets down, the scores of explicit and of silent prompts across; below, what a perfect edit has."""
+    names = dict.fromkeys(name for row in rows.values() for name in row.get("strata", {}))
+    head = [f"{name}: {HEADLINE[key][0]} {HEADLINE[key][1]}" for name in names for key in STRATUM]
+    columns = []
+    for name in names:
+        shown = {each: row["strata"][name] for each, row in rows.items() if name in row.get("strata", {})}
+        for key in STRATUM:
+            cells = dict(zip(shown, _cells(shown, key, HEADLINE[key][1]), strict=True))
+            columns.append([cells.get(each, "-") for each in rows])
+    body = [[each, *(column[number] for column in columns)] for number, each in enumerate(rows)]
+    if ceiling:
+        limits = [ceiling.get(name, {}).get(key) for name in names for key in STRATUM]
+        body.append(
+            [
+                "*perfect edit*",
+                *(_limit(value, key) for value, key in zip(limits, list(STRATUM) * len(names), strict=True)),
+            ]
+        )
+    return ["preset", *head], body
+
+
+def _limit(value: float | None, key: str) -> str:
+    return "-" if value is None else f"*{value:.{1 if key in PERCENT else 2}f}*"
+
+
 def best_name(family: str, row: Json) -> str:
     """`lora, best: lora-16`, or `lora, best of each target` where they differ."""
     chosen = list(dict.fromkeys(row["chosen"].values()))
@@ -96,6 +123,30 @@ def sign_table(tests: Sequence[Json], targets: Sequence[str]) -> Cells:
         cells = (f"{each['verdict']}: {interval(each, percent=percent)}" if each else "-" for each in found)
         rows.append([test["claim"], f"`{test['formula']}`", *cells])
     return ["the paper's direction", "tested", *targets, *(["mean"] if several else [])], rows
+
+
+def grouped(tests: Sequence[Json]) -> dict[tuple[str, str], list[Json]]:
+    """Sign tests by the preset whose ablations they compare, and by the prompts."""
+    found: dict[tuple[str, str], list[Json]] = {}
+    for test in tests:
+        found.setdefault((test["of"], test["prompts"]), []).append(test)
+    return found
+
+
+def mean_ceiling(results: Json) -> dict[str, dict[str, float | None]]:
+    """The mean over targets of what a perfect edit has; nothing where a target has no ceiling."""
+    several = [found.get("ceiling") for found in results["targets"].values()]
+    if not all(several):
+        return {}
+    return {
+        name: {
+            key: None
+            if any(each[name][key] is None for each in several)
+            else sum(each[name][key] for each in several) / len(several)
+            for key in STRATUM
+        }
+        for name in several[0]
+    }
 
 
 def interval(value: Json, *, percent: bool = False) -> str:

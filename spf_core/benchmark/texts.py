@@ -13,9 +13,16 @@ seed would change. Bold: the best, where its interval excludes the runner-up. Ha
 noise schedule down to which the original draws (1: not at all). Seconds and memory (of the whole process, or
 of the CUDA allocator) are of the machine that ran the cell, beside whatever else it did: compare them within
 one kind of device."""
+STRATA = """\
+Explicit prompts name every attribute, silent ones leave some open. Under an explicit prompt another seed draws
+nearly the same picture, so that the same small change counts for more: compare within a column, and with the
+perfect edit, which is the true picture with the target as the judges see it. In scores of all prompts together
+the silent ones decide SPI."""
 SIGNS = """\
-A direction holds where the whole 95 % interval lies on its side, and does not hold where all of it lies on
-the other; else it is unclear. These intervals are not adjusted for their number."""
+The directions are those that the paper reports when it leaves a part of the method out. `spf-paper` is the
+method as drawn, whose terms act through the whole second stage; in preset `spf` they act in the last fifth
+alone, at a low learning rate. A direction holds where the whole 95 % interval lies on its side, and does not
+hold where all of it lies on the other; else it is unclear. The intervals are not adjusted for their number."""
 NO_SIGNS = "None: they compare `spf` with its ablations and baselines, under these names."
 TESTS = """\
 `{reference}` less each other preset, paired by prompt; p by exchanging the two presets' results of whole
@@ -52,6 +59,11 @@ LEAKAGE = """\
 How far attributes shift: the mean |shift| of an attribute's values over the mean standard deviation that
 re-seeding gives them. A shift of all pictures the same way counts, one back and forth does not."""
 ABLATIONS = "`{reference}` and its variants; the dotted line is `{reference}`."
+
+
+def signs_title(full: str, prompts: str) -> str:
+    """What a table of directions is about: a preset, and some or all prompts."""
+    return f"`{full}`, {'all prompts' if prompts == 'all' else f'{prompts} prompts'}"
 
 
 def targets_words(results: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from PIL.Image import Image
 from spf_core.evaluation.memory import RememberingSuite
 from spf_core.evaluation.originals import same_pixels
 from spf_core.evaluation.purity import Floats
+from spf_core.evaluation.readout import STRATA
 from spf_core.interfaces import Metric, Quadruples, Region, Suite
 
 POSITIVES = 128
@@ -41,6 +42,42 @@ class PairNumbers:
     tau: Mapping[str, Floats]
     tau_ref: float
     region_share: Floats
+
+
+def stratum(found: PairNumbers, name: str) -> PairNumbers | None:
+    """The numbers of one of `STRATA` alone, None where it has no prompt.
+
+    A suite's prompts at even places caption every attribute, those at odd ones are silent on some.
+    """
+    places = slice(list(STRATA).index(name), None, len(STRATA))
+    count = len(range(found.prompts)[places])
+
+    def only(values: Floats) -> Floats:
+        return values.reshape(found.prompts, -1)[places].reshape(-1)
+
+    def compared(comparison: Comparison) -> Comparison:
+        return Comparison(
+            *(
+                {key: only(values) for key, values in each.items()}
+                for each in (comparison.distances, comparison.reseed)
+            )
+        )
+
+    return (
+        None
+        if not count
+        else PairNumbers(
+            prompts=count,
+            parts=found.parts,
+            tuned=compared(found.tuned),
+            prompted=compared(found.prompted),
+            base=compared(found.base),
+            floor=found.floor,
+            tau={role: only(values) for role, values in found.tau.items()},
+            tau_ref=found.tau_ref,
+            region_share=only(found.region_share),
+        )
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The measures of a results.json in words, for the terminal and for pages. Torch-free."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 Results = Mapping[str, Any]
@@ -16,6 +16,11 @@ MEASURES = {
     "delta_spi": "pollution added by training",
     "rec": "likeness under the base text alone, 0 to 100",
 }
+STRATA = {
+    "explicit": "prompts that name every attribute",
+    "silent": "prompts that leave attributes open",
+}
+STRATUM = ("sps", "effect", "spi", "hit_rate")  # what is shown of each
 ARROWS = {"higher": "↑", "lower": "↓"}
 GROUPS = {
     "parts": "part of spi",
@@ -47,7 +52,21 @@ def result_rows(results: Mapping[str, Results]) -> list[tuple[str, ...]]:
     for group, meaning in GROUPS.items():
         for name in dict.fromkeys(name for run in runs for name in run.get(group, {})):
             rows.append((f"  {name}", *(interval(run.get(group, {}).get(name)) for run in runs), meaning))
+    rows += _stratum_rows(runs)
     return [*rows, *_score_rows([run.get("scores", {}) for run in runs])]
+
+
+def _stratum_rows(runs: Collection[Results]) -> list[tuple[str, ...]]:
+    """The explicit and the silent prompts apart, and what a perfect edit would have."""
+    rows = []
+    for name in dict.fromkeys(name for run in runs for name in run.get("strata", {})):
+        for key in STRATUM:
+            found = [run.get("strata", {}).get(name, {}).get(key) for run in runs]
+            limits = [run.get("ceiling", {}).get(name, {}).get(key) for run in runs]
+            best = next((number(limit) for limit in limits if limit is not None), None)
+            meaning = STRATA[name] + (f"; a perfect edit has {best}" if best else "")
+            rows.append((f"  {key}, {name}", *(interval(each) for each in found), meaning))
+    return rows
 
 
 def _score_rows(scores: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:

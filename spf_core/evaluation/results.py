@@ -32,9 +32,10 @@ class Results:
     """Scores of one run on one target. `label` names the world the numbers come from.
 
     `headline` holds at least sps, effect, spi, delta_spi, rec, hit_rate, hit_rate_original and base_leak;
-    `parts` the calibrated pollution p_k of A to C; `flips` the shares of captioned attributes that change
-    from A to C (`tuned`) and from A to A' (`reseed`); `calibration` what turns the rows of pairs.jsonl into
-    scores; `scores` those of the literature beside them; `provenance` hashes, seeds, options and versions;
+    `strata` the same for the explicit and for the silent prompts alone, `ceiling` what the suite's judges say
+    of a perfect edit; `parts` the calibrated pollution p_k of A to C; `flips` the shares of captioned
+    attributes that change from A to C (`tuned`) and from A to A' (`reseed`); `calibration` what turns the rows
+    of pairs.jsonl into scores; `scores` those of the literature beside them; `provenance` hashes, seeds, options and versions;
     `frontier` what other strengths give, if asked for.
     """
 
@@ -52,6 +53,8 @@ class Results:
     flips: Mapping[str, Estimate]
     bias_rise: Mapping[str, Rise]
     caption_accuracy: Mapping[str, Estimate]
+    strata: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    ceiling: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     scores: ScoreTable = field(default_factory=ScoreTable)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -66,6 +69,8 @@ class Results:
             **{name: getattr(self, name) for name in scalars},
             "allowed_attributes": list(self.allowed_attributes),
             **_plain(self.headline),
+            "strata": {name: _plain(values) for name, values in self.strata.items()},
+            "ceiling": {name: dict(values) for name, values in self.ceiling.items()},
             "parts": _plain(self.parts),
             "flips": _plain(self.flips),
             "bias_rise": _plain(self.bias_rise),

@@ -23,10 +23,10 @@ from spf_core.evaluation.plots import write_plots
 from spf_core.evaluation.provenance import provenance as _provenance
 from spf_core.evaluation.results import Results, pair_rows, write_results
 from spf_core.evaluation.saved import noise_on_cpu
-from spf_core.evaluation.scores import pair_pollution, score
+from spf_core.evaluation.scores import pair_pollution, score, stratum_scores
 from spf_core.evaluation.statistics import Bootstrap, estimate
 from spf_core.evaluation.strengths import measure_strengths
-from spf_core.evaluation.subject import Subject
+from spf_core.evaluation.subject import Subject, ceiling_of
 from spf_core.interfaces import Quadruples, Suite
 from spf_core.plugins import Plugins
 from spf_core.progress import Progress, silent
@@ -132,7 +132,7 @@ def summarise(
             "evaluate again"
         )
     draws = Bootstrap(found.prompts)
-    scores = score(found, draws)
+    scores, strata = score(found, draws), stratum_scores(found)
     changed = {"tuned": flips(found, "c"), "reseed": flips(found, "a2")}
     followed = {"original": caption_accuracy(found, "a"), "tuned": caption_accuracy(found, "c")}
     return Results(
@@ -146,6 +146,8 @@ def summarise(
         allowed_attributes=tuple(sorted(found.allowed)),
         headline=scores.headline,
         parts=scores.parts,
+        strata={name: each.headline for name, each in strata.items()},
+        ceiling=ceiling_of(subject.suite, subject.target),
         leakage=leakage_matrix(found, draws),
         flips={name: estimate(draws.mean(values)) for name, values in changed.items()},
         bias_rise=bias_rises(found, subject.bias, draws),

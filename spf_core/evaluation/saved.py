@@ -90,6 +90,8 @@ class _Summary(_Saved):
     spi_original: _Estimate | None = None
     hit_rate_original: _Estimate | None = None
     parts: dict[str, _Estimate] = {}
+    strata: dict[str, dict[str, _Estimate]] = {}
+    ceiling: dict[str, dict[str, _Number]] = {}
     bias_rise: dict[str, _Estimate] = {}
     scores: dict[str, _Missing | _Score] = {}
 

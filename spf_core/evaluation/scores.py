@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spf_core.evaluation.measure import Comparison, Measurements, PairNumbers
+from spf_core.evaluation.measure import Comparison, Measurements, PairNumbers, stratum
 from spf_core.evaluation.purity import PARTS, Floats, calibrated, delta_spi, effect, rec, spi, sps
+from spf_core.evaluation.readout import STRATA
 from spf_core.evaluation.statistics import Bootstrap, Estimate, Replicates, estimate
 
 SEEN = 0.5
@@ -37,6 +38,12 @@ class ScoreReplicates:
 def score(found: PairNumbers, draws: Bootstrap) -> Scores:
     """SPS, effect, SPI and the rest; every ratio is recomputed inside each bootstrap replicate."""
     return score_replicates(found, draws).estimates
+
+
+def stratum_scores(found: PairNumbers) -> dict[str, Scores]:
+    """The same of the explicit and of the silent prompts alone: pooled, the silent ones decide SPI."""
+    parts = {name: stratum(found, name) for name in STRATA}
+    return {name: score(part, Bootstrap(part.prompts)) for name, part in parts.items() if part}
 
 
 def score_replicates(found: PairNumbers, draws: Replicates) -> ScoreReplicates:

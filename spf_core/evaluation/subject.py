@@ -9,7 +9,7 @@ from pathlib import Path
 from spf_core.building import built
 from spf_core.data import readable_rows
 from spf_core.errors import ConfigError, PluginError, unknown
-from spf_core.interfaces import Suite
+from spf_core.interfaces import Limited, Suite
 from spf_core.paths import refuse_lost
 from spf_core.plugins import Plugins
 from spf_core.sections import DatasetSection
@@ -28,6 +28,13 @@ class Subject:
     target_text: str | None = None  # the text trained most often, when the folder is still there
     bias: Mapping[str, str] = field(default_factory=dict)
     seen_texts: frozenset[str] = frozenset()
+
+
+def ceiling_of(suite: Suite, target: str) -> dict[str, dict[str, float | None]]:
+    """What the suite's judges say of a perfect edit: scores of all prompts and of each stratum."""
+    if not isinstance(suite, Limited):
+        return {}
+    return {name: dict(scores) for name, scores in suite.ceiling(target).items()}
 
 
 def find_subject(

@@ -2,6 +2,7 @@
 
 from spf_core.interfaces.judging import (
     JointlyJudged,
+    Limited,
     Metric,
     PuritySet,
     Quadruples,
@@ -44,6 +45,7 @@ __all__ = [
     "ControlMap",
     "Drifting",
     "JointlyJudged",
+    "Limited",
     "LowRank",
     "LowRankUpdate",
     "Mergeable",

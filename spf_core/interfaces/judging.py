@@ -140,6 +140,14 @@ class JointlyJudged(Protocol):
         """Why a prompt that asks for all these targets cannot be judged; None where it can."""
 
 
+@runtime_checkable
+class Limited(Protocol):
+    """A suite that knows what its judges say of a perfect edit: no method can be expected to score better."""
+
+    def ceiling(self, target: str) -> Mapping[str, Mapping[str, float | None]]:
+        """Headline scores and parts, under `all`, `explicit` and `silent`; nothing where it is unknown."""
+
+
 class Metric(Protocol):
     """A per-pair distance between two lists of images; lower is closer."""
 

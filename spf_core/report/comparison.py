@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf_core.benchmark.sheet import WORST_SHOWN
-from spf_core.benchmark.tables import overview_table, score_table, shown_by_original, sign_table
+from spf_core.benchmark.tables import (
+    grouped,
+    mean_ceiling,
+    overview_table,
+    score_table,
+    shown_by_original,
+    sign_table,
+    strata_table,
+)
 from spf_core.benchmark.texts import (
     BEST,
     LEGEND,
@@ -13,8 +21,10 @@ from spf_core.benchmark.texts import (
     ORIGINAL,
     OVERVIEW,
     SIGNS,
+    STRATA,
     chosen_words,
     missing_words,
+    signs_title,
     targets_words,
 )
 from spf_core.data import open_rgb
@@ -75,7 +85,17 @@ def _overview(results: Json) -> list[Html]:
         for family, row in best.items()
     ]
     words = OVERVIEW.format(targets=targets_words(results))
-    return [paragraph(words), table("Overview", *overview_table(results["mean_over_targets"], best)), *notes]
+    rows = results["mean_over_targets"]
+    strata = _strata("Overview", rows, mean_ceiling(results))
+    return [paragraph(words), table("Overview", *overview_table(rows, best)), *strata, *notes]
+
+
+def _strata(title: str, rows: Mapping[str, Json], ceiling: Json) -> list[Html]:
+    """The explicit and the silent prompts apart; nothing for results that do not tell them."""
+    head, body = strata_table(rows, ceiling)
+    if len(head) == 1:
+        return []
+    return [paragraph(STRATA), table(f"{title}: explicit and silent prompts", head, body)]
 
 
 def _target(shown: Compared, target: str, found: Json) -> Html:
@@ -95,6 +115,7 @@ def _target(shown: Compared, target: str, found: Json) -> Html:
         tag("h3", "Scores"),
         score_plots(target, shown.results, arms),
         table(f"Scores on {target}", *score_table(rows)),
+        *_strata(target, rows, found.get("ceiling") or {}),
         folded("What the columns are", paragraph(LEGEND)),
         *literature(target, rows),
         *variants(target, shown.results),
@@ -146,5 +167,11 @@ def _signs(results: Json) -> list[Html]:
     tests = results["sign_tests"]
     if not tests:
         return [paragraph(NO_SIGNS)]
-    cells = sign_table(tests, list(results["targets"]))
-    return [paragraph(SIGNS), table("The paper's directions", *cells)]
+    targets, shown = list(results["targets"]), [paragraph(SIGNS)]
+    for (full, prompts), several in grouped(tests).items():
+        title = signs_title(full, prompts)
+        shown += [
+            tag("h3", title.replace("`", "")),
+            table(f"The paper's directions, {title}", *sign_table(several, targets)),
+        ]
+    return shown

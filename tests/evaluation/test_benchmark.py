@@ -109,7 +109,7 @@ def test_only_training_seeds_that_both_have_are_compared():
 
 def verdicts(rows, targets=("hat",)):
     cells = [finished(name, found, target=target) for target in targets for name, found in rows.items()]
-    tests = sign_tests(make_tables(cells))
+    tests = sign_tests({"all": make_tables(cells)})
     return {test["formula"]: test["targets"]["hat"]["verdict"] for test in tests}, tests
 
 
@@ -120,7 +120,7 @@ def test_directions_are_judged_on_training_seeds_that_both_have():
         finished("spf", numbers(noise=3, **dict.fromkeys(PARTS, 0.9)), seed=1),
         finished("naive", numbers(noise=1, appearance=0.9, layout=0.8)),
     ]
-    tests = {test["formula"]: test for test in sign_tests(make_tables(cells))}
+    tests = {test["formula"]: test for test in sign_tests({"all": make_tables(cells)})}
     assert tests["sps(spf) - sps(naive) > 0"]["targets"]["hat"]["verdict"] == "holds"
 
 
@@ -161,7 +161,7 @@ def test_a_direction_is_judged_on_the_targets_that_have_its_presets():
         finished("spf", numbers(noise=1), target="beard"),
         finished("naive", numbers(noise=3, appearance=0.9), target="beard"),
     ]
-    tests = sign_tests(make_tables(cells))
+    tests = sign_tests({"all": make_tables(cells)})
     assert [list(test["targets"]) for test in tests] == [["beard"], ["hat"]]
     assert not any("mean" in test for test in tests)
     head, rows = sign_table(tests, ["hat", "beard"])

@@ -129,7 +129,7 @@ def test_the_best_of_a_family_is_chosen_on_each_target() -> None:
         [tables["hat"]["lora-9"].measure("sps")[0], tables["beard"]["lora-2"].measure("sps")[0]]
     )
     assert best["lora"]["sps"]["value"] == pytest.approx(expected)
-    head, body = overview_table(mean_over_targets(tables), best)
+    head, body = overview_table(mean_over_targets(tables, {}), best)
     assert head[-5:] == ["device", "s/step", "s/run", "peak MiB", "parameters"]
     assert body[-1][0] == "lora, best of each target †"
     assert not any(cell.startswith("**") for cell in body[-1])

@@ -13,7 +13,7 @@ from spf_core.errors import DataError, unknown
 from spf_core.interfaces import PuritySet, Region, TrainingFacts, UnseenPrompt
 from spf_core.json_text import read_json
 from spf_core.prompts import Prompt
-from spf_plugins.portraits.judges.load import Judges, load_judges
+from spf_plugins.portraits.judges.load import CEILING_FILE, DEFAULT_FOLDER, Judges, load_judges
 from spf_plugins.portraits.region import allowed_share, global_region, local_region
 from spf_plugins.portraits.world.render import render
 from spf_plugins.portraits.world.spec import ATTRIBUTES, TARGETS, Target, check_bias, sample_portrait
@@ -145,6 +145,13 @@ class PortraitsSuite:
     def allowed_attributes(self, target: str) -> frozenset[str]:
         """Attributes the target may hide or alter."""
         return frozenset(self._target(target).allowed_attributes)
+
+    def ceiling(self, target: str) -> Mapping[str, Mapping[str, float | None]]:
+        """What the judges say of the portraits themselves, rendered with the target (stage `ceiling`)."""
+        self._target(target)
+        file = (self._folder or DEFAULT_FOLDER) / CEILING_FILE
+        found = read_json(file)["targets"].get(target, {}) if file.is_file() else {}
+        return {name: scores for name, scores in found.items() if isinstance(scores, Mapping)}
 
     def changes_identity(self, target: str) -> bool:
         """Whether the target may alter hair or skin, of which the identity is made."""

@@ -16,6 +16,7 @@ from spf_plugins.portraits.judges.networks import IdentityEmbedder, Probe, Segme
 
 Network = TypeVar("Network", bound=nn.Module)
 DEFAULT_FOLDER = Path(__file__).resolve().parent.parent / "weights" / "judges"
+CEILING_FILE = "ceiling.json"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spf_plugins.portraits.pretrain.recipe import WEIGHTS, Options, default_cache
 
-STAGE_ORDER = ("data", "tokenizer", "clip", "text", "vae", "unet", "judges", "ceiling", "export", "check")
+STAGE_ORDER = ("data", "tokenizer", "clip", "text", "vae", "unet", "judges", "export", "ceiling", "check")
 
 
 def parse_arguments() -> tuple[list[str], Options]:

@@ -107,7 +107,7 @@ def write_card(options: Options, bars: Mapping[str, Any]) -> None:
         targets="\n".join(targets),
         heldout=judged["portraits"],
         portraits=ceiling["portraits"],
-        ceilings="\n".join(describe_ceiling(name, row) for name, row in ceiling["targets"].items()),
+        ceilings="\n".join(describe_ceiling(name, row["all"]) for name, row in ceiling["targets"].items()),
     )
     (options.weights / "mini" / "README.md").write_text(text, encoding="utf-8")
 

@@ -11,16 +11,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from diffusers import AutoencoderKL
 from PIL import Image
 
 from spf_core.evaluation.measure import measure
 from spf_core.evaluation.metrics import purity_metrics
-from spf_core.evaluation.scores import Scores, score
+from spf_core.evaluation.scores import Scores, score, stratum_scores
 from spf_core.evaluation.statistics import Bootstrap
 from spf_core.interfaces import Metric, Quadruples
 from spf_core.plugins import load_plugins
+from spf_plugins.portraits.judges.load import CEILING_FILE
 from spf_plugins.portraits.pretrain.recipe import Options
-from spf_plugins.portraits.pretrain.vae import load_vae, reconstruct
+from spf_plugins.portraits.pretrain.vae import reconstruct
 from spf_plugins.portraits.suite import PortraitsSuite, unseen_prompt
 from spf_plugins.portraits.world.render import render
 from spf_plugins.portraits.world.spec import TARGETS, Portrait, sample_portrait
@@ -35,12 +37,12 @@ def measure_ceiling(options: Options) -> None:
     """Score the truth for every target and print it a line each."""
     suite = PortraitsSuite(str(options.weights / "judges"))
     metrics = purity_metrics(load_plugins(), suite).built
-    vae, found = load_vae(options), {}
+    vae, found = AutoencoderKL.from_pretrained(options.weights / "mini" / "vae").eval(), {}
     for target in TARGETS:
         quads = truth(suite, target, lambda portraits: through(vae, portraits))
-        found[target] = plain(judged(suite, metrics, quads))
+        found[target] = judged(suite, metrics, quads)
         print(target, found[target], flush=True)
-    file = options.weights / "judges" / "ceiling.json"
+    file = options.weights / "judges" / CEILING_FILE
     temporary = file.with_suffix(".tmp")
     text = json.dumps({"portraits": COUNT, "targets": found}, indent=2)
     temporary.write_text(text + "\n", encoding="utf-8")
@@ -84,9 +86,13 @@ def through(vae: Any, portraits: list[Portrait]) -> list[Image.Image]:
     return [Image.fromarray(image) for image in reconstruct(vae, renders)]
 
 
-def judged(suite: PortraitsSuite, metrics: Mapping[str, Metric], quads: Quadruples) -> Scores:
-    """The scores that `spf evaluate` would give."""
-    return score(measure(suite, metrics, quads), Bootstrap(len(quads.prompts)))
+def judged(
+    suite: PortraitsSuite, metrics: Mapping[str, Metric], quads: Quadruples
+) -> dict[str, dict[str, float | None]]:
+    """The scores that `spf evaluate` would give, of all portraits and of each stratum of their captions."""
+    found = measure(suite, metrics, quads)
+    several = {"all": score(found, Bootstrap(len(quads.prompts))), **stratum_scores(found)}
+    return {name: plain(scores) for name, scores in several.items()}
 
 
 def plain(scores: Scores) -> dict[str, float | None]:
