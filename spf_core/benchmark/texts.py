@@ -14,15 +14,15 @@ noise schedule down to which the original draws (1: not at all). Seconds and mem
 of the CUDA allocator) are of the machine that ran the cell, beside whatever else it did: compare them within
 one kind of device."""
 STRATA = """\
-Explicit prompts name every attribute, silent ones leave some open. Under an explicit prompt another seed draws
-nearly the same picture, so that the same small change counts for more: compare within a column, and with the
-perfect edit, which is the true picture with the target as the judges see it. In scores of all prompts together
-the silent ones decide SPI."""
+Explicit prompts name every attribute, silent ones leave some open. Under an explicit prompt another seed
+draws nearly the same picture, so that the same small change counts for more. Compare within a column, and
+with the perfect edit: the true picture with the target, as the judges see it. In scores of all prompts
+together the silent ones decide SPI."""
 SIGNS = """\
 The directions are those that the paper reports when it leaves a part of the method out. `spf-paper` is the
 method as drawn, whose terms act through the whole second stage; in preset `spf` they act in the last fifth
 alone, at a low learning rate. A direction holds where the whole 95 % interval lies on its side, and does not
-hold where all of it lies on the other; else it is unclear. The intervals are not adjusted for their number."""
+hold where all of it lies on the other; else it is unclear. Intervals are not adjusted for their number."""
 NO_SIGNS = "None: they compare `spf` with its ablations and baselines, under these names."
 TESTS = """\
 `{reference}` less each other preset, paired by prompt; p by exchanging the two presets' results of whole

@@ -34,9 +34,9 @@ class Results:
     `headline` holds at least sps, effect, spi, delta_spi, rec, hit_rate, hit_rate_original and base_leak;
     `strata` the same for the explicit and for the silent prompts alone, `ceiling` what the suite's judges say
     of a perfect edit; `parts` the calibrated pollution p_k of A to C; `flips` the shares of captioned
-    attributes that change from A to C (`tuned`) and from A to A' (`reseed`); `calibration` what turns the rows
-    of pairs.jsonl into scores; `scores` those of the literature beside them; `provenance` hashes, seeds, options and versions;
-    `frontier` what other strengths give, if asked for.
+    attributes that change from A to C (`tuned`) and from A to A' (`reseed`); `calibration` what turns the
+    rows of pairs.jsonl into scores; `scores` those of the literature beside them; `provenance` hashes, seeds,
+    options and versions; `frontier` what other strengths give, if asked for.
     """
 
     label: str
