@@ -59,8 +59,8 @@ class TextConsistency(LossConfig):
     needs = frozenset({"reference", "attention", "map"})
     renormalise: Literal["all", "phrases", "none"] = Field(
         "all",
-        description="compare each phrase's share of the attention to `all` that is compared; `phrases`: "
-        "shares among the tokens of the base phrases, EOT and PAD as they are; `none`: as the layers have it",
+        description="compare each token's share among the tokens of base phrases, EOT and PAD; `phrases`: "
+        "among those of base phrases, with EOT and PAD as they are; `none`: what the layers have",
     )
     pad: bool = Field(True, description="compare the mean of EOT and PAD too")
 

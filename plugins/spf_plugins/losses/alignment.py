@@ -3,6 +3,7 @@
 Reconstructions from the figures of SPF-Portrait (arXiv 2504.00396); its equations were not published as code.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,11 +18,12 @@ from spf_plugins.losses.denoising import space_weight
 
 
 class TextConsistencyLoss:
-    """L_tc = mean_l sum_p mean_Q (1 - M_l) (S_res^l[p] - S_ref^l[p])^2 over base phrases and PAD.
+    """L_tc = mean_l sum_p mean_Q (1 - M_l) (A_res^l[p] - A_ref^l[p])^2 over base phrases and PAD.
 
-    S is the share of the attention, A[p] / sum_p A[p], as the target's tokens take attention from all others.
-    A[p] is a mean over tokens, so that it does not matter how many tokens of PAD a text leaves. Each path
-    reads the phrases where its own text has them; a phrase that one of the texts lacks is not compared.
+    A[p] is the mean over the phrase's tokens. The target's tokens take attention from all others, so that
+    a token's share among the tokens that both texts have is compared. Each path reads the phrases where its
+    own text has them; a phrase that one of the texts lacks is not compared, and EOT and PAD count as often as
+    the text with fewer of them has them.
     """
 
     def __init__(self, renormalise: str, pad: bool) -> None:
@@ -31,35 +33,47 @@ class TextConsistencyLoss:
         """Return the scalar; layers are averaged so that the weight means the same on every backbone."""
         assert state.reference is not None
         outside = 1 - _map(state)
-        complete, base = state.response_text, state.reference_text
+        complete, base = _shared(state.response_text, state.reference_text)
         losses = [
-            (at_queries(outside, res.shape[1]) * self._differences(res, ref, complete, base)).mean(1).sum(1)
+            (
+                at_queries(outside, res.shape[1])
+                * (self._attention(res, complete) - self._attention(ref, base)).pow(2)
+            )
+            .mean(1)
+            .sum(1)
             for res, ref in _pairs(state.response, state.reference, "attention")
         ]
         return torch.stack(losses).mean()
 
-    def _differences(
-        self, res_BQL: Tensor, ref_BQL: Tensor, complete: Conditioning, base: Conditioning
-    ) -> Tensor:
-        both_BP1 = (_has(complete) & _has(base))[:, :, None]
-        found = [
-            self._attention(attention_BQL, text.phrase_BPL * both_BP1, text.pad_BL[:, None])
-            for attention_BQL, text in ((res_BQL, complete), (ref_BQL, base))
-        ]
-        return (found[0] - found[1]).pow(2)
+    def _attention(self, attention_BQL: Tensor, text: "_Shared") -> Tensor:
+        """What is compared of one path, B Q P or, with PAD, B Q P+1."""
+        phrases_BQP = attention_BQL @ text.phrase_BPL.transpose(1, 2)
+        pad_BQ1 = attention_BQL @ text.pad_BL[:, :, None]
+        if self.renormalise != "none":
+            total_BQ1 = attention_BQL @ (text.phrase_BPL > 0).any(1).to(attention_BQL.dtype)[:, :, None]
+            if self.renormalise == "all" and self.pad:
+                total_BQ1 = total_BQ1 + text.pads_B[:, None, None] * pad_BQ1
+                pad_BQ1 = pad_BQ1 / total_BQ1.clamp(min=1e-6)
+            phrases_BQP = phrases_BQP / total_BQ1.clamp(min=1e-6)
+        return torch.cat([phrases_BQP, pad_BQ1], dim=2) if self.pad else phrases_BQP
 
-    def _attention(self, attention_BQL: Tensor, phrase_BPL: Tensor, pad_B1L: Tensor) -> Tensor:
-        """What is compared of one path: a column for each phrase and one for PAD, B Q P+1."""
-        compared_BPL = torch.cat([phrase_BPL, pad_B1L], dim=1) if self.pad else phrase_BPL
-        found_BQP = attention_BQL @ compared_BPL.transpose(1, 2)
-        if self.renormalise == "none":
-            return found_BQP
-        if self.renormalise == "all":
-            return found_BQP / found_BQP.sum(2, keepdim=True).clamp(min=1e-6)
-        shared_BL = (phrase_BPL.sum(1) > 0).to(attention_BQL.dtype)
-        share = (attention_BQL @ shared_BL[:, :, None]).clamp(min=1e-6)
-        phrases = phrase_BPL.shape[1]
-        return torch.cat([found_BQP[..., :phrases] / share, found_BQP[..., phrases:]], dim=2)
+
+@dataclass(frozen=True)
+class _Shared:
+    """Where a text has what both texts have: its phrases, and how many EOT and PAD both have, B."""
+
+    phrase_BPL: Tensor
+    pad_BL: Tensor
+    pads_B: Tensor
+
+
+def _shared(complete: Conditioning, base: Conditioning) -> tuple[_Shared, _Shared]:
+    """Both texts, without phrases that one of them lacks; truncation may have dropped the last ones."""
+    texts = complete, base
+    both_BP1 = torch.stack([text.phrase_BPL.sum(2) > 0 for text in texts]).all(0)[:, :, None]
+    pads_B = torch.stack([(text.pad_BL > 0).sum(1) for text in texts]).amin(0)
+    one, other = (_Shared(text.phrase_BPL * both_BP1, text.pad_BL, pads_B) for text in texts)
+    return one, other
 
 
 class FineGrainedLoss:
@@ -119,11 +133,6 @@ class OutputAlignmentLoss:
         return {"all": torch.ones_like(with_target), "target": with_target, "preserved": 1 - with_target}[
             self.rows
         ]
-
-
-def _has(text: Conditioning) -> Tensor:
-    """Which phrases the text has, B P; truncation may have dropped the last ones."""
-    return text.phrase_BPL.sum(2) > 0
 
 
 def _frozen(linear: Any) -> tuple[Tensor, Tensor | None]:

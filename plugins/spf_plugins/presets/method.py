@@ -16,8 +16,8 @@ _PAPER: dict[str, Any] = {
     "response": {"name": "clip-region", "weight": 0.1, "start": STAGE_2},
     "losses": {
         "denoising": {},
-        "text-consistency": {"weight": 0.2, "start": STAGE_2},
-        "fine-grained": {"weight": 0.01, "start": STAGE_2},
+        "text-consistency": {"weight": 1.5, "start": STAGE_2},
+        "fine-grained": {"weight": 0.012, "start": STAGE_2},
     },
 }
 
