@@ -4,7 +4,7 @@ JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help venv demo test test-slow test-real-size lint bench bench-gpu bench-presets docs clean
+.PHONY: help venv demo test test-slow test-real-size lint bench bench-gpu bench-presets bench-terms docs clean
 
 help:
 	@echo "make demo    learn 'sunglasses' from 60 biased portraits, report in demo/"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench   time and memory of a training step, also beside diffusers' own"
 	@echo "make bench-gpu    steps of the two real models on a CUDA GPU, beside the dry run's estimate"
 	@echo "make bench-presets    the same of every preset"
+	@echo "make bench-terms    gradients of the terms of spf-paper, and where enhancements lead"
 	@echo "make docs    build the documentation in site/"
 	@echo "make venv    only create .venv with the pinned dependencies"
 
@@ -50,6 +51,9 @@ bench-gpu: venv
 
 bench-presets: venv
 	$(BIN)/python tests/bench/preset_cost.py
+
+bench-terms: venv
+	$(BIN)/python tests/bench/terms.py
 
 docs: .venv/.installed-docs
 	$(BIN)/mkdocs build --strict

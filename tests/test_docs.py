@@ -222,3 +222,11 @@ def test_a_setting_that_is_taught_exists(assignment: str) -> None:
         assert option in plugins.get(section, "score").model_fields
     else:
         assert option in RunConfig.model_fields[section].annotation.model_fields
+
+
+@pytest.mark.parametrize("read", [read_benchmark, read_continual], ids=["portraits", "continual"])
+def test_the_file_beside_published_results_is_the_one_that_made_them(read: Any) -> None:
+    name = {read_benchmark: "portraits", read_continual: "continual"}[read]
+    folder = ROOT / "docs" / "results"
+    made_by = folder / name / {"portraits": "benchmark.yaml", "continual": "continual.yaml"}[name]
+    assert read(folder / f"{name}.yaml").plain() == read(made_by).plain()

@@ -79,6 +79,8 @@ def test_the_page_shows_tables_and_figures(finished) -> None:
     page = (out / "results.md").read_text(encoding="utf-8")
     assert page.startswith("# Benchmark: embedded portraits\n")
     assert all(f"\n| {name} | " in page for name in ("preset", "lora", "strong", "against"))
+    assert "| explicit: SPS ↑ | explicit: E ↑ |" in page
+    assert page.count("| *perfect edit* | *93.1* |") == 0 < page.count("| *perfect edit* | ")
     for picture in PICTURES:
         assert f"]({picture})" in page
         with Image.open(out / picture) as opened:

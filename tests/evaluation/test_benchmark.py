@@ -140,6 +140,36 @@ def test_the_directions_of_the_paper_hold_where_they_are_there():
     assert set(found.values()) == {"holds"}
 
 
+def test_the_papers_directions_are_judged_on_its_own_method_and_by_stratum():
+    rows = {
+        "spf-paper": numbers(noise=3),
+        "spf-paper-no-sfcm": numbers(noise=7, effect=0.2, **dict.fromkeys(PARTS, 0.1)),
+        "spf": numbers(noise=4),
+        "spf-no-enhancement": numbers(noise=5, effect=0.5),
+    }
+    cells = [finished(name, found) for name, found in rows.items()]
+    strata = {name: make_tables(cells, name) for name in ("explicit", "silent")}
+    tests = sign_tests({"all": make_tables(cells), **strata})
+    asked = {(test["of"], test["prompts"], test["formula"]) for test in tests}
+    for prompts in ("all", "explicit", "silent"):
+        assert ("spf-paper", prompts, "spi(spf-paper) - spi(spf-paper-no-sfcm) > 0") in asked
+        assert ("spf", prompts, "effect(spf) - effect(spf-no-enhancement) > 0") in asked
+    assert all("spf-paper" in test["formula"] for test in tests if test["of"] == "spf-paper")
+
+
+def test_a_stratum_has_every_other_prompt_of_every_training_seed():
+    low, high = np.zeros(PROMPTS * SEEDS), np.ones(PROMPTS * SEEDS)
+    odd = (np.arange(PROMPTS * SEEDS) // SEEDS) % 2 == 1
+    found = numbers()
+    found = replace(found, tau={**found.tau, "c": np.where(odd, high, low)})
+    cells = [finished("spf", found), finished("spf", found, seed=1)]
+    tables = {name: make_tables(cells, name)["hat"]["spf"] for name in ("explicit", "silent")}
+    assert tables["explicit"].measure("effect")[0] == 0
+    assert tables["silent"].measure("effect")[0] == 1
+    assert make_tables(cells)["hat"]["spf"].measure("effect")[0] == 0.5
+    assert tables["silent"].seeds == (0, 1)
+
+
 def test_a_direction_that_is_reversed_fails_and_one_within_noise_is_unclear():
     found, _ = verdicts({"spf": numbers(noise=1), "lora": numbers(noise=2), "naive": numbers(appearance=0.0)})
     assert found["sps(spf) - sps(naive) > 0"] == "does not hold"

@@ -7,10 +7,12 @@ from itertools import chain
 import pytest
 import torch
 from PIL import Image
+from squares import Squares
 
 from spf_core.errors import ConfigError, RunError
 from spf_core.evaluation import originals, run
 from spf_core.evaluation.drawing import unseen_prompts
+from spf_core.evaluation.readout import result_rows
 from spf_core.evaluation.run import evaluate
 from spf_core.evaluation.saved import check_evaluation
 from spf_core.evaluation.subject import find_subject
@@ -60,6 +62,41 @@ def test_there_is_a_row_for_every_pair_with_its_texts_and_numbers(results):
     assert content["hit_rate"]["value"] == pytest.approx(mean)
     for row in rows:
         assert set(row["distances"]["tuned"]) == set(content["metrics"])
+
+
+def test_explicit_and_silent_prompts_are_scored_apart(results):
+    """By hand from the rows: prompts at even places name every attribute."""
+    content, rows, *_ = results
+    assert set(content["strata"]) == {"explicit", "silent"}
+    for place, name in enumerate(("explicit", "silent")):
+        part = [row for row in rows if row["prompt"] % 2 == place]
+        assert all((len(row["mentioned"]) > 1) == (name == "explicit") for row in part)
+        found = content["strata"][name]
+        tau = {role: sum(row["tau"][role] for row in part) / len(part) for role in "ac"}
+        effect = (tau["c"] - tau["a"]) / (content["calibration"]["tau_ref"] - tau["a"])
+        assert found["effect"]["value"] == pytest.approx(min(1, max(0, effect)), abs=1e-6)
+        ratios = []
+        for metric in content["calibration"]["parts"]:
+            pairs = [row["distances"]["tuned"][metric] for row in part]
+            distance, reseed = (sum(pair[key] for pair in pairs) for key in ("distance", "reseed"))
+            ratios.append(min(1, distance / reseed) if reseed else float(distance > 0))
+        assert found["spi"]["value"] == pytest.approx(sum(ratios) / len(ratios), abs=1e-6)
+
+
+def test_a_suite_that_knows_its_ceiling_is_asked_for_it(shared_run, tmp_path, monkeypatch):
+    open_run, plugins = shared_run
+    limits = {name: {"sps": 90.0, "spi": 0.1} for name in ("all", "explicit", "silent")}
+
+    class Limited(Squares):
+        def ceiling(self, target):
+            return limits
+
+    monkeypatch.setattr(plugins.get("squares", "suite"), "build", lambda self: Limited())
+    evaluate(open_run, plugins, prompts=2, seeds=1, out=tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert content["ceiling"] == limits
+    meanings = {row[0]: row[-1] for row in result_rows({"run": content})}
+    assert "a perfect edit has 90.0" in meanings["  sps, explicit"]
 
 
 def test_figures_are_pictures(results):
