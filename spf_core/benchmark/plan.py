@@ -136,7 +136,7 @@ def _refuse_mixed(configs: Mapping[str, RunConfig]) -> None:
 def cell_config(spec: BenchmarkSpec, cell: Cell, plugins: Plugins, out: Path, device: str) -> RunConfig:
     """The run configuration of a cell; ConfigError names the entry whose settings cannot be."""
     train: dict[str, Any] = {"device": device, "seed": cell.seed}
-    if spec.steps is not None:
+    if spec.steps is not None and _trains(plugins, cell.entry.preset):
         train["steps"] = spec.steps
     data = str(data_folder(out, cell.target))
     overrides = {"data": data, "train": train, **({"plugins": list(spec.plugins)} if spec.plugins else {})}
@@ -158,6 +158,12 @@ def cell_config(spec: BenchmarkSpec, cell: Cell, plugins: Plugins, out: Path, de
         if wanted != found:
             raise ConfigError(f"presets.{cell.entry.name}: '{key}' cannot be set; the file decides it")
     return config
+
+
+def _trains(plugins: Plugins, preset: str) -> bool:
+    """Whether the preset takes any step: what merely asks the original goes on to do so."""
+    settings: Mapping[str, Any] = getattr(plugins.get(preset, "preset"), "settings", {})
+    return bool(settings.get("train", {}).get("steps", True))
 
 
 def differences(one: RunConfig, other: RunConfig) -> Iterator[tuple[str, Any, Any]]:

@@ -37,7 +37,7 @@ from spf_core.types import scatter_like
 
 BIAS = {"background": "teal", "clothes": "blazer", "expression": "laughing"}
 COUNT, BATCHES, ROWS = 60, 12, 12
-STEP = 0.02  # length of a step, as a share of the clean estimate's
+STEP = 0.005  # length of a step, as a share of the clean estimate's: small enough to follow the gradient
 STAGE_2 = 0.4
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--preset", default="spf-paper")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    plugins, console = load_plugins(), Console(width=110)
+    plugins, console = load_plugins(), Console(width=120)
     for target in options.targets:
         with tempfile.TemporaryDirectory() as folder:
             bench = Bench(plugins, target, options.preset, Path(folder))
@@ -163,8 +163,9 @@ class Bench:
         """Unit direction from other pictures of the target to the training pictures: what those share."""
         others = self.suite.positives(self.target, 128, seed=0, size=64)
         pixels = to_pixels(np.asarray(picture.convert("RGB")) for picture in others)
-        trained = self._embedded(self.rows.batch(range(COUNT)).latents_BCHW)
-        return F.normalize(trained.mean(0) - self.backbone.embed_images(pixels).mean(0), dim=0)
+        seen = [self.rows.batch(range(COUNT)).latents_BCHW, self.backbone.encode_images(pixels)]
+        trained, other = (self._embedded(latents).mean(0) for latents in seen)
+        return F.normalize(trained - other, dim=0)
 
     def _step(self, size: int, progress: float, generator: torch.Generator) -> Any:
         chosen = torch.randint(len(self.rows.ids), (size,), generator=generator).tolist()

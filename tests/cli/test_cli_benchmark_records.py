@@ -217,3 +217,18 @@ def test_many_presets_have_a_grid_of_the_purest_too(
     assert set(shown["training_seeds"]) == {reference, others[0]}
     assert (cloned / "purest-hat.webp").exists()
     assert "![hat: original" in (cloned / "results.md").read_text(encoding="utf-8")
+
+
+def test_a_row_that_trains_nothing_has_a_record_and_no_time_for_a_step(spf, settings, tmp_path: Path) -> None:
+    file, out = tmp_path / "prompt.yaml", tmp_path / "out"
+    late = {"preset": "prompt", "name": "prompt-late", "set": ["sample.handover=0.5"]}
+    write(file, {**settings, "presets": ["lora", late], "seeds": [0]})
+    done = spf("benchmark", file, "--out", out)
+    assert done.code == 0, done.err
+    found = report(out)["targets"]["hat"]["presets"]["prompt-late"]
+    assert (found["steps"], found["seconds_per_step"], found["rec"]["value"]) == (0, None, 100)
+    assert found["sps"] == found["sps_original"]
+    line = next(x for x in (out / "results.md").read_text().splitlines() if x.startswith("| prompt-late | "))
+    assert "| - |" in line
+    again = spf("report", out, "--out", tmp_path / "page.html")
+    assert again.code == 0, again.err

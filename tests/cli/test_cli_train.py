@@ -39,6 +39,22 @@ def test_an_empty_data_option_is_not_taken_for_none(
     assert spf("train", "--data", "", *options).fails_with("data folder '.' is empty")
 
 
+def test_the_preset_prompt_trains_nothing_and_draws_what_the_original_draws(
+    spf, data: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    trained = spf("train", "--data", data, "--preset", "prompt", "--out", run, *tiny)
+    assert trained.code == 0, trained.err
+    assert "trained 0 steps" in trained.out
+    asked = ("--prompt", "a portrait", "--target", "wearing a hat", "--first-seed", 3)
+    for strength in (0, 1):
+        done = spf("sample", run, *asked, "--strength", strength, "--out", tmp_path / f"{strength}.png")
+        assert done.code == 0, done.err
+    drawn = [np.asarray(Image.open(tmp_path / f"{strength}.png")) for strength in (0, 1)]
+    assert np.array_equal(*drawn)
+    assert spf("report", run).code == 0
+
+
 def test_progress_is_told_in_lines_where_there_is_no_terminal(
     spf, data: Path, tiny: list[str], tmp_path: Path
 ) -> None:
