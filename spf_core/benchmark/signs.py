@@ -29,13 +29,18 @@ class Expectation:
     high: float = np.inf
 
     def verdict(self, found: Estimate) -> str:
-        """Whether the whole interval says so, says the opposite, or leaves it open."""
+        """Whether the whole interval says so, says the opposite, or leaves it open.
+
+        An interval that is a single point on the border leaves it open: both rows are at an end of the scale,
+        as where either pollutes a part as much as another draw does.
+        """
         low, high = found.ci
         if low is None or high is None:
             return "not applicable"
         if self.low < low and high < self.high:
             return HOLDS
-        return FAILS if high <= self.low or low >= self.high else UNCLEAR
+        below, above = high <= self.low and low < self.low, low >= self.high and high > self.high
+        return FAILS if below or above else UNCLEAR
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,12 @@ def test_a_direction_that_is_reversed_fails_and_one_within_noise_is_unclear():
     assert found["sps(spf) - sps(lora) > 0"] == "unclear"
 
 
+def test_a_direction_is_unclear_where_both_rows_are_at_the_end_of_the_scale():
+    whole = dict.fromkeys(PARTS, 5.0)
+    found, _ = verdicts({"spf": numbers(noise=1, **whole), "spf-no-fine-grained": numbers(noise=2, **whole)})
+    assert found["layout(spf-no-fine-grained) - layout(spf) > 0"] == "unclear"
+
+
 def test_directions_are_also_judged_on_the_mean_of_several_targets():
     rows = {"spf": numbers(noise=1), "lora": numbers(noise=2, appearance=0.9)}
     _, tests = verdicts(rows, targets=("hat", "beard"))
