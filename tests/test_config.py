@@ -220,7 +220,7 @@ def test_an_unknown_name_is_refused_with_a_suggestion(plugins: Plugins, assignme
 @pytest.mark.parametrize(
     ("assignment", "words"),
     [
-        ("train.steps=0", "train.steps: Input should be greater than or equal to 1 (got 0)"),
+        ("train.steps=-1", "train.steps: Input should be greater than or equal to 0 (got -1)"),
         ("train.steps=many", "train.steps: Input should be a valid integer"),
         ("train=5", "train: Input should be"),
         ("optimizer.learning_rate=-1", "optimizer.learning_rate: Input should be greater than 0 (got -1)"),

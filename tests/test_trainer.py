@@ -98,7 +98,7 @@ def test_a_run_folder_holds_config_metrics_checkpoints_samples_and_weights(
     lines = read_metrics(run)
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert set(lines[0]["terms"]) == {"denoising"}
-    assert set(lines[5]["terms"]) == {"denoising", "text-consistency", "fine-grained", "clip-direction"}
+    assert set(lines[5]["terms"]) == {"denoising", "text-consistency", "fine-grained", "clip-region"}
     assert 0 <= lines[5]["map_mean"] <= 1
     for line in lines:
         assert line["loss"] == pytest.approx(sum(term["weighted"] for term in line["terms"].values()))

@@ -75,7 +75,7 @@ def test_every_reference_in_the_schema_is_defined(spf) -> None:
         (("--plugin", "none.py"), ("'none.py'", "does not exist")),
         (("--set", "train.stps=3"), ("stps", "Did you mean 'steps'?")),
         (("--set", "trian.steps=3"), ("trian", "Did you mean 'train'?")),
-        (("--set", "train.steps=0"), ("train.steps", "0")),
+        (("--set", "train.steps=-1"), ("train.steps", "0")),
         (("--set", "train.steps=many"), ("train.steps", "many")),
         (("--set", "train.steps"), ("KEY=VALUE",)),
         (("--set", "adapter.rank=-1"), ("adapter.rank", "-1")),
