@@ -71,7 +71,7 @@ def test_a_plan_says_when_each_term_counts(plugins: Plugins, tiny_folder: Path, 
         "denoising": "1 to 20",
         "text-consistency": "9 to 20",
         "fine-grained": "never",
-        "clip-direction": "9 to 20",
+        "clip-region": "9 to 20",
     }
 
 
