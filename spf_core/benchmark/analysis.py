@@ -99,14 +99,11 @@ def make_tables(found: Sequence[Finished], stratum: str | None = None) -> dict[s
     cells: dict[str, dict[str, list[Finished]]] = {}
     for each in found:
         cells.setdefault(each.cell.target, {}).setdefault(each.cell.entry.name, []).append(each)
-    return {
-        target: {
-            name: _row(several, stratum)
-            for name, several in by_name.items()
-            if stratum is None or all(stratum_of(each.numbers, stratum) for each in several)
-        }
+    rows = {
+        target: {name: _row(several, stratum) for name, several in by_name.items()}
         for target, by_name in cells.items()
     }
+    return {target: {name: row for name, row in by_name.items() if row} for target, by_name in rows.items()}
 
 
 def mean(several: Sequence[Floats]) -> Floats:
@@ -120,12 +117,13 @@ def on_common_seeds(rows: Sequence[Row]) -> list[Row]:
     common = set.intersection(*(set(row.seeds) for row in rows))
     if not common:
         return []
-    return [
+    limited = [
         row
         if set(row.seeds) == common
         else _row([each for each in row.cells if each.cell.seed in common], row.stratum)
         for row in rows
     ]
+    return [row for row in limited if row]
 
 
 @dataclass(frozen=True)
@@ -166,18 +164,15 @@ def paired_tests(table: Table, reference: str) -> list[PairedTest]:
     ]
 
 
-def _row(cells: Sequence[Finished], stratum: str | None) -> Row:
+def _row(cells: Sequence[Finished], stratum: str | None) -> Row | None:
+    """The pooled row; None where the stratum has no prompt."""
     ordered = tuple(sorted(cells, key=lambda each: each.cell.seed))
-    return Row(ordered[0].cell.entry, ordered, _scores(ordered, stratum), stratum)
-
-
-def _scores(cells: Sequence[Finished], stratum: str | None) -> ScoreReplicates:
-    numbers = join([each.numbers for each in cells], along="seeds")
-    if stratum is not None:
-        part = stratum_of(numbers, stratum)
-        assert part is not None, "the table leaves out presets without such prompts"
-        numbers = part
-    return score_replicates(numbers, shared_draws(numbers.prompts))
+    numbers = join([each.numbers for each in ordered], along="seeds")
+    part = numbers if stratum is None else stratum_of(numbers, stratum)
+    if part is None:
+        return None
+    scores = score_replicates(part, shared_draws(part.prompts))
+    return Row(ordered[0].cell.entry, ordered, scores, stratum)
 
 
 def _tests(reference: Row, other: Row) -> list[PairedTest]:

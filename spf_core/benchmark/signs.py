@@ -43,38 +43,6 @@ class Expectation:
         return FAILS if below or above else UNCLEAR
 
 
-@dataclass(frozen=True)
-class Ablations:
-    """The names of a preset and of what it is without each of its parts."""
-
-    full: str
-
-    @property
-    def no_sfcm(self) -> str:
-        """Without the control map."""
-        return f"{self.full}-no-sfcm"
-
-    @property
-    def no_fine_grained(self) -> str:
-        """Without L_fg."""
-        return f"{self.full}-no-fine-grained"
-
-    @property
-    def no_text_consistency(self) -> str:
-        """Without L_tc."""
-        return f"{self.full}-no-text-consistency"
-
-    @property
-    def no_enhancement(self) -> str:
-        """Without L_en."""
-        return f"{self.full}-no-enhancement"
-
-    @property
-    def others(self) -> tuple[str, ...]:
-        """What the ablation of L_fg is compared with."""
-        return self.no_text_consistency, self.no_enhancement, self.no_sfcm
-
-
 def sign_tests(strata: Mapping[str, Mapping[str, Table]]) -> list[dict[str, Any]]:
     """Every expectation, for each target that has its rows and, with several, for their mean.
 
@@ -85,7 +53,7 @@ def sign_tests(strata: Mapping[str, Mapping[str, Table]]) -> list[dict[str, Any]
     for full in FULL:
         for prompts, tables in strata.items():
             present = {name for table in tables.values() for name in table}
-            for expectation in expectations(Ablations(full), present):
+            for expectation in expectations(full, present):
                 rows = {target: _comparable(table, expectation.rows) for target, table in tables.items()}
                 rows = {target: table for target, table in rows.items() if table}
                 if rows:
@@ -100,27 +68,27 @@ def _comparable(table: Table, names: tuple[str, ...]) -> Table:
     return dict(zip(names, on_common_seeds([table[name] for name in names]), strict=False))
 
 
-def expectations(names: Ablations, present: Collection[str]) -> list[Expectation]:
-    """The paper's directions; the strongest pollution is compared with the ablations that are `present`."""
-    full, others = names.full, tuple(name for name in names.others if name in present)
+def expectations(full: str, present: Collection[str]) -> list[Expectation]:
+    """The paper's directions for a preset `full`, whose ablation of a part is called `full`-no-`part`.
+
+    The strongest pollution is compared with the ablations that are `present`.
+    """
+    no_sfcm, no_fine_grained = f"{full}-no-sfcm", f"{full}-no-fine-grained"
+    no_text_consistency, no_enhancement = f"{full}-no-text-consistency", f"{full}-no-enhancement"
+    others = tuple(name for name in (no_text_consistency, no_enhancement, no_sfcm) if name in present)
+    without = {"fine-grained alignment": no_fine_grained, "text consistency": no_text_consistency}
+
+    def polluted(what: str, part: str) -> Expectation:
+        return _higher(f"without {what}, the {part} is polluted", part, without[what], full)
+
     return [
-        _higher("without SFCM, more is preserved", "spi", full, names.no_sfcm),
-        _below_half("without SFCM, the effect falls far (to less than half)", "effect", names.no_sfcm, full),
-        *(
-            _higher(
-                f"without fine-grained alignment, the {part} is polluted", part, names.no_fine_grained, full
-            )
-            for part in ("layout", "identity")
-        ),
-        *(_highest(part, names.no_fine_grained, others) for part in ("layout", "identity") if others),
-        *(
-            _higher(
-                f"without text consistency, the {part} is polluted", part, names.no_text_consistency, full
-            )
-            for part in ("structure", "layout")
-        ),
-        _higher("without enhancement, the effect falls", "effect", full, names.no_enhancement),
-        _same(f"without enhancement, SPI stays (within {SAME})", "spi", names.no_enhancement, full),
+        _higher("without SFCM, more is preserved", "spi", full, no_sfcm),
+        _below_half("without SFCM, the effect falls far (to less than half)", "effect", no_sfcm, full),
+        *(polluted("fine-grained alignment", part) for part in ("layout", "identity")),
+        *(_highest(part, no_fine_grained, others) for part in ("layout", "identity") if others),
+        *(polluted("text consistency", part) for part in ("structure", "layout")),
+        _higher("without enhancement, the effect falls", "effect", full, no_enhancement),
+        _same(f"without enhancement, SPI stays (within {SAME})", "spi", no_enhancement, full),
         *(_higher(f"{full} is purer than {name}", "sps", full, name) for name in BASELINES),
     ]
 

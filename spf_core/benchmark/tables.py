@@ -66,27 +66,19 @@ def overview_table(rows: Mapping[str, Json], best: Mapping[str, Json]) -> Cells:
 def strata_table(rows: Mapping[str, Json], ceiling: Json) -> Cells:
     """Presets down, the scores of explicit and of silent prompts across; below, what a perfect edit has."""
     names = dict.fromkeys(name for row in rows.values() for name in row.get("strata", {}))
-    head = [f"{name}: {HEADLINE[key][0]} {HEADLINE[key][1]}" for name in names for key in STRATUM]
-    columns = []
+    head, lines = ["preset"], {name: [name] for name in rows}
+    limits = ["*perfect edit*"]
     for name in names:
-        shown = {each: row["strata"][name] for each, row in rows.items() if name in row.get("strata", {})}
+        shown = {preset: row["strata"][name] for preset, row in rows.items() if name in row.get("strata", {})}
         for key in STRATUM:
-            cells = dict(zip(shown, _cells(shown, key, HEADLINE[key][1]), strict=True))
-            columns.append([cells.get(each, "-") for each in rows])
-    body = [[each, *(column[number] for column in columns)] for number, each in enumerate(rows)]
-    if ceiling:
-        limits = [ceiling.get(name, {}).get(key) for name in names for key in STRATUM]
-        body.append(
-            [
-                "*perfect edit*",
-                *(_limit(value, key) for value, key in zip(limits, list(STRATUM) * len(names), strict=True)),
-            ]
-        )
-    return ["preset", *head], body
-
-
-def _limit(value: float | None, key: str) -> str:
-    return "-" if value is None else f"*{value:.{1 if key in PERCENT else 2}f}*"
+            title, mark = HEADLINE[key]
+            head.append(f"{name}: {title} {mark}")
+            cells = dict(zip(shown, _cells(shown, key, mark), strict=True))
+            for preset, line in lines.items():
+                line.append(cells.get(preset, "-"))
+            limit = ceiling.get(name, {}).get(key)
+            limits.append("-" if limit is None else f"*{limit:.{1 if key in PERCENT else 2}f}*")
+    return head, [*lines.values(), *([limits] if ceiling else [])]
 
 
 def best_name(family: str, row: Json) -> str:

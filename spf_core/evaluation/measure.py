@@ -51,32 +51,28 @@ def stratum(found: PairNumbers, name: str) -> PairNumbers | None:
     """
     places = slice(list(STRATA).index(name), None, len(STRATA))
     count = len(range(found.prompts)[places])
+    if not count:
+        return None
 
-    def only(values: Floats) -> Floats:
+    def chosen(values: Floats) -> Floats:
         return values.reshape(found.prompts, -1)[places].reshape(-1)
 
-    def compared(comparison: Comparison) -> Comparison:
-        return Comparison(
-            *(
-                {key: only(values) for key, values in each.items()}
-                for each in (comparison.distances, comparison.reseed)
-            )
-        )
+    def only(values: Mapping[str, Floats]) -> dict[str, Floats]:
+        return {key: chosen(each) for key, each in values.items()}
 
-    return (
-        None
-        if not count
-        else PairNumbers(
-            prompts=count,
-            parts=found.parts,
-            tuned=compared(found.tuned),
-            prompted=compared(found.prompted),
-            base=compared(found.base),
-            floor=found.floor,
-            tau={role: only(values) for role, values in found.tau.items()},
-            tau_ref=found.tau_ref,
-            region_share=only(found.region_share),
-        )
+    def compared(comparison: Comparison) -> Comparison:
+        return Comparison(only(comparison.distances), only(comparison.reseed))
+
+    return PairNumbers(
+        prompts=count,
+        parts=found.parts,
+        tuned=compared(found.tuned),
+        prompted=compared(found.prompted),
+        base=compared(found.base),
+        floor=found.floor,
+        tau=only(found.tau),
+        tau_ref=found.tau_ref,
+        region_share=chosen(found.region_share),
     )
 
 

@@ -54,8 +54,13 @@ _SPF: dict[str, Any] = {
 }
 
 
+def _without(settings: dict[str, Any], loss: str, **options: Any) -> dict[str, Any]:
+    """The settings with a loss that weighs nothing."""
+    return {**settings, "losses": {**settings["losses"], loss: {"weight": 0.0, **options}}}
+
+
 class Spf(PresetConfig):
-    """The method at its best known setting: aligned from the first step, under a map that remembers."""
+    """The method at its best known setting: aligned from the first step, under a map made before training."""
 
     name = "spf"
     settings: ClassVar[dict[str, Any]] = _SPF
@@ -83,20 +88,14 @@ class PaperWithoutTextConsistency(PresetConfig):
     """Ablation: the method as the paper draws it, without L_tc."""
 
     name = "spf-paper-no-text-consistency"
-    settings: ClassVar[dict[str, Any]] = {
-        **_PAPER,
-        "losses": {**_PAPER["losses"], "text-consistency": {"weight": 0.0}},
-    }
+    settings: ClassVar[dict[str, Any]] = _without(_PAPER, "text-consistency")
 
 
 class PaperWithoutFineGrained(PresetConfig):
     """Ablation: the method as the paper draws it, without L_fg."""
 
     name = "spf-paper-no-fine-grained"
-    settings: ClassVar[dict[str, Any]] = {
-        **_PAPER,
-        "losses": {**_PAPER["losses"], "fine-grained": {"weight": 0.0}},
-    }
+    settings: ClassVar[dict[str, Any]] = _without(_PAPER, "fine-grained")
 
 
 class PaperWithoutEnhancement(PresetConfig):
@@ -128,20 +127,14 @@ class WithoutTextConsistency(PresetConfig):
     """Ablation: the method without L_tc."""
 
     name = "spf-no-text-consistency"
-    settings: ClassVar[dict[str, Any]] = {
-        **_SPF,
-        "losses": {**_SPF["losses"], "text-consistency": {"weight": 0.0, "renormalise": "phrases"}},
-    }
+    settings: ClassVar[dict[str, Any]] = _without(_SPF, "text-consistency", renormalise="phrases")
 
 
 class WithoutFineGrained(PresetConfig):
     """Ablation: the method without L_fg."""
 
     name = "spf-no-fine-grained"
-    settings: ClassVar[dict[str, Any]] = {
-        **_SPF,
-        "losses": {**_SPF["losses"], "fine-grained": {"weight": 0.0}},
-    }
+    settings: ClassVar[dict[str, Any]] = _without(_SPF, "fine-grained")
 
 
 class WithoutEnhancement(PresetConfig):
