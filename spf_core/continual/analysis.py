@@ -65,6 +65,13 @@ class Preset:
             "preset": entry.preset,
             "set": list(entry.assignments),
             "summary": {name: self._estimate(name) for name in _SUMMARIES},
+            "strata": {
+                name: {
+                    key: estimate(_mean([trace.strata[name][key] for trace in self.traces])).to_json()
+                    for key in scores
+                }
+                for name, scores in self.traces[0].strata.items()
+            },
             "joint_hit_rate": joint_rate(self.traces),
             "stages": {name: _estimates(curve) for name, curve in curves.items()},
             "matrices": {

@@ -9,14 +9,16 @@ import numpy as np
 from safetensors import SafetensorError
 
 from spf_core.benchmark.costs import Cost, read_cost
-from spf_core.benchmark.pooling import read_numbers
+from spf_core.benchmark.pooling import read_numbers, shared_draws
 from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.continual.plan import Stage, Stages
 from spf_core.continual.spec import ContinualSpec
 from spf_core.continual.stage import joint_file
 from spf_core.errors import RunError
+from spf_core.evaluation.measure import PairNumbers, stratum
 from spf_core.evaluation.metrics import comparable
 from spf_core.evaluation.purity import Floats
+from spf_core.evaluation.readout import STRATA, STRATUM
 from spf_core.evaluation.saved import Json, read_evaluation
 from spf_core.evaluation.scores import score_replicates
 from spf_core.evaluation.statistics import Bootstrap
@@ -34,7 +36,9 @@ class Trace:
 
     `matrices` hold K x K x R scores of target i, in the order of learning, after stage k; NaN where a target
     was not judged. `rec_KR` is the likeness under the base text alone, 0 to 100. `results` are those of one
-    evaluation, for what all have in common; `pairs` what each target was judged on.
+    evaluation, for what all have in common; `pairs` what each target was judged on. `strata` holds R means
+    over the targets after the last stage, of explicit and of silent prompts alone; `ceilings` is what a
+    perfect edit of each target has.
     """
 
     sequence: Stages
@@ -44,6 +48,8 @@ class Trace:
     costs: tuple[Cost, ...]
     results: Json
     pairs: dict[str, Pairs]
+    strata: dict[str, dict[str, Floats]]
+    ceilings: dict[str, Json]
 
 
 def read_sequences(sequences: Sequence[Stages], spec: ContinualSpec, out: Path) -> list[Trace]:
@@ -76,13 +82,15 @@ def _trace(sequence: Stages, spec: ContinualSpec, out: Path, draws: Bootstrap) -
     shape = (len(order), len(order), len(draws.weights_RP))
     matrices = {name: np.full(shape, np.nan) for name in MATRICES}
     results: Json = {}
-    rec_KR, pairs = [], dict[str, Pairs]()
+    rec_KR, pairs, ceilings = [], dict[str, Pairs](), dict[str, Json]()
     for k, stage in enumerate(stages):
         refuse_other_weights(stage, out)
-        recs = []
+        recs, judged = [], list[PairNumbers]()
         for target in stage.judged(spec):
             results, rows = _evaluation(stage, target, out)
-            scores = score_replicates(read_numbers(results, rows), draws).headline
+            ceilings[target] = results.get("ceiling", {})
+            judged.append(read_numbers(results, rows))
+            scores = score_replicates(judged[-1], draws).headline
             for name, score in MATRICES.items():
                 matrices[name][k, order.index(target)] = scores[score]
             recs.append(scores["rec"])
@@ -92,7 +100,19 @@ def _trace(sequence: Stages, spec: ContinualSpec, out: Path, draws: Bootstrap) -
         rec_KR.append(np.mean(recs, axis=0))
     joint = read_json(joint_file(sequence, out))
     costs = tuple(read_cost(stage.run(out), None) for stage in stages)
-    return Trace(sequence, matrices, np.stack(rec_KR), joint, costs, results, pairs)
+    strata = _strata(judged)  # every target is judged after the last stage
+    return Trace(sequence, matrices, np.stack(rec_KR), joint, costs, results, pairs, strata, ceilings)
+
+
+def _strata(judged: Sequence[PairNumbers]) -> dict[str, dict[str, Floats]]:
+    """R means over targets of what `STRATUM` names, from the prompts of each stratum that has any."""
+    found = {}
+    for name in STRATA:
+        parts = [part for numbers in judged if (part := stratum(numbers, name))]
+        if parts:
+            scores = [score_replicates(part, shared_draws(part.prompts)).headline for part in parts]
+            found[name] = {key: np.mean([each[key] for each in scores], axis=0) for key in STRATUM}
+    return found
 
 
 def _evaluation(stage: Stage, target: str, out: Path) -> tuple[Json, list[Json]]:

@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from spf_core.benchmark.tables import HIGHER, LOWER, Cells, interval, markdown, winner
+from spf_core.benchmark.tables import (
+    HIGHER,
+    LOWER,
+    Cells,
+    interval,
+    markdown,
+    mean_ceiling,
+    strata_table,
+    winner,
+)
+from spf_core.benchmark.texts import STRATA
 
 Json = Mapping[str, Any]
 REPORT_FILE, STAGES_FILE = "results.md", "stages.png"
@@ -51,6 +61,7 @@ def page(results: Json) -> str:
         "\n".join(f"- {name}: {', '.join(order)}" for name, order in results["orders"].items()),
         markdown(summary_table(presets)),
         LEGEND,
+        *_strata(results),
         "## Does pollution grow?",
         markdown(growth_table(presets)),
         VERDICTS,
@@ -121,6 +132,12 @@ def _summary(value: Json, measure: str) -> str:
 
 def _percent(measure: str) -> bool:
     return measure == "final_rec"
+
+
+def _strata(results: Json) -> list[str]:
+    head, body = strata_table(results["presets"], mean_ceiling(results))
+    words = f"Means over all targets after the last stage. {STRATA}"
+    return ["## Explicit and silent prompts", words, markdown((head, body))] if len(head) > 1 else []
 
 
 def _joint(presets: Mapping[str, Json]) -> list[str]:

@@ -52,6 +52,7 @@ def _results(spec: ContinualSpec, out: Path, found: Sequence[Trace]) -> dict[str
         "model_hash": first["model_hash"],
         **({"purity": first["purity"]} if "purity" in first else {}),
         "environments": distinct_environments([each.results for each in found]),
+        "targets": {target: {"ceiling": limits} for target, limits in sorted(found[0].ceilings.items())},
         "presets": {name: preset.to_json() for name, preset in presets.items()},
         "comparisons": compare(presets, spec.reference),
     }

@@ -135,6 +135,25 @@ def test_summaries_are_those_of_the_stages_own_evaluations(finished) -> None:
     assert found["summary"]["final_rec"]["order_sd"]["value"] == pytest.approx(np.std(values, ddof=1))
 
 
+def test_explicit_and_silent_prompts_are_told_apart_after_the_last_stage(finished) -> None:
+    found = report(finished.out)
+    for name, preset in found["presets"].items():
+        for stratum in ("explicit", "silent"):
+            for score in ("sps", "effect", "spi", "hit_rate"):
+                judged = [
+                    json.loads((last / "evaluation" / target / "results.json").read_text())["strata"][stratum]
+                    for each in preset["orders"]
+                    for last in stages(finished.out, f"{name}/{each}")[-1:]
+                    for target in preset["orders"][each]["order"]
+                ]
+                mean = np.mean([each[score]["value"] for each in judged])
+                assert preset["strata"][stratum][score]["value"] == pytest.approx(mean, abs=1e-6)
+    assert found["targets"]["hat"]["ceiling"]["explicit"]["sps"] > 0
+    page = (finished.out / "results.md").read_text()
+    assert "explicit: SPS" in page
+    assert "*perfect edit*" in page
+
+
 def test_a_stage_is_judged_as_evaluate_judges_its_run(spf, finished, tmp_path: Path) -> None:
     for stage in stages(finished.out, "strong/order-1"):
         target, out = stage.name[2:], tmp_path / stage.name

@@ -31,7 +31,7 @@ def trace(name, number, effect, rec, *, noise=0.0) -> Trace:
     matrices = dict.fromkeys(MATRICES, constant(effect)) | {"spi": spi_KIR}
     sequence = Stages(PresetEntry(name=name, preset=name), number, order)
     joint = {"not_applicable": "no"}
-    return Trace(sequence, matrices, rec_KR, joint, (Cost(1, 2.0, 3.0, 4),) * 3, {}, {})
+    return Trace(sequence, matrices, rec_KR, joint, (Cost(1, 2.0, 3.0, 4),) * 3, {}, {}, {}, {})
 
 
 def test_summaries_are_their_formulas() -> None:
