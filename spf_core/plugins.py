@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, distributions
 from itertools import islice
 from pathlib import Path
@@ -213,12 +214,22 @@ def _module_of(file: Path) -> str:
     return f"spf_file_{file.stem}"
 
 
+class _UserFile(SourceFileLoader):
+    """Leaves no __pycache__ in the folder of the user's file."""
+
+    def set_data(self, path: str, data: Any, *, _mode: int = 0) -> None:
+        """Keep the bytecode nowhere."""
+
+
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginError("it does not exist")
-    spec = importlib.util.spec_from_file_location(_module_of(path), path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise PluginError("it is not a Python file")
+    name = _module_of(path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_UserFile(name, str(path)))
+    assert spec is not None, "a loader is given"
+    assert spec.loader is not None, "a loader is given"
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:

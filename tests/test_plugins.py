@@ -149,6 +149,15 @@ def test_a_file_is_a_plugin_without_packaging(plugin_file: Path) -> None:
     assert (entry.provider, entry.version) == (str(plugin_file), "file")
 
 
+def test_a_file_is_loaded_without_a_trace_beside_it(
+    plugin_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    before = list(plugin_file.parent.iterdir())
+    load_plugins([plugin_file])
+    assert list(plugin_file.parent.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
