@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from spf_core.paths import expanded
+from spf_core.utils.paths import expanded
 
 
 def cache_folder() -> Path:

@@ -11,7 +11,7 @@ import pytest
 from tiny import random_folder, tiny_pipeline, tiny_xl_pipeline
 
 if TYPE_CHECKING:
-    from spf_core.plugins import Plugins
+    from spf_core.plugins.discovery import Plugins
     from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 
@@ -38,7 +38,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def plugins() -> Plugins:
     """Every component that is installed."""
-    from spf_core.plugins import load_plugins
+    from spf_core.plugins.discovery import load_plugins
 
     return load_plugins()
 

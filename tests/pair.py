@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from spf_core.config import resolve
-from spf_core.plugins import load_plugins
-from spf_core.together import is_main
-from spf_core.trainer import train
-from spf_core.yaml_text import read_yaml
+from spf_core.config.run_config import resolve
+from spf_core.plugins.discovery import load_plugins
+from spf_core.utils.distributed import is_main
+from spf_core.training.trainer import train
+from spf_core.utils.yaml_text import read_yaml
 
 
 def main(jobs: Path, *files: str) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from spf_core.components import Component
-from spf_core.config import RunConfig
-from spf_core.plugins import load_plugins
-from spf_core.sections import Section
+from spf_core.plugins.configs import Component
+from spf_core.config.run_config import RunConfig
+from spf_core.plugins.discovery import load_plugins
+from spf_core.config.sections import Section
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
@@ -70,10 +70,10 @@ def test_imports_point_down_only() -> None:
 @pytest.mark.parametrize(
     "start",
     [
-        "import spf_core.config",
+        "import spf_core.config.run_config",
         "import spf_cli.app",
-        "from spf_core.plugins import load_plugins; assert not load_plugins().broken",
-        "import spf_core.continual.plan",
+        "from spf_core.plugins.discovery import load_plugins; assert not load_plugins().broken",
+        "import spf_lab.continual.plan",
         "from spf_cli.app import app; app(['--help'], standalone_mode=False)",
         "from spf_cli.app import app; app(['plugins', 'list'], standalone_mode=False)",
         "from spf_cli.app import app; app(['plugins', 'show', 'sfcm-v1'], standalone_mode=False)",
@@ -90,7 +90,7 @@ def test_what_a_user_waits_for_imports_nothing_heavy(start: str) -> None:
 
 @pytest.mark.parametrize("module", ["build", "simulate", "analysis"])
 def test_a_user_study_needs_no_torch(module: str) -> None:
-    script = f"import sys, spf_core.study.{module}; assert 'torch' not in sys.modules"
+    script = f"import sys, spf_lab.study.{module}; assert 'torch' not in sys.modules"
     done = run(sys.executable, "-c", script)
     assert done.returncode == 0, done.stderr
 

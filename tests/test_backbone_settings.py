@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from spf_core.config import load_run_config
-from spf_core.plugins import Plugins
+from spf_core.config.run_config import load_run_config
+from spf_core.plugins.discovery import Plugins
 
 
 @pytest.mark.parametrize("name", ["sd15", "sdxl"])

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from spf_core.evaluation.originals import original_images
-from spf_core.kept import code_version, kept, made_by
-from spf_core.sections import SampleSection
+from spf_lab.evaluation.originals import original_images
+from spf_core.runs.cache import code_version, kept, made_by
+from spf_core.config.sections import SampleSection
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 
@@ -114,7 +114,7 @@ def test_of_another_source_of_a_backbone(
     assert found == [True, False, True]
 
 
-@pytest.mark.parametrize("name", ["spf_core.sampling", "spf_plugins.backbones.stable_diffusion"])
+@pytest.mark.parametrize("name", ["spf_core.sampling.sampler", "spf_plugins.backbones.stable_diffusion"])
 def test_of_another_source_of_the_sampling(
     name: str,
     cache: Path,
@@ -148,7 +148,7 @@ def test_of_a_source_that_cannot_be_read(
     found = []
     try:
         for version in ("1.0", "1.0", "1.1"):
-            monkeypatch.setattr("spf_core.kept.__version__", version)
+            monkeypatch.setattr("spf_core.runs.cache.__version__", version)
             code_version.cache_clear()
             found.append(made_by(loaded_backbone)["code"])
     finally:

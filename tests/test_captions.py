@@ -14,7 +14,7 @@ from spf_core.data.captions import split_by_trigger
 from spf_core.data.cutting import tidy
 from spf_core.data.subjects import loses_subject
 from spf_core.errors import DataError
-from spf_core.sections import DatasetSection
+from spf_core.config.sections import DatasetSection
 
 TRIGGER = "wearing sunglasses"
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from spf_core.capture import cross_attention_layers, record
-from spf_core.prompts import Prompt
-from spf_core.types import Capture, Conditioning
+from spf_core.dual_path.capture import cross_attention_layers, record
+from spf_core.interfaces.prompts import Prompt
+from spf_core.interfaces.types import Capture, Conditioning
 from spf_plugins.adapters import LoraAdapter
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 

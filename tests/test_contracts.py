@@ -13,13 +13,13 @@ import torch
 from steps import run
 from test_trainer import noise_folder
 
-from spf_core.building import attach, built
-from spf_core.components import AdapterConfig, ControlMapConfig, LossConfig, ReferenceConfig, RewardConfig
-from spf_core.config import RunConfig, load_run_config
+from spf_core.plugins.building import attach, built
+from spf_core.plugins.configs import AdapterConfig, ControlMapConfig, LossConfig, ReferenceConfig, RewardConfig
+from spf_core.config.run_config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, NonFiniteError, PluginError, SpfError
-from spf_core.parts import Parts, build_parts
-from spf_core.plugins import Plugins, load_plugins
-from spf_core.trainer import train
+from spf_core.dual_path.parts import Parts, build_parts
+from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.training.trainer import train
 
 Part = Callable[[Any], Any]
 
@@ -338,7 +338,7 @@ def test_a_reward_that_is_none_is_named(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda output: output.pred_BCHW, "return a spf_core.types.PathOutput"),
+        (lambda output: output.pred_BCHW, "return a spf_core.interfaces.types.PathOutput"),
         (lambda output: type(output)(output.pred_BCHW[:1]), "predict the shape of z_t, here [4, 4, 8, 8]"),
         (lambda output: type(output)(output.pred_BCHW.clone().requires_grad_()), "predicts with gradient"),
         (lambda output: 1 / 0, "failed in the step: ZeroDivisionError"),

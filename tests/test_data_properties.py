@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from spf_core.data import check_folder, readable_rows
-from spf_core.sections import DatasetSection
+from spf_core.config.sections import DatasetSection
 
 TRIGGER = "wearing a hat"
 HAT = DatasetSection(trigger=TRIGGER)

@@ -14,15 +14,15 @@ from PIL import Image
 from rich.text import Text
 
 from spf_cli.app import app
-from spf_core.benchmark.plan import build_suite
-from spf_core.benchmark.spec import read_benchmark
-from spf_core.components import KINDS
-from spf_core.config import SLOTS, RunConfig, load_run_config
-from spf_core.continual.spec import read_continual
-from spf_core.hookspecs import REGISTRATION_HOOKS
-from spf_core.merging import parse_assignment
-from spf_core.plugins import load_plugins
-from spf_core.yaml_text import read_yaml
+from spf_lab.benchmark.plan import build_suite
+from spf_lab.benchmark.spec import read_benchmark
+from spf_core.plugins.configs import KINDS
+from spf_core.config.run_config import SLOTS, RunConfig, load_run_config
+from spf_lab.continual.spec import read_continual
+from spf_core.plugins.hookspecs import REGISTRATION_HOOKS
+from spf_core.config.merging import parse_assignment
+from spf_core.plugins.discovery import load_plugins
+from spf_core.utils.yaml_text import read_yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -135,7 +135,7 @@ def test_the_score_of_the_docs_loads_and_measures(tmp_path: Path) -> None:
 
 
 def test_every_hook_says_when_it_is_called() -> None:
-    from spf_core import hookspecs
+    from spf_core.plugins import hookspecs
 
     for hook in REGISTRATION_HOOKS.values():
         assert "Called once" in (inspect.getdoc(getattr(hookspecs, hook)) or "")

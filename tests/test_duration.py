@@ -6,13 +6,13 @@ import pytest
 import torch
 from test_trainer import config_of, noise_folder
 
-from spf_core.dryrun import duration_of, plan_of
-from spf_core.duration import Duration, Stage, foreseen_duration, rows_drawn
-from spf_core.kept import made_anew
-from spf_core.plugins import Plugins
-from spf_core.preparation import encoded_rows, prepared_rows, recorded_states, rows_of
-from spf_core.progress import silent
-from spf_core.runs import open_backbone
+from spf_core.training.resources.dry_run import duration_of, plan_of
+from spf_core.training.resources.time_estimate import Duration, Stage, foreseen_duration, rows_drawn
+from spf_core.runs.cache import made_anew
+from spf_core.plugins.discovery import Plugins
+from spf_core.preparation.rows import encoded_rows, prepared_rows, recorded_states, rows_of
+from spf_core.utils.progress import silent
+from spf_core.runs.run import open_backbone
 
 SIZE = 32, 32
 
@@ -79,7 +79,7 @@ def test_a_pass_that_fails_leaves_the_plan_without_times(
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
-    monkeypatch.setattr("spf_core.duration.dual_path_step", full)
+    monkeypatch.setattr("spf_core.training.resources.time_estimate.dual_path_step", full)
     plan = plan_of(config_of(plugins, tiny_folder, data, preset="lora"))
     assert plan.sizes
     ((name, told),) = plan.time

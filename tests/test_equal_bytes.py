@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from spf_cli.main import main
-from spf_core.checkpoint import read_safetensors, write_safetensors
-from spf_core.config import load_run_config
-from spf_core.plugins import Plugins
-from spf_core.trainer import train
+from spf_core.runs.checkpoint import read_safetensors, write_safetensors
+from spf_core.config.run_config import load_run_config
+from spf_core.plugins.discovery import Plugins
+from spf_core.training.trainer import train
 
 TIMED = {"metrics.jsonl"}  # seconds and memory of each step
 RESUMED = """
 import sys
 from pathlib import Path
-from spf_core.plugins import load_plugins
-from spf_core.runs import saved_config
-from spf_core.trainer import train
+from spf_core.plugins.discovery import load_plugins
+from spf_core.runs.run import saved_config
+from spf_core.training.trainer import train
 
 plugins = load_plugins()
 run = Path(sys.argv[1])

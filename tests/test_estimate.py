@@ -8,15 +8,15 @@ from test_optimizers import LIBRARIES
 from test_trainer import config_of
 from torch import nn
 
-from spf_core.checkpoint import checkpoints
-from spf_core.dryrun import plan_of
+from spf_core.runs.checkpoint import checkpoints
+from spf_core.training.resources.dry_run import plan_of
 from spf_core.errors import ConfigError
-from spf_core.estimate import foreseen, optimizer_bytes, size_of
-from spf_core.optimizers import make_optimizer
-from spf_core.plugins import Plugins
-from spf_core.runs import open_backbone
-from spf_core.sections import OptimizerSection
-from spf_core.trainer import train
+from spf_core.training.resources.run_estimate import foreseen, optimizer_bytes, size_of
+from spf_core.training.optimizers import make_optimizer
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.run import open_backbone
+from spf_core.config.sections import OptimizerSection
+from spf_core.training.trainer import train
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

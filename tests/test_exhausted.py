@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 from test_trainer import FAST, noise_folder
 
-from spf_core.checkpoint import checkpoints
-from spf_core.config import load_run_config
+from spf_core.runs.checkpoint import checkpoints
+from spf_core.config.run_config import load_run_config
 from spf_core.errors import RunError
-from spf_core.plugins import load_plugins
-from spf_core.trainer import train
+from spf_core.plugins.discovery import load_plugins
+from spf_core.training.trainer import train
 
 HUNGRY = '''
 import torch
 
-from spf_core.components import LossConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import LossConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class Hungry(LossConfig):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from steps import batch_of, config_of, parts_of, run
 
-from spf_core.step import dual_path_step
+from spf_core.dual_path.step import dual_path_step
 
 
 @pytest.mark.parametrize("name", ["sfcm-v1", "sfcm-v2", "sfcm-counterfactual", "uniform", "target-attention"])

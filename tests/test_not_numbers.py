@@ -9,12 +9,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from spf_core.checkpoint import checkpoints, read_safetensors, refuse_non_numbers
-from spf_core.config import load_run_config
+from spf_core.runs.checkpoint import checkpoints, read_safetensors, refuse_non_numbers
+from spf_core.config.run_config import load_run_config
 from spf_core.errors import RunError
-from spf_core.plugins import Plugins
-from spf_core.runs import open_run
-from spf_core.trainer import train
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.run import open_run
+from spf_core.training.trainer import train
 
 Spoilt = Callable[[Path], str]
 
@@ -106,7 +106,7 @@ def test_of_a_base_model_in_one_file(tiny_folder: Path, spoilt: Spoilt, tmp_path
 
 
 def test_of_judges(spoilt: Spoilt, tmp_path: Path) -> None:
-    from spf_plugins.portraits.judges.load import DEFAULT_FOLDER, load_judges
+    from spf_portraits.judges.load import DEFAULT_FOLDER, load_judges
 
     folder = Path(shutil.copytree(DEFAULT_FOLDER, tmp_path / "judges"))
     spoilt(folder / "identity.safetensors")
@@ -115,7 +115,7 @@ def test_of_judges(spoilt: Spoilt, tmp_path: Path) -> None:
 
 
 def test_of_a_score(spoilt: Spoilt, tmp_path: Path) -> None:
-    from spf_plugins.metrics.networks.files import read_weights
+    from spf_lab.metrics.networks.files import read_weights
 
     save_file({"a": torch.ones(2), "b": torch.ones(2)}, tmp_path / "lpips.safetensors")
     assert spoilt(tmp_path / "lpips.safetensors") == "b"
@@ -124,7 +124,7 @@ def test_of_a_score(spoilt: Spoilt, tmp_path: Path) -> None:
 
 
 def test_of_upstreams_file(tmp_path: Path) -> None:
-    from spf_plugins.metrics.convert.files import read_upstream
+    from spf_lab.metrics.convert.files import read_upstream
 
     torch.save({"state_dict": {"a": torch.tensor([1.0, float("nan")])}}, tmp_path / "upstream.pth")
     with pytest.raises(RunError, match=r"upstream\.pth': the tensor 'a'"):

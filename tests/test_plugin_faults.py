@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from spf_core import config, plugins
-from spf_core.config import load_run_config
+from spf_core.config import run_config as config
+
+from spf_core.plugins import discovery as plugins
+from spf_core.config.run_config import load_run_config
 from spf_core.errors import PluginError
-from spf_core.plugins import Plugins, load_plugins
+from spf_core.plugins.discovery import Plugins, load_plugins
 
 Install = Callable[..., None]
 
 GOOD = '''
-from spf_core.components import LossConfig, PresetConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import LossConfig, PresetConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 class Mine(LossConfig):
     """A loss of mine."""

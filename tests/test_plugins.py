@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from spf_core.errors import ConfigError, PluginError
-from spf_core.plugins import load_plugins
+from spf_core.plugins.discovery import load_plugins
 
 Install = Callable[[str, str], None]
 
 GOOD = '''
-from spf_core.components import LossConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import LossConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 class Quiet(LossConfig):
     """A loss that is always zero."""

@@ -7,9 +7,9 @@ import torch
 from steps import PROMPTS, cached_rows, config_of, parts_of
 
 from spf_core.errors import ConfigError
-from spf_core.parts import Parts
-from spf_core.release import with_released
-from spf_core.step import dual_path_step
+from spf_core.dual_path.parts import Parts
+from spf_core.preparation.released_phrases import with_released
+from spf_core.dual_path.step import dual_path_step
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import torch
 from steps import config_of, parts_of
 from torch import Tensor
 
-from spf_core.control import effective_share, stretch_to_share
+from spf_core.dual_path.control_maps import effective_share, stretch_to_share
 from spf_core.interfaces import Backbone
-from spf_core.relevance import integrated_gradients, relevance
+from spf_core.preparation.relevance import integrated_gradients, relevance
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 from test_trainer import config_of, same, weights
 
 from spf_core.errors import InterruptedRunError, RunError
-from spf_core.plugins import Plugins
-from spf_core.provenance import read_provenance
-from spf_core.runlog import read_metrics
-from spf_core.runs import open_run, saved_config
-from spf_core.trainer import train
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.provenance import read_provenance
+from spf_core.training.run_log import read_metrics
+from spf_core.runs.run import open_run, saved_config
+from spf_core.training.trainer import train
 
 
 @pytest.fixture

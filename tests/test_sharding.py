@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from test_together import FAST, PAIR, SECOND_FAILS, launch, weights
 
-from spf_core.checkpoint import ADAPTER_FILE, checkpoints
-from spf_core.config import RunConfig, load_run_config
+from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints
+from spf_core.config.run_config import RunConfig, load_run_config
 from spf_core.errors import ConfigError
-from spf_core.plugins import Plugins, load_plugins
-from spf_core.runlog import read_metrics
-from spf_core.sharding import refuse_unshardable
-from spf_core.trainer import train
+from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.training.run_log import read_metrics
+from spf_core.training.sharding import refuse_unshardable
+from spf_core.training.trainer import train
 
 FSDP = (
     *("accelerate.commands.launch", "--use_fsdp", "--fsdp_version", "2"),
@@ -40,8 +40,8 @@ STEPS = 4
 HOLDS = '''
 from torch.distributed.tensor import DTensor
 
-from spf_core.components import LossConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import LossConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class Holds(LossConfig):

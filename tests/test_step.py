@@ -6,9 +6,9 @@ import pytest
 import torch
 from steps import config_of, parts_of, run
 
-from spf_core.config import load_run_config
+from spf_core.config.run_config import load_run_config
 from spf_core.errors import ConfigError, PluginError
-from spf_core.plugins import load_plugins
+from spf_core.plugins.discovery import load_plugins
 
 
 def test_same_seed_gives_the_same_losses_and_another_seed_others(tiny_folder: Path) -> None:
@@ -87,8 +87,8 @@ def test_a_full_map_switches_alignment_off(tiny_folder: Path, tmp_path: Path) ->
 
 
 FULL_MAP = '''
-from spf_core.components import ControlMapConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import ControlMapConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class FullMap(ControlMapConfig):
@@ -135,8 +135,8 @@ def test_a_loss_that_raises_is_named(tiny_folder: Path, tmp_path: Path) -> None:
 
 
 BAD_LOSS = '''
-from spf_core.components import LossConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import LossConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class BadLoss(LossConfig):

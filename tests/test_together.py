@@ -11,11 +11,11 @@ import pytest
 import torch
 from test_trainer import noise_folder
 
-from spf_core.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
-from spf_core.config import RunConfig, load_run_config
-from spf_core.plugins import Plugins, load_plugins
-from spf_core.runlog import read_metrics
-from spf_core.trainer import train
+from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
+from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.training.run_log import read_metrics
+from spf_core.training.trainer import train
 
 PAIR = Path(__file__).with_name("pair.py")
 FAST = ("train.batch_size=2", "checkpoint.every=2", "sample.every=0", "sample.steps=2")
@@ -149,9 +149,9 @@ def test_the_main_process_alone_writes(both: Path) -> None:
 SECOND_FAILS = '''
 import os
 
-from spf_core.components import LossConfig
+from spf_core.plugins.configs import LossConfig
 from spf_core.errors import DataError
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class Failing(LossConfig):

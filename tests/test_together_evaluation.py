@@ -14,18 +14,18 @@ import torch
 from test_together import ACCELERATE, TORCHRUN
 
 from spf_cli.main import main
-from spf_core.config import load_run_config
-from spf_core.plugins import load_plugins
-from spf_core.trainer import train
+from spf_core.config.run_config import load_run_config
+from spf_core.plugins.discovery import load_plugins
+from spf_core.training.trainer import train
 
 EDITOR = r'''
 import os
 import signal
 import sys
 
-from spf_core.components import PromptEditorConfig
-from spf_core.hookspecs import hookimpl
-from spf_core.prompts import Prompt
+from spf_core.plugins.configs import PromptEditorConfig
+from spf_core.plugins.hookspecs import hookimpl
+from spf_core.interfaces.prompts import Prompt
 
 
 def written(event, arguments):

@@ -7,9 +7,9 @@ import pytest
 from test_trainer import config_of, train_whole_and_killed
 
 from spf_core.errors import ConfigError
-from spf_core.plugins import Plugins
-from spf_core.runlog import read_metrics
-from spf_core.trainer import train
+from spf_core.plugins.discovery import Plugins
+from spf_core.training.run_log import read_metrics
+from spf_core.training.trainer import train
 
 SAMPLES = ("sample.every=3", "sample.steps=2", "sample.prompts=1")
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from spf_core import checkpoint
-from spf_core.checkpoint import checkpoints, read_safetensors
-from spf_core.config import RunConfig, load_run_config
+from spf_core.runs import checkpoint
+from spf_core.runs.checkpoint import checkpoints, read_safetensors
+from spf_core.config.run_config import RunConfig, load_run_config
 from spf_core.errors import NonFiniteError, RunError
-from spf_core.plugins import Plugins, load_plugins
-from spf_core.runlog import read_metrics
-from spf_core.runs import open_run
-from spf_core.saved import saved_config
-from spf_core.trainer import train
+from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.training.run_log import read_metrics
+from spf_core.runs.run import open_run
+from spf_core.runs.saved_config import saved_config
+from spf_core.training.trainer import train
 
 FAST = (
     "train.batch_size=2",
@@ -185,8 +185,8 @@ def test_nan_in_a_loss_stops_names_it_and_keeps_the_last_checkpoint(
 
 
 NAN_LOSS = '''
-from spf_core.components import LossConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import LossConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class NanLoss(LossConfig):

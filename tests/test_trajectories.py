@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from steps import PROMPTS, batch_of, config_of, parts_of
 
-from spf_core.sections import SampleSection
-from spf_core.step import dual_path_step
-from spf_core.trajectories import record_trajectories
+from spf_core.config.sections import SampleSection
+from spf_core.dual_path.step import dual_path_step
+from spf_core.preparation.trajectories import record_trajectories
 
 
 def test_rows_from_the_models_own_sampling_are_aligned_but_teach_nothing(tiny_folder: Path) -> None:

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from spf_core.data import Row
-from spf_core.order import Order, rows_of_step
-from spf_core.sections import DatasetSection
-from spf_core.views import bucket_sizes, bucket_step, nearest, with_views
+from spf_core.training.row_order import Order, rows_of_step
+from spf_core.config.sections import DatasetSection
+from spf_core.preparation.views import bucket_sizes, bucket_step, nearest, with_views
 
 SHAPES = ((64, 64), (80, 40), (40, 80), (64, 60))
 

@@ -82,7 +82,7 @@ def tiny_pipeline(tokenizer: Any, text_config: Any) -> Any:
     from diffusers import StableDiffusionPipeline
     from transformers import CLIPTextModel
 
-    from spf_plugins.portraits.pretrain.networks import build_scheduler
+    from spf_portraits.pretrain.networks import build_scheduler
 
     return StableDiffusionPipeline(
         tiny_vae(),
@@ -101,7 +101,7 @@ def tiny_xl_pipeline(tokenizer: Any, text_config: Any) -> Any:
     from diffusers import StableDiffusionXLPipeline
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    from spf_plugins.portraits.pretrain.networks import build_scheduler
+    from spf_portraits.pretrain.networks import build_scheduler
 
     wider = {"hidden_size": 48, "intermediate_size": 96, "num_attention_heads": 4, "projection_dim": 20}
     second = copy.deepcopy(tokenizer)

@@ -29,7 +29,7 @@ from spf_cli import (
 from spf_cli.faults import INTERRUPTED, tolerant_streams
 from spf_cli.options import at_home, show_help
 from spf_core.errors import ConfigError
-from spf_core.together import world_size
+from spf_core.utils.distributed import world_size
 
 _TOGETHER = ("train", "evaluate")  # what several processes of a launcher do as one
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from spf_cli.render import console
-from spf_core.progress import Progress as Listener
+from spf_core.utils.progress import Progress as Listener
 
 
 @contextmanager

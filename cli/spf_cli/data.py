@@ -25,8 +25,8 @@ from spf_cli.options import (
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
     from spf_core.interfaces import Backbone as Model
-    from spf_core.plugins import Plugins
-    from spf_core.sections import DatasetSection
+    from spf_core.plugins.discovery import Plugins
+    from spf_core.config.sections import DatasetSection
 
 SHOWN_TEXTS = 10
 
@@ -99,9 +99,9 @@ def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "Dataset
     from pydantic import ValidationError
 
     from spf_core.errors import ConfigError, short
-    from spf_core.merging import merge, parse_assignment
-    from spf_core.sections import DatasetSection
-    from spf_core.validation import explain
+    from spf_core.config.merging import merge, parse_assignment
+    from spf_core.config.sections import DatasetSection
+    from spf_core.utils.validation import explain
 
     raw: dict[str, Any] = {"dataset": {} if trigger is None else {"trigger": trigger}}
     for assignment in assignments:

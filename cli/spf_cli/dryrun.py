@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spf_core.together import is_main
+from spf_core.utils.distributed import is_main
 
 if TYPE_CHECKING:
-    from spf_core.config import RunConfig
+    from spf_core.config.run_config import RunConfig
 
 
 def show_plan(config: "RunConfig") -> None:
     """Print the settings that are not defaults, what they come to, and when each term counts."""
     from spf_cli.render import say, show, table
-    from spf_core.dryrun import plan_of
+    from spf_core.training.resources.dry_run import plan_of
 
     if not is_main():
         return

@@ -173,7 +173,7 @@ def _check(run: Path | None, file: Path, plugin: Sequence[Path]) -> None:
     from spf_core.export.architecture import architecture_of
     from spf_core.export.check import check_file
     from spf_core.export.prediction import is_checkpoint
-    from spf_core.runs import open_backbone
+    from spf_core.runs.run import open_backbone
 
     if is_checkpoint(file):
         if _show_readings(file, "fault", "red"):

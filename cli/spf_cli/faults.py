@@ -103,7 +103,7 @@ def fault_of_user(error: BaseException) -> str | None:
 
 def _fault_of_memory(error: RuntimeError) -> str | None:
     """The refusal of one of torch's allocators; None for another error."""
-    from spf_core.exhausted import is_out_of_memory
+    from spf_core.training.resources.oom import is_out_of_memory
 
     if not is_out_of_memory(error):
         return None
@@ -184,7 +184,7 @@ def _log(error: BaseException) -> Path | None:
 
 
 def _cache_logs() -> Path:
-    from spf_core.places import cache_folder
+    from spf_core.utils.paths import cache_folder
 
     folder = cache_folder() / "logs"
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from spf_core.interrupts import listening
+from spf_core.utils.interrupts import listening
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:

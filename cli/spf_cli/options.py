@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spf_core.validation import MANY as MANY
+from spf_core.utils.validation import MANY as MANY
 
 CONFIGURATION = "Configuration"
 OUTPUT = "Output"
@@ -49,7 +49,7 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
 def readable(param: typer.CallbackParam, value: str | list[str] | None) -> str | list[str] | None:
     """The text of an option, or its texts; ConfigError when no tokenizer takes one."""
     from spf_core.errors import ConfigError, short
-    from spf_core.prompts import text_fault
+    from spf_core.interfaces.prompts import text_fault
 
     for text in [value] if isinstance(value, str) else value or []:
         if fault := text_fault(text):
@@ -68,7 +68,7 @@ def at_home(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _at_home(value: Any) -> Any:
-    from spf_core.paths import expanded
+    from spf_core.utils.paths import expanded
 
     if isinstance(value, Path):
         return Path(expanded(str(value)))
@@ -77,13 +77,13 @@ def _at_home(value: Any) -> Any:
 
 def text_at_home(text: str) -> str:
     """The argument with `~` expanded, where it may also be something else than a path."""
-    from spf_core.paths import expanded
+    from spf_core.utils.paths import expanded
 
     return expanded(text)
 
 
 def _plugins_at_home(chosen: list[str] | None) -> list[str] | None:
-    from spf_core.paths import expanded
+    from spf_core.utils.paths import expanded
 
     return None if chosen is None else [expanded(item) if item.endswith(".py") else item for item in chosen]
 

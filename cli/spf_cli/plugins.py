@@ -10,7 +10,7 @@ from spf_cli.options import PluginFiles, show_help
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from spf_core.components import Component
+    from spf_core.plugins.configs import Component
 
 app = typer.Typer(help="List components and show their options.")
 app.callback(invoke_without_command=True)(show_help)
@@ -22,7 +22,7 @@ def list_plugins(plugin: PluginFiles = None) -> None:
     """List every component: kind, name, what it does, who provides it."""
     from spf_cli.loading import load
     from spf_cli.render import show, table
-    from spf_core.components import KINDS
+    from spf_core.plugins.configs import KINDS
 
     plugins = load(plugin or ())
     rows = [
@@ -41,8 +41,8 @@ def show_plugin(
     """Show a component: its options with type, default, range and meaning, or a preset's settings."""
     from spf_cli.loading import load
     from spf_cli.render import show, table
-    from spf_core.components import PresetConfig
-    from spf_core.yaml_text import dump_yaml
+    from spf_core.plugins.configs import PresetConfig
+    from spf_core.utils.yaml_text import dump_yaml
 
     plugins = load(plugin or ())
     config = plugins.get(name)
@@ -66,8 +66,8 @@ def _weights(config: "type[Component]") -> Iterator[tuple[str, str]]:
     """What a score reads that does not come with it."""
     from inspect import getdoc
 
-    from spf_core.components import ScoreConfig
-    from spf_core.weights import HOME, WeightedScoreConfig
+    from spf_core.plugins.configs import ScoreConfig
+    from spf_core.plugins.outside_weights import HOME, WeightedScoreConfig
 
     if issubclass(config, WeightedScoreConfig):
         yield "weights", f"option `path`, or ${HOME}/{config.weights}"

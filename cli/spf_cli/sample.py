@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from spf_core.interfaces import PromptEditor
-    from spf_core.progress import Progress
-    from spf_core.prompts import Prompt
-    from spf_core.runs import OpenRun
-    from spf_core.sections import SampleSection
+    from spf_core.utils.progress import Progress
+    from spf_core.interfaces.prompts import Prompt
+    from spf_core.runs.run import OpenRun
+    from spf_core.config.sections import SampleSection
 
 
 Runs = Annotated[
@@ -72,8 +72,8 @@ def sample(
     """
     from spf_cli.bars import progress_bars
     from spf_cli.render import say
-    from spf_core.prompts import Prompt
-    from spf_core.sampling import comparison_grid, save_png
+    from spf_core.interfaces.prompts import Prompt
+    from spf_core.sampling.sampler import comparison_grid, save_png
 
     text = Prompt(base_text(prompt), target.strip() or None)
     refuse_existing(out, overwrite)
@@ -102,7 +102,7 @@ def grid_rows(
     progress: "Progress",
 ) -> "dict[str, list[Image]]":
     """Labelled rows of same-seed images; the adapter is back at strength 1 afterwards."""
-    from spf_core.sampling import Opening, sample_images
+    from spf_core.sampling.sampler import Opening, sample_images
 
     opening = Opening([text.base_text] * len(seeds), opened.adapter)
 
@@ -158,7 +158,7 @@ def open_folders(
 ) -> "tuple[OpenRun, float]":
     """One run with its strength, or several that hold their own strengths, at 1."""
     from spf_cli.loading import load, permitted
-    from spf_core.composition import open_runs
+    from spf_core.sampling.composition import open_runs
 
     if len(runs) == 1 and len(given) == 1:
         return open_folder(runs[0], device, plugin), given[0]
@@ -170,7 +170,7 @@ def open_folders(
 def open_folder(run: Path, device: str, plugin: Sequence[Path] = ()) -> "OpenRun":
     """Open a run folder with the given plugin files and those that it names and that may run."""
     from spf_cli.loading import run_config
-    from spf_core.runs import open_run
+    from spf_core.runs.run import open_run
 
     _, plugins = run_config(run, plugin)
     return open_run(run, plugins, device=device)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from spf_core.components import KINDS, Component
-from spf_core.config import SLOTS, RunConfig
-from spf_core.plugins import Plugins
+from spf_core.plugins.configs import KINDS, Component
+from spf_core.config.run_config import SLOTS, RunConfig
+from spf_core.plugins.discovery import Plugins
 
 Schema = dict[str, Any]
 _NULLABLE = ("reference", "control_map", "response")

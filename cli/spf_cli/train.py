@@ -1,4 +1,4 @@
-"""`spf train`: flags become overrides; the work is `spf_core.trainer.train`."""
+"""`spf train`: flags become overrides; the work is `spf_core.training.trainer.train`."""
 
 from collections.abc import Mapping
 from itertools import count
@@ -9,11 +9,11 @@ import typer
 
 from spf_cli.dryrun import show_plan
 from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset, Trigger
-from spf_core.together import is_main, world_size
+from spf_core.utils.distributed import is_main, world_size
 
 if TYPE_CHECKING:
-    from spf_core.config import RunConfig
-    from spf_core.plugins import Plugins
+    from spf_core.config.run_config import RunConfig
+    from spf_core.plugins.discovery import Plugins
 
 StartFrom = Annotated[
     Path | None,
@@ -136,7 +136,7 @@ def _start(out: Path | None, choices: Mapping[str, Any], *, accept: bool) -> "tu
 def _resume(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
     """The saved configuration, with more steps or with other data where options say so."""
     from spf_cli.loading import given_again, is_file, run_config
-    from spf_core.resume import resumed
+    from spf_core.training.resume import resumed
 
     files = [Path(item) for item in choices["chosen"] if is_file(item)]
     saved, plugins = run_config(out, files, needed=True)
@@ -146,8 +146,8 @@ def _resume(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]
 def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, accept: bool) -> None:
     from spf_cli.bars import progress_bars
     from spf_cli.render import say
-    from spf_core import trainer
-    from spf_core.calibration import read_calibration
+    from spf_core.training import trainer
+    from spf_core.sampling.handover import read_calibration
 
     if not is_main():
         trainer.train(config, out, plugins, resume=resume, accept_changed_data=accept)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from spf_core.components import LossConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import LossConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class ColourAlignment(LossConfig):

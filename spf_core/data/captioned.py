@@ -17,7 +17,7 @@ from spf_core.data.images import is_picture
 from spf_core.data.row import Row
 from spf_core.data.tables import MOST_REPEATS, Reading, checked_row
 from spf_core.errors import DataError
-from spf_core.sections import DatasetSection
+from spf_core.config.sections import DatasetSection
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 MASK_ENDING = "-masklabel"

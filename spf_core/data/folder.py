@@ -15,7 +15,7 @@ from spf_core.data.row import Row
 from spf_core.data.tables import CSV, JSONL, REQUIRED, Reading, read_csv, read_jsonl, unread_columns
 from spf_core.data.unused import folder_captions, unused_files
 from spf_core.errors import DataError
-from spf_core.sections import DatasetSection
+from spf_core.config.sections import DatasetSection
 
 AS_IT_IS = DatasetSection()
 DATASET = "the dataset"

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from spf_core.export.architecture import FAMILIES, SD15, SDXL, Architecture
 from spf_core.export.names import TEXT_1, TEXT_2, UNET, text_layer
-from spf_core.pretrained import quiet
+from spf_core.runs.pretrained import quiet
 
 Tensors = Mapping[str, Tensor]
 Scales = dict[str, float]  # by layer, as in `unet.mid_block...to_q`

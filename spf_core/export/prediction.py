@@ -17,7 +17,7 @@ from torch import Tensor
 
 from spf_core.errors import RunError
 from spf_core.export.architecture import FAMILIES, SDXL
-from spf_core.regular import refuse_special
+from spf_core.utils.special_files import refuse_special
 
 V_MARK, ZERO_SNR_MARK = "v_pred", "ztsnr"
 _V_WORDS = ("v", "v_prediction")  # in modelspec.prediction_type: the standard's, and one that is met

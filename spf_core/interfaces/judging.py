@@ -9,8 +9,8 @@ from PIL.Image import Image
 from torch import Tensor
 
 from spf_core.interfaces.training import Backbone
-from spf_core.prompts import Prompt
-from spf_core.types import Column
+from spf_core.interfaces.prompts import Prompt
+from spf_core.interfaces.types import Column
 
 
 @dataclass(frozen=True)

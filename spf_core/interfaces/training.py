@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from spf_core.prompts import Prompt
-from spf_core.types import NOTHING, Batch, Capture, Conditioning, Noised, PathOutput
+from spf_core.interfaces.prompts import Prompt
+from spf_core.interfaces.types import NOTHING, Batch, Capture, Conditioning, Noised, PathOutput
 
 TextName = Literal["complete", "base", "target", "empty"]
 

@@ -8,7 +8,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from tiny import tiny_clip, tiny_tokenizer
 from transformers import CLIPTextModel
 
-from spf_plugins.portraits.pretrain.networks import build_scheduler
+from spf_portraits.pretrain.networks import build_scheduler
 
 
 def write_midsize(folder: Path) -> int:

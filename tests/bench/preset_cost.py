@@ -44,7 +44,7 @@ def step_memory(preset: str) -> tuple[float, int]:
 
 def compare(turns: int) -> None:
     """Measure every preset and print the table."""
-    from spf_core.plugins import load_plugins
+    from spf_core.plugins.discovery import load_plugins
 
     presets = ["lora", *sorted(set(load_plugins().of_kind("preset")) - {"lora"})]
     times = measured_alone(__file__, "times", presets=presets, turns=turns)

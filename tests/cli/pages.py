@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
 def shown(value: dict[str, object]) -> str:
     """A score as the page's tables write it."""
-    from spf_core.evaluation.readout import interval
+    from spf_lab.evaluation.readout import interval
 
     return interval(value)
 

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from spf_cli.bars import Bars, Lines, prefixed
-from spf_core.evaluation.readout import interval, result_rows
+from spf_lab.evaluation.readout import interval, result_rows
 
 
 def test_lines_come_every_tenth() -> None:

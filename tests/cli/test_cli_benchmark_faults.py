@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from benchmarks import STRONG, cell_lines, finished_cells, report, write
 
-from spf_core.checkpoint import ADAPTER_FILE, checkpoints
+from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -20,8 +20,8 @@ PLUGIN = '''
 import signal
 from pathlib import Path
 
-from spf_core.components import LossConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import LossConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class Stop(LossConfig):

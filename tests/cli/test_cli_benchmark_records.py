@@ -20,7 +20,7 @@ from benchmarks import (
 )
 from pages import Page
 
-from spf_core.benchmark import grids
+from spf_lab.benchmark import grids
 
 
 @pytest.fixture(scope="module")

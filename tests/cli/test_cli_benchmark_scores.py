@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from spf_core.components import ScoreConfig
-from spf_core.hookspecs import hookimpl
-from spf_core.types import Column
+from spf_core.plugins.configs import ScoreConfig
+from spf_core.plugins.hookspecs import hookimpl
+from spf_core.interfaces.types import Column
 
 
 class Brightness(ScoreConfig):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from spf_core.checkpoint import ADAPTER_FILE, read_safetensors, write_safetensors
+from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors, write_safetensors
 from spf_core.errors import ConfigError
-from spf_core.prompts import Prompt
-from spf_core.runs import OpenRun
-from spf_core.strength import calibrate_strength
+from spf_core.interfaces.prompts import Prompt
+from spf_core.runs.run import OpenRun
+from spf_lab.calibration import calibrate_strength
 
 TRIED = ("--strengths", "0.5,1,2", "--prompts", "2")
 
@@ -19,8 +19,8 @@ TRIED = ("--strengths", "0.5,1,2", "--prompts", "2")
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory, tiny: list[str]) -> Path:
     from spf_cli.loading import load
-    from spf_core.config import load_run_config
-    from spf_core.trainer import train
+    from spf_core.config.run_config import load_run_config
+    from spf_core.training.trainer import train
 
     folder, plugins = tmp_path_factory.mktemp("calibrate") / "run", load()
     fast = ["sample.every=0", "sample.steps=3", "train.batch_size=2", "optimizer.learning_rate=0.02"]

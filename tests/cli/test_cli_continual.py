@@ -11,8 +11,8 @@ import yaml
 from benchmarks import STRONG, Finished, report, times, write
 from PIL import Image
 
-from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
-from spf_core.runs import file_hash
+from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
+from spf_core.runs.run import file_hash
 
 SUMMARIES = (
     "average_effect", "forgetting", "backward_transfer", "rec_growth", "spi_growth",
@@ -23,8 +23,8 @@ SUITE = '''
 
 import torch
 
-from spf_core.components import SuiteConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import SuiteConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class Together(SuiteConfig):
@@ -33,7 +33,7 @@ class Together(SuiteConfig):
     name = "together"
 
     def build(self):
-        from spf_plugins.portraits.suite import PortraitsSuite
+        from spf_portraits.suite import PortraitsSuite
 
         class Suite(PortraitsSuite):
             def why_not_joint(self, targets):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from benchmarks import report, write
 
-from spf_core.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
+from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -23,8 +23,8 @@ import os
 import signal
 from pathlib import Path
 
-from spf_core.components import LossConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import LossConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class Deadly(LossConfig):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from spf_core.doctor import machine
-from spf_core.doctor.finding import Finding
+from spf_cli.doctor import machine
+from spf_cli.doctor.finding import Finding
 
 
 def line_of(out: str, subject: str) -> str:

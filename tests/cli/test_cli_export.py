@@ -12,8 +12,8 @@ from hub import Hub, stand_in
 from PIL import Image
 from safetensors.torch import load
 
-from spf_core.checkpoint import ADAPTER_FILE, read_safetensors, write_safetensors
-from spf_core.runs import file_hash
+from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors, write_safetensors
+from spf_core.runs.run import file_hash
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spf_core.config import RunConfig
+from spf_core.config.run_config import RunConfig
 
 SPF = [sys.executable, "-m", "spf_cli"]
 

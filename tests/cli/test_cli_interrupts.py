@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spf_core.interrupts import SIGNALS
+from spf_core.utils.interrupts import SIGNALS
 
 # A thread sends signals as fast as it can: from the moment that spf listens, or when a file appears.
 FLOODED = """
@@ -86,9 +86,9 @@ def interrupt(*arguments: object, **options: object) -> None:
 @pytest.mark.parametrize(
     ("where", "command"),
     [
-        ("spf_core.preparation.encode_rows", ("train", "--data", "{data}", "--out", "{out}")),
-        ("spf_core.evaluation.run.write_results", ("evaluate", "{run}", "--target", "hat", "--out", "{out}")),
-        ("spf_core.sampling.comparison_grid", ("sample", "{run}", "--prompt", "a man", "--out", "{out}.png")),
+        ("spf_core.preparation.rows.encode_rows", ("train", "--data", "{data}", "--out", "{out}")),
+        ("spf_lab.evaluation.run.write_results", ("evaluate", "{run}", "--target", "hat", "--out", "{out}")),
+        ("spf_core.sampling.sampler.comparison_grid", ("sample", "{run}", "--prompt", "a man", "--out", "{out}.png")),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

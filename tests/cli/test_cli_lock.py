@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from spf_core.checkpoint import ADAPTER_FILE
-from spf_core.claims import claimed, holder
+from spf_core.runs.checkpoint import ADAPTER_FILE
+from spf_core.runs.file_locks import claimed, holder
 
 ENDLESS = ("--steps", 100_000, "--set", "checkpoint.every=1", "--set", "sample.every=0", "--preset", "lora")
 
@@ -88,8 +88,8 @@ def test_a_claim_that_is_being_written_holds(spf, data: Path, tiny: list[str], t
 DIE = """
 import os, signal, sys
 from pathlib import Path
-from spf_core.lock import locked
-from spf_core.progress import silent
+from spf_core.runs.run_lock import locked
+from spf_core.utils.progress import silent
 
 def die(*_args, **_keywords):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spf_core.evaluation.maps import average_precision, intersection_over_union
+from spf_lab.evaluation.maps import average_precision, intersection_over_union
 
 
 def test_average_precision_of_a_perfect_a_constant_and_an_inverted_map() -> None:

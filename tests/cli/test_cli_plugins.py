@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spf_core.components import KINDS
-from spf_core.plugins import load_plugins
+from spf_core.plugins.configs import KINDS
+from spf_core.plugins.discovery import load_plugins
 
 
 def test_list_names_every_component_with_kind_and_provider(spf) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spf_core.checkpoint import ADAPTER_FILE, checkpoints
+from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints
 
 LIMITED = """
 import resource, sys

@@ -8,10 +8,10 @@ import pytest
 from pages import Page, results, shown
 from PIL import Image
 
-from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
-from spf_core.private import public
-from spf_core.runs import file_hash
-from spf_core.yaml_text import dump_yaml, read_yaml
+from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
+from spf_core.config.private import public
+from spf_core.runs.run import file_hash
+from spf_core.utils.yaml_text import dump_yaml, read_yaml
 
 SCORES = ("sps", "effect", "spi", "hit_rate", "base_leak", "rec")
 SHORT = ("--prompt", "a young man", "--target", "wearing a hat")  # the tiny tokenizer cuts long texts

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spf_core.checkpoint import read_safetensors, write_safetensors
+from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spf_cli.results import result_rows
+from spf_lab.commands.results import result_rows
 
 PROBE = '''
 """A score from one file: how bright the pictures are, and none for the first."""
@@ -14,9 +14,9 @@ PROBE = '''
 import numpy as np
 import torch
 
-from spf_core.components import ScoreConfig
-from spf_core.hookspecs import hookimpl
-from spf_core.types import Column
+from spf_core.plugins.configs import ScoreConfig
+from spf_core.plugins.hookspecs import hookimpl
+from spf_core.interfaces.types import Column
 
 
 class Brightness(ScoreConfig):
@@ -129,7 +129,7 @@ def test_plugins_show_tells_what_a_score_reads(spf) -> None:
 
 
 def test_weights_are_converted_and_what_is_missing_is_named(spf, tmp_path: Path) -> None:
-    from spf_plugins.metrics.networks.iresnet import IResNet
+    from spf_lab.metrics.networks.iresnet import IResNet
 
     source, out = tmp_path / "backbone.pth", tmp_path / "arcface"
     torch.save(IResNet((4, 4, 8, 8, 8), (1, 1, 1, 1), 16).state_dict(), source)

@@ -124,8 +124,8 @@ def test_a_run_is_sampled_without_the_terms_of_its_training(spf, run: Path, tmp_
 
 
 def test_what_only_training_reads_is_kept_as_it_was_written(spf, copied: Path) -> None:
-    from spf_core.plugins import load_plugins
-    from spf_core.saved import saved_config
+    from spf_core.plugins.discovery import load_plugins
+    from spf_core.runs.saved_config import saved_config
 
     read = saved_config(copied, load_plugins())
     written = yaml.safe_load((copied / "config.yaml").read_text())

@@ -13,9 +13,9 @@ from tokenizers import Tokenizer
 
 from spf_core.data import check_folder
 from spf_core.errors import ConfigError
-from spf_core.prompts import Prompt, text_fault
-from spf_core.sections import DatasetSection
-from spf_plugins.portraits import __file__ as portraits
+from spf_core.interfaces.prompts import Prompt, text_fault
+from spf_core.config.sections import DatasetSection
+from spf_portraits import __file__ as portraits
 
 MINI = Path(portraits).parent / "weights" / "mini" / "tokenizer" / "tokenizer.json"
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from squares import Squares
 
-from spf_core.components import SuiteConfig
-from spf_core.config import load_run_config
-from spf_core.plugins import Plugins, load_plugins
-from spf_core.runs import OpenRun
+from spf_core.plugins.configs import SuiteConfig
+from spf_core.config.run_config import load_run_config
+from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.runs.run import OpenRun
 
 
 class SquaresConfig(SuiteConfig):

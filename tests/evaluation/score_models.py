@@ -116,7 +116,7 @@ def sam_folder(folder: Path) -> Path:
 
 def lpips_file(file: Path, network: str = "alex") -> Path:
     """Heads are positive, as the published ones."""
-    from spf_plugins.metrics.networks.lpips import Lpips
+    from spf_lab.metrics.networks.lpips import Lpips
 
     torch.manual_seed(3)
     weights = {
@@ -126,14 +126,14 @@ def lpips_file(file: Path, network: str = "alex") -> Path:
 
 
 def inception_file(file: Path) -> Path:
-    from spf_plugins.metrics.networks.inception import Inception
+    from spf_lab.metrics.networks.inception import Inception
 
     torch.manual_seed(4)
     return write(file, Inception().state_dict())
 
 
 def arcface_file(file: Path) -> Path:
-    from spf_plugins.metrics.networks.iresnet import IResNet
+    from spf_lab.metrics.networks.iresnet import IResNet
 
     torch.manual_seed(5)
     return write(file, IResNet((4, 4, 8, 8, 8), (1, 2, 1, 1), 16).state_dict())

@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spf_core.benchmark.analysis import make_tables, paired_tests
-from spf_core.benchmark.collect import Finished
-from spf_core.benchmark.costs import Cost
-from spf_core.benchmark.plan import Cell, all_cells, chosen_cells
-from spf_core.benchmark.pooling import join
-from spf_core.benchmark.signs import sign_tests
-from spf_core.benchmark.spec import PresetEntry, parse_benchmark
-from spf_core.benchmark.tables import markdown, score_table, sign_table, winner
-from spf_core.claims import STALE_AFTER, claimed, holder
+from spf_lab.benchmark.analysis import make_tables, paired_tests
+from spf_lab.benchmark.collect import Finished
+from spf_lab.benchmark.costs import Cost
+from spf_lab.benchmark.plan import Cell, all_cells, chosen_cells
+from spf_lab.benchmark.pooling import join
+from spf_lab.benchmark.signs import sign_tests
+from spf_lab.benchmark.spec import PresetEntry, parse_benchmark
+from spf_lab.benchmark.tables import markdown, score_table, sign_table, winner
+from spf_core.runs.file_locks import STALE_AFTER, claimed, holder
 from spf_core.errors import ConfigError
-from spf_core.evaluation.measure import Comparison, PairNumbers
-from spf_core.evaluation.purity import PARTS
-from spf_core.evaluation.scores import score
-from spf_core.evaluation.statistics import Bootstrap
+from spf_lab.evaluation.measure import Comparison, PairNumbers
+from spf_lab.evaluation.purity import PARTS
+from spf_lab.evaluation.scores import score
+from spf_lab.evaluation.statistics import Bootstrap
 
 PROMPTS, SEEDS = 40, 2
 

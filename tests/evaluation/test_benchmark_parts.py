@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from test_benchmark import finished, numbers
 
-from spf_core.benchmark.analysis import make_tables
-from spf_core.benchmark.collect import Finished
-from spf_core.benchmark.leaks import frontier_row, leakage_row
-from spf_core.benchmark.literature import pooled_scores
-from spf_core.benchmark.literature_table import literature_notes, literature_table
-from spf_core.benchmark.overview import best_of_families, mean_over_targets
-from spf_core.benchmark.packing import pack, rounded, unpack
-from spf_core.benchmark.plane import spread
-from spf_core.benchmark.spec import parse_benchmark
-from spf_core.benchmark.styles import PALETTE, related, styles
-from spf_core.benchmark.tables import overview_table, shown_by_original
+from spf_lab.benchmark.analysis import make_tables
+from spf_lab.benchmark.collect import Finished
+from spf_lab.benchmark.leaks import frontier_row, leakage_row
+from spf_lab.benchmark.literature import pooled_scores
+from spf_lab.benchmark.literature_table import literature_notes, literature_table
+from spf_lab.benchmark.overview import best_of_families, mean_over_targets
+from spf_lab.benchmark.packing import pack, rounded, unpack
+from spf_lab.benchmark.plane import spread
+from spf_lab.benchmark.spec import parse_benchmark
+from spf_lab.benchmark.styles import PALETTE, related, styles
+from spf_lab.benchmark.tables import overview_table, shown_by_original
 
 FACTS = {"meaning": "a mean", "better": "lower", "note": "", "pairs": 80, "failed": {}}
 NOTHING = {"value": None, "ci": [None, None]}

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from squares import Squares
 
-from spf_core.benchmark.costs import Cost
-from spf_core.benchmark.spec import PresetEntry
-from spf_core.continual.analysis import compare, make_presets
-from spf_core.continual.collect import MATRICES, Trace
-from spf_core.continual.joint import joint_pairs
-from spf_core.continual.plan import Stages, draw_orders
-from spf_core.continual.summaries import average_effect, backward_transfer, forgetting, over_learned, slope
+from spf_lab.benchmark.costs import Cost
+from spf_lab.benchmark.spec import PresetEntry
+from spf_lab.continual.analysis import compare, make_presets
+from spf_lab.continual.collect import MATRICES, Trace
+from spf_lab.continual.joint import joint_pairs
+from spf_lab.continual.plan import Stages, draw_orders
+from spf_lab.continual.summaries import average_effect, backward_transfer, forgetting, over_learned, slope
 
 EFFECT = [[0.8, 0.1, 0.0], [0.9, 0.6, 0.2], [0.5, 0.7, 1.0]]  # row k: after stage k
 

@@ -13,8 +13,8 @@ from squares import Squares, scenes
 from torch import nn
 
 from spf_core.errors import ConfigError, RunError
-from spf_core.plugins import load_plugins
-from spf_core.weights import sha256
+from spf_core.plugins.discovery import load_plugins
+from spf_core.plugins.outside_weights import sha256
 
 PLUGINS = load_plugins()
 TEXTS = ["an old man with red hair", "a young woman in the park wearing round glasses, hat", "hat"]
@@ -85,7 +85,7 @@ def test_padding_behind_the_end_mark_does_not_matter(clip_h, open_clip):
 def test_pick_score_is_the_scaled_cosine_of_a_plain_clip(clip_h, loaded_backbone):
     from transformers import CLIPModel
 
-    from spf_plugins.metrics.networks.clip import unit
+    from spf_lab.metrics.networks.clip import unit
 
     model = CLIPModel.from_pretrained(clip_h).eval()
     built = score("pick-score", path=str(clip_h)).build()
@@ -143,7 +143,7 @@ def mps_source(clip_h, tmp_path_factory):
 def test_mps_converted_is_the_score_of_each_text_alone(
     threshold, clip_h, mps_source, loaded_backbone, tmp_path
 ):
-    from spf_plugins.metrics.networks.mps import CONDITION
+    from spf_lab.metrics.networks.mps import CONDITION
 
     file, clip, tensors = mps_source
     score("mps").convert([file], tmp_path / "out", clip_h)
@@ -168,7 +168,7 @@ def test_mps_converted_is_the_score_of_each_text_alone(
 def test_the_preference_is_the_odds_of_the_scores(clip_h, loaded_backbone):
     from squares import quadruples
 
-    from spf_core.evaluation.asking import flat
+    from spf_lab.evaluation.asking import flat
 
     originals = scenes(3, seed=8)
     quads = flat(quadruples(originals, [scene.but(background="blue") for scene in originals]))

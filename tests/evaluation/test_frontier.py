@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from spf_core.errors import ConfigError
-from spf_core.evaluation.frontier import area_under, spi_at
-from spf_core.evaluation.run import evaluate
+from spf_lab.evaluation.frontier import area_under, spi_at
+from spf_lab.evaluation.run import evaluate
 
 
 def column(*values: float) -> np.ndarray:

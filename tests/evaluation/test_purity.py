@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from spf_core.evaluation.purity import calibrated, delta_spi, effect, rec, spi, sps
+from spf_lab.evaluation.purity import calibrated, delta_spi, effect, rec, spi, sps
 
 RNG = np.random.default_rng(0)
 PAIRS = 400

@@ -10,13 +10,13 @@ import torch
 from pydantic import Field
 from squares import Squares, quadruples, scenes
 
-from spf_core.components import MetricConfig
+from spf_core.plugins.configs import MetricConfig
 from spf_core.errors import ConfigError
-from spf_core.evaluation.chosen import choose_scores, metric_options
-from spf_core.evaluation.metrics import comparable, purity_metrics
-from spf_core.evaluation.run import evaluate
+from spf_lab.evaluation.chosen import choose_scores, metric_options
+from spf_lab.evaluation.metrics import comparable, purity_metrics
+from spf_lab.evaluation.run import evaluate
 from spf_core.interfaces import PuritySet
-from spf_core.plugins import Plugins
+from spf_core.plugins.discovery import Plugins
 
 COUNT = 6
 PART = ("appearance", "halves")
@@ -110,9 +110,9 @@ def test_an_option_that_no_metric_of_the_set_has_is_refused(
 
 
 def test_parts_of_the_set_alone_count(more: Plugins) -> None:
-    from spf_core.evaluation.measure import measure
-    from spf_core.evaluation.scores import score
-    from spf_core.evaluation.statistics import Bootstrap
+    from spf_lab.evaluation.measure import measure
+    from spf_lab.evaluation.scores import score
+    from spf_lab.evaluation.statistics import Bootstrap
 
     originals = scenes(COUNT, seed=1)
     quads = quadruples(originals, [scene.but(dot=1.0, background="blue") for scene in originals])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from spf_core.evaluation.statistics import jackknife
-from spf_plugins.metrics.networks.faces import TEMPLATE_52, Face, similarity_transform, yunet_face
-from spf_plugins.metrics.networks.sam import distinct, stability
-from spf_plugins.metrics.scores.features import frechet_distance, paired_kid, squared_displacement
-from spf_plugins.metrics.scores.masks import matched_iou
+from spf_lab.evaluation.statistics import jackknife
+from spf_lab.metrics.networks.faces import TEMPLATE_52, Face, similarity_transform, yunet_face
+from spf_lab.metrics.networks.sam import distinct, stability
+from spf_lab.metrics.scores.features import frechet_distance, paired_kid, squared_displacement
+from spf_lab.metrics.scores.masks import matched_iou
 
 
 def drawn(n, d, seed, scale=1.0, shift=0.0):

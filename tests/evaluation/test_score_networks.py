@@ -12,10 +12,10 @@ from PIL import Image
 from squares import Squares, quadruples, scenes
 
 from spf_core.errors import ConfigError, RunError, Unavailable
-from spf_core.evaluation.asking import flat
-from spf_core.evaluation.chosen import choose_scores
-from spf_core.plugins import load_plugins
-from spf_core.weights import WeightedScoreConfig, sha256
+from spf_lab.evaluation.asking import flat
+from spf_lab.evaluation.chosen import choose_scores
+from spf_core.plugins.discovery import load_plugins
+from spf_core.plugins.outside_weights import WeightedScoreConfig, sha256
 
 ALIKE = {"clip-i": 1.0, "dino": 1.0, "id": 1.0, "seg-cons": 100.0, "seg-cons-sam": 100.0, "lpips": 0.0}
 DISTANCES = ("fid", "fd-clip", "fd-dino", "fd-id")
@@ -134,7 +134,7 @@ def test_lpips_reads_the_vgg_trunk_too(tmp_path, quads, loaded_backbone):
 
 
 def test_lips_and_left_and_right_are_one_class_and_allowed_ones_do_not_count(home):
-    from spf_plugins.metrics.networks.transformers import Parser
+    from spf_lab.metrics.networks.transformers import Parser
 
     parser = Parser(home / "face-parsing")
     assert parser.names == ("background", "skin", "eyes", "lips", "hair", "hat")
@@ -144,8 +144,8 @@ def test_lips_and_left_and_right_are_one_class_and_allowed_ones_do_not_count(hom
 
 
 def test_a_picture_without_a_mask_is_told(quads, loaded_backbone, home):
-    from spf_plugins.metrics.networks.sam import MaskFinder
-    from spf_plugins.metrics.scores.masks import MaskConsistency
+    from spf_lab.metrics.networks.sam import MaskFinder
+    from spf_lab.metrics.scores.masks import MaskConsistency
 
     never_sure = MaskFinder(home / "sam", points=4, sure=1e9, stable=0.0)
     columns = MaskConsistency(never_sure, {})(quads, Squares(), loaded_backbone)
@@ -166,7 +166,7 @@ class Sees:
     """A detector that finds one face where the suite draws it, none in a picture of one colour."""
 
     def __call__(self, image):
-        from spf_plugins.metrics.networks.faces import TEMPLATE_52, Face
+        from spf_lab.metrics.networks.faces import TEMPLATE_52, Face
 
         if len(image.getcolors(1024)) == 1:
             return []
@@ -177,9 +177,9 @@ class Sees:
 
 
 def test_a_pair_without_a_face_is_told_and_the_others_are_compared(home, quads, loaded_backbone):
-    from spf_plugins.metrics.networks.faces import FaceEmbedder
-    from spf_plugins.metrics.networks.iresnet import load_iresnet
-    from spf_plugins.metrics.scores.preservation import Cosine, faces_of
+    from spf_lab.metrics.networks.faces import FaceEmbedder
+    from spf_lab.metrics.networks.iresnet import load_iresnet
+    from spf_lab.metrics.scores.preservation import Cosine, faces_of
 
     embedder = FaceEmbedder(load_iresnet(home / "arcface.safetensors"), Sees())
     blank = [Image.new("RGB", (32, 32)), *quads.c[1:]]

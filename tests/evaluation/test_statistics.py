@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spf_core.evaluation.purity import calibrated
-from spf_core.evaluation.statistics import (
+from spf_lab.evaluation.purity import calibrated
+from spf_lab.evaluation.statistics import (
     Bootstrap,
     Exchanges,
     estimate,

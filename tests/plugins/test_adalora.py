@@ -8,8 +8,8 @@ import torch
 from steps import batch_of, config_of, parts_of
 
 from spf_core.errors import ConfigError
-from spf_core.parts import Parts, remember, remembered
-from spf_core.step import dual_path_step
+from spf_core.dual_path.parts import Parts, remember, remembered
+from spf_core.dual_path.step import dual_path_step
 
 STEPS = 20
 

@@ -7,7 +7,7 @@ import torch
 from test_adapters import DORA, Predict, attached, cond, predict, train_a_step
 from test_trainer import config_of, noise_folder, same, train_whole_and_killed, weights
 
-from spf_core.plugins import load_plugins
+from spf_core.plugins.discovery import load_plugins
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 __all__ = ["cond", "predict"]  # fixtures

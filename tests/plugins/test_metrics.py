@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from spf_core.interfaces import Region
-from spf_core.plugins import load_plugins
-from spf_plugins.metrics.formulas import appearance_distance, masked_mean, part_agreement, patch_distance
+from spf_core.plugins.discovery import load_plugins
+from spf_lab.metrics.formulas import appearance_distance, masked_mean, part_agreement, patch_distance
 
 LEFT = torch.zeros(1, 16, 16, dtype=torch.bool)
 LEFT[:, :, :8] = True

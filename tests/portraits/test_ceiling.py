@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spf_core.evaluation.metrics import purity_metrics
-from spf_core.plugins import load_plugins
-from spf_plugins.portraits.judges.load import DEFAULT_FOLDER
-from spf_plugins.portraits.pretrain.ceiling import judged, truth
-from spf_plugins.portraits.suite import PortraitsSuite
-from spf_plugins.portraits.world.render import render
-from spf_plugins.portraits.world.spec import TARGETS, Portrait
+from spf_lab.evaluation.metrics import purity_metrics
+from spf_core.plugins.discovery import load_plugins
+from spf_portraits.judges.load import DEFAULT_FOLDER
+from spf_portraits.pretrain.ceiling import judged, truth
+from spf_portraits.suite import PortraitsSuite
+from spf_portraits.world.render import render
+from spf_portraits.world.spec import TARGETS, Portrait
 
 
 def renders(portraits: list[Portrait]) -> list[Image.Image]:

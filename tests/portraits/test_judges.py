@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from spf_core.errors import RunError
-from spf_plugins.portraits.judges.load import Judges, load_judges
-from spf_plugins.portraits.world.render import PARTS, render, segment
-from spf_plugins.portraits.world.spec import ATTRIBUTES, TARGETS, Portrait, sample_portrait
+from spf_portraits.judges.load import Judges, load_judges
+from spf_portraits.world.render import PARTS, render, segment
+from spf_portraits.world.spec import ATTRIBUTES, TARGETS, Portrait, sample_portrait
 
 COUNT = 120
 

@@ -8,7 +8,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from transformers import CLIPModel
 
-from spf_plugins.portraits.pretrain.recipe import WEIGHTS
+from spf_portraits.pretrain.recipe import WEIGHTS
 
 MINI = WEIGHTS / "mini"
 PROMPT = "a half-length portrait of a smiling person with pale skin, long wavy red hair, on a teal background"

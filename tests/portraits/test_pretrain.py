@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 from transformers import CLIPModel, CLIPTokenizer
 
-from spf_plugins.portraits.judges.networks import Probe
-from spf_plugins.portraits.pretrain.clip import load_clip
-from spf_plugins.portraits.pretrain.data import CLASSES
-from spf_plugins.portraits.pretrain.loop import Trainer, load_trained
-from spf_plugins.portraits.pretrain.networks import build_unet
-from spf_plugins.portraits.pretrain.recipe import WEIGHTS, Options
-from spf_plugins.portraits.pretrain.restore import restore_networks
-from spf_plugins.portraits.pretrain.text import TextStage, are_words, new_captions
+from spf_portraits.judges.networks import Probe
+from spf_portraits.pretrain.clip import load_clip
+from spf_portraits.pretrain.data import CLASSES
+from spf_portraits.pretrain.loop import Trainer, load_trained
+from spf_portraits.pretrain.networks import build_unet
+from spf_portraits.pretrain.recipe import WEIGHTS, Options
+from spf_portraits.pretrain.restore import restore_networks
+from spf_portraits.pretrain.text import TextStage, are_words, new_captions
 
 
 def test_training_goes_on_from_the_shipped_weights(tmp_path: Path) -> None:

@@ -8,15 +8,15 @@ import torch
 from PIL import Image
 
 from spf_core.errors import ConfigError, DataError
-from spf_core.evaluation.memory import RememberingSuite
-from spf_core.evaluation.metrics import purity_metrics
-from spf_core.evaluation.subject import find_subject
-from spf_core.plugins import load_plugins
-from spf_plugins.portraits.judges.load import DEFAULT_FOLDER
-from spf_plugins.portraits.region import local_region
-from spf_plugins.portraits.suite import USUALLY_BIASED
-from spf_plugins.portraits.world.render import counterfactual, render
-from spf_plugins.portraits.world.spec import ATTRIBUTES, TARGETS, sample_portrait
+from spf_lab.evaluation.memory import RememberingSuite
+from spf_lab.evaluation.metrics import purity_metrics
+from spf_lab.evaluation.subject import find_subject
+from spf_core.plugins.discovery import load_plugins
+from spf_portraits.judges.load import DEFAULT_FOLDER
+from spf_portraits.region import local_region
+from spf_portraits.suite import USUALLY_BIASED
+from spf_portraits.world.render import counterfactual, render
+from spf_portraits.world.spec import ATTRIBUTES, TARGETS, sample_portrait
 
 BIAS = {"background": "teal", "clothes": "blazer", "expression": "laughing"}
 judged = pytest.mark.skipif(

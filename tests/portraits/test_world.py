@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from spf_core.errors import ConfigError, DataError
-from spf_plugins.portraits.world.captions import TEMPLATES, describe, phrase_spans
-from spf_plugins.portraits.world.render import PARTS, counterfactual, render, segment, target_region
-from spf_plugins.portraits.world.spec import ATTRIBUTES, TARGETS, Portrait, sample_portrait, split_of
-from spf_plugins.portraits.world.tailored import evaluation_prompts, tailored_set, write_portraits
+from spf_portraits.world.captions import TEMPLATES, describe, phrase_spans
+from spf_portraits.world.render import PARTS, counterfactual, render, segment, target_region
+from spf_portraits.world.spec import ATTRIBUTES, TARGETS, Portrait, sample_portrait, split_of
+from spf_portraits.world.tailored import evaluation_prompts, tailored_set, write_portraits
 
 BIAS = {"background": "teal", "clothes": "blazer", "expression": "laughing"}
 LOCAL = [name for name, target in TARGETS.items() if target.scope == "local"]

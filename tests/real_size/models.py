@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from tiny import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from spf_core.published import settings_of
+from spf_core.export.published import settings_of
 from spf_plugins.backbones.loading import SD, SDXL, Layout
 
 LAYOUTS = {"sd15": SD, "sdxl": SDXL}

@@ -17,7 +17,7 @@ from PIL import Image
 
 from spf_core.export.checkpoint import attention_above
 from spf_core.export.names import ldm_unet
-from spf_core.runlog import read_metrics
+from spf_core.training.run_log import read_metrics
 
 PARAMETERS = {
     "sd15": {"unet": (859_520_964, 686), "vae": (83_653_863, 248), "text_encoder": (123_060_480, 196)},

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 
-from spf_core.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
-from spf_core.runlog import METRICS_FILE, read_metrics
+from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
+from spf_core.training.run_log import METRICS_FILE, read_metrics
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_trainer import noise_folder

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from spf_core.checkpoint import ADAPTER_FILE, read_safetensors
+from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_trainer import noise_folder
@@ -20,11 +20,11 @@ from test_trainer import noise_folder
 CHILD = """
 import json, os, signal, sys
 from pathlib import Path
-from spf_core import atomic
-from spf_core.config import load_run_config
-from spf_core.plugins import load_plugins
-from spf_core.runs import saved_config
-from spf_core.trainer import train
+from spf_core.utils import atomic
+from spf_core.config.run_config import load_run_config
+from spf_core.plugins.discovery import load_plugins
+from spf_core.runs.run import saved_config
+from spf_core.training.trainer import train
 
 run, overrides, assignments, stage, written, count = json.loads(sys.argv[1])
 left = [count]

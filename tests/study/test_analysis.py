@@ -6,11 +6,11 @@ import pytest
 from studies import write_evaluations
 
 from spf_core.errors import ConfigError, RunError
-from spf_core.study.analysis import analyse_study
-from spf_core.study.build import build_study
-from spf_core.study.records import SIMULATED, Export, read_key
-from spf_core.study.simulate import Behaviour, simulate_raters
-from spf_core.study.votes import read_votes
+from spf_lab.study.analysis import analyse_study
+from spf_lab.study.build import build_study
+from spf_lab.study.records import SIMULATED, Export, read_key
+from spf_lab.study.simulate import Behaviour, simulate_raters
+from spf_lab.study.votes import read_votes
 
 TRUTH = {"spf": 1.2, "lora": 0.0, "naive": -1.2}
 BEHAVIOUR = Behaviour(TRUTH, side_bias=0.5)
@@ -133,7 +133,7 @@ def test_a_rater_with_too_few_catches_is_not_judged(study, votes):
 
 
 def read_votes_of(export, key, count):
-    from spf_core.study.votes import _rater
+    from spf_lab.study.votes import _rater
 
     return [_rater(Export.model_validate(export.model_dump() | {"votes": export.votes[:count]}), key)]
 

@@ -10,9 +10,9 @@ from PIL import Image
 from studies import METHODS, SIZE, manifest, write_benchmark, write_evaluation, write_evaluations
 
 from spf_core.errors import ConfigError, DataError, RunError
-from spf_core.study.build import build_study
-from spf_core.study.records import fingerprint, read_key
-from spf_core.study.sources import read_sources
+from spf_lab.study.build import build_study
+from spf_lab.study.records import fingerprint, read_key
+from spf_lab.study.sources import read_sources
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from spf_core.errors import ConfigError
-from spf_core.study.design import CORRUPTED, ORIGINAL, QUESTIONS, comparison, design
-from spf_core.study.sources import Scene
+from spf_lab.study.design import CORRUPTED, ORIGINAL, QUESTIONS, comparison, design
+from spf_lab.study.sources import Scene
 
 METHODS = ("a", "b", "c", "d")
 

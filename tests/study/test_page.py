@@ -12,10 +12,10 @@ import pytest
 from browser import Browser
 from studies import manifest, write_evaluations
 
-from spf_core.study.analysis import analyse_study
-from spf_core.study.build import build_study
-from spf_core.study.records import Export, read_key
-from spf_core.study.simulate import Behaviour, simulated_answer
+from spf_lab.study.analysis import analyse_study
+from spf_lab.study.build import build_study
+from spf_lab.study.records import Export, read_key
+from spf_lab.study.simulate import Behaviour, simulated_answer
 
 pytestmark = pytest.mark.skipif(browser.missing() is not None, reason=str(browser.missing()))
 CHOSEN = "[data-answer='{}']"
@@ -267,7 +267,7 @@ def answer_all(page, form, behaviour, rng) -> Path:
 
 
 def answer(shown, given, behaviour, rng) -> str:
-    from spf_core.study.records import Vote
+    from spf_lab.study.records import Vote
 
     before = [Vote(trial=number, answer=choice, ms=0) for number, choice in enumerate(given)]
     return simulated_answer(shown, before, behaviour, rng)

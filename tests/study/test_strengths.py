@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from spf_core.study import bradley_terry
-from spf_core.study.agreement import agreement, nominal_alpha, pair_table, share
-from spf_core.study.bradley_terry import LEFT, RIGHT, TIE, Comparisons, fit, maximum_likelihood
+from spf_lab.study import bradley_terry
+from spf_lab.study.agreement import agreement, nominal_alpha, pair_table, share
+from spf_lab.study.bradley_terry import LEFT, RIGHT, TIE, Comparisons, fit, maximum_likelihood
 
 
 def drawn(seed, *, theta, beta=0.0, log_nu=-0.5, raters=24, trials=20, prompts=60):

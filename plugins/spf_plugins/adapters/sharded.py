@@ -10,7 +10,7 @@ from torch.distributed.tensor import DTensor
 
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone
-from spf_core.sharding import shard_like, whole
+from spf_core.training.sharding import shard_like, whole
 from spf_plugins.adapters.state import check_fits, opened
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from spf_core.components import BackboneConfig
-from spf_core.hookspecs import hookimpl
-from spf_core.paths import HubPath, UserPath
+from spf_core.plugins.configs import BackboneConfig
+from spf_core.plugins.hookspecs import hookimpl
+from spf_core.utils.paths import HubPath, UserPath
 
 
 class Mini(BackboneConfig):

@@ -13,7 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from spf_core.errors import RunError, quoted
-from spf_core.pretrained import blaming
+from spf_core.runs.pretrained import blaming
 
 LARGEST_SIDE = 4096  # of latents; a picture of it would be eight times as wide
 _COMPUTED: set[int] = set()  # forms of the models that did compute: a benchmark opens one many times

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spf_core.interfaces import StepState, TextName
-from spf_core.noising import plain_error
-from spf_core.types import scatter_like
+from spf_core.dual_path.noising import plain_error
+from spf_core.interfaces.types import scatter_like
 
 
 class OutputPreservationLoss:

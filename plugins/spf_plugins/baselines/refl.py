@@ -8,8 +8,8 @@ from torch import Tensor
 
 from spf_core.errors import ConfigError
 from spf_core.interfaces import StepState
-from spf_core.noising import clean_estimate
-from spf_core.types import Conditioning, index
+from spf_core.dual_path.noising import clean_estimate
+from spf_core.interfaces.types import Conditioning, index
 
 
 class ReflLoss:

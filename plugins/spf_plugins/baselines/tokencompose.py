@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.control import at_queries
+from spf_core.dual_path.control_maps import at_queries
 from spf_core.interfaces import StepState
 
 _BLOCKS = ("mid_block", "up_blocks")

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from spf_core.components import PromptEditorConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import PromptEditorConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 _NOUNS = (
     "person man woman child face hair eyes mouth skin beard hat cap scarf shirt dress jacket coat blazer "

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.capture import cross_attention_layers
-from spf_core.control import at_queries
+from spf_core.dual_path.capture import cross_attention_layers
+from spf_core.dual_path.control_maps import at_queries
 from spf_core.interfaces import StepState
-from spf_core.types import Conditioning, PathOutput
+from spf_core.interfaces.types import Conditioning, PathOutput
 from spf_plugins.losses.denoising import space_weight
 
 

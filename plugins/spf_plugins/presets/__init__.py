@@ -1,7 +1,7 @@
 """Presets: the method, its ablations and the baselines, each a choice of components."""
 
-from spf_core.components import PresetConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import PresetConfig
+from spf_core.plugins.hookspecs import hookimpl
 from spf_plugins.presets.baselines import BASELINES
 from spf_plugins.presets.method import METHOD
 

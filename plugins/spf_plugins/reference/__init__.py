@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from spf_core.components import ReferenceConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import ReferenceConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class AdapterOff(ReferenceConfig):

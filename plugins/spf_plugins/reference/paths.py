@@ -5,7 +5,7 @@ import copy
 import torch
 
 from spf_core.interfaces import Adapter, Backbone
-from spf_core.types import Capture, Conditioning, Noised, PathOutput
+from spf_core.interfaces.types import Capture, Conditioning, Noised, PathOutput
 
 
 class AdapterOffPath:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spf_core.interfaces import StepState
-from spf_core.noising import clean_estimate
+from spf_core.dual_path.noising import clean_estimate
 
 
 class Enhancement(ABC):

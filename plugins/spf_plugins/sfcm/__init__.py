@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from spf_core.components import ControlMapConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import ControlMapConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class SfcmV1(ControlMapConfig):

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from spf_core.control import middle_attention, min_max
+from spf_core.dual_path.control_maps import middle_attention, min_max
 from spf_core.interfaces import StepState
-from spf_core.types import Conditioning
+from spf_core.interfaces.types import Conditioning
 
 
 def noise_difference(res_BCHW: Tensor, ref_BCHW: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from spf_core.components import LossConfig
-from spf_core.hookspecs import hookimpl
+from spf_core.plugins.configs import LossConfig
+from spf_core.plugins.hookspecs import hookimpl
 
 
 class EdgeAlignment(LossConfig):

@@ -1,0 +1,19 @@
+"""The whole examination, in the order in which things depend on each other."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from spf_cli.doctor.finding import Finding
+from spf_cli.doctor.machine import devices, places, versions
+from spf_cli.doctor.parts import model_is_there, plugins_load
+from spf_core.plugins.discovery import Plugins
+
+
+def examine(plugins: Plugins, backbone: Mapping[str, Any], out: Path | None) -> Iterator[Finding]:
+    """Look at the machine, the plugins and the backbone of this name and these options."""
+    yield from versions()
+    yield from devices()
+    yield from places(out)
+    yield from plugins_load(plugins)
+    yield model_is_there(plugins, backbone)

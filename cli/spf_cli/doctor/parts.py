@@ -1,0 +1,34 @@
+"""Plugins and models."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from spf_core.plugins.configs import BackboneConfig
+from spf_core.config.run_config import parse_component
+from spf_cli.doctor.finding import Finding
+from spf_core.errors import SpfError
+from spf_core.plugins.discovery import Plugins
+
+
+def plugins_load(plugins: Plugins) -> Iterator[Finding]:
+    """Every plugin that could not be loaded, and how many could."""
+    for broken in plugins.broken:
+        way_out = f"mend or uninstall it, or set SPF_DISABLED_PLUGINS={broken.provider}"
+        yield Finding(f"plugin {broken.provider}", "broken", broken.reason, way_out)
+    providers = {entry.provider for entry in plugins.entries.values()}
+    if providers:
+        yield Finding("plugins", "fine", f"{len(plugins.entries)} components of {len(providers)} plugins")
+    else:
+        yield Finding("plugins", "broken", "none is installed", "pip install -e . in spf's folder")
+
+
+def model_is_there(plugins: Plugins, options: Mapping[str, Any]) -> Finding:
+    """Whether the backbone can be had; no weights are downloaded to find out. `options` has its name too."""
+    subject = f"backbone {options.get('name')}"
+    try:
+        config = parse_component(plugins, "backbone", options, "backbone")
+        assert isinstance(config, BackboneConfig)
+        return Finding(subject, "fine", config.look())
+    except SpfError as error:
+        found, _, way_out = str(error).rpartition("; ")
+        return Finding(subject, "broken", found or str(error), way_out if found else "")

@@ -1,0 +1,58 @@
+"""All figures of a benchmark as files: charts as PNG, grids of pictures as WebP."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spf_lab.benchmark.analysis import Table
+from spf_lab.benchmark.charts import ablation_figure, leakage_figure, purity_figure
+from spf_lab.benchmark.grids import write_first_grid, write_purest_grid, write_worst_grid
+from spf_lab.benchmark.page import PURITY_FILE, figure_file
+from spf_lab.benchmark.plane import plane_figure
+from spf_lab.benchmark.styles import related, styles_of
+from spf_lab.evaluation.plots import save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_figures(out: Path, results: Mapping[str, Any]) -> None:
+    """Draw every chart of what results.json holds."""
+    save_figure(out / PURITY_FILE, purity_figure(results))
+    for target, found in results["targets"].items():
+        for kind, figure in target_figures(target, results, found["presets"]).items():
+            save_figure(out / figure_file(kind, target), figure)
+
+
+def target_figures(target: str, results: Mapping[str, Any], rows: Mapping[str, Any]) -> "dict[str, Figure]":
+    """Kind -> figure of a target: the plane, the leakage and, where the reference has some, its ablations."""
+    label = f"{target} ({results['suite_label']})"
+    figures = {"plane": plane_figure(f"{label}: effect and purity", results, rows)}
+    if all(row.get("leakage") for row in rows.values()):
+        title = f"{label}: what shifts besides the target, A to C\n● q < 0.05   * may change with the target"
+        figures["leakage"] = leakage_figure(title, rows)
+    if related(results, rows):
+        title = f"{label}: {results['reference']} and its variants"
+        figures["ablations"] = ablation_figure(title, results, rows)
+    return figures
+
+
+def write_grids(
+    out: Path, tables: Mapping[str, Table], results: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Draw the grids of every target; target -> kind -> what it shows."""
+    reference, families = (
+        results["reference"],
+        {name: look.family for name, look in styles_of(results).items()},
+    )
+    drawn = {
+        target: {
+            "grid": write_first_grid(out / figure_file("grid", target), table),
+            "purest": write_purest_grid(out / figure_file("purest", target), table, reference, families),
+            "worst": write_worst_grid(out / figure_file("worst", target), table, reference, families),
+        }
+        for target, table in tables.items()
+    }
+    return {
+        target: {kind: facts for kind, facts in kinds.items() if facts} for target, kinds in drawn.items()
+    }

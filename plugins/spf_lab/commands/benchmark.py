@@ -1,0 +1,94 @@
+"""`spf benchmark`: presets x targets x training seeds, from one file into tables."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
+from spf_lab.commands.sharing import bars_then_line, interruptible, refuse_failures, say_what_is_missing
+
+if TYPE_CHECKING:
+    from spf_lab.benchmark.plan import Cell
+    from spf_lab.benchmark.spec import BenchmarkSpec
+    from spf_core.interfaces import Suite
+
+
+def benchmark(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="What to compare.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything.", rich_help_panel=OUTPUT)],
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TARGET/PRESET",
+            help="Run these cells only, perhaps with /seed-N; [cyan]*[/] matches anything.",
+        ),
+    ] = None,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Rebuild the tables from the cells that are finished.")
+    ] = False,
+    plugin: PluginFiles = None,
+    device: Device = DeviceName.AUTO,
+) -> None:
+    """Train and evaluate every preset on every target, and write tables with confidence intervals.
+
+    Run it again to continue where it stopped. The same command may run several times at once, also on
+    several machines that share the folder: each takes the cells that nobody works on.
+    """
+    from spf_cli.loading import load, permitted
+    from spf_lab.benchmark.folder import open_folder
+    from spf_lab.benchmark.plan import build_suite
+    from spf_lab.benchmark.runner import missing_cells, run_benchmark
+    from spf_lab.benchmark.spec import read_benchmark
+
+    spec = read_benchmark(file)
+    given = plugin or ()
+    plugins = load([*given, *permitted(file, given, needed=True)])
+    suite = build_suite(spec, plugins)
+    if report_only:
+        open_folder(out, spec, create=False)
+    else:
+        allowed = "".join(f" --plugin {each}" for each in given)
+        command = f"spf benchmark {file} --out {out}{allowed}"
+        watch = bars_then_line(partial(_say_finished, out=out))
+        outcome = interruptible(
+            lambda: run_benchmark(spec, out, plugins, watch=watch, device=device, only=only), command
+        )
+        refuse_failures(outcome, "cell")
+        if missing := missing_cells(spec, out):
+            say_what_is_missing(outcome, missing, "cell", command)
+            return
+    _report(spec, out, suite)
+
+
+def _say_finished(cell: "Cell", seconds: float, *, out: Path) -> None:
+    from datetime import timedelta
+
+    from spf_cli.render import show
+    from spf_lab.benchmark.record import read_record
+    from spf_lab.evaluation.readout import interval
+
+    found = read_record(cell, out).results
+    shown = {"SPS": "sps", "hit": "hit_rate", "leak": "base_leak"}
+    scores = "  ".join(f"{title} {interval(found[name])}" for title, name in shown.items())
+    show(f"{cell.name}  {scores}  {timedelta(seconds=round(seconds))}")
+
+
+def _report(spec: "BenchmarkSpec", out: Path, suite: "Suite") -> None:
+    from spf_cli.render import show, table
+    from spf_lab.benchmark.page import REPORT_FILE
+    from spf_lab.benchmark.report import write_report
+    from spf_lab.evaluation.readout import interval
+
+    results = write_report(spec, out, suite)
+    shown = {"SPS": "sps", "E": "effect", "SPI": "spi", "hit": "hit_rate", "leak": "base_leak"}
+    rows = [
+        (f"{target}/{name}", *(interval(row[measure]) for measure in shown.values()))
+        for target, found in results["targets"].items()
+        for name, row in found["presets"].items()
+    ]
+    show(
+        table(f"{results['suite_label']}, 95 % intervals", ("", *shown), rows),
+        f"report: {out / REPORT_FILE}; as one page: spf report {out}",
+    )

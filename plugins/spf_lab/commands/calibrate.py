@@ -1,0 +1,152 @@
+"""`spf calibrate`: which strength of a run draws its target without more."""
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spf_cli.options import MANY, Device, DeviceName, PluginFiles, RunFolder, numbers
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from spf_lab.evaluation.statistics import Estimate
+    from spf_lab.calibration import Slider
+
+JUDGED = "With a suite's judges"
+UNJUDGED = "With CLIP"
+
+
+class Measure(StrEnum):
+    """What decides."""
+
+    SPS = "sps"
+    RESPONSE = "response"
+
+
+Tried = Annotated[str, typer.Option(metavar="S,S,...", help="Strengths of the adapter to try.")]
+By = Annotated[
+    Measure | None,
+    typer.Option(
+        help="[bold]sps[/]: the purest, by judges. [bold]response[/]: by what CLIP sees.",
+        show_default="sps where a suite knows the data",
+    ),
+]
+World = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="World whose judges decide.",
+        show_default="the one of the data",
+        rich_help_panel=JUDGED,
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Target to judge.", show_default="the one of the data", rich_help_panel=JUDGED
+    ),
+]
+Seeds = Annotated[int, typer.Option(min=1, max=MANY, help="Seeds for each prompt.", rich_help_panel=JUDGED)]
+Kept = Annotated[
+    float,
+    typer.Option(
+        min=0.01, max=1, help="Share of the highest response that must stay.", rich_help_panel=UNJUDGED
+    ),
+]
+Texts = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder with texts.", show_default="what the run was trained on"),
+]
+
+
+def calibrate(
+    run: RunFolder,
+    strengths: Tried = "0.25,0.5,0.75,1,1.25,1.5",
+    prompts: Annotated[int, typer.Option(min=1, max=MANY, help="How many texts to draw.")] = 16,
+    by: By = None,
+    suite: World = None,
+    target: Target = None,
+    seeds: Seeds = 2,
+    keep: Kept = 0.95,
+    data: Texts = None,
+    plugin: PluginFiles = None,
+    device: Device = DeviceName.AUTO,
+) -> None:
+    """Draw pictures at several strengths, and recommend one.
+
+    Where a suite has judges for what the run was trained on, they look at unseen
+    development prompts, and the highest SPS wins.
+
+    Elsewhere CLIP looks at training texts, and the lowest strength that keeps the
+    target wins. Response is how much of the target CLIP sees; drift, how far
+    pictures without it move: 1 is as far as another seed.
+
+    The recommendation is stored with the weights and goes into exported files.
+    """
+    from spf_cli.bars import progress_bars
+    from spf_cli.loading import run_config
+    from spf_cli.render import show
+    from spf_core.errors import ConfigError
+    from spf_lab.evaluation.purest import judge_strength, judged_subject
+    from spf_core.preparation.rows import rows_of
+    from spf_core.runs.run import open_run
+    from spf_lab.calibration import calibrate_strength, store
+
+    tried = numbers("--strengths", strengths)
+    if not tried or min(tried) <= 0:
+        raise ConfigError(f"--strengths {strengths}: give numbers above 0 between commas, as in 0.5,1")
+    if by is Measure.RESPONSE and (suite or target):
+        raise ConfigError(
+            "--suite and --target choose judges, --by response asks CLIP; leave one of them out"
+        )
+    _, plugins = run_config(run, plugin or ())
+    opened = open_run(run, plugins, device=device)
+    if data:
+        opened = replace(opened, config=opened.config.model_copy(update={"data": str(data)}))
+    subject = None
+    if by is not Measure.RESPONSE:
+        needed = by is Measure.SPS
+        subject = judged_subject(opened, plugins, suite=suite, target=target, needed=needed)
+    with progress_bars() as progress:
+        if subject is None:
+            texts = [row.prompt for row in rows_of(opened.config)]
+            found = calibrate_strength(opened, texts, tried, keep=keep, count=prompts, progress=progress)
+        else:
+            found = judge_strength(
+                opened, subject, plugins, tried, prompts=prompts, seeds=seeds, progress=progress
+            )
+    store(opened, found)
+    told = f"recommended by {found.measure}: {found.recommended:g}, stored in {run}"
+    show(strength_table(found), told)
+
+
+def strength_table(found: "Slider") -> "Table":
+    """What each strength does; the recommended one has a star."""
+    from spf_cli.render import table
+    from spf_lab.calibration import Judged
+
+    judged = ("sps", "effect", "spi", "hits", "leak without target")
+    columns = judged if found.measure == "sps" else ("response", "drift of the base text")
+    rows = []
+    for each in found.settings:
+        name = f"{each.strength:g}{' *' if each.strength == found.recommended else ''}"
+        if isinstance(each, Judged):
+            shares = (each.hit_rate, each.base_leak)
+            cells = (
+                _interval(each.sps, "{:.0f}"),
+                _interval(each.effect, "{:.2f}"),
+                _interval(each.spi, "{:.2f}"),
+            )
+            rows.append((name, *cells, *(_interval(share, "{:.0%}") for share in shares)))
+        else:
+            rows.append((name, f"{each.response:.0%}", f"{each.drift:.2f}"))
+    return table(found.basis, ("strength", *columns), rows)
+
+
+def _interval(estimate: "Estimate", form: str) -> str:
+    """A value with its 95 % interval."""
+    value, *ends = ("-" if each is None else form.format(each) for each in (estimate.value, *estimate.ci))
+    return f"{value} [{', '.join(ends)}]"

@@ -1,0 +1,97 @@
+"""`spf continual`: targets learnt one after another, from one file into tables."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
+from spf_lab.commands.sharing import bars_then_line, interruptible, refuse_failures, say_what_is_missing
+
+if TYPE_CHECKING:
+    from spf_lab.continual.plan import Stage
+    from spf_lab.continual.spec import ContinualSpec
+
+
+def continual(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="Targets, orders and presets.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything.", rich_help_panel=OUTPUT)],
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="PRESET/order-N", help="Run these sequences only; [cyan]*[/] matches anything."),
+    ] = None,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Rebuild the tables from the sequences that are finished.")
+    ] = False,
+    plugin: PluginFiles = None,
+    device: Device = DeviceName.AUTO,
+) -> None:
+    """Learn several targets one after another, in several orders, and see what is forgotten and polluted.
+
+    Run it again to continue where it stopped. The same command may run several times at once, also on
+    several machines that share the folder: each takes the sequences that nobody works on.
+    """
+    from spf_cli.loading import load, permitted
+    from spf_lab.benchmark.folder import open_folder
+    from spf_lab.benchmark.plan import build_suite
+    from spf_lab.continual.runner import CONTINUAL, missing_sequences, run_continual
+    from spf_lab.continual.spec import read_continual
+
+    spec = read_continual(file)
+    given = plugin or ()
+    plugins = load([*given, *permitted(file, given, needed=True)])
+    if report_only:
+        build_suite(spec.as_benchmark(), plugins)
+        open_folder(out, spec, create=False, kind=CONTINUAL)
+    else:
+        allowed = "".join(f" --plugin {each}" for each in given)
+        command = f"spf continual {file} --out {out}{allowed}"
+        watch = bars_then_line(partial(_say_finished, out=out))
+        outcome = interruptible(
+            lambda: run_continual(spec, out, plugins, watch=watch, device=device, only=only), command
+        )
+        refuse_failures(outcome, "sequence")
+        if missing := missing_sequences(spec, out):
+            say_what_is_missing(outcome, missing, "sequence", command)
+            return
+    _report(spec, out)
+
+
+def _say_finished(stage: "Stage", seconds: float, *, out: Path) -> None:
+    """The target just learnt and, from the second stage on, the one learnt first."""
+    from datetime import timedelta
+
+    from spf_cli.render import show
+    from spf_lab.commands.results import read_results
+    from spf_lab.evaluation.readout import number
+
+    learned = stage.sequence.order[: stage.number]
+    found = {name: read_results(stage.evaluation(out, name)) for name in (learned[0], learned[-1])}
+    told = [f"REC {number(found[learned[0]]['rec']['value'])}"]
+    for name, results in found.items():
+        scores = (("E", "effect"), ("SPI", "spi"), ("hit", "hit_rate"))
+        told.append(
+            f"{name}: " + " ".join(f"{title} {number(results[key]['value'])}" for title, key in scores)
+        )
+    show("  ".join([stage.name, *told, str(timedelta(seconds=round(seconds)))]))
+
+
+def _report(spec: "ContinualSpec", out: Path) -> None:
+    from spf_cli.render import show, table
+    from spf_lab.continual.page import REPORT_FILE, growth_table, summary_table
+    from spf_lab.continual.report import write_report
+
+    results = write_report(spec, out)
+    (head, rows), (slopes, growth) = summary_table(results["presets"]), growth_table(results["presets"])
+    shown = head[:4], [row[:4] for row in rows]
+    show(
+        table(f"{results['suite_label']}, 95 % intervals, ± s.d. over orders", *_plain(*shown)),
+        table("pollution growth per stage", *_plain(slopes, growth)),
+        f"report: {out / REPORT_FILE}",
+    )
+
+
+def _plain(head: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """A Markdown table without its marks."""
+    return head, [[cell.replace("**", "") for cell in row] for row in rows]

@@ -1,0 +1,182 @@
+"""`spf demo`: from nothing to a learnt attribute, with pictures and numbers. Finished parts are kept."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spf_cli.options import MANY, OUTPUT, Assignments, Device, DeviceName
+
+if TYPE_CHECKING:
+    from spf_core.plugins.discovery import Plugins
+    from spf_core.utils.progress import Progress
+    from spf_core.runs.run import OpenRun
+
+SUITE, BACKBONE = "portraits", "mini"
+PRESETS = {"naive": (), "spf": ("train.text_variants=2",)}  # two wordings: half the pictures to redraw
+BIAS = {"background": "teal", "clothes": "blazer", "expression": "laughing"}
+ROWS, PAIRS, SIZE = 60, 6, 64
+RESULTS_FILE, PAIRS_FILE = "results.json", "pairs.png"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a demo folder was made with."""
+
+    target: str
+    steps: int
+    prompts: int
+    assignments: tuple[str, ...]
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for everything.", rich_help_panel=OUTPUT)
+    ] = Path("demo"),
+    target: Annotated[str, typer.Option(help="What the model is to learn.")] = "sunglasses",
+    steps: Annotated[int, typer.Option(min=1, max=MANY, help="Optimizer steps of each run.")] = 250,
+    prompts: Annotated[int, typer.Option(min=1, max=MANY, help="Unseen prompts of the evaluation.")] = 25,
+    device: Device = DeviceName.AUTO,
+    assignments: Assignments = None,
+) -> None:
+    """Teach the small model one attribute and see what else changed.
+
+    Renders 60 biased portraits, trains [bold]spf[/] and [bold]naive[/] fine-tuning on them, draws same-seed
+    pictures, measures both and writes a report. Run it again to continue where it stopped.
+    """
+    from spf_cli.bars import progress_bars
+    from spf_cli.loading import load
+    from spf_cli.render import show
+    from spf_lab.commands.report import write_page
+    from spf_lab.commands.results import read_results, results_table
+
+    settings = Settings(target, steps, prompts, tuple(assignments or ()))
+    plugins = load()
+    _write_data(out, settings, plugins)
+    with progress_bars() as progress:
+        for preset in PRESETS:
+            _train(out, preset, settings, device, plugins, progress)
+        opened = {preset: _open(out, preset, device, plugins) for preset in PRESETS}
+        _draw_pairs(out, settings, opened, plugins, progress)
+        for preset in PRESETS:
+            _evaluate(out, preset, settings, opened[preset], plugins, progress)
+    results = {preset: read_results(out / "evaluation" / preset) for preset in PRESETS}
+    show(
+        results_table(results),
+        "",
+        f"report:   {write_page(out, device=device)}",
+        f"pictures: {out / PAIRS_FILE}",
+        f"runs:     {out / 'runs'}",
+    )
+
+
+def _write_data(out: Path, settings: Settings, plugins: "Plugins") -> None:
+    """Render the tailored set, once; a folder made with other settings is refused."""
+    from spf_cli.loading import build, refuse_filled
+    from spf_core.utils.atomic import atomic_write_text
+    from spf_core.errors import RunError
+
+    record = out / "demo.json"
+    wanted = json.loads(json.dumps(asdict(settings)))
+    if not record.is_file():
+        refuse_filled(out, "choose another --out")
+    elif _recorded(record) != wanted:
+        raise RunError(f"'{out}' was made with other options ({record}); choose another --out")
+    if not (out / "data").exists():
+        suite = build(plugins, SUITE, "suite")
+        suite.write_training_set(
+            out / "data", target=settings.target, count=ROWS, bias=BIAS, seed=0, size=SIZE
+        )
+        atomic_write_text(record, json.dumps(wanted, indent=2))
+
+
+def _recorded(record: Path) -> Any:
+    from spf_core.errors import RunError
+    from spf_core.utils.json_text import NotJsonError, read_json
+
+    try:
+        return read_json(record)
+    except NotJsonError as error:
+        raise RunError(f"'{record}' is damaged ({error}); choose another --out") from None
+
+
+def _train(
+    out: Path, preset: str, settings: Settings, device: str, plugins: "Plugins", progress: "Progress"
+) -> None:
+    from spf_cli.bars import prefixed
+    from spf_core.training import trainer
+    from spf_core.runs.checkpoint import ADAPTER_FILE
+    from spf_core.config.run_config import load_run_config
+
+    run = out / "runs" / preset
+    if (run / ADAPTER_FILE).is_file():
+        return
+    overrides = {"data": str(out / "data"), "train": {"device": device, "steps": settings.steps}}
+    assignments = (*PRESETS[preset], *settings.assignments)
+    config = load_run_config(
+        plugins, preset=preset, backbone=BACKBONE, overrides=overrides, assignments=assignments
+    )
+    resume = (run / "config.yaml").is_file()
+    trainer.train(config, run, plugins, resume=resume, progress=prefixed(progress, preset))
+
+
+def _open(out: Path, preset: str, device: str, plugins: "Plugins") -> "OpenRun":
+    from spf_core.runs.run import open_run
+
+    return open_run(out / "runs" / preset, plugins, device=device)
+
+
+def _draw_pairs(
+    out: Path, settings: Settings, opened: "dict[str, OpenRun]", plugins: "Plugins", progress: "Progress"
+) -> None:
+    """Rows original, naive and spf from the same noise: the same people, ideally but for the target."""
+    from spf_cli.loading import build
+    from spf_core.sampling.sampler import Opening, comparison_grid, sample_images, save_png
+
+    if (out / PAIRS_FILE).is_file():
+        return
+    unseen = build(plugins, SUITE, "suite").prompts(settings.target, PAIRS, seed=1, split="dev")
+    prompts = [item.prompt for item in unseen]
+    seeds, first = range(PAIRS), opened[next(iter(PRESETS))]
+    base, complete = [prompt.base_text for prompt in prompts], [prompt.complete_text for prompt in prompts]
+    with first.adapter.disabled():
+        rows = {
+            "original": sample_images(first.backbone, base, seeds, first.config.sample, progress=progress)
+        }
+    for preset, run in opened.items():
+        rows[preset] = sample_images(
+            run.backbone,
+            complete,
+            seeds,
+            run.config.sample,
+            opening=Opening(base, run.adapter),
+            progress=progress,
+            stage=f"{preset}: sampling",
+        )
+    facts = {
+        "prompt": "\n".join(base),
+        "target": prompts[0].target_text or "",
+        "seeds": " ".join(map(str, seeds)),
+    }
+    save_png(comparison_grid(rows, base), out / PAIRS_FILE, {**facts, "strength": "1", "run": "runs"})
+
+
+def _evaluate(
+    out: Path, preset: str, settings: Settings, opened: "OpenRun", plugins: "Plugins", progress: "Progress"
+) -> None:
+    from spf_cli.bars import prefixed
+    from spf_lab.evaluation.run import evaluate
+
+    folder = out / "evaluation" / preset
+    if not (folder / RESULTS_FILE).is_file():
+        evaluate(
+            opened,
+            plugins,
+            suite=SUITE,
+            prompts=settings.prompts,
+            seeds=1,
+            out=folder,
+            progress=prefixed(progress, preset),
+        )

@@ -1,0 +1,116 @@
+"""`spf report`: a run, a benchmark or a demo as one HTML page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, readable
+
+if TYPE_CHECKING:
+    from spf_lab.report.look import Subject
+
+PAGE = "report.html"
+
+
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN|BENCH", help="Folder of a run, a benchmark or a demo.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="Page to write.",
+            show_default="report.html in the folder",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="What [bold]spf evaluate[/] wrote of the run.",
+            show_default="RUN/evaluation",
+        ),
+    ] = None,
+    prompt: Annotated[
+        str,
+        typer.Option(
+            callback=readable, help="Base text of the attention maps.", show_default="the evaluation's first"
+        ),
+    ] = "",
+    target: Annotated[str, typer.Option(callback=readable, help="Target text, added to the prompt.")] = "",
+    plugin: PluginFiles = None,
+    device: Device = DeviceName.AUTO,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace FILE.html if it exists.", rich_help_panel=OUTPUT)
+    ] = False,
+) -> None:
+    """Write one self-contained HTML page: pictures, change maps, attention, curves, tables, settings.
+
+    It is made from what is in the folder. Only the attention maps need the model: without its
+    weights the page says so in their place.
+    """
+    from spf_cli.render import say
+    from spf_cli.sample import refuse_existing
+
+    if out is not None:
+        refuse_existing(out, overwrite)
+    subject = _subject(prompt, target)
+    written = write_page(
+        folder, out, evaluation=evaluation, subject=subject, plugin=plugin or (), device=device
+    )
+    say(f"wrote {written}")
+
+
+def write_page(
+    folder: Path,
+    out: Path | None = None,
+    *,
+    evaluation: Path | None = None,
+    subject: "Subject | None" = None,
+    plugin: Sequence[Path] = (),
+    device: str,
+) -> Path:
+    """Write the folder's page and say where it is; RunError when the folder is of no kind that has one."""
+    from spf_core.utils.atomic import atomic_write_text
+
+    page, file = _page(folder, evaluation, subject, plugin, device), out or folder / PAGE
+    atomic_write_text(file, page)
+    return file
+
+
+def _page(
+    folder: Path, evaluation: Path | None, subject: "Subject | None", plugin: Sequence[Path], device: str
+) -> str:
+    from spf_cli.loading import load, permitted
+    from spf_lab.benchmark.folder import RECORD
+    from spf_core.errors import RunError
+    from spf_lab.report import write
+    from spf_core.runs.run import CONFIG_FILE
+
+    if (folder / CONFIG_FILE).is_file():
+        plugins = load([*plugin, *permitted(folder / CONFIG_FILE, plugin, needed=False)])
+        return write.run_report(folder, plugins, evaluation=evaluation, subject=subject, device=device)
+    if evaluation or subject:
+        raise RunError(f"--evaluation, --prompt and --target belong to a run; '{folder}' is none")
+    if (folder / RECORD).is_file():
+        plugins = load([*plugin, *permitted(folder / RECORD, plugin, needed=False)])
+        return write.benchmark_report(folder, plugins, device=device)
+    if (folder / write.DEMO_RECORD).is_file():
+        return write.demo_report(folder, load(plugin), device=device)
+    records = f"{CONFIG_FILE} (a run), {RECORD} (a benchmark) or {write.DEMO_RECORD} (a demo)"
+    raise RunError(f"'{folder}' has no {records}; give a folder that spf train, benchmark or demo wrote")
+
+
+def _subject(prompt: str, target: str) -> "Subject | None":
+    from spf_core.errors import ConfigError
+    from spf_lab.report.look import subject_of
+
+    if not prompt.strip() and not target.strip():
+        return None
+    if not (prompt.strip() and target.strip()):
+        raise ConfigError("--prompt and --target go together; give both")
+    return subject_of(prompt.strip(), target.strip())

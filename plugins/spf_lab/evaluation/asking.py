@@ -1,0 +1,78 @@
+"""Asking a score about all pairs when some of them make it fail."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from spf_core.errors import SpfError, Unavailable
+from spf_core.interfaces import Backbone, Quadruples, Score, Suite
+from spf_core.config.private import without_places
+from spf_core.interfaces.types import Column
+
+
+def flat(quads: Quadruples) -> Quadruples:
+    """The same lists, with a prompt for every pair."""
+    prompts = tuple(item for item in quads.prompts for _ in range(quads.seeds))
+    return replace(quads, prompts=prompts, seeds=1)
+
+
+def at(quads: Quadruples, places: Sequence[int]) -> Quadruples:
+    """The pairs at `places` of flat quadruples, without a re-run."""
+    lists = ("a", "b", "c", "d", "a2")
+    chosen: dict[str, Any] = {name: [getattr(quads, name)[i] for i in places] for name in lists}
+    for name in ("prompts", "noise", "noise2"):
+        chosen[name] = tuple(getattr(quads, name)[i] for i in places)
+    return replace(quads, **chosen, rerun=[])
+
+
+@torch.no_grad()
+def ask(score: Score, pairs: Quadruples, suite: Suite, backbone: Backbone) -> dict[str, Column]:
+    """The score's columns over all pairs; those it fails on are traced, named and left out."""
+    everything = range(len(pairs.a))
+    try:
+        return dict(score(pairs, suite, backbone))
+    except Unavailable:
+        raise
+    except Exception:
+        faults = _faults(lambda places: score(at(pairs, places), suite, backbone), everything)
+    usable = [place for place in everything if place not in faults]
+    if not usable:
+        raise Unavailable(f"it failed on every pair: {next(iter(faults.values()))}")
+    found = score(at(pairs, usable), suite, backbone)
+    return {key: _spread(column, usable, faults) for key, column in found.items()}
+
+
+def _faults(call: Callable[[Sequence[int]], object], places: Sequence[int]) -> dict[int, str]:
+    """The pairs that a call fails on, by halving; place -> reason."""
+    try:
+        call(places)
+        return {}
+    except Exception as error:
+        if len(places) == 1:
+            return {places[0]: one_line(error)}
+    middle = len(places) // 2
+    return _faults(call, places[:middle]) | _faults(call, places[middle:])
+
+
+def _spread(column: Column, usable: Sequence[int], faults: Mapping[int, str]) -> Column:
+    """A column over the usable pairs as one over all of them."""
+    values_N, statistic = None, column.statistic
+    if column.values_N is not None:
+        values_N = torch.full((len(usable) + len(faults),), torch.nan, dtype=torch.float64)
+        values_N[list(usable)] = column.values_N.double().cpu()
+    if statistic is not None:
+        inner, place_in = statistic, {place: number for number, place in enumerate(usable)}
+
+        def statistic(places: torch.Tensor) -> float:
+            return inner(torch.tensor([place_in[int(place)] for place in places]))
+
+    failed = {usable[place]: reason for place, reason in column.failed.items()}
+    return replace(column, values_N=values_N, statistic=statistic, failed={**failed, **faults})
+
+
+def one_line(error: BaseException) -> str:
+    """One line without places, as results are passed on; the kind of the error too, unless it is ours."""
+    message = without_places(" ".join(str(error).split()))[:300] or "no message"
+    return message if isinstance(error, SpfError) else f"{type(error).__name__}: {message}"

@@ -1,0 +1,76 @@
+"""The drawing of an evaluation: which prompts, and every picture of them. Several processes can share it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from spf_lab.evaluation.quadruples import generate
+from spf_lab.evaluation.strengths import check_strengths, draw_strengths
+from spf_lab.evaluation.subject import Subject, find_subject
+from spf_core.interfaces import Quadruples, UnseenPrompt
+from spf_core.plugins.discovery import Plugins
+from spf_core.utils.progress import Progress, silent
+from spf_core.runs.run import OpenRun
+from spf_core.config.sections import SampleSection
+from spf_core.utils.distributed import ALONE, Together
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is judged: the pictures at strength 1 and at other strengths."""
+
+    subject: Subject
+    quads: Quadruples
+    strengths: Mapping[float, Quadruples]
+
+
+def draw(
+    run: OpenRun,
+    plugins: Plugins,
+    *,
+    suite: str | None = None,
+    target: str | None = None,
+    prompts: int = 50,
+    seeds: int = 2,
+    split: str = "test",
+    seed: int = 0,
+    sample: SampleSection | None = None,
+    strengths: Sequence[float] = (),
+    progress: Progress = silent,
+    together: Together = ALONE,
+) -> Drawn:
+    """Find the unseen prompts and draw them; the parameters are those of `run.evaluate`.
+
+    Of several processes `together` each draws its share, and the main one has all pictures in the end, the
+    others none.
+    """
+    check_strengths(strengths)
+    subject = subject_of(run, plugins, suite, target)
+    options = sample or run.config.sample
+    quads = generate(
+        run.backbone,
+        run.adapter,
+        unseen_prompts(subject, prompts, seed=seed, split=split),
+        seeds,
+        options,
+        target=subject.target,
+        editor=run.editor,
+        seed=seed,
+        progress=progress,
+        together=together,
+    )
+    at = draw_strengths(run, quads, strengths, options, seed=seed, progress=progress, together=together)
+    return Drawn(subject, quads, at)
+
+
+def subject_of(run: OpenRun, plugins: Plugins, suite: str | None, target: str | None) -> Subject:
+    """What the run is judged on; ConfigError as of `find_subject`."""
+    config = run.config
+    return find_subject(config.data, plugins, suite=suite, target=target, dataset=config.dataset)
+
+
+def unseen_prompts(subject: Subject, count: int, *, seed: int, split: str) -> list[UnseenPrompt]:
+    """The suite's prompts without any base text of the training folder, with the target text it trained."""
+    found = subject.suite.prompts(subject.target, count, seed=seed, split=split, avoid=subject.seen_texts)
+    if subject.target_text is None:
+        return found
+    return [replace(item, prompt=replace(item.prompt, target_text=subject.target_text)) for item in found]

@@ -1,0 +1,82 @@
+"""The purest strength of a run, by a suite's judges: effect and SPI over strength, on development prompts."""
+
+from collections.abc import Sequence
+
+from spf_core.errors import ConfigError
+from spf_lab.evaluation.drawing import unseen_prompts
+from spf_lab.evaluation.frontier import frontier
+from spf_lab.evaluation.measure import measure
+from spf_lab.evaluation.memory import RememberingSuite
+from spf_lab.evaluation.metrics import purity_metrics
+from spf_lab.evaluation.quadruples import generate
+from spf_lab.evaluation.statistics import Bootstrap
+from spf_lab.evaluation.strengths import draw_strengths
+from spf_lab.evaluation.subject import Subject, find_subject, is_known
+from spf_core.plugins.discovery import Plugins
+from spf_core.utils.progress import Progress, silent
+from spf_core.runs.run import OpenRun
+from spf_lab.calibration import Judged, Slider
+
+LEAST = 1  # of 100; below, the best is chance
+
+
+def judged_subject(
+    run: OpenRun, plugins: Plugins, *, suite: str | None, target: str | None, needed: bool
+) -> Subject | None:
+    """Who judges the run, found as `spf evaluate` finds it.
+
+    None where nobody knows its training folder and no judge is `needed` or named. ConfigError for a suite or
+    target that does not exist, or a judge that is needed and not there.
+    """
+    config = run.config
+    if not (needed or suite or target or is_known(config.data, plugins)):
+        return None
+    return find_subject(config.data, plugins, suite=suite, target=target, dataset=config.dataset)
+
+
+def judge_strength(
+    run: OpenRun,
+    subject: Subject,
+    plugins: Plugins,
+    strengths: Sequence[float],
+    *,
+    prompts: int,
+    seeds: int,
+    progress: Progress = silent,
+) -> Slider:
+    """The strength with the highest SPS, of equal ones the lowest; every measure at each of them.
+
+    ConfigError when SPS is below 1 at all of them.
+    """
+    sample, metrics = run.config.sample, purity_metrics(plugins, subject.suite).built
+    texts = unseen_prompts(subject, prompts, seed=0, split="dev")
+    quads = generate(
+        run.backbone,
+        run.adapter,
+        texts,
+        seeds,
+        sample,
+        target=subject.target,
+        editor=run.editor,
+        progress=progress,
+    )
+    drawn = draw_strengths(run, quads, sorted(set(strengths)), sample, seed=0, progress=progress)
+    judge = RememberingSuite(subject.suite)
+    measured = {}
+    for number, (strength, each) in enumerate(drawn.items(), 1):
+        measured[strength] = measure(judge, metrics, each)
+        progress("judging", number, len(drawn))
+    points = frontier(measured, Bootstrap(len(texts))).points
+    found = tuple(
+        Judged(strength, **{name: scores[name] for name in Judged.measures()})
+        for strength, scores in points.items()
+    )
+    basis = f"{len(texts)} unseen prompts x {seeds} seeds, {subject.suite.label}, {subject.target}"
+    best = max(found, key=lambda each: each.sps.value or 0)
+    if (best.sps.value or 0) < LEAST:
+        shown = ", ".join(f"{each.strength:g}" for each in found)
+        raise ConfigError(
+            f"SPS stays below {LEAST} at strengths {shown} ({basis}): the target is not learnt, or nothing "
+            "else stays; train longer, try others with --strengths, or ask CLIP with --by response"
+        )
+    return Slider("sps", basis, found, best.strength)

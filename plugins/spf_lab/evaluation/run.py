@@ -1,0 +1,172 @@
+"""`spf evaluate`: sample quadruples of a run, judge them, and write scores, rows and figures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from spf_core.utils.atomic import emptied_on_failure
+from spf_core.plugins.configs import ScoreConfig
+from spf_core.errors import ConfigError, RunError
+from spf_lab.evaluation.chosen import choose_scores, warn_of_missing
+from spf_lab.evaluation.columns import ScoreTable, compute_scores
+from spf_lab.evaluation.drawing import draw, subject_of
+from spf_lab.evaluation.figures import write_grids
+from spf_lab.evaluation.frontier import frontier
+from spf_lab.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
+from spf_lab.evaluation.measure import Measurements, measure
+from spf_lab.evaluation.memory import RememberingSuite
+from spf_lab.evaluation.metrics import purity_metrics
+from spf_lab.evaluation.pictures import SHOWN, WORST, first_pairs, keep_pictures, worst_pairs
+from spf_lab.evaluation.plots import write_plots
+from spf_lab.evaluation.provenance import provenance as _provenance
+from spf_lab.evaluation.results import Results, pair_rows, write_results
+from spf_lab.evaluation.saved import noise_on_cpu
+from spf_lab.evaluation.scores import pair_pollution, score, stratum_scores
+from spf_lab.evaluation.statistics import Bootstrap, estimate
+from spf_lab.evaluation.strengths import measure_strengths
+from spf_lab.evaluation.subject import Subject, ceiling_of
+from spf_core.interfaces import Quadruples, Suite
+from spf_core.plugins.discovery import Plugins
+from spf_core.utils.progress import Progress, silent
+from spf_core.runs.run import OpenRun
+from spf_core.config.sections import SampleSection
+from spf_core.utils.distributed import ALONE, Together
+
+
+def evaluate(
+    run: OpenRun,
+    plugins: Plugins,
+    *,
+    suite: str | None = None,
+    target: str | None = None,
+    prompts: int = 50,
+    seeds: int = 2,
+    split: str = "test",
+    seed: int = 0,
+    sample: SampleSection | None = None,
+    scores: Mapping[str, ScoreConfig] | None = None,
+    metric_options: Sequence[str] = (),
+    strengths: Sequence[float] = (),
+    out: Path,
+    keep: int = SHOWN,
+    also: Sequence[int] = (),
+    progress: Progress = silent,
+    together: Together = ALONE,
+) -> Results:
+    """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl, pictures and figures.
+
+    `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
+    options, `scores` to those that need no outside weights. `metric_options` are NAME.OPTION=VALUE of the
+    suite's metrics of SPI, which then has another name. Pictures are kept in images/ of the first `keep`
+    prompts, of the worst pairs and of the pairs `also`. With `strengths` the same is done at other strengths
+    of the adapter, for the frontier. Processes `together` share the drawing: this is for the main one, while
+    the others call `drawing.draw` with the same arguments. Raises ConfigError for an unknown target, a count
+    below 1 or a strength that cannot be, RunError when `out` is not empty or a draw cannot be repeated.
+    """
+    _check(prompts, seeds, out)
+    started = monotonic()
+    purity = purity_metrics(plugins, subject_of(run, plugins, suite, target).suite, metric_options)
+    shown = choose_scores(plugins) if scores is None else scores
+    warn_of_missing(shown)
+    asked: dict[str, Any] = {"suite": suite, "target": target, "prompts": prompts, "seeds": seeds}
+    asked |= {"split": split, "seed": seed, "sample": sample, "strengths": strengths}
+    drawn = draw(run, plugins, **asked, progress=progress, together=together)
+    subject, quads = drawn.subject, drawn.quads
+    progress("judging", 0, 1)
+    judge = RememberingSuite(subject.suite)
+    found = measure(judge, purity.built, quads)
+    columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(found.prompts), progress)
+    provenance = _provenance(run, subject, purity, sample or run.config.sample, seed)
+    results = summarise(subject, quads, found, columns, split=split, provenance=provenance)
+    with emptied_on_failure(out):
+        if drawn.strengths:
+            swept = measure_strengths(judge, purity.built, drawn.strengths, found, out)
+            results = replace(results, frontier=frontier(swept, Bootstrap(found.prompts)))
+        results = _timed(results, started)
+        _write(out, results, quads, found, columns, judge, keep, also)
+    progress("judging", 1, 1)
+    return results
+
+
+def _timed(results: Results, started: float) -> Results:
+    """With the seconds that drawing, judging and scoring took."""
+    return replace(results, provenance={**results.provenance, "seconds": round(monotonic() - started, 2)})
+
+
+def _write(
+    out: Path,
+    results: Results,
+    quads: Quadruples,
+    found: Measurements,
+    columns: ScoreTable,
+    suite: Suite,
+    keep: int,
+    also: Sequence[int],
+) -> None:
+    write_grids(out, results, quads, found, suite)
+    write_plots(out, results.to_json())
+    shown = [*first_pairs(found.prompts, quads.seeds, keep), *worst_pairs(pair_pollution(found), WORST)]
+    keep_pictures(out, quads, [*shown, *also], suite)
+    write_results(out, results, pair_rows(quads, found, columns))
+
+
+def summarise(
+    subject: Subject,
+    quads: Quadruples,
+    found: Measurements,
+    columns: ScoreTable,
+    *,
+    split: str,
+    provenance: dict[str, Any],
+) -> Results:
+    """All scores of measured quadruples; one set of bootstrap draws serves them all.
+
+    RunError when a draw on a CPU, repeated, had other pixels.
+    """
+    if noise := noise_on_cpu(found.floor, provenance["environment"]):
+        raise RunError(
+            f"noise floor {noise}: the original model drew the same pictures twice and got other pixels, "
+            "which a CPU does not do; leave out the plugin whose backbone or adapter adds randomness, then "
+            "evaluate again"
+        )
+    draws = Bootstrap(found.prompts)
+    scores, strata = score(found, draws), stratum_scores(found)
+    changed = {"tuned": flips(found, "c"), "reseed": flips(found, "a2")}
+    followed = {"original": caption_accuracy(found, "a"), "tuned": caption_accuracy(found, "c")}
+    return Results(
+        label=_label(subject.suite, provenance["purity"]),
+        suite=subject.suite_name,
+        target=subject.target,
+        target_text=quads.prompts[0].prompt.target_text or "",
+        split=split,
+        n_prompts=found.prompts,
+        n_seeds=quads.seeds,
+        allowed_attributes=tuple(sorted(found.allowed)),
+        headline=scores.headline,
+        parts=scores.parts,
+        strata={name: each.headline for name, each in strata.items()},
+        ceiling=ceiling_of(subject.suite, subject.target),
+        leakage=leakage_matrix(found, draws),
+        flips={name: estimate(draws.mean(values)) for name, values in changed.items()},
+        bias_rise=bias_rises(found, subject.bias, draws),
+        caption_accuracy={name: estimate(draws.mean(values)) for name, values in followed.items()},
+        calibration={"tau_ref": found.tau_ref, "floor": dict(found.floor), "parts": dict(found.parts)},
+        scores=columns,
+        provenance=provenance,
+    )
+
+
+def _label(suite: Suite, purity: Mapping[str, Any]) -> str:
+    """What the numbers are called wherever they are shown: other options of a metric make other numbers."""
+    own = purity["label"] == purity["set"]
+    return suite.label if own else f"{suite.label}, {purity['label']}"
+
+
+def _check(prompts: int, seeds: int, out: Path) -> None:
+    for name, count in (("prompts", prompts), ("seeds", seeds)):
+        if count < 1:
+            raise ConfigError(f"--{name} {count}: at least 1 is needed")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"output folder '{out}' is not empty; choose another with --out or delete it")

@@ -1,0 +1,112 @@
+"""The page of one run: what it learnt, what else changed, how it was trained."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spf_core.runs.checkpoint import ADAPTER_FILE
+from spf_core.data import Row
+from spf_lab.evaluation.plots import frontier_figure
+from spf_lab.report import texts
+from spf_lab.report.arms import Arm
+from spf_lab.report.html import Html, document, facts, folded, paragraph, plot, section, tag
+from spf_lab.report.leakage import leakage
+from spf_lab.report.pairs import ROLES, run_rows
+from spf_lab.report.scores import cards, frontier_table, measures
+from spf_lab.report.settings import environment, hashes, settings
+from spf_lab.report.slider import slider
+from spf_lab.report.sources import vector
+from spf_lab.report.training import training
+
+Part = tuple[str, str, Html]
+
+
+def run_page(run: Path, config: Mapping[str, Any], rows: list[Row], arm: Arm | None, look: Html) -> str:
+    """The page as HTML; `look` shows attention and control map, or says why not."""
+    taught = arm.results["target_text"] if arm else next((row.target_text for row in rows), "one attribute")
+    parts = [
+        *(_pictures(arm) if arm else [_nothing_evaluated(run)]),
+        ("attention", "Attention", section("attention", "Where the target is looked at", look)),
+        *(_scores(arm) if arm else []),
+        ("training", "Training", section("training", "Training", training(run, config, rows, arm))),
+        _settings(run, arm),
+    ]
+    return document(f"{taught}: {run.name}", _header(run, config, taught, arm), parts)
+
+
+def _header(run: Path, config: Mapping[str, Any], taught: str, arm: Arm | None) -> Html:
+    label = arm.results["suite_label"] if arm else "not evaluated"
+    lead = (
+        f"Preset `{config.get('preset')}` on backbone `{config.get('backbone', {}).get('name')}`, taught "
+        f"“{taught}” and meant to leave all else as it was."
+    )
+    return tag(
+        "header",
+        tag("p", label, class_="label"),
+        tag("h1", f"“{taught}”"),
+        paragraph(lead, class_="lead"),
+        *((cards(arm.results),) if arm else ()),
+    )
+
+
+def _nothing_evaluated(run: Path) -> Part:
+    words = texts.NO_EVALUATION.format(run=run.resolve().name)
+    return "pictures", "Pictures", section("pictures", "Pictures", paragraph(words, class_="missing"))
+
+
+def _pictures(arm: Arm) -> list[Part]:
+    if not arm.first:
+        lack = paragraph(texts.NO_PICTURES, class_="missing")
+        return [("pictures", "Pictures", section("pictures", "Pictures", lack))]
+    kept = arm.pictures(arm.first[0]).roles
+    titles = [(role, ROLES[role]) for role in ("tuned", "prompted", "tuned-base") if role in kept]
+    hero = slider(titles, arm.rows[arm.first[0]], kept["original"], kept["tuned"])
+    return [
+        (
+            "before-after",
+            "Before and after",
+            section("before-after", "Before and after", paragraph(texts.BEFORE_AFTER), hero),
+        ),
+        (
+            "first",
+            "First prompts",
+            section(
+                "first",
+                "The first prompts, which nobody chose",
+                paragraph(texts.QUADRUPLE),
+                run_rows(arm, arm.first),
+            ),
+        ),
+        (
+            "worst",
+            "Worst",
+            section("worst", "The worst pairs", paragraph(texts.WORST), run_rows(arm, arm.worst)),
+        ),
+    ]
+
+
+def _scores(arm: Arm) -> list[Part]:
+    results = arm.results
+    parts = [
+        measures({"this run": results}),
+        tag("h3", "Leakage"),
+        paragraph(texts.LEAKAGE),
+        leakage(results),
+    ]
+    if "frontier" in results:
+        figure = frontier_figure("Adapter strengths", {"tuned": results["frontier"]["points"]})
+        alt = "Effect against 1 - SPI at each adapter strength; the numbers are in the table below"
+        parts += [
+            tag("h3", "Strength frontier"),
+            tag("div", plot(vector(figure), alt, texts.FRONTIER), class_="plots"),
+        ]
+        parts.append(frontier_table(results["frontier"]))
+    return [("scores", "Scores", section("scores", "Scores", *parts))]
+
+
+def _settings(run: Path, arm: Arm | None) -> Part:
+    known = hashes(run / ADAPTER_FILE)
+    if arm:
+        known += environment(arm.results)
+    body = [facts(known), folded("All settings of the run (config.yaml)", settings(run / "config.yaml"))]
+    return "settings", "Settings", section("settings", "Settings and hashes", *body)

@@ -1,0 +1,58 @@
+"""Scores in numbers: the headline as cards, and everything in tables."""
+
+from collections.abc import Mapping
+
+from spf_lab.evaluation.readout import interval, number, result_rows
+from spf_lab.report.arms import Json
+from spf_lab.report.html import Html, paragraph, table, tag
+from spf_lab.report.texts import FRONTIER_SUM
+
+CARDS = {
+    "sps": ("SPS", "purity, 0 to 100", "up"),
+    "effect": ("E", "how much of the target appears", "up"),
+    "spi": ("SPI", "what else changed", "down"),
+    "hit_rate": ("hit", "shows the target when asked", "up"),
+    "base_leak": ("leak", "shows it unasked", "down"),
+    "rec": ("REC", "likeness when not asked, 0 to 100", "up"),
+}
+_ARROWS = {"up": "↑ higher is better", "down": "↓ lower is better"}
+
+
+def cards(results: Json) -> Html:
+    """The headline scores, each with its interval and which way is better."""
+    return tag("dl", *(_card(results[name], *words) for name, words in CARDS.items()), class_="cards")
+
+
+def measures(results: Mapping[str, Json]) -> Html:
+    """Every measure, part and bias; runs side by side."""
+    first = next(iter(results.values()))
+    size = f"{first['n_prompts']} prompts x {first['n_seeds']} seeds, split {first['split']}"
+    caption = f"{first['suite_label']}, target {first['target']}: {size}; 95 % intervals over prompts"
+    return table(caption, ("measure", *results, "meaning"), result_rows(results))
+
+
+def frontier_table(frontier: Json) -> Html:
+    """Scores at each adapter strength, and what the frontier comes to."""
+    names = ("sps", "effect", "spi", "hit_rate", "base_leak", "delta_spi", "rec")
+    head = ("strength", "SPS ↑", "E ↑", "SPI ↓", "hit ↑", "leak ↓", "ΔSPI ↓", "REC ↑")
+    rows = [
+        (f"{point['strength']:g}", *(interval(point[name]) for name in names)) for point in frontier["points"]
+    ]
+    matched = [
+        f"{effect}: {interval(value) if value['value'] is not None else 'not reached from below'}"
+        for effect, value in frontier["spi_at_effect"].items()
+    ]
+    words = FRONTIER_SUM.format(effects="; to ".join(matched), area=interval(frontier["area"]))
+    return tag("div", table("Adapter strengths; 95 % intervals over prompts", head, rows), paragraph(words))
+
+
+def _card(value: Json, name: str, meaning: str, better: str) -> Html:
+    low, high = value["ci"]
+    spread = "" if value["value"] is None else f"{number(low)} to {number(high)}"
+    return tag(
+        "div",
+        tag("dt", name, tag("span", _ARROWS[better][0], title=_ARROWS[better][2:], class_="arrow")),
+        tag("dd", number(value["value"]), class_="value"),
+        tag("dd", spread, class_="small"),
+        tag("dd", meaning, class_="small"),
+    )

@@ -1,6 +1,0 @@
-"""Scores of the literature, shown beside the purity score: their options. Torch-free."""
-
-from spf_core.components import ScoreConfig
-from spf_plugins.metrics.configs import own, preservation, response
-
-SCORES: list[type[ScoreConfig]] = [*own.SCORES, *preservation.SCORES, *response.SCORES]

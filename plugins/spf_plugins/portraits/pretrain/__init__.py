@@ -1,1 +1,0 @@
-"""The recipe of the embedded base model `mini` and its judges: `python -m spf_plugins.portraits.pretrain`."""

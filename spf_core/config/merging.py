@@ -1,0 +1,64 @@
+"""Raw settings before validation: `a.b=c` assignments, and how one layer overrides another."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spf_core.plugins.configs import TermConfig
+from spf_core.errors import ConfigError, short
+from spf_core.utils.yaml_text import DEPTH, NotYamlError, parse_yaml
+
+SLOTS: dict[str, str] = {
+    "backbone": "backbone",
+    "adapter": "adapter",
+    "reference": "reference",
+    "control_map": "control-map",
+    "response": "response",
+    "reward": "reward",
+    "editor": "prompt-editor",
+}
+
+
+def parse_assignment(assignment: str) -> dict[str, Any]:
+    """Turn `a.b=c` into `{"a": {"b": c}}`, with c read as YAML."""
+    path, sign, text = assignment.partition("=")
+    keys, place = path.strip().split("."), f"--set {short(assignment)}"
+    if not sign or not all(keys) or len(keys) > DEPTH:
+        raise ConfigError(f"{place}: expected KEY=VALUE, for example --set train.steps=200")
+    if keys == ["preset"]:
+        raise ConfigError(f"{place}: a preset is chosen with --preset {short(text.strip())}")
+    if keys[0] == "plugins":
+        raise ConfigError(f"{place}: plugin files run when you name them with --plugin FILE.py")
+    try:
+        nested = parse_yaml(text)
+    except NotYamlError as fault:
+        raise ConfigError(f"{place}: {fault}") from None
+    for key in reversed(keys):
+        nested = {key: nested}
+    result: dict[str, Any] = nested
+    return result
+
+
+def merge(raw: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `raw` overridden by `update`; neither is changed."""
+    merged = dict(raw)
+    for key, value in update.items():
+        merged[key] = _merge_slot(raw.get(key), value) if key in SLOTS else _merge_value(raw.get(key), value)
+    return merged
+
+
+def _merge_value(old: Any, new: Any) -> Any:
+    if not isinstance(new, Mapping):
+        return new
+    kept = dict(old) if isinstance(old, Mapping) else {}
+    return {**kept, **{key: _merge_value(kept.get(key), value) for key, value in new.items()}}
+
+
+def _merge_slot(old: Any, new: Any) -> Any:
+    """Options stay when the component stays; another component keeps only weight and schedule."""
+    if new is None:
+        return None
+    kept = dict(old) if isinstance(old, Mapping) else {} if old is None else {"name": old}
+    options = dict(new) if isinstance(new, Mapping) else {"name": new}
+    if "name" in options and options["name"] != kept.get("name"):
+        kept = {key: kept[key] for key in TermConfig.model_fields if key in kept}
+    return {**kept, **options}

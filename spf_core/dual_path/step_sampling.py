@@ -1,0 +1,94 @@
+"""What chance decides in a step: texts, noise, timesteps, and which rows come from where."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from spf_core.dual_path.noising import draw_timesteps, noise_latents, partly_with_target, replace_states
+from spf_core.dual_path.parts import Parts
+from spf_core.interfaces.prompts import Prompt
+from spf_core.config.sections import TrainSection
+from spf_core.dual_path.texts import text_of
+from spf_core.interfaces.types import Batch, Noised, scatter_like
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What the rows of a step read, B bools each, on the CPU.
+
+    Rows whose caption is `dropped` read the empty text and learn their image all the same; other rows read
+    their target, or the base text, or, where there is no text, the empty one, and are held to the original.
+    """
+
+    target_B: Tensor
+    some_B: Tensor
+    dropped_B: Tensor
+
+    @classmethod
+    def complete(cls, size: int) -> "Texts":
+        """Every row reads its target."""
+        everyone = torch.ones(size, dtype=torch.bool)
+        return cls(everyone, everyone, ~everyone)
+
+    def words(self, prompts: Sequence[Prompt]) -> list[str]:
+        """The text that each row of the response path reads."""
+        rows = zip(prompts, self.target_B.tolist(), self.some_B.tolist(), strict=True)
+        return [
+            text_of(prompt, "complete" if target else "base" if some else "empty")
+            for prompt, target, some in rows
+        ]
+
+
+def draw_texts(size: int, train: TrainSection, has_reference: bool, generator: torch.Generator) -> Texts:
+    """Draw what each row reads; without a reference no row reads the base text."""
+    u_B = torch.rand(size, generator=generator)
+    texts = Texts.complete(size)
+    if has_reference:
+        target_B = u_B >= train.base_share + train.empty_share
+        texts = Texts(target_B, u_B >= train.empty_share, texts.dropped_B)
+    if not train.caption_dropout:
+        return texts
+    dropped_B = texts.target_B & (torch.rand(size, generator=generator) < train.caption_dropout)
+    return Texts(texts.target_B & ~dropped_B, texts.some_B & ~dropped_B, dropped_B)
+
+
+def draw_states(
+    parts: Parts,
+    batch: Batch,
+    texts: Texts,
+    has_reference: bool,
+    generator: torch.Generator,
+) -> Noised:
+    """Noise the training images; under alignment, some rows continue the original model's sampling."""
+    train, abar_T, size = parts.train, parts.backbone.abar_T, len(batch.ids)
+    timesteps = draw_timesteps(size, len(abar_T), train.min_timestep, train.max_timestep, generator=generator)
+    clean, seen = batch.latents_BCHW, _seen(parts, batch, timesteps, generator)
+    if train.preserve_on == "own" and batch.class_BCHW is not None:
+        images_B = scatter_like((texts.target_B | texts.dropped_B).to(clean.device), clean).bool()
+        clean = torch.where(images_B, clean, batch.class_BCHW)
+        seen = None if seen is None else torch.where(images_B, seen, batch.class_BCHW)
+    noised = noise_latents(
+        clean, timesteps, abar_T, generator=generator, seen_BCHW=seen, offset=train.noise_offset
+    )
+    if parts.states is None or not has_reference:
+        return noised
+    from_noise = (torch.rand(size, generator=generator) < train.noise_share).to(noised.timesteps_B.device)
+    drawn = parts.states.draw(batch.rows, generator=generator)
+    own = replace_states(noised, from_noise, drawn.states_BCHW, drawn.timesteps_B, abar_T)
+    return replace(own, reference=drawn.output)
+
+
+def _seen(parts: Parts, batch: Batch, timesteps_B: Tensor, generator: torch.Generator) -> Tensor | None:
+    """What is noised: with counterfactuals, pictures that in some rows still lack some of the target."""
+    if batch.without_BCHW is None:
+        return None
+    return partly_with_target(
+        batch.latents_BCHW,
+        batch.without_BCHW,
+        timesteps_B,
+        len(parts.backbone.abar_T),
+        parts.between,
+        generator=generator,
+    )

@@ -1,0 +1,99 @@
+"""From a component's config to the object that it configures, checked against the protocol of its kind."""
+
+import inspect
+from typing import Any
+
+from spf_core import interfaces
+from spf_core.plugins.configs import AdapterConfig, Component, label
+from spf_core.plugins.containment import contained, reason_of
+from spf_core.errors import ConfigError, PluginError, SpfError, Unavailable
+
+PROTOCOLS: dict[str, type] = {
+    "backbone": interfaces.Backbone,
+    "adapter": interfaces.Adapter,
+    "reference": interfaces.Reference,
+    "control-map": interfaces.ControlMap,
+    "response": interfaces.Term,
+    "loss": interfaces.Term,
+    "reward": interfaces.Reward,
+    "prompt-editor": interfaces.PromptEditor,
+    "metric": interfaces.Metric,
+    "score": interfaces.Score,
+    "suite": interfaces.Suite,
+}
+
+
+def built(config: Component | type[Component]) -> Any:
+    """What `config.build()` returns; a class is built with its default options.
+
+    PluginError, with the component's name and provider, when that of a plugin raises anything, and when
+    what is returned lacks a member of the kind's protocol. `Unavailable` passes.
+    """
+    if not config.provided_by:
+        return _conforming(config, _build(config))
+    what = f"{label(config)} cannot be built"
+    try:
+        return contained(lambda: _conforming(config, _build(config)), what=what, package=_package_of(config))
+    except Unavailable:
+        raise
+    except SpfError as error:
+        if config.provided_by in str(error):
+            raise
+        raise PluginError(f"{what}: {error}") from error
+
+
+def _build(config: Component | type[Component]) -> Any:
+    return (config() if inspect.isclass(config) else config).build()
+
+
+def _conforming(config: Component | type[Component], part: Any) -> Any:
+    protocol = PROTOCOLS[config.kind]
+    if inspect.isclass(part):
+        raise PluginError(f"build() of {label(config)} returns the class {part.__name__}; return an instance")
+    missing = [name for name in _members(protocol) if not hasattr(part, name)]
+    if missing:
+        found = "None" if part is None else f"a {type(part).__name__}"
+        raise PluginError(
+            f"build() of {label(config)} returns {found}, which lacks {', '.join(missing)}; "
+            f"return what spf_core.interfaces.{protocol.__name__} describes"
+        )
+    if "__call__" in vars(protocol):
+        _check_arguments(config, part, list(inspect.signature(protocol.__call__).parameters)[1:])
+    return part
+
+
+def _check_arguments(config: Component | type[Component], part: Any, arguments: list[str]) -> None:
+    try:
+        signature = inspect.signature(part)
+    except ValueError:  # of a builtin, which has none
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise PluginError(
+            f"what build() of {label(config)} returns cannot be called with ({', '.join(arguments)}): {error}"
+        ) from None
+
+
+def attach(config: AdapterConfig, adapter: interfaces.Adapter, backbone: interfaces.Backbone) -> None:
+    """Attach the built adapter; PluginError when it fails, ConfigError when it trains nothing."""
+    try:
+        adapter.attach(backbone)
+    except Exception as error:
+        if not config.provided_by:
+            raise
+        reason = str(error) if isinstance(error, SpfError) else reason_of(error, _package_of(config))
+        raise PluginError(f"{label(config)} cannot be attached: {reason}") from error
+    if not any(True for _ in adapter.parameters()):
+        raise ConfigError(
+            f"{label(config)} finds nothing to train on this backbone; choose other options or another"
+        )
+
+
+def _package_of(config: Component | type[Component]) -> str:
+    return config.__module__.partition(".")[0]
+
+
+def _members(protocol: type) -> list[str]:
+    names = {**vars(protocol), **inspect.get_annotations(protocol)}
+    return [name for name in names if name == "__call__" or not name.startswith("_")]

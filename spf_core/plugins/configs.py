@@ -1,0 +1,204 @@
+"""Base classes of component configs, one per kind. Torch-free: `build()` imports the heavy module."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from spf_core.errors import ConfigError, PluginError
+from spf_core.utils.validation import Strict
+
+# reference: theta_0's prediction under the base text; attention, queries: captured from both paths;
+# map: the control map; clean_image: E_I(x_0) of the images; counterfactuals: those of the batch;
+# original: `state.predictions.original`; target_text: the target's conditioning alone; masks: of the data;
+# class_images: the original's own pictures of the base texts; reward: `state.reward`
+Need = Literal[
+    "reference",
+    "attention",
+    "queries",
+    "map",
+    "clean_image",
+    "counterfactuals",
+    "original",
+    "target_text",
+    "masks",
+    "class_images",
+    "reward",
+]
+
+
+class Component(Strict):
+    """A frozen, strict config that knows its name and builds the object it configures.
+
+    The first line of a subclass's docstring is its summary in `spf plugins list`.
+    """
+
+    name: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+    provided_by: ClassVar[str] = ""  # set when plugins load, as in plugin 'NAME' 1.2; empty for spf's own
+
+    def build(self) -> Any:
+        """Import what is heavy and return the object that satisfies the kind's protocol."""
+        raise PluginError(f"{label(self)} has no build(); define the method that returns what it configures")
+
+    @model_serializer(mode="wrap")
+    def _with_name(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"name": self.name, **handler(self)}
+
+
+def label(config: Component | type[Component]) -> str:
+    """What messages call it: `loss 'mine' of plugin 'my-package' 1.2`."""
+    provider = f" of {config.provided_by}" if config.provided_by else ""
+    return f"{config.kind} '{config.name}'{provider}"
+
+
+class BackboneConfig(Component):
+    """A text-to-image model; builds an `interfaces.Backbone`."""
+
+    kind = "backbone"
+    family: ClassVar[str | None] = (
+        None  # what LoRA files call its architecture, such as sd_v1, if they know it
+    )
+
+    @classmethod
+    def settings_for(cls, adapter: str) -> dict[str, Any]:
+        """Run settings in place of a preset's where such an adapter is trained; files and flags win.
+
+        Presets are tuned on the embedded portraits; a larger model says here what differs on it.
+        """
+        return {}
+
+    def look(self) -> str:
+        """Where the model is, for `spf doctor`; RunError when it cannot be had. Downloads nothing.
+
+        A backbone whose `build()` downloads says here what it can find out without.
+        """
+        self.build()
+        return "loads"
+
+
+class AdapterConfig(Component):
+    """What is trainable; builds an `interfaces.Adapter`."""
+
+    kind = "adapter"
+
+    @property
+    def tunes_texts(self) -> bool:
+        """Whether it tunes the text encoders too; what it builds is then an `interfaces.TextTuning`."""
+        return False
+
+
+class ReferenceConfig(Component):
+    """The frozen reference path; builds an `interfaces.Reference`."""
+
+    kind = "reference"
+
+
+class ControlMapConfig(Component):
+    """Where the target responds; builds an `interfaces.ControlMap`."""
+
+    kind = "control-map"
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+
+class TermConfig(Component):
+    """A weighted, scheduled term of the training objective."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    frozen_texts: ClassVar[bool] = False  # whether it needs text encoders that are left as they are
+    weight: float = Field(1.0, ge=0, description="factor of the term in the objective")
+    start: float = Field(0.0, ge=0, le=1, description="fraction of training at which the term switches on")
+    stop: float = Field(1.0, ge=0, le=1, description="fraction of training at which the term switches off")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "TermConfig":
+        if self.start > self.stop:
+            raise ValueError(f"start={self.start} lies after stop={self.stop}")
+        return self
+
+    def active(self, progress: float) -> bool:
+        """Whether the term counts at `progress` in [0, 1) of the run."""
+        return self.weight > 0 and self.start <= progress < self.stop
+
+
+class LossConfig(TermConfig):
+    """A loss term; builds an `interfaces.Term`."""
+
+    kind = "loss"
+
+
+class ResponseConfig(TermConfig):
+    """A response enhancement; builds an `interfaces.Term`."""
+
+    kind = "response"
+
+
+class RewardConfig(Component):
+    """A preference that training may follow; builds an `interfaces.Reward`."""
+
+    kind = "reward"
+
+
+class PromptEditorConfig(Component):
+    """A change of the text embeddings at sampling; builds an `interfaces.PromptEditor`."""
+
+    kind = "prompt-editor"
+
+
+class MetricConfig(Component):
+    """A distance or score over quadruples; builds an `interfaces.Metric`."""
+
+    kind = "metric"
+
+
+class ScoreConfig(Component):
+    """A number shown beside the purity score; builds an `interfaces.Score`, or raises Unavailable."""
+
+    kind = "score"
+    weights: ClassVar[str | None] = None  # what outside weights are called; None when none are needed
+
+    def missing(self) -> str | None:
+        """Why the score cannot be had on this machine, as far as a look at the disk tells."""
+        return None
+
+    def convert(self, sources: Sequence[Path], out: Path, base: Path | None) -> None:
+        """Turn upstream's files into the safetensors that `build()` reads; `base` gives what they lack."""
+        raise ConfigError(f"score '{self.name}' has no converter: it reads upstream's files as they are")
+
+
+class SuiteConfig(Component):
+    """A world to train and evaluate in: data sets, prompts, judges; builds an `interfaces.Suite`."""
+
+    kind = "suite"
+
+
+class PresetConfig(Component):
+    """A named choice of components with weights and schedule: a baseline or an ablation."""
+
+    kind = "preset"
+    settings: ClassVar[dict[str, Any]] = {}
+
+
+KINDS: dict[str, type[Component]] = {
+    base.kind: base
+    for base in (
+        BackboneConfig,
+        AdapterConfig,
+        ReferenceConfig,
+        ControlMapConfig,
+        ResponseConfig,
+        LossConfig,
+        RewardConfig,
+        PromptEditorConfig,
+        MetricConfig,
+        ScoreConfig,
+        SuiteConfig,
+        PresetConfig,
+    )
+}

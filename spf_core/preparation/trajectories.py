@@ -1,0 +1,85 @@
+"""States z_t of the original model's own sampling: where the tuned model is used, not where its data lies."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from spf_core.interfaces import Backbone
+from spf_core.utils.progress import Progress, silent
+from spf_core.sampling.sampler import guided_prediction, rows_at_once
+from spf_core.config.sections import SampleSection
+from spf_core.interfaces.types import Conditioning, PathOutput, index
+
+EARLY = 2.0  # s / S = u^2: most of what a picture shows is settled in the first steps
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A state and its timestep for every row of a batch; `output` is theta_0's on it where that is known."""
+
+    states_BCHW: Tensor
+    timesteps_B: Tensor
+    output: PathOutput | None = None
+
+
+class States(Protocol):
+    """Where rows find a state of the original model's own sampling."""
+
+    def draw(self, rows: Tensor, *, generator: torch.Generator) -> Drawn:
+        """One state per row."""
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """`states_NSCHW[n, s]` is z_t of row n's base text at sampler step s, where t = `timesteps_S[s]`.
+
+    `from_noise` says that step 0 is where sampling starts, so that any noise stands for it.
+    """
+
+    states_NSCHW: Tensor
+    timesteps_S: Tensor
+    from_noise: bool = True
+
+    def draw(self, rows: Tensor, *, generator: torch.Generator) -> Drawn:
+        """One state per row, early ones more often; the very first is drawn afresh."""
+        u = torch.rand(rows.shape, generator=generator)
+        steps = (u**EARLY * len(self.timesteps_S)).long()
+        states = self.states_NSCHW[rows, steps]
+        fresh = torch.randn(states.shape, generator=generator).to(states)
+        started = ((steps > 0) | (not self.from_noise)).to(states.device).view(-1, 1, 1, 1)
+        return Drawn(torch.where(started, states, fresh), self.timesteps_S[steps])
+
+
+@torch.no_grad()
+def record_trajectories(
+    backbone: Backbone,
+    base: Conditioning,
+    empty: Conditioning,
+    latent_CHW: torch.Size,
+    options: SampleSection,
+    *,
+    generator: torch.Generator,
+    progress: Progress = silent,
+) -> Trajectories:
+    """Sample every row's base text from pure noise with theta_0 (before any training).
+
+    Every z_t that the tuned model may meet is kept: those below `options.handover`.
+    """
+    scheduler: Any = backbone.pipeline().scheduler
+    scheduler.set_timesteps(options.steps)
+    timesteps = scheduler.timesteps.to(backbone.device)
+    met_S = timesteps < options.handover * len(backbone.abar_T)
+    count, states = len(base.embeds_BLD), []
+    for rows in torch.split(torch.arange(count, device=backbone.device), rows_at_once(*latent_CHW[1:])):
+        z_t = torch.randn(len(rows), *latent_CHW, generator=generator).to(backbone.device)
+        visited = []
+        for t in timesteps:
+            visited.append(z_t)
+            texts = index(base, rows)
+            pred = guided_prediction(backbone, z_t, t.expand(len(rows)), texts, empty, options.guidance)
+            z_t = scheduler.step(pred, t, z_t).prev_sample
+        states.append(torch.stack(visited, dim=1)[:, met_S])
+        progress("reference trajectories", int(rows[-1]) + 1, count)
+    return Trajectories(torch.cat(states), timesteps[met_S], from_noise=bool(met_S[0]))

@@ -1,0 +1,120 @@
+"""What `spf train` would do, found without training and without writing anything."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from spf_core.plugins.building import attach, built
+from spf_core.plugins.configs import TermConfig
+from spf_core.config.run_config import RunConfig
+from spf_core.data import Row
+from spf_core.training.resources.time_estimate import Duration, foreseen_duration
+from spf_core.training.resources.run_estimate import foreseen, foreseen_memory, foreseen_rows, unless_unknown
+from spf_core.interfaces import Adapter
+from spf_core.training.optimizers import require_optimizer
+from spf_core.preparation.rows import rows_of, viewed_rows
+from spf_core.runs.run import open_backbone
+from spf_core.config.sections import TrainSection
+from spf_core.training.sharding import refuse_unshardable
+from spf_core.training.warm_start import read_start
+from spf_core.utils.distributed import wants_shards, world_size
+from spf_core.training.trackers import require_trackers
+
+Rows = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tables to show: names and values, but for `terms`: name, weight, steps, needs."""
+
+    training: Rows
+    terms: Rows
+    sizes: Rows
+    time: Rows
+
+
+def plan_of(config: RunConfig) -> Plan:
+    """Load everything that training would load first; raises what it would raise."""
+    rows, start = rows_of(config), read_start(config)
+    require_optimizer(config.optimizer)
+    require_trackers(config.train)
+    if wants_shards():
+        refuse_unshardable(config)
+    adapter: Adapter = built(config.adapter)
+    backbone = open_backbone(config.backbone, config.train.device)
+    train, images = config.train, len({row.image for row in rows})
+    rows = viewed_rows(backbone, rows, config)
+    prompts, size = [row.prompt for row in rows], _largest(rows, backbone.image_size)
+    prepared = foreseen_rows(config, backbone, prompts, len({(row.image, row.view) for row in rows}), size)
+    attach(config.adapter, adapter, backbone)
+    if start:
+        start.refuse_other_backbone(backbone)
+        start.load_into(adapter)
+    at_once, an_epoch = train.batch_size * train.accumulation * world_size(), sum(row.repeats for row in rows)
+    training: Rows = [
+        ("images", f"{images}"),
+        ("rows", f"{len(rows)}, {len(rows) / images:g} of each image; an epoch reads {an_epoch}"),
+        *([("buckets", _buckets(rows))] if config.dataset.buckets else []),
+        ("steps", f"{train.steps} of {at_once} rows"),
+        ("epochs", f"{train.steps * at_once / an_epoch:.3g}"),
+        ("device", f"{backbone.device}, precision {train.precision}"),
+        ("checkpoints", f"every {config.checkpoint.every} steps, the last {config.checkpoint.keep} are kept"),
+        ("samples", _every(config.sample.every)),
+        ("purity", _every(config.evaluation.every)),
+    ]
+    sizes = foreseen(config, backbone, adapter)
+    sizes += foreseen_memory(config, backbone, adapter, prompts, size, prepared)
+    timed = unless_unknown(
+        "a pass cannot be timed", lambda: foreseen_duration(config, backbone, adapter, prompts, size)
+    )
+    return Plan(training, list(_terms(config)), [*sizes], list(_time(config, timed)))
+
+
+def _time(config: RunConfig, found: Duration | str) -> Iterable[tuple[str, str]]:
+    if isinstance(found, str):
+        yield "training", found
+        return
+    passes = f"{found.accumulation} passes of " if found.accumulation > 1 else ""
+    for stage in found.stages:
+        alone = f"{passes}{duration_of(stage.seconds)}"
+        whole = f"{duration_of(found.accumulation * stage.seconds)}: " if passes else ""
+        yield f"a step, {stage.first} to {stage.last}", whole + alone
+    yield f"all {config.train.steps} steps", duration_of(found.training)
+    if found.rows_before:
+        yield (
+            "before the first step",
+            f"{duration_of(found.before)}: {found.rows_before:,} pictures through the original model, "
+            f"{duration_of(found.row_seconds)} each; fewer where they are kept from another run",
+        )
+
+
+def duration_of(seconds: float) -> str:
+    """Seconds, for people."""
+    if seconds < 60:
+        return f"{seconds:.2g} s"
+    return f"{timedelta(seconds=round(seconds))}"
+
+
+def _largest(rows: list[Row], side: int) -> tuple[int, int]:
+    return max((row.view.size or (side, side) for row in rows), key=lambda size: size[0] * size[1])
+
+
+def _buckets(rows: list[Row]) -> str:
+    sizes = Counter(row.view.size for row in rows if row.view.size)
+    return ", ".join(f"{width}x{height} ({count})" for (width, height), count in sizes.most_common())
+
+
+def _every(steps: int) -> str:
+    return f"every {steps} steps" if steps else "never"
+
+
+def _terms(config: RunConfig) -> Iterable[tuple[str, ...]]:
+    for name, term in config.terms.items():
+        reads = ", ".join(sorted(term.needs)) or "nothing more"
+        yield name, f"{term.weight:g}", _when(term, config.train), reads
+
+
+def _when(term: TermConfig, train: TrainSection) -> str:
+    active = [step for step in range(1, train.steps + 1) if term.active(train.progress(step - 1))]
+    return f"{active[0]} to {active[-1]}" if active else "never"

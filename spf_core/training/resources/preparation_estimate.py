@@ -1,0 +1,168 @@
+"""What the rows take before the first step, rehearsed like a step: encoding, redrawing, the original's own.
+
+The preparation itself runs on tensors without values, with as many rows as it ever treats at once; what all
+rows keep is reckoned from what these keep.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spf_core.preparation.encoding import CHUNK, CachedRows, widen
+from spf_core.config.run_config import RunConfig
+from spf_core.interfaces import Backbone
+from spf_core.runs.cache import made_anew
+from spf_core.preparation.rows import prepared_rows, recorded_states
+from spf_core.interfaces.prompts import Prompt
+from spf_core.training.resources.memory_estimate import Counted, autocast, weightless, weights_of
+from spf_core.preparation.relevance import pictures_at_once
+from spf_core.sampling.sampler import ROWS, mixed_precision
+from spf_core.interfaces.types import Conditioning, index
+
+AT_ONCE = max(CHUNK, ROWS)
+TEXTS_AT_ONCE = 64
+STEPS = 2  # of sampling: every one takes the same
+
+
+@dataclass(frozen=True)
+class RehearsedRows:
+    """Bytes on the device: at most in each stage, weights and rows included; `kept`, the rows ever after."""
+
+    peaks: Mapping[str, int]
+    kept: int
+
+
+def rehearse_rows(
+    config: RunConfig,
+    backbone: Backbone,
+    prompts: Sequence[Prompt],
+    pictures: int,
+    size: tuple[int, int],
+) -> RehearsedRows:
+    """Prepare a row for each prompt, of `pictures` pictures of width and height `size`.
+
+    The backbone has no adapter yet. Raises what the preparation raises.
+    """
+    together = pictures_at_once(backbone, size[0] // backbone.pipeline().vae_scale_factor)
+    some = prompts[: max(AT_ONCE, together)]
+    shown = [row % min(pictures, together) for row in range(len(some))]
+    with weightless(backbone.device, backbone) as (copied, tensors):
+        weights = sum(weights_of(copied, tensors, parked=False).values())
+        with Counted(backbone.device) as memory:
+            stages = Stages(memory)
+            rows: Any = _encoded(config, copied, prompts, size, shown, pictures)
+            stages("encoding")
+            brief, latent = _brief(config, some), rows.latents_NCHW[0].numel() * rows.latents_NCHW.itemsize
+            drawing = {"class-images": partial(_class_images, config, copied, rows.base, size, stages)}
+            with made_anew(drawing), autocast(config.train.precision, backbone.device):
+                rows = prepared_rows(copied, rows, brief, stages)
+                del drawing
+                stages("preparing")
+                states = recorded_states(copied, rows, brief, stages)
+            kept = memory.now
+    others = len(prompts) - len(some)
+    peaks = {name: peak + weights + held * others // len(some) for name, (peak, held) in stages.peaks.items()}
+    kept += kept * others // len(some)
+    if states is None:
+        return RehearsedRows(peaks, kept)
+    visited = (config.sample.steps - brief.sample.steps) * latent  # of a row, in the steps left out
+    met = math.ceil(visited * config.sample.handover)
+    earlier = len(prompts) // len(some) * len(some) - len(some)  # rows before the last whole part
+    peaks["reference trajectories"] += met * earlier + visited * len(some)
+    if config.train.bank:
+        peaks["reference bank"] += met * len(prompts)
+        return RehearsedRows(peaks, kept)
+    return RehearsedRows(peaks, kept + met * len(prompts))
+
+
+@dataclass
+class Stages:
+    """Takes the place of a progress bar; of each stage that reports, the peak and what is left after it."""
+
+    memory: Counted
+    peaks: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __call__(self, stage: str, done: int = 0, total: int = 0, **_: float) -> None:
+        """What was taken since the last report belongs to the stage."""
+        self.peaks[stage] = max(self.peaks.get(stage, (0, 0)), (self.memory.peak, self.memory.now))
+        self.memory.peak = self.memory.now
+
+
+def _brief(config: RunConfig, prompts: Sequence[Prompt]) -> RunConfig:
+    """The configuration with few sampling steps, letting go only phrases that these prompts have."""
+    texts = " ".join(prompt.base_text for prompt in prompts).lower()
+    release = tuple(word for word in config.train.release if word.lower() in texts)
+    sample = config.sample.model_copy(update={"steps": min(STEPS, config.sample.steps)})
+    train = config.train.model_copy(update={"release": release})
+    return config.model_copy(update={"sample": sample, "train": train})
+
+
+@torch.no_grad()
+def _encoded(
+    config: RunConfig,
+    backbone: Backbone,
+    prompts: Sequence[Prompt],
+    size: tuple[int, int],
+    shown: Sequence[int],
+    pictures: int,
+) -> CachedRows:
+    """As `encode_rows` gives them, as many rows as `shown` has.
+
+    Texts are encoded with those of other rows.
+    """
+    (width, height), pictures = size, min(pictures, len(shown))
+    prompts, others = prompts[: len(shown)], prompts[:TEXTS_AT_ONCE]
+    embedded = "clean_image" in config.needs and not config.counterfactuals.enabled
+    latents, embeds = [], []
+    for begin in range(0, pictures, CHUNK):
+        some = min(pictures, begin + CHUNK) - begin
+        pixels = torch.zeros(some, 3, height, width, device=backbone.device)
+        latents.append(backbone.encode_images(pixels))
+        if embedded:
+            embeds.append(backbone.embed_images(pixels))
+    complete = backbone.encode_prompts(prompts, with_target=True)
+    backbone.encode_prompts(others, with_target=True)
+    targets = [Prompt(prompt.target_text or "") for prompt in prompts]
+    target = backbone.encode_prompts(targets, with_target=False) if "target_text" in config.needs else None
+    shown_N = torch.tensor(shown, device=backbone.device)
+    latents_NCHW = torch.cat(latents)[shown_N]
+    return CachedRows(
+        ids=tuple(map(str, range(len(prompts)))),
+        prompts=tuple(prompts),
+        latents_NCHW=latents_NCHW,
+        complete=complete,
+        base=backbone.encode_prompts(prompts, with_target=False),
+        empty=widen(backbone.encode_prompts([Prompt("")], with_target=False), complete.phrase_BPL.shape[1]),
+        image_embeds_ND=torch.cat(embeds)[shown_N] if embeds else None,
+        images=tuple(shown),
+        target=target,
+        mask_N1HW=torch.ones_like(latents_NCHW[:, :1]) if "masks" in config.needs else None,
+    )
+
+
+@torch.no_grad()
+def _class_images(
+    config: RunConfig, backbone: Backbone, base: Conditioning, size: tuple[int, int], stages: Stages
+) -> dict[str, Tensor]:
+    """What drawing and encoding them takes."""
+    (width, height), count, device = size, len(base.embeds_BLD), backbone.device
+    factor, channels = backbone.pipeline().vae_scale_factor, backbone.pipeline().unet.config.in_channels
+    drawn = torch.zeros(count, channels, height // factor, width // factor, device=device)
+    _draw(config, backbone, base, drawn[: config.sample.batch_size])
+    stages("class images")
+    backbone.encode_images(torch.zeros(min(count, CHUNK), 3, height, width, device=device))
+    return {"latents": drawn}
+
+
+def _draw(config: RunConfig, backbone: Backbone, base: Conditioning, z_t: Tensor) -> None:
+    """As diffusers' pipelines do it, which predict with and without the text in one batch."""
+    twice = torch.arange(len(z_t), device=backbone.device).repeat(2)
+    texts = index(base, twice)
+    with mixed_precision(backbone, config.sample):
+        backbone.predict(z_t[twice], torch.zeros_like(twice), index(texts, torch.arange(len(twice))))
+        backbone.decode(z_t)

@@ -1,0 +1,160 @@
+"""What a run will need, told before it starts: sizes that counting gives, without a step computed."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from torch import Tensor
+
+from spf_core.config.run_config import RunConfig
+from spf_core.interfaces import Adapter, Backbone
+from spf_core.interfaces.prompts import Prompt
+from spf_core.training.resources.memory_estimate import Rehearsed, rehearse
+from spf_core.training.resources.preparation_estimate import RehearsedRows, rehearse_rows
+from spf_core.dual_path.texts import text_parameters
+
+FLOAT = 4  # bytes; trained weights and what optimizers keep of them are float32
+WORKSPACE = 2 * 2**25  # bytes; cuBLAS' at most, for the forward and for the backward thread
+SMALLEST_8_BIT = 4096  # values; bitsandbytes keeps 32-bit moments of smaller tensors
+NO_ROWS = RehearsedRows({}, 0)
+T = TypeVar("T")
+
+
+def foreseen(config: RunConfig, backbone: Backbone, adapter: Adapter) -> list[tuple[str, str]]:
+    """Names and values, to be shown as a table."""
+    parameters = list(adapter.parameters())
+    own = {id(parameter) for parameter in parameters}
+    frozen = [p for p in backbone.denoiser.parameters() if id(p) not in own]
+    trained = sum(p.numel() for p in parameters) * FLOAT
+    kept = trained + optimizer_bytes(config.optimizer.name, parameters)
+    kept += trained if config.train.ema_decay is not None else 0
+    texts = count(text_parameters(adapter))
+    of_them = f", {texts:,} of them in text encoders" if texts else ""
+    return [
+        ("trainable parameters", f"{trained // FLOAT:,} ({size_of(trained)}){of_them}"),
+        ("frozen in the denoiser", f"{count(frozen):,} ({size_of(sum(map(_bytes, frozen)))})"),
+        ("optimizer", f"{config.optimizer.name}, {size_of(kept - trained)} beside the weights"),
+        ("checkpoints on disk", f"{config.checkpoint.keep} x {size_of(kept)}"),
+    ]
+
+
+def foreseen_memory(
+    config: RunConfig,
+    backbone: Backbone,
+    adapter: Adapter,
+    prompts: Sequence[Prompt],
+    size: tuple[int, int],
+    rows: RehearsedRows | str = NO_ROWS,
+) -> list[tuple[str, str]]:
+    """What a step of these texts and of pictures of this width and height takes on the device.
+
+    `rows` is what `foreseen_rows` says of their preparation.
+    """
+    found = unless_unknown(
+        "the step cannot be rehearsed", lambda: rehearse(config, backbone, adapter, prompts, size)
+    )
+    if isinstance(found, str):
+        return [("peak memory", found)]
+    least = sum(found.weights.values()) / 1000
+    weights = [
+        f"{name} {size_of(number)} {str(dtype).removeprefix('torch.')}"
+        for (name, dtype), number in found.weights.items()
+        if number > least
+    ]
+    lines = [
+        ("weights on the device", ", ".join(weights)),
+        ("kept for the backward pass", size_of(found.kept)),
+    ]
+    peak, (width, height) = peak_bytes(config, backbone, adapter, found), size
+    where = f"in a step of {config.train.batch_size} at {width}x{height} with every term on"
+    if isinstance(rows, str):
+        return [*lines, ("peak memory, estimated", f"{size_of(peak)} {where}; before it, {rows}")]
+    lines.append(("kept of the rows", size_of(rows.kept)))
+    peaks = {where: peak + rows.kept} | {
+        f"before the first step ({stage})": taken + workspace_of(backbone)
+        for stage, taken in rows.peaks.items()
+    }
+    *others, first = sorted(peaks, key=peaks.__getitem__)
+    if where in others:
+        lines.append(("memory of a step", f"{size_of(peaks[where])} {where}"))
+    return [*lines, ("peak memory, estimated", f"{size_of(peaks[first])} {first}")]
+
+
+def foreseen_rows(
+    config: RunConfig,
+    backbone: Backbone,
+    prompts: Sequence[Prompt],
+    pictures: int,
+    size: tuple[int, int],
+) -> RehearsedRows | str:
+    """What preparing the rows takes, of a backbone without adapter; or that it is not known, and why."""
+    return unless_unknown(
+        "the preparation cannot be rehearsed",
+        lambda: rehearse_rows(config, backbone, prompts, pictures, size),
+    )
+
+
+def unless_unknown(otherwise: str, find: Callable[[], T]) -> T | str:
+    """What is found, or in one line why it is not."""
+    try:
+        return find()
+    except Exception as error:  # terms and models of any plugin run here, in a way that they may not bear
+        reason = " ".join(str(error).split())[:80]
+        return f"not known: {otherwise} ({type(error).__name__}: {reason})"
+
+
+def peak_bytes(config: RunConfig, backbone: Backbone, adapter: Adapter, found: Rehearsed) -> int:
+    """The most on the device within the step, with what the optimizer and CUDA's libraries keep."""
+    parameters = list(adapter.parameters())
+    trained = count(parameters) * FLOAT
+    beside = optimizer_bytes(config.optimizer.name, parameters)
+    beside += trained if config.train.ema_decay is not None else 0
+    return beside + workspace_of(backbone) + found.peak
+
+
+def workspace_of(backbone: Backbone) -> int:
+    """What CUDA's libraries keep, in bytes."""
+    return WORKSPACE if backbone.device.type == "cuda" else 0
+
+
+def optimizer_bytes(name: str, parameters: Sequence[Tensor]) -> int:
+    """What the optimizer keeps of the parameters, without a few numbers for each tensor."""
+    return sum(_STATE[name](parameter) for parameter in parameters)
+
+
+def count(parameters: Sequence[Tensor]) -> int:
+    """How many values they hold."""
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def size_of(number: float) -> str:
+    """Bytes, for people."""
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.3g} {unit}"
+        number /= 1024
+    return f"{number:.3g} GiB"
+
+
+def _bytes(parameter: Tensor) -> int:
+    return parameter.numel() * parameter.element_size()
+
+
+def _adamw8bit(parameter: Tensor) -> int:
+    return 2 * parameter.numel() * (1 if parameter.numel() >= SMALLEST_8_BIT else FLOAT)
+
+
+def _adafactor(parameter: Tensor) -> int:
+    """A mean for each row and each column of a matrix, and one square for each value of a vector."""
+    shape = parameter.shape
+    if len(shape) < 2:
+        return FLOAT * parameter.numel()
+    return FLOAT * (parameter.numel() // shape[-1] + parameter.numel() // shape[-2])
+
+
+_STATE: dict[str, Callable[[Tensor], int]] = {
+    "adamw": lambda parameter: 2 * FLOAT * parameter.numel(),
+    "adamw8bit": _adamw8bit,
+    "adafactor": _adafactor,
+    "prodigy": lambda parameter: 4 * FLOAT * parameter.numel(),
+    "lion": lambda parameter: FLOAT * parameter.numel(),
+}

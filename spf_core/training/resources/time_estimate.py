@@ -1,0 +1,138 @@
+"""How long a run will take: a few of its passes, really made, on pictures without content."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+
+from spf_core.config.run_config import RunConfig
+from spf_core.interfaces import Adapter, Backbone
+from spf_core.dual_path.parts import Parts, build_parts
+from spf_core.interfaces.prompts import Prompt
+from spf_core.training.resources.memory_estimate import autocast, empty_batch
+from spf_core.dual_path.step import dual_path_step
+from spf_core.dual_path.texts import text_parameters
+from spf_core.training.resources.memory_options import save_memory
+from spf_core.interfaces.types import Batch
+
+PATIENCE = 10.0  # seconds for the passes of a stage
+PASSES = 8
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps in which the same terms count, and the mean seconds of one forward and backward pass."""
+
+    first: int
+    last: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Duration:
+    """Of a run's stages; `row_seconds` is a row's forward pass of the denoiser without gradients."""
+
+    stages: tuple[Stage, ...]
+    row_seconds: float
+    accumulation: int
+    rows_before: int  # that pass the denoiser before the first step
+
+    @property
+    def training(self) -> float:
+        """Seconds of all steps."""
+        steps = sum((stage.last - stage.first + 1) * stage.seconds for stage in self.stages)
+        return self.accumulation * steps
+
+    @property
+    def before(self) -> float:
+        """Seconds of what the original model draws before the first step."""
+        return self.rows_before * self.row_seconds
+
+
+def foreseen_duration(
+    config: RunConfig,
+    backbone: Backbone,
+    adapter: Adapter,
+    prompts: Sequence[Prompt],
+    size: tuple[int, int],
+) -> Duration:
+    """Measured with the attached adapter, which is not changed; the backbone is then as while it trains.
+
+    No states of the model's own sampling are there: a bank makes steps shorter than this. Raises what the
+    step raises.
+    """
+    parts, batch = build_parts(config, backbone, adapter), empty_batch(config, backbone, prompts, size)
+    save_memory(backbone, config.train, park=not text_parameters(adapter))
+    stages = tuple(
+        Stage(first, last, _seconds_of_a_pass(parts, batch, config, config.train.progress(first - 1)))
+        for first, last in _stages(config)
+    )
+    return Duration(
+        stages=stages,
+        row_seconds=_seconds(lambda: _drawing(backbone, batch, config), backbone.device) / len(batch.ids),
+        accumulation=config.train.accumulation,
+        rows_before=rows_drawn(config, len(prompts)),
+    )
+
+
+def rows_drawn(config: RunConfig, rows: int) -> int:
+    """How many rows pass the denoiser before the first step; guidance passes each twice."""
+    steps, drawn = config.sample.steps, 0.0
+    if "class_images" in config.needs:
+        drawn += 2 * steps
+    if config.counterfactuals.enabled:
+        texts = 2 if config.counterfactuals.region == "relevance" else 1
+        drawn += 2 * texts * steps * config.counterfactuals.start[1]
+    if config.train.noise_share and config.needs & {"reference", "original"}:
+        drawn += 2 * steps + config.train.bank
+    return round(rows * drawn)
+
+
+def _stages(config: RunConfig) -> list[tuple[int, int]]:
+    """First and last step of each stage, counted from 1."""
+    steps = config.train.steps
+
+    def active(step: int) -> list[str]:
+        return [name for name, term in config.terms.items() if term.active(config.train.progress(step - 1))]
+
+    grouped = [list(members) for _, members in groupby(range(1, steps + 1), key=active)]
+    return [(members[0], members[-1]) for members in grouped]
+
+
+def _seconds_of_a_pass(parts: Parts, batch: Batch, config: RunConfig, progress: float) -> float:
+    generator = torch.Generator().manual_seed(0)
+
+    def make() -> None:
+        with autocast(config.train.precision, parts.backbone.device):
+            total = dual_path_step(parts, batch, progress, generator=generator)[1].total
+        if total.requires_grad:
+            torch.autograd.backward(total)
+        for parameter in parts.adapter.parameters():
+            parameter.grad = None
+
+    return _seconds(make, parts.backbone.device)
+
+
+@torch.no_grad()
+def _drawing(backbone: Backbone, batch: Batch, config: RunConfig) -> None:
+    timesteps = torch.full_like(batch.rows, len(backbone.abar_T) // 2)
+    with autocast(config.sample.precision, backbone.device):
+        backbone.predict(batch.latents_BCHW, timesteps, batch.complete)
+
+
+def _seconds(make: Callable[[], None], device: torch.device) -> float:
+    """Mean of a few; the first does not count where the others are quick, as it takes memory and chooses."""
+
+    def timed() -> float:
+        started = time.perf_counter()
+        make()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - started
+
+    first, times = timed(), list[float]()
+    while len(times) < PASSES and first + sum(times) < PATIENCE:
+        times.append(timed())
+    return sum(times) / len(times) if times else first

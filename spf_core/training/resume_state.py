@@ -1,0 +1,137 @@
+"""What a run goes on from after it was stopped: its state on disk, and back."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spf_core.runs.checkpoint import (
+    ADAPTER_FILE,
+    Checkpoint,
+    checkpoint_folder,
+    prune_checkpoints,
+    read_checkpoint,
+    save_checkpoint,
+)
+from spf_core.errors import RunError
+from spf_core.runs.intact import Expected, form_of, newest_intact
+from spf_core.training.optimizers import restore_schedule
+from spf_core.dual_path.parts import Parts, owners, remember, remembered
+from spf_core.runs.run import refuse_other_backbone
+from spf_core.training.sharding import gathered, scattered
+from spf_core.utils.distributed import Together
+
+DAMAGED = "damaged-"  # a checkpoint that was passed over is kept under this name, where none looks for it
+_log = logging.getLogger("spf")
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Everything that changes from step to step; `scaler` is fp16's, None otherwise."""
+
+    parts: Parts
+    optimizer: Any
+    scheduler: Any
+    scaler: Any
+
+    def save(
+        self, run: Path, step: int, metadata: Mapping[str, str], keep: int, *, write: bool = True
+    ) -> None:
+        """Write a checkpoint of `step`, unless there is one, and drop all but the newest `keep`.
+
+        Where processes hold shards all of them call this, and one of them is to `write`.
+        """
+        folder = checkpoint_folder(run, step)
+        adapter, optimizer = self.parts.adapter.state_dict(), gathered(self.optimizer.state_dict())
+        if not write or folder.exists():
+            return
+        state = Checkpoint(
+            step=step,
+            adapter=adapter,
+            metadata=metadata,
+            optimizer=optimizer,
+            scheduler=self.scheduler.state_dict(),
+            scaler=None if self.scaler is None else self.scaler.state_dict(),
+            parts=remembered(self.parts),
+            length=self.parts.train.steps,
+        )
+        save_checkpoint(folder, state)
+        prune_checkpoints(run, keep)
+
+    def load(self, run: Path, together: Together) -> Checkpoint | None:
+        """Restore the newest intact checkpoint and return it; None where there is none.
+
+        All processes call it. Damaged checkpoints are passed over with a warning, and renamed. RunError when
+        none is intact, or when it is of another backbone.
+        """
+        expected = self._expected()
+        intact = newest_intact(run, expected, self._refuse_other_backbone) if together.main else None
+        folder: Path | None = together.each(intact and intact.folder)[0]
+        if folder is None:
+            return None
+        if intact:
+            _set_aside(intact.damaged, intact.checkpoint.step)
+        found = intact.checkpoint if intact else _same_folder(folder)
+        self._restore(found)
+        return found
+
+    def _expected(self) -> Expected:
+        """What a checkpoint of this run must hold."""
+        groups = self.optimizer.state_dict()["param_groups"]
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        return Expected(
+            adapter={name: form_of(each) for name, each in self.parts.adapter.state_dict().items()},
+            groups=groups,
+            shapes=[tuple(each.shape) for each in parameters],
+            rates=self.scheduler.base_lrs,
+            scaler=None if self.scaler is None else frozenset(self.scaler.state_dict()),
+            parts={name: form_of(each) for name, each in remembered(self.parts).items()},
+            owners=owners(self.parts),
+        )
+
+    def _refuse_other_backbone(self, folder: Path, found: Checkpoint) -> None:
+        refuse_other_backbone(folder / ADAPTER_FILE, dict(found.metadata), self.parts.backbone)
+
+    def _restore(self, found: Checkpoint) -> None:
+        self.parts.adapter.load_state_dict(found.adapter)
+        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
+        self.optimizer.load_state_dict(scattered(found.optimizer, parameters))
+        restore_schedule(self.scheduler, found.step)
+        if self.scaler is not None:
+            self.scaler.load_state_dict(found.scaler)
+        remember(self.parts, found.parts)
+
+
+def _set_aside(damaged: Mapping[Path, str], step: int) -> None:
+    """Rename damaged checkpoints, so that new ones of their steps can be written, and warn of them."""
+    if not damaged:
+        return
+    for folder in damaged:
+        folder.replace(_free(folder.with_name(f"{DAMAGED}{folder.name}")))
+    listed = "; ".join(f"'{folder}': {why}" for folder, why in list(damaged.items())[:3])
+    more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+    _log.warning(
+        "%d damaged checkpoint(s) passed over, the run goes on from step %d (%s%s); kept under the name "
+        "'%s...', delete what you do not need",
+        *(len(damaged), step, listed, more, DAMAGED),
+    )
+
+
+def _free(path: Path) -> Path:
+    """The path, or the first number of it that does not exist."""
+    number = 2
+    free = path
+    while free.exists():
+        free, number = path.with_name(f"{path.name}-{number}"), number + 1
+    return free
+
+
+def _same_folder(folder: Path) -> Checkpoint:
+    """The checkpoint that the main process chose; RunError when this process does not see it."""
+    if not folder.is_dir():
+        raise RunError(
+            f"the main process goes on from '{folder}', which another one does not see; "
+            "put the run where all machines see the same files"
+        )
+    return read_checkpoint(folder)
