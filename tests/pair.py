@@ -9,8 +9,8 @@ from typing import Any
 
 from spf_core.config.run_config import resolve
 from spf_core.plugins.discovery import load_plugins
-from spf_core.utils.distributed import is_main
 from spf_core.training.trainer import train
+from spf_core.utils.distributed import is_main
 from spf_core.utils.yaml_text import read_yaml
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 from steps import batch_of, cached_rows, config_of, parts_of
 
-from spf_core.preparation.bank import ReferenceBank, build_bank
-from spf_core.errors import ConfigError
-from spf_core.dual_path.parts import Parts
 from spf_core.config.sections import SampleSection
+from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import dual_path_step
-from spf_core.preparation.trajectories import record_trajectories
+from spf_core.errors import ConfigError
 from spf_core.interfaces.types import Capture
+from spf_core.preparation.bank import ReferenceBank, build_bank
+from spf_core.preparation.trajectories import record_trajectories
 
 SHARES = ("train.noise_share=0.5", "train.bank=2", "control_map=uniform")
 

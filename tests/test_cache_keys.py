@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from spf_lab.evaluation.originals import original_images
-from spf_core.runs.cache import code_version, kept, made_by
 from spf_core.config.sections import SampleSection
+from spf_core.runs.cache import code_version, kept, made_by
+from spf_lab.evaluation.originals import original_images
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 

@@ -10,14 +10,14 @@ from test_sampling import lora_that_changes_something
 from test_trainer import config_of, noise_folder
 
 from spf_cli.loading import load as load_plugins
-from spf_core.sampling.handover import CALIBRATION_FILE, Calibration, calibrate_handover, read_calibration
-from spf_core.runs.checkpoint import read_safetensors, write_safetensors
+from spf_core.config.sections import CalibrationSection, SampleSection
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter
-from spf_core.plugins.discovery import Plugins
 from spf_core.interfaces.prompts import Prompt
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.runs.run import HANDOVER, open_run
-from spf_core.config.sections import CalibrationSection, SampleSection
+from spf_core.sampling.handover import CALIBRATION_FILE, Calibration, calibrate_handover, read_calibration
 from spf_core.training.trainer import train
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 

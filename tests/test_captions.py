@@ -9,12 +9,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from spf_core.config.sections import DatasetSection
 from spf_core.data import check_folder, read_folder
 from spf_core.data.captions import split_by_trigger
 from spf_core.data.cutting import tidy
 from spf_core.data.subjects import loses_subject
 from spf_core.errors import DataError
-from spf_core.config.sections import DatasetSection
 
 TRIGGER = "wearing sunglasses"
 

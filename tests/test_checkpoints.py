@@ -13,13 +13,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from test_trainer import config_of, same, weights
 
-from spf_core.runs.checkpoint import checkpoint_folder, checkpoints
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import rows_of
-from spf_core.utils.progress import silent
+from spf_core.runs.checkpoint import checkpoint_folder, checkpoints
 from spf_core.training.trainer import Trainer, train
+from spf_core.utils.progress import silent
 
 NEWEST, OLDER = "step-000004", "step-000002"
 FILES = ("adapter.safetensors", "optimizer.safetensors", "parts.safetensors", "state.json")

@@ -10,9 +10,9 @@ import torch
 from test_trainer import config_of, noise_folder, weights
 from torch._dynamo.utils import counters
 
-from spf_core.training.resources import memory_options as thrift
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import load_plugins
+from spf_core.training.resources import memory_options as thrift
 from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
 

@@ -13,11 +13,17 @@ import torch
 from steps import run
 from test_trainer import noise_folder
 
-from spf_core.plugins.building import attach, built
-from spf_core.plugins.configs import AdapterConfig, ControlMapConfig, LossConfig, ReferenceConfig, RewardConfig
 from spf_core.config.run_config import RunConfig, load_run_config
-from spf_core.errors import ConfigError, NonFiniteError, PluginError, SpfError
 from spf_core.dual_path.parts import Parts, build_parts
+from spf_core.errors import ConfigError, NonFiniteError, PluginError, SpfError
+from spf_core.plugins.building import attach, built
+from spf_core.plugins.configs import (
+    AdapterConfig,
+    ControlMapConfig,
+    LossConfig,
+    ReferenceConfig,
+    RewardConfig,
+)
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.training.trainer import train
 

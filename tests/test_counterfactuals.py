@@ -7,13 +7,13 @@ import pytest
 import torch
 from steps import PROMPTS, cached_rows, config_of, parts_of
 
-from spf_core.preparation.encoding import CachedRows
-from spf_core.preparation.counterfactuals import purify
-from spf_core.errors import ConfigError
-from spf_core.runs.cache import counting_spared
-from spf_core.dual_path.parts import Parts
 from spf_core.config.sections import CounterfactualSection, SampleSection
+from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import dual_path_step
+from spf_core.errors import ConfigError
+from spf_core.preparation.counterfactuals import purify
+from spf_core.preparation.encoding import CachedRows
+from spf_core.runs.cache import counting_spared
 
 SAMPLE = SampleSection(steps=4, guidance=3.0)
 

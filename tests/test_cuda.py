@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 from test_trainer import train_whole_and_killed, weights
 
-from spf_core.runs.checkpoint import checkpoints, read_checkpoint
 from spf_core.config.run_config import load_run_config
-from spf_core.training.resources.run_estimate import foreseen_memory, foreseen_rows
-from spf_core.plugins.discovery import load_plugins
 from spf_core.interfaces.prompts import Prompt
-from spf_core.training.resources.preparation_estimate import RehearsedRows
-from spf_core.training.run_log import read_metrics
+from spf_core.plugins.discovery import load_plugins
+from spf_core.runs.checkpoint import checkpoints, read_checkpoint
 from spf_core.runs.run import open_backbone, open_run
 from spf_core.sampling.sampler import Opening, sample_images
+from spf_core.training.resources.preparation_estimate import RehearsedRows
+from spf_core.training.resources.run_estimate import foreseen_memory, foreseen_rows
+from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -13,8 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from spf_core.data import check_folder, readable_rows
 from spf_core.config.sections import DatasetSection
+from spf_core.data import check_folder, readable_rows
 
 TRIGGER = "wearing a hat"
 HAT = DatasetSection(trigger=TRIGGER)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from spf_core.config.sections import DatasetSection
 from spf_core.data import Row, check_folder, read_folder, readable_rows
 from spf_core.errors import DataError
-from spf_core.config.sections import DatasetSection
 
 HEAD = "file_name,base_text,target_text"
 HAT = DatasetSection(trigger="wearing a hat")

@@ -10,20 +10,21 @@ import torch
 from PIL import Image
 from steps import batch_of, config_of, parts_of
 
-from spf_core.preparation.buckets import BucketedRows
-from spf_core.preparation.encoding import CachedRows, encode_rows, to_pixels
-from spf_core.runs.checkpoint import read_safetensors
 from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.sections import TrainSection
 from spf_core.data import Row, View, load_image, read_folder
+from spf_core.dual_path.step import dual_path_step
 from spf_core.dual_path.step_sampling import draw_texts
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import load_plugins
+from spf_core.preparation.buckets import BucketedRows
+from spf_core.preparation.encoding import CachedRows, encode_rows
 from spf_core.preparation.rows import encoded_rows, rows_of
-from spf_core.utils.progress import silent
-from spf_core.config.sections import TrainSection
-from spf_core.dual_path.step import dual_path_step
-from spf_core.training.trainer import Trainer, train
 from spf_core.preparation.views import with_views
+from spf_core.runs.checkpoint import read_safetensors
+from spf_core.training.trainer import Trainer, train
+from spf_core.utils.pixels import to_pixels
+from spf_core.utils.progress import silent
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from spf_core.config.sections import DatasetSection
 from spf_core.data import check_folder, read_folder
 from spf_core.errors import DataError
-from spf_core.config.sections import DatasetSection
 
 HAT = DatasetSection(trigger="wearing a hat")
 TEXT = "a man, wearing a hat"

@@ -14,15 +14,15 @@ from PIL import Image
 from rich.text import Text
 
 from spf_cli.app import app
+from spf_core.config.merging import parse_assignment
+from spf_core.config.run_config import SLOTS, RunConfig, load_run_config
+from spf_core.plugins.configs import KINDS
+from spf_core.plugins.discovery import load_plugins
+from spf_core.plugins.hookspecs import REGISTRATION_HOOKS
+from spf_core.utils.yaml_text import read_yaml
 from spf_lab.benchmark.plan import build_suite
 from spf_lab.benchmark.spec import read_benchmark
-from spf_core.plugins.configs import KINDS
-from spf_core.config.run_config import SLOTS, RunConfig, load_run_config
 from spf_lab.continual.spec import read_continual
-from spf_core.plugins.hookspecs import REGISTRATION_HOOKS
-from spf_core.config.merging import parse_assignment
-from spf_core.plugins.discovery import load_plugins
-from spf_core.utils.yaml_text import read_yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

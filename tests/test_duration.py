@@ -6,13 +6,13 @@ import pytest
 import torch
 from test_trainer import config_of, noise_folder
 
-from spf_core.training.resources.dry_run import duration_of, plan_of
-from spf_core.training.resources.time_estimate import Duration, Stage, foreseen_duration, rows_drawn
-from spf_core.runs.cache import made_anew
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import encoded_rows, prepared_rows, recorded_states, rows_of
-from spf_core.utils.progress import silent
+from spf_core.runs.cache import made_anew
 from spf_core.runs.run import open_backbone
+from spf_core.training.resources.dry_run import duration_of, plan_of
+from spf_core.training.resources.time_estimate import Duration, Stage, foreseen_duration, rows_drawn
+from spf_core.utils.progress import silent
 
 SIZE = 32, 32
 

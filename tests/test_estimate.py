@@ -8,14 +8,14 @@ from test_optimizers import LIBRARIES
 from test_trainer import config_of
 from torch import nn
 
-from spf_core.runs.checkpoint import checkpoints
-from spf_core.training.resources.dry_run import plan_of
-from spf_core.errors import ConfigError
-from spf_core.training.resources.run_estimate import foreseen, optimizer_bytes, size_of
-from spf_core.training.optimizers import make_optimizer
-from spf_core.plugins.discovery import Plugins
-from spf_core.runs.run import open_backbone
 from spf_core.config.sections import OptimizerSection
+from spf_core.errors import ConfigError
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.checkpoint import checkpoints
+from spf_core.runs.run import open_backbone
+from spf_core.training.optimizers import make_optimizer
+from spf_core.training.resources.dry_run import plan_of
+from spf_core.training.resources.run_estimate import foreseen, optimizer_bytes, size_of
 from spf_core.training.trainer import train
 
 

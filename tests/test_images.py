@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spf_core.config.sections import DatasetSection
 from spf_core.data import Row, View, check_folder, load_image, load_mask, open_rgb, time_sizes
 from spf_core.errors import DataError
-from spf_core.config.sections import DatasetSection
 
 ORIENTATION = 0x0112
 QUARTERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]], dtype=np.uint8)

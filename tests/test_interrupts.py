@@ -9,13 +9,13 @@ import pytest
 import torch
 from test_trainer import config_of, noise_folder, same, weights
 
+from spf_core.errors import InterruptedRunError
+from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs import checkpoint
 from spf_core.runs.checkpoint import checkpoints
-from spf_core.errors import InterruptedRunError
-from spf_core.utils.interrupts import REPEATED, SIGNALS, listening
-from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
+from spf_core.utils.interrupts import REPEATED, SIGNALS, listening
 
 MEMORY = ("control_map=sfcm-v2", "losses.fine-grained.start=0", "train.ema_decay=0.9")
 

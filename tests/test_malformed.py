@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import write_evaluations
 
-from spf_core.runs.checkpoint import read_safetensors
 from spf_core.errors import RunError
-from spf_core.utils.json_text import DEPTH, NotJsonError, parse_json, read_json, read_json_lines
+from spf_core.runs.checkpoint import read_safetensors
 from spf_core.training.run_log import METRICS_FILE, read_metrics
+from spf_core.utils.json_text import DEPTH, NotJsonError, parse_json, read_json, read_json_lines
 
 SAMPLE = 150
 VALUES = st.recursive(

@@ -9,15 +9,14 @@ import pytest
 import yaml
 from test_trainer import same, weights
 
-from spf_core.plugins.configs import LossConfig
 from spf_core.config.run_config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, InterruptedRunError, RunError
-from spf_core.utils.paths import HubPath, UserPath, expanded, starting_in
-from spf_core.utils.paths import cache_folder
+from spf_core.plugins.configs import LossConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import rows_of
 from spf_core.runs.run import open_run, saved_config
 from spf_core.training.trainer import train
+from spf_core.utils.paths import HubPath, UserPath, cache_folder, expanded, starting_in
 
 
 class Reading(LossConfig):

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from spf_core.config import run_config as config
-
-from spf_core.plugins import discovery as plugins
 from spf_core.config.run_config import load_run_config
 from spf_core.errors import PluginError
+from spf_core.plugins import discovery as plugins
 from spf_core.plugins.discovery import Plugins, load_plugins
 
 Install = Callable[..., None]

@@ -10,11 +10,11 @@ from test_thrift import Saved
 from test_trainer import config_of as run_config
 from test_trainer import noise_folder
 
-from spf_core.training.resources.dry_run import plan_of
-from spf_core.training.resources.run_estimate import foreseen_memory
-from spf_core.plugins.discovery import load_plugins
-from spf_core.training.resources.memory_estimate import ALL_ON, Counted, rehearse, rounded
 from spf_core.dual_path.step import dual_path_step
+from spf_core.plugins.discovery import load_plugins
+from spf_core.training.resources.dry_run import plan_of
+from spf_core.training.resources.memory_estimate import ALL_ON, Counted, rehearse, rounded
+from spf_core.training.resources.run_estimate import foreseen_memory
 
 SIZE = 32, 32
 CLOSE = 0.03

@@ -11,16 +11,16 @@ from test_trainer import config_of as run_config
 from test_trainer import noise_folder
 
 from spf_core.config.run_config import RunConfig
-from spf_core.training.resources.dry_run import plan_of
-from spf_core.training.resources.run_estimate import foreseen_memory, foreseen_rows
 from spf_core.interfaces import Backbone
-from spf_core.runs.cache import made_anew
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import encoded_rows, prepared_rows, recorded_states, rows_of
-from spf_core.utils.progress import silent
+from spf_core.runs.cache import made_anew
+from spf_core.runs.run import open_backbone
+from spf_core.training.resources.dry_run import plan_of
 from spf_core.training.resources.memory_estimate import Counted, autocast, weightless, weights_of
 from spf_core.training.resources.preparation_estimate import Stages, rehearse_rows
-from spf_core.runs.run import open_backbone
+from spf_core.training.resources.run_estimate import foreseen_memory, foreseen_rows
+from spf_core.utils.progress import silent
 
 SIZE = 32, 32
 

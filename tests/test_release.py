@@ -6,10 +6,10 @@ import pytest
 import torch
 from steps import PROMPTS, cached_rows, config_of, parts_of
 
-from spf_core.errors import ConfigError
 from spf_core.dual_path.parts import Parts
-from spf_core.preparation.released_phrases import with_released
 from spf_core.dual_path.step import dual_path_step
+from spf_core.errors import ConfigError
+from spf_core.preparation.released_phrases import with_released
 
 
 @pytest.fixture

@@ -7,16 +7,16 @@ import pytest
 import torch
 from test_trainer import config_of, noise_folder, same, weights
 
-from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError
+from spf_core.interfaces.types import NOTHING, Noised, index
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.preparation.rows import rows_of
-from spf_core.utils.progress import silent
+from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.runs.run import file_hash
-from spf_core.training.warm_start import read_start
 from spf_core.training.trainer import Trainer, train
-from spf_core.interfaces.types import NOTHING, Noised, index
+from spf_core.training.warm_start import read_start
+from spf_core.utils.progress import silent
 
 KINDS = ["lora-adapter", "adalora-adapter", "cross-attention", "full-unet"]
 STEPS = ("adapter.warmup=0", "adapter.settle=0.4")

@@ -8,8 +8,8 @@ from steps import cached_rows, config_of, parts_of
 from torch import Tensor
 
 from spf_core.preparation.rows import prepared_rows
-from spf_core.utils.progress import silent
 from spf_core.preparation.style import fit_style
+from spf_core.utils.progress import silent
 
 PLACE = (slice(None), slice(None), slice(3, 7), slice(3, 7))
 

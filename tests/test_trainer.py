@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from spf_core.runs import checkpoint
-from spf_core.runs.checkpoint import checkpoints, read_safetensors
 from spf_core.config.run_config import RunConfig, load_run_config
 from spf_core.errors import NonFiniteError, RunError
 from spf_core.plugins.discovery import Plugins, load_plugins
-from spf_core.training.run_log import read_metrics
+from spf_core.runs import checkpoint
+from spf_core.runs.checkpoint import checkpoints, read_safetensors
 from spf_core.runs.run import open_run
 from spf_core.runs.saved_config import saved_config
+from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
 
 FAST = (

@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from spf_core.preparation.encoding import encode_rows
 from spf_core.config.run_config import load_run_config
 from spf_core.data import Row
 from spf_core.interfaces import Backbone
 from spf_core.plugins.discovery import load_plugins
 from spf_core.preparation.caption_augmentation import with_variants
+from spf_core.preparation.encoding import encode_rows
 
 TEXT = "a portrait of an old man, red hair, in the park"
 

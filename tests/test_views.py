@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spf_core.data import Row
-from spf_core.training.row_order import Order, rows_of_step
 from spf_core.config.sections import DatasetSection
+from spf_core.data import Row
 from spf_core.preparation.views import bucket_sizes, bucket_step, nearest, with_views
+from spf_core.training.row_order import Order, rows_of_step
 
 SHAPES = ((64, 64), (80, 40), (40, 80), (64, 60))
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from steps import batch_of, config_of, parts_of
 
-from spf_core.errors import ConfigError
 from spf_core.dual_path.noising import noise_latents
 from spf_core.dual_path.step import dual_path_step
+from spf_core.errors import ConfigError
 from spf_plugins.losses.denoising import min_snr_weight
 
 ABAR = torch.tensor([0.2, 0.5, 0.8, 0.9])  # SNR 0.25, 1, 4, 9

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spf_lab.benchmark.spec import read_benchmark
-from spf_core.config.run_config import load_run_config, resolve
-from spf_lab.continual.spec import read_continual
-from spf_core.errors import ConfigError, printable
 from spf_core.config.merging import parse_assignment
+from spf_core.config.run_config import load_run_config, resolve
+from spf_core.errors import ConfigError, printable
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.saved_config import saved_config
 from spf_core.utils.yaml_text import dump_yaml, parse_yaml, read_yaml
+from spf_lab.benchmark.spec import read_benchmark
+from spf_lab.continual.spec import read_continual
 
 OFTEN = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 READERS: dict[str, Callable[[Path], Any]] = {

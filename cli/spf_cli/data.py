@@ -23,10 +23,10 @@ from spf_cli.options import (
 )
 
 if TYPE_CHECKING:
+    from spf_core.config.sections import DatasetSection
     from spf_core.data import FolderReport
     from spf_core.interfaces import Backbone as Model
     from spf_core.plugins.discovery import Plugins
-    from spf_core.config.sections import DatasetSection
 
 SHOWN_TEXTS = 10
 
@@ -98,9 +98,9 @@ def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "Dataset
     """The `dataset` settings of the flags; ConfigError for a wrong one or any other setting."""
     from pydantic import ValidationError
 
-    from spf_core.errors import ConfigError, short
     from spf_core.config.merging import merge, parse_assignment
     from spf_core.config.sections import DatasetSection
+    from spf_core.errors import ConfigError, short
     from spf_core.utils.validation import explain
 
     raw: dict[str, Any] = {"dataset": {} if trigger is None else {"trigger": trigger}}

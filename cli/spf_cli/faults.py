@@ -103,7 +103,7 @@ def fault_of_user(error: BaseException) -> str | None:
 
 def _fault_of_memory(error: RuntimeError) -> str | None:
     """The refusal of one of torch's allocators; None for another error."""
-    from spf_core.training.resources.oom import is_out_of_memory
+    from spf_core.utils.devices import is_out_of_memory
 
     if not is_out_of_memory(error):
         return None

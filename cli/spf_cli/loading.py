@@ -8,11 +8,11 @@ from typing import Any
 from spf_cli.render import note
 from spf_core.config.run_config import SLOTS, RunConfig, laid_over, load_run_config
 from spf_core.errors import ConfigError, RunError
-from spf_core.runs.run_lock import is_filled
-from spf_core.utils.paths import expanded
 from spf_core.plugins.discovery import Plugins, load_plugins
-from spf_core.runs.saved_config import CONFIG_FILE, saved_config
 from spf_core.plugins.trust import PLUGINS_FOLDER, how_to_allow, is_allowed
+from spf_core.runs.run_lock import is_filled
+from spf_core.runs.saved_config import CONFIG_FILE, saved_config
+from spf_core.utils.paths import expanded
 from spf_core.utils.yaml_text import read_yaml
 
 _SELECTABLE = {*SLOTS.values(), "loss", "preset"}

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from spf_core.errors import printable
-from spf_core.utils.interrupts import end_at_once_on_sigterm
 from spf_core.utils.distributed import speaks
+from spf_core.utils.interrupts import end_at_once_on_sigterm
 
 PIPE_WIDTH = 200
 LONGEST = 1200  # characters of a note; what it quotes is cut before, in most of them

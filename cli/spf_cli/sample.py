@@ -22,11 +22,11 @@ from spf_cli.options import (
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from spf_core.config.sections import SampleSection
     from spf_core.interfaces import PromptEditor
-    from spf_core.utils.progress import Progress
     from spf_core.interfaces.prompts import Prompt
     from spf_core.runs.run import OpenRun
-    from spf_core.config.sections import SampleSection
+    from spf_core.utils.progress import Progress
 
 
 Runs = Annotated[

@@ -146,8 +146,8 @@ def _resume(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]
 def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, accept: bool) -> None:
     from spf_cli.bars import progress_bars
     from spf_cli.render import say
-    from spf_core.training import trainer
     from spf_core.sampling.handover import read_calibration
+    from spf_core.training import trainer
 
     if not is_main():
         trainer.train(config, out, plugins, resume=resume, accept_changed_data=accept)

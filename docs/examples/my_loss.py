@@ -3,7 +3,7 @@
 from typing import Any
 
 from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 
 
 class ColourAlignment(LossConfig):
@@ -23,6 +23,6 @@ class ColourAlignment(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms() -> list[type[LossConfig]]:
-    """Register the loss term."""
-    return [ColourAlignment]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    register(ColourAlignment)

@@ -1,12 +1,30 @@
-"""The embedded portraits: a procedural world, its judges, and the suite that evaluates in it."""
+"""The embedded portraits: a procedural world, the small model that draws it, its judges and its suite."""
 
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from spf_core.plugins.configs import SuiteConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.configs import BackboneConfig, SuiteConfig
+from spf_core.plugins.hookspecs import Register, hookimpl
 from spf_core.utils.paths import UserPath
+
+
+class Mini(BackboneConfig):
+    """The small model of the embedded portraits: Stable Diffusion 1.5's classes at 64 x 64 pixels."""
+
+    name = "mini"
+    path: UserPath | None = Field(
+        None, description="StableDiffusionPipeline folder with clip/ inside; the packaged weights by default"
+    )
+
+    def build(self) -> Any:
+        """Load the folder; RunError when it cannot be used."""
+        from spf_plugins.backbones.stable_diffusion import StableDiffusion
+
+        packaged = Path(str(files("spf_portraits"))) / "weights" / "mini"
+        return StableDiffusion(Path(self.path) if self.path else packaged)
 
 
 class PortraitsConfig(SuiteConfig):
@@ -24,6 +42,7 @@ class PortraitsConfig(SuiteConfig):
 
 
 @hookimpl
-def spf_register_suites() -> list[type[SuiteConfig]]:
-    """Return the suite `portraits`."""
-    return [PortraitsConfig]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    for config in (Mini, PortraitsConfig):
+        register(config)

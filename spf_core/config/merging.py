@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from spf_core.plugins.configs import TermConfig
 from spf_core.errors import ConfigError, short
+from spf_core.plugins.configs import TermConfig
 from spf_core.utils.yaml_text import DEPTH, NotYamlError, parse_yaml
 
 SLOTS: dict[str, str] = {

@@ -15,6 +15,20 @@ from pydantic import (
     model_validator,
 )
 
+from spf_core.config.merging import SLOTS as SLOTS
+from spf_core.config.merging import merge, parse_assignment
+from spf_core.config.sections import (
+    CalibrationSection,
+    CheckpointSection,
+    CounterfactualSection,
+    DatasetSection,
+    EvaluationSection,
+    OptimizerSection,
+    SampleSection,
+    Section,
+    TrainSection,
+)
+from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, quoted, short
 from spf_core.plugins.configs import (
     AdapterConfig,
     BackboneConfig,
@@ -29,22 +43,9 @@ from spf_core.plugins.configs import (
     label,
 )
 from spf_core.plugins.containment import SECONDS, contained
-from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, quoted, short
-from spf_core.config.merging import SLOTS as SLOTS
-from spf_core.config.merging import merge, parse_assignment
-from spf_core.utils.paths import HubPath, UserPath
 from spf_core.plugins.discovery import Plugins
-from spf_core.config.sections import (
-    CalibrationSection,
-    CheckpointSection,
-    CounterfactualSection,
-    DatasetSection,
-    EvaluationSection,
-    OptimizerSection,
-    SampleSection,
-    Section,
-    TrainSection,
-)
+from spf_core.utils.paths import HubPath, UserPath
+from spf_core.utils.private import LOCAL, public
 from spf_core.utils.validation import explain
 from spf_core.utils.yaml_text import dump_yaml, read_yaml
 
@@ -385,3 +386,9 @@ def _refuse_unknown_keys(raw: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"unknown key '{short(key)}'.{did_you_mean(key, RunConfig.model_fields)} Keys: {keys}"
             )
+
+
+def public_settings(config: RunConfig) -> dict[str, Any]:
+    """The settings as plain values; what names a place on this machine is replaced by `(local)`."""
+    settings: dict[str, Any] = public(config.model_dump(mode="json"))
+    return settings | {"data": None if config.data is None else LOCAL}

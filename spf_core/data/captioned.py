@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from spf_core.config.sections import DatasetSection
 from spf_core.data.captions import split_by_trigger
 from spf_core.data.files import lines_of, normal_form, read_text, refuse_link_outside, visible
 from spf_core.data.images import is_picture
 from spf_core.data.row import Row
 from spf_core.data.tables import MOST_REPEATS, Reading, checked_row
 from spf_core.errors import DataError
-from spf_core.config.sections import DatasetSection
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 MASK_ENDING = "-masklabel"

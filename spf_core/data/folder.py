@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from spf_core.config.sections import DatasetSection
 from spf_core.data.captioned import is_captioned, read_captioned
 from spf_core.data.files import first_names, real_path, visible
 from spf_core.data.hugging_face import is_dataset, is_hub_id, read_dataset, stored_tables
@@ -15,7 +16,6 @@ from spf_core.data.row import Row
 from spf_core.data.tables import CSV, JSONL, REQUIRED, Reading, read_csv, read_jsonl, unread_columns
 from spf_core.data.unused import folder_captions, unused_files
 from spf_core.errors import DataError
-from spf_core.config.sections import DatasetSection
 
 AS_IT_IS = DatasetSection()
 DATASET = "the dataset"

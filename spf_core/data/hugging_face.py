@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spf_core.utils.atomic import atomic_file
+from spf_core.config.sections import DatasetSection
 from spf_core.data.files import real_path, refuse_link_outside, visible
 from spf_core.data.images import SUFFIXES
 from spf_core.data.row import Row
 from spf_core.data.tables import NAMES, REQUIRED, Reading, checked_row, inside, texts_of
 from spf_core.errors import DataError, short
+from spf_core.utils.atomic import atomic_file
 from spf_core.utils.paths import cache_folder
-from spf_core.config.sections import DatasetSection
 
 SAVED = ("state.json", "dataset_dict.json")
 STORED = (".parquet", ".arrow")

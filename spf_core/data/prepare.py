@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spf_core.utils.atomic import atomic_write_text
+from spf_core.config.sections import DatasetSection
 from spf_core.data.captioned import captioned_files, is_captioned
 from spf_core.data.captions import Texts, split_by_trigger
 from spf_core.data.phrases import compile_phrase, split_by_phrase
 from spf_core.data.subjects import loses_subject
 from spf_core.data.tables import CSV, JSONL, NAMES, csv_values, json_lines, parse_json
 from spf_core.errors import ConfigError, DataError, short
-from spf_core.config.sections import DatasetSection
+from spf_core.utils.atomic import atomic_write_text
 
 
 @dataclass(frozen=True)

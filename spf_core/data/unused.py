@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from spf_core.config.sections import DatasetSection
 from spf_core.data.captioned import CAPTION_SUFFIXES, find_captioned, is_caption, is_mask, masks_folder
 from spf_core.data.files import first_names, is_hidden, real_path, visible
 from spf_core.data.images import SUFFIXES, has_picture, is_picture, is_unread_picture
-from spf_core.config.sections import DatasetSection
 
 _TABLES = frozenset({".jsonl", ".ndjson", ".csv", ".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".arrow"})
 _JSON_TABLES = frozenset({"metadata.json", "captions.json", "meta_cap.json"})  # other JSON files are settings

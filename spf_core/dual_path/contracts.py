@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from spf_core.plugins.configs import Component, label
-from spf_core.plugins.containment import place_of, reason_of
 from spf_core.errors import PluginError, SpfError, quoted
-from spf_core.training.resources.oom import is_out_of_memory
 from spf_core.interfaces import Backbone, ControlMap, Reward, StepState, Term
 from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning, PathOutput
+from spf_core.plugins.configs import Component, label
+from spf_core.plugins.containment import place_of, reason_of
+from spf_core.utils.devices import is_out_of_memory
 
 _READ = {"batch", "noised", "response", "reference", "response_text", "reference_text", "predictions"}
 CONTROL_MAP, REFERENCE, BACKBONE = "slot.control_map", "slot.reference", "slot.backbone"  # no term's name
@@ -89,7 +89,9 @@ class Contracts:
         output = self.call(name, run)
         called = label(self._parts[name])
         if not isinstance(output, PathOutput):
-            raise ContractError(f"{called} returns {quoted(output)}; return a spf_core.interfaces.types.PathOutput")
+            raise ContractError(
+                f"{called} returns {quoted(output)}; return a spf_core.interfaces.types.PathOutput"
+            )
         pred = output.pred_BCHW
         if not isinstance(pred, Tensor) or pred.shape != like_BCHW.shape:
             found = list(pred.shape) if isinstance(pred, Tensor) else quoted(pred)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spf_core.interfaces import StepState
+
 
 def at_queries(map_B1HW: Tensor, positions: int) -> Tensor:
     """Resize a map to a layer's resolution and flatten it: B Q 1 (same aspect ratio, area average)."""
@@ -84,3 +86,12 @@ def stretch_to_share(values_B1HW: Tensor, inner: float, outer: float) -> Tensor:
 
 def _between(values_B1HW: Tensor, bottom: Tensor, top: Tensor) -> Tensor:
     return ((values_B1HW - bottom) / (top - bottom).clamp(min=1e-8)).clamp(0, 1)
+
+
+def widened(state: StepState, map_B1HW: Tensor) -> Tensor:
+    """max(M, norm(A[released phrases])) by the reference path's attention, B 1 H W."""
+    released_BL = state.batch.released_BL
+    assert released_BL is not None, "the configuration guarantees released phrases"
+    assert state.reference is not None, "the configuration guarantees a reference path"
+    attention = middle_attention(state.reference.attention, released_BL[:, None], map_B1HW.shape[-2:])
+    return torch.maximum(map_B1HW, min_max(attention))

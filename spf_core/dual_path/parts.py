@@ -1,21 +1,15 @@
 """What a run is built of, around a loaded backbone and its attached adapter."""
 
-from collections import ChainMap
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from spf_core.training.ema import Average
+from spf_core.config.run_config import RunConfig
+from spf_core.config.sections import TrainSection
+from spf_core.dual_path.contracts import BACKBONE, CONTROL_MAP, REFERENCE, REWARD, Contracts
+from spf_core.dual_path.states import States
+from spf_core.interfaces import Adapter, Backbone, ControlMap, Reference, Reward, Term
 from spf_core.plugins.building import built
 from spf_core.plugins.configs import TermConfig
-from spf_core.config.run_config import RunConfig
-from spf_core.dual_path.contracts import BACKBONE, CONTROL_MAP, REFERENCE, REWARD, Contracts
-from spf_core.interfaces import Adapter, Backbone, Budgeted, ControlMap, Reference, Reward, Stateful, Term
-from spf_core.config.sections import TrainSection
-from spf_core.utils.distributed import Together
-from spf_core.preparation.trajectories import States
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,6 @@ class Parts:
     reward: Reward | None = None
     states: States | None = None
     between: float = 0.0  # share of rows whose z_t still lacks some of the target
-    average: Average | None = None  # of the trained weights
 
 
 def build_parts(config: RunConfig, backbone: Backbone, adapter: Adapter) -> Parts:
@@ -64,58 +57,3 @@ def build_parts(config: RunConfig, backbone: Backbone, adapter: Adapter) -> Part
         reward=contracts.reward(built(config.reward)) if config.reward else None,
         between=config.counterfactuals.between,
     )
-
-
-def remembered(parts: Parts, *, steps: bool = False) -> dict[str, Tensor]:
-    """What the run's stateful parts hold, each under its own prefix.
-
-    With `steps` only what forward passes write: the control map's memory and the terms'.
-    """
-    return {
-        f"{prefix}/{name}": tensor
-        for prefix, part in _stateful(parts, steps).items()
-        for name, tensor in part.state_dict().items()
-    }
-
-
-def owners(parts: Parts) -> frozenset[str]:
-    """The prefixes of what `remembered` may hold."""
-    return frozenset(_stateful(parts, steps=False))
-
-
-def remember(parts: Parts, state: Mapping[str, Tensor], *, steps: bool = False) -> None:
-    """Give every stateful part its share of `remembered(parts)` back."""
-    for prefix, part in _stateful(parts, steps).items():
-        own = {
-            name.removeprefix(f"{prefix}/"): value
-            for name, value in state.items()
-            if name.startswith(f"{prefix}/")
-        }
-        part.load_state_dict(own)
-
-
-@contextmanager
-def shared_memory(parts: Parts, together: Together) -> Iterator[None]:
-    """What the parts take in within the context, they take in from every process, in the order of ranks."""
-    if together.count == 1:
-        yield
-        return
-    before = remembered(parts, steps=True)
-    yield
-    now = remembered(parts, steps=True)
-    new = {name: tensor.cpu() for name, tensor in now.items() if before.get(name) is not tensor}
-    found = together.each(new)
-    if any(found):
-        remember(parts, dict(ChainMap(*reversed(found), before)), steps=True)
-
-
-def _stateful(parts: Parts, steps: bool) -> dict[str, Stateful]:
-    named: dict[str, object] = {
-        "map": parts.control_map,
-        **{f"term.{name}": term for name, (_, term) in parts.terms.items()},
-    }
-    if not steps:
-        named["average"] = parts.average
-        if isinstance(parts.adapter, Budgeted):
-            named["budget"] = parts.adapter.budget
-    return {name: part for name, part in named.items() if isinstance(part, Stateful)}

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from spf_core.interfaces import TextName
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.texts import as_tuned, text_of
+from spf_core.interfaces import TextName
 from spf_core.interfaces.types import NOTHING, Batch, Conditioning, Noised
 
 

@@ -6,16 +6,23 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from spf_core.preparation.bank import detached, either
-from spf_core.plugins.configs import TermConfig
 from spf_core.dual_path.contracts import BACKBONE, REFERENCE
-from spf_core.dual_path.step_sampling import Texts, draw_states, draw_texts
-from spf_core.interfaces import StepState, Term, TextName
+from spf_core.dual_path.control_maps import widened
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.predictions import StepPredictions
-from spf_core.preparation.released_phrases import widened
+from spf_core.dual_path.step_sampling import Texts, draw_states, draw_texts
 from spf_core.dual_path.texts import as_tuned
-from spf_core.interfaces.types import Batch, Capture, Conditioning, LossReport, Noised, PathOutput, choose
+from spf_core.interfaces import StepState, Term, TextName
+from spf_core.interfaces.types import (
+    Batch,
+    Capture,
+    Conditioning,
+    LossReport,
+    Noised,
+    PathOutput,
+    choose,
+)
+from spf_core.plugins.configs import TermConfig
 
 
 def dual_path_step(
@@ -81,7 +88,7 @@ def run_paths(
         known["original", "base"] = frozen.pred_BCHW
     compared = base
     if reference and noised.reference:
-        frozen = either(~noised.from_data_B, noised.reference, detached(response))
+        frozen = PathOutput.where(~noised.from_data_B, noised.reference, response.detached())
         compared = choose(noised.from_data_B, read, base)
     state = StepState(
         backbone=parts.backbone,

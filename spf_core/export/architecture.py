@@ -15,8 +15,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from spf_core.errors import RunError
 from spf_core.export.checkpoint import attention_above
 from spf_core.export.names import PARTS, TEXT_1, TEXT_2, UNET, ldm_unet, open_clip, text_layer
-from spf_core.interfaces import Backbone
 from spf_core.export.published import settings_of
+from spf_core.interfaces import Backbone
 
 SD15, SDXL = "sd_v1", "sdxl_base_v1-0"
 FAMILIES = {SD15: 768, SDXL: 2048}  # the width of what their cross-attention reads tells them apart

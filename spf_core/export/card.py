@@ -7,16 +7,16 @@ from typing import Any
 
 from PIL import Image
 
-from spf_core.utils.atomic import atomic_write_text
-from spf_core.runs.checkpoint import ADAPTER_FILE, step_of
+from spf_core.config.run_config import public_settings
 from spf_core.errors import RunError
-from spf_lab.evaluation.readout import result_rows
-from spf_lab.evaluation.saved import RESULTS_FILE, Json, read_results
 from spf_core.export.facts import Facts
 from spf_core.export.lora import Lora
-from spf_core.config.private import public_settings
+from spf_core.runs.checkpoint import ADAPTER_FILE, step_of
 from spf_core.runs.run import file_hash
+from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.yaml_text import dump_yaml
+from spf_lab.evaluation.readout import result_rows
+from spf_lab.evaluation.saved import RESULTS_FILE, Json, read_results
 
 CARD, PICTURE = "README.md", "samples.png"
 SEE_BASE = "see the base model"

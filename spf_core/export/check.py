@@ -9,11 +9,11 @@ from typing import Any
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from torch import Tensor
 
-from spf_core.runs.checkpoint import UNREADABLE, read_safetensors
 from spf_core.errors import RunError, short
 from spf_core.export.architecture import FAMILIES, Architecture, published
 from spf_core.export.clients import Pair, Scales, a1111, comfyui, diffusers, invokeai, pairs_of
 from spf_core.export.names import TEXT_1, UNET, kohya_name
+from spf_core.runs.checkpoint import UNREADABLE, read_safetensors
 from spf_core.utils.json_text import parse_json
 
 _OTHERS: dict[str, Callable[[Mapping[str, Tensor], Architecture], Scales]] = {

@@ -15,16 +15,16 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spf_core import __version__
-from spf_core.config.run_config import RunConfig
+from spf_core.config.run_config import RunConfig, public_settings
 from spf_core.errors import RunError, quoted
 from spf_core.export.architecture import SD15
 from spf_core.export.lora import Lora
 from spf_core.export.names import UNET
 from spf_core.export.prediction import Prediction
 from spf_core.interfaces import Backbone
-from spf_core.config.private import is_local, public_settings
 from spf_core.interfaces.prompts import Prompt
 from spf_core.runs.run import HANDOVER
+from spf_core.utils.private import is_local
 from spf_core.utils.yaml_text import dump_yaml
 
 STRENGTH = "spf_strength"  # in the metadata of weights: the strength that calibration recommends

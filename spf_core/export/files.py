@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_NAME_SAFE
 
-from spf_core.runs.checkpoint import ADAPTER_FILE, write_safetensors
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError
 from spf_core.export.checkpoint import checkpoint_tensors
 from spf_core.export.facts import Facts, facts_of, lora_metadata, model_spec, own_metadata
 from spf_core.export.lora import Lora, as_lora, kohya_tensors, peft_settings, peft_tensors
 from spf_core.interfaces import Adapter, Backbone, LowRank
+from spf_core.runs.checkpoint import ADAPTER_FILE, write_safetensors
 from spf_core.runs.pretrained import quiet
 
 _log = logging.getLogger("spf")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, constants
 
-from spf_core.plugins.building import built
 from spf_core.errors import RunError
 from spf_core.export.run import Request, export
 from spf_core.interfaces import LowRank
+from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import saved_config
 

@@ -7,7 +7,6 @@ from typing import Literal
 import torch
 from torch import nn
 
-from spf_core.utils.atomic import atomic_folder
 from spf_core.errors import ConfigError, RunError
 from spf_core.export.architecture import architecture_of
 from spf_core.export.card import write_card
@@ -18,6 +17,7 @@ from spf_core.export.lora import Lora, as_lora
 from spf_core.interfaces import LowRank, Mergeable
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun, in_float32, open_backbone, open_run, trained_weights
+from spf_core.utils.atomic import atomic_folder
 
 Format = Literal["kohya", "diffusers", "checkpoint"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -1,5 +1,6 @@
 """What each kind of component must do. Protocols: a plugin inherits from nothing."""
 
+from spf_core.interfaces.fit import Fit
 from spf_core.interfaces.judging import (
     JointlyJudged,
     Limited,
@@ -44,6 +45,7 @@ __all__ = [
     "Checkpointing",
     "ControlMap",
     "Drifting",
+    "Fit",
     "JointlyJudged",
     "Limited",
     "LowRank",

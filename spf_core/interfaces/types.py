@@ -5,7 +5,7 @@ P base phrases (padded), Q = HW positions of one cross-attention layer.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import torch
@@ -54,6 +54,42 @@ class PathOutput:
     attention: dict[str, Tensor] = field(default_factory=dict)  # layer -> B Q L
     queries: dict[str, Tensor] = field(default_factory=dict)  # layer -> B Q D
     hidden: dict[str, Tensor] = field(default_factory=dict)  # what the queries are projected from, B Q D
+
+    def named(self) -> dict[str, Tensor]:
+        """Every tensor by name: `pred_BCHW`, and what was captured as `attention/LAYER` and so on."""
+        found: dict[str, Tensor] = {"pred_BCHW": self.pred_BCHW}
+        for what in fields(self)[1:]:
+            found |= {f"{what.name}/{layer}": tensor for layer, tensor in getattr(self, what.name).items()}
+        return found
+
+    @classmethod
+    def from_named(cls, named: Mapping[str, Tensor]) -> "PathOutput":
+        """The output whose `named()` that is."""
+        captured: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in named.items():
+            what, _, layer = name.partition("/")
+            if layer:
+                captured.setdefault(what, {})[layer] = tensor
+        return cls(named["pred_BCHW"], **captured)
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "PathOutput":
+        """The output with `change` applied to every tensor."""
+        return self.from_named({name: change(tensor) for name, tensor in self.named().items()})
+
+    def detached(self) -> "PathOutput":
+        """The output without its gradient."""
+        return self.each(Tensor.detach)
+
+    @classmethod
+    def where(cls, first_B: Tensor, first: "PathOutput", second: "PathOutput") -> "PathOutput":
+        """Row by row `first` where the mask is true, else `second`."""
+        one = first.named()
+        return cls.from_named(
+            {
+                name: torch.where(first_B.view(-1, *[1] * (value.ndim - 1)), one[name], value)
+                for name, value in second.named().items()
+            }
+        )
 
 
 @dataclass(frozen=True)

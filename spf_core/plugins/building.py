@@ -4,9 +4,9 @@ import inspect
 from typing import Any
 
 from spf_core import interfaces
+from spf_core.errors import ConfigError, PluginError, SpfError, Unavailable
 from spf_core.plugins.configs import AdapterConfig, Component, label
 from spf_core.plugins.containment import contained, reason_of
-from spf_core.errors import ConfigError, PluginError, SpfError, Unavailable
 
 PROTOCOLS: dict[str, type] = {
     "backbone": interfaces.Backbone,

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from spf_core.errors import PluginError, did_you_mean, quoted
 from spf_core.plugins.configs import (
     KINDS,
     Component,
@@ -16,20 +17,19 @@ from spf_core.plugins.configs import (
     PresetConfig,
     TermConfig,
 )
-from spf_core.errors import PluginError, did_you_mean, quoted
 
 NEEDS = get_args(Need)
 _KEBAB_CASE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-def check_config(config: Any, kind: str, provider: str) -> type[Component]:
+def check_config(config: Any, provider: str) -> type[Component]:
     """The class itself; PluginError for the first thing about it that is wrong."""
-    base = KINDS[kind]
-    if not (inspect.isclass(config) and issubclass(config, base)):
-        raise PluginError(
-            f"'{provider}' registers {quoted(config)}, which is not a subclass of {base.__name__}"
-        )
-    name = config.name
+    bases = [base for base in KINDS.values() if inspect.isclass(config) and issubclass(config, base)]
+    if not bases:
+        kinds = ", ".join(base.__name__ for base in KINDS.values())
+        raise PluginError(f"'{provider}' registers {quoted(config)}, which is no subclass of {kinds}")
+    base = bases[0]
+    kind, name = base.kind, config.name
     if type(name) is not str or not _KEBAB_CASE.fullmatch(name):
         found = "no `name`" if name == "" else f"the name {quoted(name)}"
         raise PluginError(
@@ -38,7 +38,7 @@ def check_config(config: Any, kind: str, provider: str) -> type[Component]:
         )
     if config.kind != kind:
         raise PluginError(
-            f"'{name}' says that its kind is {quoted(config.kind)}, but it is registered as {kind}; "
+            f"'{name}' says that its kind is {quoted(config.kind)}, but {base.__name__} makes it a {kind}; "
             "leave `kind` as its base class has it"
         )
     _check_inherited(name, config, base)

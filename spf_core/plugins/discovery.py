@@ -5,29 +5,30 @@ skipped, whole, and named once.
 """
 
 import importlib.util
+import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, distributions
-from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pluggy
 
-from spf_core.plugins import hookspecs
-from spf_core.plugins.configs import Component
-from spf_core.plugins.checks import check_config, describe, summary_of
-from spf_core.plugins.containment import SECONDS, contained, reason_of
 from spf_core.errors import ConfigError, PluginError, did_you_mean, quoted, short, unknown
+from spf_core.plugins import hookspecs
+from spf_core.plugins.checks import check_config, describe, summary_of
+from spf_core.plugins.configs import Component
+from spf_core.plugins.containment import SECONDS, contained, reason_of
 
 GROUP = OWN = "spf"
 FILE = "file"  # the version of a plugin that is a file
-MOST = 1000  # config classes of one hook; what gives more does not end
+MOST = 1000  # config classes of one plugin; one that gives more does not end
+_log = logging.getLogger("spf")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Plugins:
 
     entries: dict[str, Entry] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
+    modules: list["Module"] = field(default_factory=list)
 
     def of_kind(self, kind: str) -> dict[str, Entry]:
         """Entries of one kind, by name."""
@@ -80,6 +82,12 @@ class Plugins:
         config.provided_by = f"plugin '{provider}' {version}"
         self.take([Entry(config, provider, version, summary_of(config))])
 
+    def load(self, source: "_Source") -> None:
+        """Import a plugin and take what it registers; PluginError where it cannot be used."""
+        module, entries = source.loaded()
+        self.take(entries)
+        self.modules.append(module)
+
     def take(self, entries: Iterable[Entry]) -> None:
         """Take all entries of a plugin, or none of them: PluginError when a name is taken."""
         found = dict(self.entries)
@@ -91,6 +99,39 @@ class Plugins:
                 raise PluginError(f"{both}, and spf's own keep their names; choose another" if own else both)
             found[name] = entry
         self.entries = found
+
+    def call(self, hook: str, **given: Any) -> list[Any]:
+        """What the plugins return from `hook`, in the order in which they were loaded; None is left out.
+
+        PluginError names the plugin of others whose hook raises what is no SpfError.
+        """
+        results = [module.call(hook, given) for module in self.modules]
+        return [result for result in results if result is not None]
+
+
+@dataclass(frozen=True)
+class Module:
+    """The module of a loaded plugin, for the hooks that are called later."""
+
+    module: Any
+    provider: str
+    package: str
+    own: bool
+
+    def call(self, hook: str, given: Mapping[str, Any]) -> Any:
+        """What its `hook` returns; None where it has none."""
+        results: list[Any] = []
+
+        def run() -> None:
+            results.extend(getattr(_manager(self.module, self.provider).hook, hook)(**given))
+
+        if hook not in vars(self.module):
+            return None
+        if self.own:
+            run()
+        else:
+            contained(run, what=f"{hook} of plugin '{short(self.provider)}' failed", package=self.package)
+        return results[0] if results else None
 
 
 @dataclass(frozen=True)
@@ -107,17 +148,17 @@ class _Source:
         name = short(self.provider, 200)
         return f"plugin file '{name}'" if self.version == FILE else f"plugin '{name}' {self.version}"
 
-    def entries(self) -> list[Entry]:
+    def loaded(self) -> tuple[Module, list[Entry]]:
         """Import the plugin and describe what it registers. PluginError of one line for whatever it does."""
-        return contained(self._entries, seconds=None if self.own else SECONDS, package=self.package)
+        return contained(self._loaded, seconds=None if self.own else SECONDS, package=self.package)
 
-    def _entries(self) -> list[Entry]:
-        found = []
-        for config in _registered(self.load(), self.provider):
+    def _loaded(self) -> tuple[Module, list[Entry]]:
+        found, module = [], self.load()
+        for config in _registered(module, self.provider):
             summary = summary_of(config) if self.own else describe(config)
             found.append(Entry(config, self.provider, self.version, summary))
             config.provided_by = "" if self.own else str(self)
-        return found
+        return Module(module, self.provider, self.package, self.own), found
 
 
 def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
@@ -128,13 +169,13 @@ def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
         if source.provider in disabled:
             continue
         try:
-            plugins.take(source.entries())
+            plugins.load(source)
         except PluginError as error:
             plugins.broken.append(Broken(source.provider, str(error)))
     for file in map(Path, files):
         source = _Source(str(file), FILE, _module_of(file), partial(_import_file, file))
         try:
-            plugins.take(source.entries())
+            plugins.load(source)
         except PluginError as error:
             raise PluginError(f"plugin file '{short(str(file), 200)}' cannot be used: {error}") from None
     return plugins
@@ -164,50 +205,50 @@ def _package_of(point: EntryPoint) -> str:
 
 
 def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
-    """Every config class that the hooks of a module return, checked."""
-    _check_hooks(module)
+    """Every config class that the module registers, checked."""
+    _check_hooks(module, provider)
+    manager = _manager(module, provider)
+    given: list[Any] = []
+
+    def register(config: type[Component]) -> None:
+        if len(given) == MOST:
+            raise PluginError(f"it registers more than {MOST} config classes; end its loop")
+        given.append(config)
+
+    for returned in manager.hook.spf_register(register=register):  # pluggy leaves None out
+        raise PluginError(
+            f"its 'spf_register' returns {quoted(returned)}, which nobody reads; call register(MyConfig) for each"
+        )
+    names: set[str] = set()
+    for config in given:
+        checked = check_config(config, provider)
+        if checked.name in names:
+            raise PluginError(f"it registers '{checked.name}' twice")
+        names.add(checked.name)
+        yield checked
+
+
+def _manager(module: Any, provider: str) -> pluggy.PluginManager:
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     manager.register(module, name=provider)
-    manager.check_pending()
-    if not manager.get_hookcallers(module):
-        hooks = ", ".join(sorted(hookspecs.REGISTRATION_HOOKS.values()))
-        raise PluginError(f"it has no hook, so it registers nothing. Hooks: {hooks}")
-    names: set[str] = set()
-    for kind, hook in hookspecs.REGISTRATION_HOOKS.items():
-        for config in _returned(getattr(manager.hook, hook), hook):
-            checked = check_config(config, kind, provider)
-            if checked.name in names:
-                raise PluginError(f"it registers '{checked.name}' twice")
-            names.add(checked.name)
-            yield checked
+    return manager
 
 
-def _returned(caller: Any, hook: str) -> Iterator[Any]:
-    results = caller()
-    if len(results) < len(caller.get_hookimpls()):  # pluggy leaves None out
-        raise PluginError(f"its '{hook}' returns None; return a list of config classes")
-    for configs in results:
-        if not isinstance(configs, Iterable) or isinstance(configs, str):
-            raise PluginError(f"its '{hook}' returns {quoted(configs)}; return a list of config classes")
-        given = list(islice(configs, MOST + 1))
-        if len(given) > MOST:
-            raise PluginError(f"its '{hook}' gives more than {MOST} config classes; return a list that ends")
-        yield from given
-
-
-def _check_hooks(module: Any) -> None:
-    """Refuse hooks that would never be called: misspelt ones, and those without their decorator."""
-    known = hookspecs.REGISTRATION_HOOKS.values()
-    for name, value in vars(module).items():
-        marked = hasattr(value, f"{GROUP}_impl")
-        if name not in known and (marked or name.startswith("spf_register_")):
-            listing = ", ".join(sorted(known))
-            raise PluginError(
-                f"it defines the unknown hook '{name}'.{did_you_mean(name, known)} Known: {listing}"
-            )
-        if name in known and not marked:
-            raise PluginError(f"its '{name}' lacks the decorator @spf_core.plugins.hookspecs.hookimpl")
+def _check_hooks(module: Any, provider: str) -> None:
+    """Refuse a module without a hook that spf calls; warn of unknown ones beside those that it knows."""
+    found = hookspecs.hooks_of(module)
+    for name, hook in found.items():
+        if name in hookspecs.HOOKS and not hasattr(hook, "spf_impl"):
+            raise PluginError(f"its '{name}' lacks the decorator @spf_core.plugins.hookimpl")
+    known, listing = [name for name in found if name in hookspecs.HOOKS], ", ".join(hookspecs.HOOKS)
+    for name in found.keys() - set(known):
+        what = f"it defines the unknown hook '{name}'.{did_you_mean(name, hookspecs.HOOKS)}"
+        if not known:
+            raise PluginError(f"{what} Hooks: {listing}")
+        _log.warning("plugin '%s': %s It is left out", provider, what)
+    if not known:
+        raise PluginError(f"it has no hook, so it registers nothing. Hooks: {listing}")
 
 
 def _module_of(file: Path) -> str:

@@ -1,109 +1,80 @@
-"""The hooks of spf. Each registration hook returns config classes and is called once, when plugins load."""
+"""The hooks of spf: what a plugin may define. One registers its components, the others do work of their own.
+
+A hook is a function of the plugin's module, marked with `hookimpl`. It may leave out arguments that it does
+not read.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from spf_core.plugins.configs import (
-    AdapterConfig,
-    BackboneConfig,
-    ControlMapConfig,
-    LossConfig,
-    MetricConfig,
-    PresetConfig,
-    PromptEditorConfig,
-    ReferenceConfig,
-    ResponseConfig,
-    RewardConfig,
-    ScoreConfig,
-    SuiteConfig,
-)
+from spf_core.plugins.configs import Component
+
+if TYPE_CHECKING:
+    import typer
+
+    from spf_core.config.run_config import RunConfig
+    from spf_core.interfaces import Fit
+    from spf_core.plugins.discovery import Plugins
 
 hookspec = pluggy.HookspecMarker("spf")
 hookimpl = pluggy.HookimplMarker("spf")
 
-
-@hookspec
-def spf_register_backbones() -> list[type[BackboneConfig]]:
-    """Return text-to-image backbones. Called once, when plugins load."""
-    raise NotImplementedError
+Register = Callable[[type[Component]], None]
 
 
 @hookspec
-def spf_register_adapters() -> list[type[AdapterConfig]]:
-    """Return adapters, the choices of what is trainable. Called once, when plugins load."""
-    raise NotImplementedError
+def spf_register(register: Register) -> None:
+    """Call `register(MyConfig)` for each component. The class says its kind. Called once, when plugins load."""
 
 
 @hookspec
-def spf_register_reference_paths() -> list[type[ReferenceConfig]]:
-    """Return reference paths. Called once, when plugins load."""
-    raise NotImplementedError
+def spf_register_commands(app: "typer.Typer") -> None:
+    """Add commands and groups to the `spf` command line. Called once, before it is read.
+
+    Import what is heavy inside the commands, since every `spf --help` calls this hook.
+    """
 
 
 @hookspec
-def spf_register_control_maps() -> list[type[ControlMapConfig]]:
-    """Return control-map builders. Called once, when plugins load."""
-    raise NotImplementedError
+def spf_before_fit(config: "RunConfig", run: Path, plugins: "Plugins") -> None:
+    """Called on the main process before a model is loaded, also when a run resumes.
+
+    Raise `spf_core.errors.ConfigError` to refuse the configuration.
+    """
 
 
 @hookspec
-def spf_register_response_enhancers() -> list[type[ResponseConfig]]:
-    """Return response enhancements. Called once, when plugins load."""
-    raise NotImplementedError
+def spf_after_step(fit: "Fit") -> None:
+    """Called on the main process after every optimizer step, when its checkpoint is written."""
 
 
 @hookspec
-def spf_register_loss_terms() -> list[type[LossConfig]]:
-    """Return loss terms. Called once, when plugins load."""
-    raise NotImplementedError
+def spf_after_fit(fit: "Fit", metadata: dict[str, str]) -> None:
+    """Called on the main process after the last step, before the weights are written.
+
+    It may load other weights into `fit.adapter`, and may change `metadata`, which goes into the file.
+    """
 
 
 @hookspec
-def spf_register_rewards() -> list[type[RewardConfig]]:
-    """Return rewards, preferences that training may follow. Called once, when plugins load."""
-    raise NotImplementedError
+def spf_measured(evaluation: Path, run: Path) -> str | None:
+    """Return a section of the model card, in Markdown, about the measurements in the folder `evaluation`.
+
+    Return None for a folder that is not yours. Raise `spf_core.errors.RunError` for a damaged one, or one
+    that measures other weights than those of `run`.
+    """
 
 
-@hookspec
-def spf_register_prompt_editors() -> list[type[PromptEditorConfig]]:
-    """Return prompt editors, changes of the text embeddings at sampling. Called once, when plugins load."""
-    raise NotImplementedError
+HOOKS: tuple[str, ...] = tuple(name for name in list(globals()) if name.startswith("spf_"))
 
 
-@hookspec
-def spf_register_metrics() -> list[type[MetricConfig]]:
-    """Return metrics over quadruples. Called once, when plugins load."""
-    raise NotImplementedError
-
-
-@hookspec
-def spf_register_scores() -> list[type[ScoreConfig]]:
-    """Return scores, shown beside the purity score. Called once, when plugins load."""
-    raise NotImplementedError
-
-
-@hookspec
-def spf_register_suites() -> list[type[SuiteConfig]]:
-    """Return suites: worlds with data, prompts and judges. Called once, when plugins load."""
-    raise NotImplementedError
-
-
-@hookspec
-def spf_register_presets() -> list[type[PresetConfig]]:
-    """Return presets: named choices of components. Called once, when plugins load."""
-    raise NotImplementedError
-
-
-REGISTRATION_HOOKS: dict[str, str] = {
-    "backbone": "spf_register_backbones",
-    "adapter": "spf_register_adapters",
-    "reference": "spf_register_reference_paths",
-    "control-map": "spf_register_control_maps",
-    "response": "spf_register_response_enhancers",
-    "loss": "spf_register_loss_terms",
-    "reward": "spf_register_rewards",
-    "prompt-editor": "spf_register_prompt_editors",
-    "metric": "spf_register_metrics",
-    "score": "spf_register_scores",
-    "suite": "spf_register_suites",
-    "preset": "spf_register_presets",
-}
+def hooks_of(module: Any) -> dict[str, Any]:
+    """What a module defines under a name that spf's hooks have, or that looks like one of them."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if hasattr(value, "spf_impl") or name.startswith("spf_register")
+    }

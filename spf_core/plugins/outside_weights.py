@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from spf_core.plugins.configs import ScoreConfig
 from spf_core.errors import RunError, Unavailable
+from spf_core.plugins.configs import ScoreConfig
 from spf_core.utils.paths import UserPath, expanded
 from spf_core.utils.special_files import refuse_special
 
@@ -53,7 +53,7 @@ class Weights:
 
         Of a place on this machine the name alone: the hashes say what it was.
         """
-        from spf_core.config.private import is_local
+        from spf_core.utils.private import is_local
 
         def named(value: Any) -> Any:
             local = isinstance(value, str) and is_local(value, names_a_place=False)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What happens to the training rows before the first step."""

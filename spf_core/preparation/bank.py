@@ -4,18 +4,19 @@ theta_0 never changes, so z_t, eps_ref, A_ref and Q_ref of a base text and a see
 step on them runs the response path alone.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from spf_core.preparation.encoding import CHUNK, CachedRows
+from spf_core.dual_path.states import Drawn
 from spf_core.interfaces import Backbone
+from spf_core.interfaces.types import Capture, PathOutput, index
+from spf_core.preparation.encoding import CHUNK, CachedRows
+from spf_core.preparation.trajectories import Trajectories
 from spf_core.runs.cache import kept
 from spf_core.utils.progress import Progress, silent
-from spf_core.preparation.trajectories import Drawn, Trajectories
-from spf_core.interfaces.types import Capture, PathOutput, index
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class ReferenceBank:
         return Drawn(
             self.states_NKCHW[rows, place],
             self.timesteps_NK[rows, place],
-            _each(self.outputs, lambda tensor: tensor[rows, place]),
+            self.outputs.each(lambda tensor: tensor[rows, place]),
         )
 
 
@@ -65,7 +66,7 @@ def build_bank(
                     backbone.predict(states[chosen, place], timesteps[chosen, place], texts, capture)
                 )
             progress("reference bank", min(done * CHUNK, states.shape[0] * count), states.shape[0] * count)
-        flat = [_flat(output) for output in outputs]
+        flat = [output.named() for output in outputs]
         return {name: _rows_first([each[name] for each in flat], count) for name in flat[0]}
 
     made_of = {"attention": capture.attention, "queries": capture.queries}
@@ -76,7 +77,7 @@ def build_bank(
         {"states": states, "timesteps": timesteps, "base": rows.base.embeds_BLD},
         compute,
     )
-    return ReferenceBank(states, timesteps, _unflat(found))
+    return ReferenceBank(states, timesteps, PathOutput.from_named(found))
 
 
 def _rows_first(parts: list[Tensor], count: int) -> Tensor:
@@ -89,40 +90,3 @@ def _chunks(rows: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Row and place of all states, row-major, some at a time."""
     for part in torch.split(torch.arange(rows * count), CHUNK):
         yield part // count, part % count
-
-
-def either(use_first_B: Tensor, first: PathOutput, second: PathOutput) -> PathOutput:
-    """Row by row the first output where `use_first_B` is true, else the second."""
-    one, other = _flat(first), _flat(second)
-    return _unflat(
-        {
-            name: torch.where(use_first_B.view(-1, *[1] * (value.ndim - 1)), one[name], value)
-            for name, value in other.items()
-        }
-    )
-
-
-def detached(output: PathOutput) -> PathOutput:
-    """The output without its gradient."""
-    return _each(output, torch.Tensor.detach)
-
-
-def _each(output: PathOutput, change: Callable[[Tensor], Tensor]) -> PathOutput:
-    return _unflat({name: change(tensor) for name, tensor in _flat(output).items()})
-
-
-def _flat(output: PathOutput) -> dict[str, Tensor]:
-    """The prediction as `pred_BCHW`, captured tensors as `attention/LAYER` and so on."""
-    named: dict[str, Tensor] = {"pred_BCHW": output.pred_BCHW}
-    for what in fields(output)[1:]:
-        named |= {f"{what.name}/{layer}": tensor for layer, tensor in getattr(output, what.name).items()}
-    return named
-
-
-def _unflat(named: dict[str, Tensor]) -> PathOutput:
-    captured: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in named.items():
-        what, _, layer = name.partition("/")
-        if layer:
-            captured.setdefault(what, {})[layer] = tensor
-    return PathOutput(named["pred_BCHW"], **captured)

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 from PIL.Image import Image
 
-from spf_core.preparation.encoding import CHUNK, CachedRows, to_pixels
-from spf_core.interfaces import Backbone
-from spf_core.runs.cache import kept
-from spf_core.utils.progress import Progress, silent
-from spf_core.sampling.sampler import sample_images
 from spf_core.config.sections import SampleSection
+from spf_core.interfaces import Backbone
+from spf_core.preparation.encoding import CHUNK, CachedRows
+from spf_core.runs.cache import kept
+from spf_core.sampling.sampler import sample_images
+from spf_core.utils.pixels import to_pixels
+from spf_core.utils.progress import Progress, silent
 
 
 @torch.no_grad()

@@ -12,16 +12,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from spf_core.preparation.encoding import CachedRows
+from spf_core.config.sections import CounterfactualSection, SampleSection
 from spf_core.dual_path.control_maps import stretch_to_share
 from spf_core.interfaces import Backbone
-from spf_core.runs.cache import kept
-from spf_core.utils.progress import Progress, silent
-from spf_core.preparation.relevance import integrated_gradients, mean_of_group, relevance
-from spf_core.sampling.sampler import ROWS, guided_prediction, rows_at_once
-from spf_core.config.sections import CounterfactualSection, SampleSection
-from spf_core.preparation.style import in_style
 from spf_core.interfaces.types import Conditioning, index
+from spf_core.preparation.encoding import CachedRows
+from spf_core.preparation.relevance import integrated_gradients, mean_of_group, relevance
+from spf_core.preparation.style import in_style
+from spf_core.runs.cache import kept
+from spf_core.sampling.sampler import ROWS, guided_prediction, rows_at_once
+from spf_core.utils.progress import Progress, silent
 
 
 def purify(

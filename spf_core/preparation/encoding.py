@@ -1,7 +1,7 @@
 """Encodes the rows of a training folder once: latents, texts and, if asked for, image embeddings."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
@@ -12,11 +12,12 @@ from torch import Tensor
 from spf_core.data import Row, load_image, load_mask, refuse_maskless, time_sizes
 from spf_core.errors import DataError
 from spf_core.interfaces import Backbone
-from spf_core.runs.cache import kept
-from spf_core.utils.progress import Progress, silent
 from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Batch, Conditioning, index
 from spf_core.plugins.outside_weights import sha256
+from spf_core.runs.cache import kept
+from spf_core.utils.pixels import to_pixels
+from spf_core.utils.progress import Progress, silent
 
 CHUNK = 16
 _log = logging.getLogger("spf")
@@ -174,12 +175,6 @@ def _masks(rows: Sequence[Row], side: int, latents_NCHW: Tensor) -> Tensor:
     height, width = latents_NCHW.shape[-2:]
     masks = torch.from_numpy(np.stack([load_mask(row, side, (width, height)) for row in rows]))
     return masks[:, None].to(latents_NCHW)
-
-
-def to_pixels(images: Iterable[np.ndarray]) -> Tensor:
-    """Stack uint8 H W 3 images into B 3 H W floats in [-1, 1]."""
-    stacked = torch.from_numpy(np.stack(list(images))).permute(0, 3, 1, 2)
-    return stacked.float() / 127.5 - 1
 
 
 def widen(cond: Conditioning, phrases: int) -> Conditioning:

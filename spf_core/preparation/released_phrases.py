@@ -6,11 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from spf_core.preparation.encoding import CachedRows
-from spf_core.dual_path.control_maps import middle_attention, min_max
 from spf_core.errors import ConfigError
-from spf_core.interfaces import StepState
 from spf_core.interfaces.types import Conditioning
+from spf_core.preparation.encoding import CachedRows
 
 
 def with_released(rows: CachedRows, words: Sequence[str]) -> CachedRows:
@@ -38,12 +36,3 @@ def with_released(rows: CachedRows, words: Sequence[str]) -> CachedRows:
 
 def _held(cond: Conditioning, released_NP: Tensor) -> Conditioning:
     return replace(cond, phrase_BPL=cond.phrase_BPL * ~released_NP[..., None])
-
-
-def widened(state: StepState, map_B1HW: Tensor) -> Tensor:
-    """max(M, norm(A[released phrases])) by the reference path's attention, B 1 H W."""
-    released_BL = state.batch.released_BL
-    assert released_BL is not None, "the configuration guarantees released phrases"
-    assert state.reference is not None, "the configuration guarantees a reference path"
-    attention = middle_attention(state.reference.attention, released_BL[:, None], map_B1HW.shape[-2:])
-    return torch.maximum(map_B1HW, min_max(attention))

@@ -4,22 +4,23 @@ from collections.abc import Sequence
 
 import torch
 
-from spf_core.preparation.bank import build_bank
-from spf_core.preparation.buckets import BucketedRows, BucketedStates
-from spf_core.preparation.encoding import CachedRows, encode_rows
-from spf_core.preparation.class_images import with_class_images
 from spf_core.config.run_config import RunConfig
-from spf_core.preparation.counterfactuals import purify
 from spf_core.data import Row, read_folder
+from spf_core.dual_path.states import States
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone
+from spf_core.interfaces.types import Capture
+from spf_core.preparation.bank import build_bank
+from spf_core.preparation.buckets import BucketedRows, BucketedStates
+from spf_core.preparation.caption_augmentation import with_variants
+from spf_core.preparation.class_images import with_class_images
+from spf_core.preparation.counterfactuals import purify
+from spf_core.preparation.encoding import CachedRows, encode_rows
+from spf_core.preparation.released_phrases import with_released
+from spf_core.preparation.trajectories import record_trajectories
+from spf_core.preparation.views import bucket_step, with_views
 from spf_core.utils.paths import refuse_lost
 from spf_core.utils.progress import Progress
-from spf_core.preparation.released_phrases import with_released
-from spf_core.preparation.trajectories import States, record_trajectories
-from spf_core.interfaces.types import Capture
-from spf_core.preparation.caption_augmentation import with_variants
-from spf_core.preparation.views import bucket_step, with_views
 
 Rows = CachedRows | BucketedRows
 

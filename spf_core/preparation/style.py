@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spf_core.preparation.encoding import CachedRows
 from spf_core.interfaces import Backbone
+from spf_core.preparation.encoding import CachedRows
 from spf_core.runs.cache import kept
 
 WIDTH = 64

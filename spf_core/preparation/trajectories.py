@@ -1,34 +1,19 @@
 """States z_t of the original model's own sampling: where the tuned model is used, not where its data lies."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from spf_core.interfaces import Backbone
-from spf_core.utils.progress import Progress, silent
-from spf_core.sampling.sampler import guided_prediction, rows_at_once
 from spf_core.config.sections import SampleSection
-from spf_core.interfaces.types import Conditioning, PathOutput, index
+from spf_core.dual_path.states import Drawn
+from spf_core.interfaces import Backbone
+from spf_core.interfaces.types import Conditioning, index
+from spf_core.sampling.sampler import guided_prediction, rows_at_once
+from spf_core.utils.progress import Progress, silent
 
 EARLY = 2.0  # s / S = u^2: most of what a picture shows is settled in the first steps
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A state and its timestep for every row of a batch; `output` is theta_0's on it where that is known."""
-
-    states_BCHW: Tensor
-    timesteps_B: Tensor
-    output: PathOutput | None = None
-
-
-class States(Protocol):
-    """Where rows find a state of the original model's own sampling."""
-
-    def draw(self, rows: Tensor, *, generator: torch.Generator) -> Drawn:
-        """One state per row."""
 
 
 @dataclass(frozen=True)

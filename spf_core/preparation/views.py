@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from spf_core.config.sections import DatasetSection
 from spf_core.data import Row, View
 from spf_core.data.images import upright_size
-from spf_core.config.sections import DatasetSection
 
 WIDEST = 2.0  # sides of a bucket lie between the model's divided by and multiplied with this
 

@@ -41,18 +41,6 @@ class OpenRun:
     editor: PromptEditor | None = None
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is the best there is; ConfigError when the named device is not available."""
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(device for device in ("cuda", "mps", "cpu") if available[device])
-    if name not in available:
-        raise ConfigError(f"unknown device '{name}'; choose auto, {', '.join(available)}")
-    if not available[name]:
-        raise ConfigError(f"device '{name}' is not available here; use --set train.device=auto")
-    return torch.device(name)
-
-
 def open_backbone(config: BackboneConfig, device: str = "auto") -> Backbone:
     """Load a backbone and move it to the device."""
     refuse_lost_options(config, "backbone")

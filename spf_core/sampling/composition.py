@@ -10,10 +10,10 @@ from typing import Any, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spf_core.plugins.building import built
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.interfaces import Adapter, Backbone, LowRank, LowRankUpdate
+from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun, open_run, saved_config, trained_weights
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The training loop: optimizer, checkpoints, resuming, samples and what a run ends with."""

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spf_core.plugins.building import built
-from spf_core.sampling.handover import calibrate_handover
 from spf_core.config.run_config import RunConfig
+from spf_core.dual_path.parts import Parts
 from spf_core.errors import RunError, quoted
 from spf_core.export.facts import STRENGTH, STRENGTH_BY
 from spf_core.export.files import write_weights
 from spf_core.interfaces import Adapter
-from spf_core.dual_path.parts import Parts
-from spf_core.utils.progress import Progress
 from spf_core.interfaces.prompts import Prompt
+from spf_core.plugins.building import built
 from spf_core.runs.run import HANDOVER, trained_weights
+from spf_core.sampling.handover import calibrate_handover
+from spf_core.utils.progress import Progress
 
 if TYPE_CHECKING:
     from spf_lab.evaluation.during import PurityWatch

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spf_core.runs.checkpoint import checkpoints
 from spf_core.errors import NonFiniteError
 from spf_core.interfaces.types import LossReport
+from spf_core.runs.checkpoint import checkpoints
 
 FLOAT16 = "float16 ends at 65504: set train.precision to bf16 or no. "
 

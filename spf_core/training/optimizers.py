@@ -9,8 +9,8 @@ import torch
 from diffusers.optimization import get_scheduler
 from torch import nn
 
-from spf_core.utils.optional_imports import optional
 from spf_core.config.sections import OptimizerSection
+from spf_core.utils.optional_imports import optional
 
 
 def require_optimizer(options: OptimizerSection) -> None:

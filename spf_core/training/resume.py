@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spf_core.utils.atomic import atomic_write_text
 from spf_core.config.run_config import RunConfig
+from spf_core.config.sections import OptimizerSection
 from spf_core.data import Row
 from spf_core.data.record import changes, record_of
 from spf_core.errors import RunError, quoted, short
 from spf_core.interfaces import Budgeted
-from spf_core.utils.paths import MOVABLE
 from spf_core.runs.provenance import PROVENANCE_FILE, Provenance, read_provenance
 from spf_core.runs.saved_config import CONFIG_FILE
-from spf_core.config.sections import OptimizerSection
+from spf_core.utils.atomic import atomic_write_text
+from spf_core.utils.paths import MOVABLE
 from spf_core.utils.yaml_text import read_yaml
 
 EARLIER = "earlier"  # folder in a run with what it ended with before it was extended

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spf_core.dual_path.parts import Parts
+from spf_core.errors import RunError
+from spf_core.interfaces.training import Stateful
 from spf_core.runs.checkpoint import (
     ADAPTER_FILE,
     Checkpoint,
@@ -14,11 +17,11 @@ from spf_core.runs.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
-from spf_core.errors import RunError
 from spf_core.runs.intact import Expected, form_of, newest_intact
-from spf_core.training.optimizers import restore_schedule
-from spf_core.dual_path.parts import Parts, owners, remember, remembered
 from spf_core.runs.run import refuse_other_backbone
+from spf_core.training.ema import Average
+from spf_core.training.optimizers import restore_schedule
+from spf_core.training.part_states import load_states, stateful_parts, states_of
 from spf_core.training.sharding import gathered, scattered
 from spf_core.utils.distributed import Together
 
@@ -31,6 +34,7 @@ class Continuation:
     """Everything that changes from step to step; `scaler` is fp16's, None otherwise."""
 
     parts: Parts
+    average: Average | None
     optimizer: Any
     scheduler: Any
     scaler: Any
@@ -53,7 +57,7 @@ class Continuation:
             optimizer=optimizer,
             scheduler=self.scheduler.state_dict(),
             scaler=None if self.scaler is None else self.scaler.state_dict(),
-            parts=remembered(self.parts),
+            parts=states_of(self._stateful),
             length=self.parts.train.steps,
         )
         save_checkpoint(folder, state)
@@ -76,6 +80,10 @@ class Continuation:
         self._restore(found)
         return found
 
+    @property
+    def _stateful(self) -> dict[str, Stateful]:
+        return stateful_parts(self.parts, self.average)
+
     def _expected(self) -> Expected:
         """What a checkpoint of this run must hold."""
         groups = self.optimizer.state_dict()["param_groups"]
@@ -86,8 +94,8 @@ class Continuation:
             shapes=[tuple(each.shape) for each in parameters],
             rates=self.scheduler.base_lrs,
             scaler=None if self.scaler is None else frozenset(self.scaler.state_dict()),
-            parts={name: form_of(each) for name, each in remembered(self.parts).items()},
-            owners=owners(self.parts),
+            parts={name: form_of(each) for name, each in states_of(self._stateful).items()},
+            owners=frozenset(self._stateful),
         )
 
     def _refuse_other_backbone(self, folder: Path, found: Checkpoint) -> None:
@@ -100,7 +108,7 @@ class Continuation:
         restore_schedule(self.scheduler, found.step)
         if self.scaler is not None:
             self.scaler.load_state_dict(found.scaler)
-        remember(self.parts, found.parts)
+        load_states(self._stateful, found.parts)
 
 
 def _set_aside(damaged: Mapping[Path, str], step: int) -> None:

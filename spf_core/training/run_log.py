@@ -1,8 +1,6 @@
 """metrics.jsonl: one line a step, readable while the run goes on."""
 
 import json
-import os
-import resource
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,10 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from spf_core.utils.atomic import atomic_write_text
-from spf_core.training.nan_guard import Where
-from spf_core.utils.json_text import NotJsonError, parse_json
 from spf_core.interfaces.types import LossReport
+from spf_core.training.nan_guard import Where
+from spf_core.utils.atomic import atomic_write_text
+from spf_core.utils.json_text import NotJsonError, parse_json
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -93,19 +91,3 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
             _Line.model_validate(line)
             lines.append(line)
     return lines
-
-
-def reset_peak_memory(device: torch.device) -> None:
-    """Let `peak_memory_mib` count from now on, where the system allows it (CUDA, and processes on Linux)."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def peak_memory_mib(device: torch.device) -> float:
-    """Peak memory so far: of the CUDA allocator, or of the process (resident set) elsewhere."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 1 if os.uname().sysname == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

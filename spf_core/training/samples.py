@@ -10,17 +10,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from spf_core.preparation.buckets import BucketedRows
-from spf_core.preparation.encoding import CachedRows
+from spf_core.config.sections import SampleSection
 from spf_core.dual_path.control_maps import min_max, phrase_attention
-from spf_core.dual_path.step_sampling import Texts
 from spf_core.dual_path.noising import clean_estimate, noise_latents
 from spf_core.dual_path.parts import Parts
-from spf_core.interfaces.prompts import Prompt
-from spf_core.sampling.sampler import Opening, comparison_grid, sample_images, save_png
-from spf_core.config.sections import SampleSection
 from spf_core.dual_path.step import run_paths
+from spf_core.dual_path.step_sampling import Texts
+from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Batch, Capture
+from spf_core.preparation.buckets import BucketedRows
+from spf_core.preparation.encoding import CachedRows
+from spf_core.sampling.sampler import Opening, comparison_grid, sample_images, save_png
+from spf_core.utils.pixels import to_images
 
 NOISE_LEVELS = (0.8, 0.5, 0.2)
 
@@ -119,9 +120,3 @@ def _overlay(pixels_B3HW: Tensor, heat_B1HW: Tensor) -> list[Image.Image]:
     grey = ((pixels_B3HW.clamp(-1, 1) + 1) / 2).mean(1).cpu().numpy()[..., None]
     blended = 0.35 * grey + 0.65 * colours
     return [Image.fromarray((255 * image).astype(np.uint8)) for image in blended]
-
-
-def to_images(pixels_B3HW: Tensor) -> list[Image.Image]:
-    """Pictures of pixels in [-1, 1]; what lies beyond is clipped."""
-    array = ((pixels_B3HW.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    return [Image.fromarray(image) for image in array]

@@ -12,10 +12,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from spf_core.plugins.building import built
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Adapter, Shardable
+from spf_core.plugins.building import built
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

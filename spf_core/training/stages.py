@@ -4,10 +4,11 @@ import logging
 from functools import partial
 from typing import Any
 
+from spf_core.dual_path.parts import Parts
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Budgeted, Staged
+from spf_core.training.ema import Average
 from spf_core.training.optimizers import restore_schedule
-from spf_core.dual_path.parts import Parts
 
 _log = logging.getLogger("spf")
 
@@ -19,9 +20,10 @@ class Stages:
     and what a term remembers is in every checkpoint, so that a run may be resumed anywhere.
     """
 
-    def __init__(self, parts: Parts, optimizer: Any, scheduler: Any) -> None:
+    def __init__(self, parts: Parts, optimizer: Any, scheduler: Any, average: Average | None) -> None:
         """Before the optimizer's first step; ConfigError for an adapter that cannot begin anew."""
-        self._parts, self._optimizer, self._scheduler = parts, optimizer, scheduler
+        self._parts, self._average = parts, average
+        self._optimizer, self._scheduler = optimizer, scheduler
         self._terms = {name: term for name, (_, term) in parts.terms.items() if isinstance(term, Staged)}
         self._fresh = optimizer.state_dict() if self._terms else None
         if self._terms and isinstance(parts.adapter, Budgeted):
@@ -43,8 +45,8 @@ class Stages:
             return
         self._optimizer.load_state_dict(self._fresh)
         restore_schedule(self._scheduler, step)
-        if parts.average:
-            parts.average.restart()
+        if self._average:
+            self._average.restart()
         _log.info("'%s' begins its stage with step %d", "', '".join(begun), step + 1)
 
     def _begins(self, name: str, step: int) -> bool:

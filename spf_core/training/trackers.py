@@ -15,9 +15,9 @@ from accelerate.utils import ProjectConfiguration
 from PIL import Image
 
 from spf_core.config.run_config import RunConfig
+from spf_core.config.sections import TrainSection
 from spf_core.errors import ConfigError
 from spf_core.utils.optional_imports import optional
-from spf_core.config.sections import TrainSection
 
 PROJECT, FOLDER = "spf", "trackers"
 _MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb"}

@@ -13,45 +13,48 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from spf_core.utils.atomic import atomic_write_text
-from spf_core.training.ema import Average
-from spf_core.plugins.building import attach, built
-from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints
 from spf_core.config.run_config import RunConfig
-from spf_core.training.resume_state import Continuation
 from spf_core.data import Row
 from spf_core.data.record import record_of
-from spf_core.training.finalize import finish
-from spf_core.errors import DataError, NonFiniteError, RunError
-from spf_core.training.resources.oom import told_when_exhausted
-from spf_core.export.facts import weights_metadata
-from spf_core.training.nan_guard import Where, faulty_gradient, refuse_non_finite
-from spf_core.interfaces import Adapter, Backbone, Budgeted, StepState
-from spf_core.utils.interrupts import Interrupts, listening, said_how_to_continue, saved_when_interrupted
-from spf_core.runs.cache import counting_spared
-from spf_core.runs.run_lock import is_filled, locked
-from spf_core.training.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
-from spf_core.training.row_order import Order, generator_of_step
-from spf_core.dual_path.parts import build_parts, shared_memory
-from spf_core.plugins.discovery import Plugins
-from spf_core.preparation.rows import Rows, encoded_rows, prepared_rows, recorded_states, rows_of
-from spf_core.utils.progress import Progress, silent
-from spf_core.runs.provenance import read_provenance, record_start, warn_of_other_plugins
-from spf_core.training.resources.memory_estimate import rehearse_attaching
-from spf_core.training.resume import GoingOn, planned_for, saved_length, schedule_rule
-from spf_core.training.run_log import Passed, RunLog, mean_passes, passed_of, peak_memory_mib, terms_line
-from spf_core.runs.run import CONFIG_FILE, open_backbone
-from spf_core.sampling.sampler import refuse_more_steps
-from spf_core.training.sharding import in_shards, refuse_unshardable, total
-from spf_core.training.stages import Stages
-from spf_core.training.warm_start import START_HASH, Start, read_start
+from spf_core.dual_path.parts import build_parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.dual_path.texts import text_parameters
-from spf_core.training.resources.memory_options import save_memory, save_time
-from spf_core.utils.distributed import ALONE, Together, joined, wants_shards
-from spf_core.training.trackers import Trackers, make_accelerator, tracked
+from spf_core.errors import DataError, NonFiniteError, RunError
+from spf_core.export.facts import weights_metadata
+from spf_core.interfaces import Adapter, Backbone, Budgeted, StepState
 from spf_core.interfaces.types import LossReport
+from spf_core.plugins.building import attach, built
+from spf_core.plugins.discovery import Plugins
+from spf_core.preparation.rows import Rows, encoded_rows, prepared_rows, recorded_states, rows_of
+from spf_core.runs.cache import counting_spared
+from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints
+from spf_core.runs.provenance import read_provenance, record_start, warn_of_other_plugins
+from spf_core.runs.run import CONFIG_FILE, open_backbone
+from spf_core.runs.run_lock import is_filled, locked
+from spf_core.sampling.sampler import refuse_more_steps
+from spf_core.training.ema import Average
+from spf_core.training.finalize import finish
+from spf_core.training.interrupted import said_how_to_continue, saved_when_interrupted
+from spf_core.training.nan_guard import Where, faulty_gradient, refuse_non_finite
+from spf_core.training.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
+from spf_core.training.part_states import shared_memory
+from spf_core.training.resources.memory_estimate import rehearse_attaching
+from spf_core.training.resources.memory_options import save_memory, save_time
+from spf_core.training.resources.oom import told_when_exhausted
+from spf_core.training.resume import GoingOn, planned_for, saved_length, schedule_rule
+from spf_core.training.resume_state import Continuation
+from spf_core.training.row_order import Order, generator_of_step
+from spf_core.training.run_log import Passed, RunLog, mean_passes, passed_of, terms_line
 from spf_core.training.samples import save_samples
+from spf_core.training.sharding import in_shards, refuse_unshardable, total
+from spf_core.training.stages import Stages
+from spf_core.training.trackers import Trackers, make_accelerator, tracked
+from spf_core.training.warm_start import START_HASH, Start, read_start
+from spf_core.utils.atomic import atomic_write_text
+from spf_core.utils.devices import peak_memory_mib
+from spf_core.utils.distributed import ALONE, Together, joined, wants_shards
+from spf_core.utils.interrupts import Interrupts, listening
+from spf_core.utils.progress import Progress, silent
 
 _log = logging.getLogger("spf")
 
@@ -187,8 +190,8 @@ class Trainer:
             start.load_into(self.adapter)
         together.same(self.adapter.parameters())
         decay = config.train.ema_decay
-        average = None if decay is None else Average(self.adapter, decay)
-        self.parts = replace(self.parts, adapter=self.adapter, states=states, average=average)
+        self.average = None if decay is None else Average(self.adapter, decay)
+        self.parts = replace(self.parts, adapter=self.adapter, states=states)
         self._make_optimizer()
         self.step = 0
         self.event: str | None = None  # for the next line of the log
@@ -199,8 +202,10 @@ class Trainer:
         optimizer = make_optimizer(options, self.parameters, text_parameters(self.adapter))
         self.optimizer = self.accelerator.prepare_optimizer(optimizer)
         self.scheduler = make_schedule(options, optimizer, train.steps, train.planned_steps)
-        self.stages = Stages(self.parts, self.optimizer, self.scheduler)
-        self.state = Continuation(self.parts, self.optimizer, self.scheduler, self.accelerator.scaler)
+        self.stages = Stages(self.parts, self.optimizer, self.scheduler, self.average)
+        self.state = Continuation(
+            self.parts, self.average, self.optimizer, self.scheduler, self.accelerator.scaler
+        )
 
     def resume(self) -> None:
         """Restore the newest intact checkpoint; a run that has none yet starts from the beginning."""
@@ -266,7 +271,7 @@ class Trainer:
 
     def _averaged(self) -> AbstractContextManager[None]:
         """Within the context the adapter has the weights that the run would end with now."""
-        return self.parts.average.shown() if self.parts.average else nullcontext()
+        return self.average.shown() if self.average else nullcontext()
 
     def _look(self, trackers: Trackers) -> None:
         """Draw samples and measure purity, where this step is one to do so."""
@@ -314,8 +319,8 @@ class Trainer:
         self.optimizer.step()
         self.scheduler.step()
         self.step += 1
-        if self.parts.average:
-            self.parts.average.update()
+        if self.average:
+            self.average.update()
         if isinstance(self.adapter, Budgeted):
             self.adapter.after_step(self.step)
         self.optimizer.zero_grad()

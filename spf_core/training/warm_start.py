@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import ValidationError
 from torch import Tensor
 
-from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
-from spf_core.plugins.configs import AdapterConfig
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter, Backbone
-from spf_core.utils.paths import refuse_lost
+from spf_core.plugins.configs import AdapterConfig
+from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.runs.run import CONFIG_FILE, file_hash, refuse_other_backbone
+from spf_core.utils.paths import refuse_lost
 from spf_core.utils.yaml_text import read_yaml
 
 START_HASH = "spf_started_from"  # in the metadata of weights: the hash of those that training began with

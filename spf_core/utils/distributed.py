@@ -220,7 +220,7 @@ def joined(device: str, way_out: str, *, sharded: bool = False) -> Iterator[Toge
     from accelerate import PartialState
     from accelerate.utils import disable_fsdp_ram_efficient_loading
 
-    from spf_core.runs.run import pick_device
+    from spf_core.utils.devices import pick_device
 
     state = PartialState(cpu=pick_device(device).type == "cpu", timeout=PATIENCE)
     disable_fsdp_ram_efficient_loading()  # transformers would leave the encoders of all but one empty

@@ -7,13 +7,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
-
-from spf_core.errors import InterruptedRunError
-from spf_core.plugins.trust import resume_command
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 REPEATED = 5.0  # seconds after a signal in which another one means the same: a key held down, a second press
@@ -96,26 +92,3 @@ def listening(*, last: bool = False) -> Iterator[Interrupts]:
 def end_at_once_on_sigterm() -> None:
     """Let SIGTERM end this process without a word: another one speaks, and the launcher ends the rest."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextmanager
-def saved_when_interrupted(interrupts: Interrupts, save: Callable[[], int], run: Path) -> Iterator[None]:
-    """KeyboardInterrupt within the context saves, which returns the step, and becomes InterruptedRunError."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        interrupts.ignore()
-        raise InterruptedRunError(
-            f"interrupted; step {save()} is saved. Continue with: {resume_command(run)}"
-        ) from None
-
-
-@contextmanager
-def said_how_to_continue(run: Path) -> Iterator[None]:
-    """KeyboardInterrupt within the context, before or after the steps, becomes InterruptedRunError."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        begun = (run / "config.yaml").is_file()
-        way = resume_command(run) if begun else "the same command; nothing is written yet"
-        raise InterruptedRunError(f"interrupted. Continue with: {way}") from None

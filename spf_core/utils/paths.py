@@ -139,3 +139,9 @@ def refuse_lost_options(config: BaseModel, place: str) -> None:
     """The same for every option of a component."""
     for name in type(config).model_fields:
         refuse_lost(getattr(config, name), f"{place}.{name}")
+
+
+def cache_folder() -> Path:
+    """$SPF_CACHE, or ~/.cache/spf."""
+    chosen = os.environ.get("SPF_CACHE")
+    return Path(expanded(chosen)) if chosen else Path.home() / ".cache" / "spf"

@@ -105,8 +105,8 @@ def sampling_times(case: Case, turns: int) -> dict[str, list[float]]:
     import torch
     from diffusers import DDIMScheduler
 
-    from spf_core.sampling.sampler import sample_images
     from spf_core.config.sections import SampleSection
+    from spf_core.sampling.sampler import sample_images
     from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
     dtype = torch.float32 if case.device == CPU else torch.bfloat16

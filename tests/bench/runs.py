@@ -61,8 +61,8 @@ def run_step(
     from spf_core.config.run_config import load_run_config
     from spf_core.plugins.discovery import load_plugins
     from spf_core.preparation.rows import rows_of
-    from spf_core.utils.progress import silent
     from spf_core.training.trainer import Trainer
+    from spf_core.utils.progress import silent
 
     plain = ("train.accumulation=1", "train.gradient_checkpointing=false")
     size = (f"train.batch_size={batch_size}", f"train.steps={STEPS}")
@@ -105,10 +105,10 @@ def diffusers_step(
     from diffusers.training_utils import cast_training_params
     from peft import LoraConfig
 
-    from spf_core.preparation.encoding import to_pixels
     from spf_core.config.run_config import load_run_config
     from spf_core.data import load_image, read_folder
     from spf_core.plugins.discovery import load_plugins
+    from spf_core.utils.pixels import to_pixels
 
     lora = load_run_config(load_plugins(), preset=preset).adapter
     options = {"r": lora.rank, "lora_alpha": lora.rank, "target_modules": list(lora.targets)}

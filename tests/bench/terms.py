@@ -23,17 +23,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from spf_core.plugins.building import built
-from spf_core.preparation.encoding import to_pixels
 from spf_core.config.run_config import RunConfig, load_run_config
-from spf_core.interfaces import StepState
 from spf_core.dual_path.noising import clean_estimate
 from spf_core.dual_path.parts import Parts, build_parts
+from spf_core.dual_path.step import dual_path_step
+from spf_core.interfaces import StepState
+from spf_core.interfaces.types import scatter_like
+from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.preparation.rows import Rows, encoded_rows, prepared_rows, rows_of
+from spf_core.utils.pixels import to_pixels
 from spf_core.utils.progress import silent
-from spf_core.dual_path.step import dual_path_step
-from spf_core.interfaces.types import scatter_like
 
 BIAS = {"background": "teal", "clothes": "blazer", "expression": "laughing"}
 COUNT, BATCHES, ROWS = 60, 12, 12

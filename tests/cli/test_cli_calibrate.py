@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors, write_safetensors
 from spf_core.errors import ConfigError
 from spf_core.interfaces.prompts import Prompt
+from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors, write_safetensors
 from spf_core.runs.run import OpenRun
 from spf_lab.calibration import calibrate_strength
 

@@ -88,7 +88,10 @@ def interrupt(*arguments: object, **options: object) -> None:
     [
         ("spf_core.preparation.rows.encode_rows", ("train", "--data", "{data}", "--out", "{out}")),
         ("spf_lab.evaluation.run.write_results", ("evaluate", "{run}", "--target", "hat", "--out", "{out}")),
-        ("spf_core.sampling.sampler.comparison_grid", ("sample", "{run}", "--prompt", "a man", "--out", "{out}.png")),
+        (
+            "spf_core.sampling.sampler.comparison_grid",
+            ("sample", "{run}", "--prompt", "a man", "--out", "{out}.png"),
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

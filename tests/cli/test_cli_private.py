@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from benchmarks import write
 
-from spf_core.config.private import public, without_places
+from spf_core.utils.private import public, without_places
 
 TELLTALE = "jane-doe"
 OWN = {"config.yaml", "provenance.json", "benchmark.yaml", "results.md"}  # of the run and the benchmark alone

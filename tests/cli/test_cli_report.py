@@ -9,8 +9,8 @@ from pages import Page, results, shown
 from PIL import Image
 
 from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
-from spf_core.config.private import public
 from spf_core.runs.run import file_hash
+from spf_core.utils.private import public
 from spf_core.utils.yaml_text import dump_yaml, read_yaml
 
 SCORES = ("sps", "effect", "spi", "hit_rate", "base_leak", "rec")

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spf_core.errors import ConfigError
+from spf_core.runs.file_locks import STALE_AFTER, claimed, holder
 from spf_lab.benchmark.analysis import make_tables, paired_tests
 from spf_lab.benchmark.collect import Finished
 from spf_lab.benchmark.costs import Cost
@@ -17,8 +19,6 @@ from spf_lab.benchmark.pooling import join
 from spf_lab.benchmark.signs import sign_tests
 from spf_lab.benchmark.spec import PresetEntry, parse_benchmark
 from spf_lab.benchmark.tables import markdown, score_table, sign_table, winner
-from spf_core.runs.file_locks import STALE_AFTER, claimed, holder
-from spf_core.errors import ConfigError
 from spf_lab.evaluation.measure import Comparison, PairNumbers
 from spf_lab.evaluation.purity import PARTS
 from spf_lab.evaluation.scores import score

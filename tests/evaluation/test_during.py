@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from spf_core.runs.checkpoint import read_safetensors
 from spf_core.config.run_config import RunConfig, load_run_config
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
+from spf_core.runs.checkpoint import read_safetensors
 from spf_core.training.trainer import train
 
 QUICK = ("train.steps=4", "train.batch_size=2", "checkpoint.every=1", "sample.every=0", "sample.steps=2")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from squares import Squares
 
+from spf_core.sampling.sampler import sample_images
 from spf_lab.evaluation import originals, quadruples
 from spf_lab.evaluation.originals import original_images
 from spf_lab.evaluation.quadruples import generate, noise_seeds
-from spf_core.sampling.sampler import sample_images
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from PIL import Image
 from squares import Squares
 
 from spf_core.errors import ConfigError, RunError
+from spf_core.sampling.sampler import sample_images
 from spf_lab.evaluation import originals, run
 from spf_lab.evaluation.drawing import unseen_prompts
 from spf_lab.evaluation.readout import result_rows
 from spf_lab.evaluation.run import evaluate
 from spf_lab.evaluation.saved import check_evaluation
 from spf_lab.evaluation.subject import find_subject
-from spf_core.sampling.sampler import sample_images
 
 ESTIMATES = (
     "sps", "effect", "spi", "delta_spi", "rec", "hit_rate", "hit_rate_original", "base_leak",

@@ -8,14 +8,14 @@ import pytest
 import torch
 from squares import Squares, quadruples, scenes
 
-from spf_core.plugins.configs import ScoreConfig
 from spf_core.errors import Unavailable
+from spf_core.interfaces.types import Column
+from spf_core.plugins.configs import ScoreConfig
+from spf_core.plugins.discovery import load_plugins
 from spf_lab.evaluation.chosen import choose_scores
 from spf_lab.evaluation.columns import compute_scores
 from spf_lab.evaluation.run import evaluate
 from spf_lab.evaluation.statistics import Bootstrap, estimate
-from spf_core.plugins.discovery import load_plugins
-from spf_core.interfaces.types import Column
 
 PROMPTS, SEEDS = 5, 2
 ORIGINALS = scenes(PROMPTS * SEEDS, seed=1)

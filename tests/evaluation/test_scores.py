@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from squares import Squares, quadruples, scenes
 
+from spf_core.plugins.discovery import load_plugins
 from spf_lab.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
 from spf_lab.evaluation.measure import measure
 from spf_lab.evaluation.metrics import purity_metrics
 from spf_lab.evaluation.scores import pair_pollution, score
 from spf_lab.evaluation.statistics import Bootstrap
-from spf_core.plugins.discovery import load_plugins
 
 COUNT = 40
 DRAWS = Bootstrap(COUNT, resamples=500)

@@ -11,13 +11,13 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import save_file
 
-from spf_core.runs.checkpoint import read_safetensors
 from spf_core.errors import RunError
 from spf_core.export.check import check_file
 from spf_core.export.files import run_file
 from spf_core.export.prediction import Prediction, check_checkpoint, is_checkpoint
 from spf_core.export.run import Request, export
 from spf_core.plugins.discovery import Plugins
+from spf_core.runs.checkpoint import read_safetensors
 
 MakeRun = Callable[..., Path]
 V_ZERO = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}

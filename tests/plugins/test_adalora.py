@@ -7,9 +7,10 @@ import pytest
 import torch
 from steps import batch_of, config_of, parts_of
 
-from spf_core.errors import ConfigError
-from spf_core.dual_path.parts import Parts, remember, remembered
+from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import dual_path_step
+from spf_core.errors import ConfigError
+from spf_core.training.part_states import load_states, stateful_parts, states_of
 
 STEPS = 20
 
@@ -62,7 +63,7 @@ def test_the_budget_goes_on_from_a_checkpoint(tiny_folder: Path) -> None:
     train(first, 0, 7, torch.optim.SGD(first.adapter.parameters(), lr=0.1))
     second = adalora(tiny_folder)
     second.adapter.load_state_dict(first.adapter.state_dict())
-    remember(second, remembered(first))
+    load_states(stateful_parts(second), states_of(stateful_parts(first)))
     train(second, 7, 14, torch.optim.SGD(second.adapter.parameters(), lr=0.1))
     expected, found = whole.adapter.state_dict(), second.adapter.state_dict()
     assert all(torch.equal(expected[name], found[name]) for name in expected)

@@ -10,11 +10,11 @@ from steps import batch_of, config_of, parts_of
 from torch import Tensor
 
 from spf_core.config.run_config import RunConfig
+from spf_core.dual_path.parts import Parts
+from spf_core.dual_path.step import dual_path_step
 from spf_core.errors import ConfigError
 from spf_core.interfaces import StepState
-from spf_core.dual_path.parts import Parts
 from spf_core.interfaces.prompts import Prompt
-from spf_core.dual_path.step import dual_path_step
 from spf_core.interfaces.types import LossReport
 
 

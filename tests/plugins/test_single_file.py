@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from spf_core.dual_path.noising import clean_estimate
 from spf_core.errors import RunError
 from spf_core.export.checkpoint import checkpoint_tensors
-from spf_core.dual_path.noising import clean_estimate
 from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning
 from spf_plugins.backbones import Published, Sd15, Sdxl

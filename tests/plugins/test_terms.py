@@ -9,8 +9,8 @@ from steps import batch_of, config_of, parts_of
 
 from spf_core.config.run_config import RunConfig
 from spf_core.dual_path.parts import Parts
-from spf_core.plugins.discovery import load_plugins
 from spf_core.dual_path.step import dual_path_step
+from spf_core.plugins.discovery import load_plugins
 
 LOSSES = sorted(load_plugins().of_kind("loss"))
 RESPONSES = sorted(load_plugins().of_kind("response"))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spf_lab.evaluation.metrics import purity_metrics
 from spf_core.plugins.discovery import load_plugins
+from spf_lab.evaluation.metrics import purity_metrics
 from spf_portraits.judges.load import DEFAULT_FOLDER
 from spf_portraits.pretrain.ceiling import judged, truth
 from spf_portraits.suite import PortraitsSuite

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from spf_core.errors import ConfigError, DataError
+from spf_core.plugins.discovery import load_plugins
 from spf_lab.evaluation.memory import RememberingSuite
 from spf_lab.evaluation.metrics import purity_metrics
 from spf_lab.evaluation.subject import find_subject
-from spf_core.plugins.discovery import load_plugins
 from spf_portraits.judges.load import DEFAULT_FOLDER
 from spf_portraits.region import local_region
 from spf_portraits.suite import USUALLY_BIASED

@@ -24,8 +24,8 @@ def doctor(
     """
     from rich.text import Text
 
-    from spf_cli.render import say, show, table
     from spf_cli.doctor.examine import examine
+    from spf_cli.render import say, show, table
     from spf_core.plugins.discovery import load_plugins
 
     findings = list(examine(load_plugins(plugin or ()), _options(backbone, assignments or ()), out))
@@ -42,8 +42,8 @@ def doctor(
 
 def _options(backbone: str | None, assignments: Sequence[str]) -> dict[str, Any]:
     """Name and options of the backbone to look for."""
-    from spf_core.errors import ConfigError, quoted, short
     from spf_core.config.merging import merge, parse_assignment
+    from spf_core.errors import ConfigError, quoted, short
 
     raw: dict[str, Any] = {"backbone": backbone or "mini"}
     for assignment in assignments:

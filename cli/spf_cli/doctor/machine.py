@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from spf_cli.doctor.finding import Finding
+from spf_core.utils.devices import pick_device
 from spf_core.utils.paths import cache_folder
-from spf_core.runs.run import pick_device
 
 PACKAGE = "spf"
 GIB = 2**30

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from spf_lab.evaluation.purity import Floats
 from spf_core.interfaces.prompts import Prompt
+from spf_lab.evaluation.purity import Floats
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from spf_core.config.run_config import RunConfig, resolve
+from spf_core.errors import ConfigError, RunError
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.checkpoint import ADAPTER_FILE
+from spf_core.runs.run import CONFIG_FILE, open_run, saved_config
 from spf_core.training import trainer
+from spf_core.utils.devices import pick_device, reset_peak_memory
+from spf_core.utils.progress import Progress
 from spf_lab.benchmark.plan import Cell, cell_config, cell_scores, comparable, data_folder, differences
 from spf_lab.benchmark.record import Record, read_evaluation, read_record, write_record
 from spf_lab.benchmark.sheet import REGION, WORST_SHOWN, write_sheet
 from spf_lab.benchmark.spec import BenchmarkSpec
-from spf_core.runs.checkpoint import ADAPTER_FILE
-from spf_core.config.run_config import RunConfig, resolve
-from spf_core.errors import ConfigError, RunError
 from spf_lab.evaluation.pictures import SHOWN, WORST, first_pairs, worst_pairs
 from spf_lab.evaluation.run import evaluate
 from spf_lab.evaluation.saved import RESULTS_FILE
-from spf_core.plugins.discovery import Plugins
-from spf_core.utils.progress import Progress
-from spf_core.training.run_log import reset_peak_memory
-from spf_core.runs.run import CONFIG_FILE, open_run, pick_device, saved_config
 
 
 def is_finished(cell: Cell, out: Path) -> bool:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spf_core.errors import RunError
 from spf_lab.benchmark.costs import Cost
 from spf_lab.benchmark.plan import Cell
 from spf_lab.benchmark.pooling import read_numbers
 from spf_lab.benchmark.record import damaged, read_record
 from spf_lab.benchmark.sheet import Sheet, read_sheet
-from spf_core.errors import RunError
 from spf_lab.evaluation.measure import PairNumbers
 from spf_lab.evaluation.metrics import comparable
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from spf_core.sampling.handover import read_calibration
 from spf_core.runs.checkpoint import ADAPTER_FILE
-from spf_core.utils.special_files import refuse_special
-from spf_core.training.run_log import read_metrics
 from spf_core.runs.run import CONFIG_FILE
+from spf_core.sampling.handover import read_calibration
+from spf_core.training.run_log import read_metrics
+from spf_core.utils.special_files import refuse_special
 from spf_core.utils.yaml_text import read_yaml
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf_core.utils.atomic import atomic_write_text
-from spf_lab.benchmark.plan import data_folder
-from spf_lab.benchmark.spec import RunsSpec, parse_benchmark
 from spf_core.data import METADATA
 from spf_core.errors import DataError, RunError
+from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.yaml_text import dump_yaml, read_yaml
+from spf_lab.benchmark.plan import data_folder
+from spf_lab.benchmark.spec import RunsSpec, parse_benchmark
 
 if TYPE_CHECKING:
     from spf_core.interfaces import Suite

@@ -6,12 +6,12 @@ from typing import Any
 
 from PIL import Image
 
+from spf_core.errors import RunError
+from spf_core.sampling.sampler import comparison_grid
 from spf_core.utils.atomic import atomic_file
 from spf_lab.benchmark.analysis import Table
 from spf_lab.benchmark.collect import Finished
-from spf_core.errors import RunError
 from spf_lab.evaluation.pictures import WORST, first_pairs, worst_pairs
-from spf_core.sampling.sampler import comparison_grid
 
 PUREST = 5  # presets of other families
 _TILE = 128  # pixels

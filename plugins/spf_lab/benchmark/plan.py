@@ -6,13 +6,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf_lab.benchmark.spec import BenchmarkSpec, PresetEntry
-from spf_core.plugins.configs import ScoreConfig
 from spf_core.config.run_config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, unknown
-from spf_lab.evaluation.chosen import choose_scores
+from spf_core.plugins.configs import ScoreConfig
 from spf_core.plugins.discovery import Plugins
-from spf_core.config.private import public
+from spf_core.utils.private import public
+from spf_lab.benchmark.spec import BenchmarkSpec, PresetEntry
+from spf_lab.evaluation.chosen import choose_scores
 
 if TYPE_CHECKING:
     from spf_core.interfaces import Suite

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spf_core.errors import RunError
 from spf_core.utils.atomic import atomic_write_text
 from spf_lab.benchmark.analysis import Table, headline, make_tables, paired_tests
 from spf_lab.benchmark.cell import is_finished
@@ -17,7 +18,6 @@ from spf_lab.benchmark.plan import all_cells
 from spf_lab.benchmark.runner import missing_cells
 from spf_lab.benchmark.signs import ALL, sign_tests
 from spf_lab.benchmark.spec import BenchmarkSpec
-from spf_core.errors import RunError
 from spf_lab.evaluation.readout import STRATA
 from spf_lab.evaluation.results import distinct_environments
 from spf_lab.evaluation.saved import RESULTS_FILE

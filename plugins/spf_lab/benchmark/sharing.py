@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from spf_core.runs.file_locks import Claim, claimed, holder, sweep
 from spf_core.errors import InterruptedRunError, SpfError
+from spf_core.runs.file_locks import Claim, claimed, holder, sweep
 
 Unit = TypeVar("Unit")
 

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from spf_core.utils.atomic import atomic_file
-from spf_lab.evaluation.pictures import LOSSY, Pictures, read_pictures
 from spf_core.utils.special_files import refuse_special
+from spf_lab.evaluation.pictures import LOSSY, Pictures, read_pictures
 
 REGION = "region"
 WORST_SHOWN = 3  # pairs of each preset on the page

@@ -10,9 +10,9 @@ from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
 from spf_lab.commands.sharing import bars_then_line, interruptible, refuse_failures, say_what_is_missing
 
 if TYPE_CHECKING:
+    from spf_core.interfaces import Suite
     from spf_lab.benchmark.plan import Cell
     from spf_lab.benchmark.spec import BenchmarkSpec
-    from spf_core.interfaces import Suite
 
 
 def benchmark(

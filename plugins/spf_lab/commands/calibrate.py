@@ -12,8 +12,8 @@ from spf_cli.options import MANY, Device, DeviceName, PluginFiles, RunFolder, nu
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from spf_lab.evaluation.statistics import Estimate
     from spf_lab.calibration import Slider
+    from spf_lab.evaluation.statistics import Estimate
 
 JUDGED = "With a suite's judges"
 UNJUDGED = "With CLIP"
@@ -90,10 +90,10 @@ def calibrate(
     from spf_cli.loading import run_config
     from spf_cli.render import show
     from spf_core.errors import ConfigError
-    from spf_lab.evaluation.purest import judge_strength, judged_subject
     from spf_core.preparation.rows import rows_of
     from spf_core.runs.run import open_run
     from spf_lab.calibration import calibrate_strength, store
+    from spf_lab.evaluation.purest import judge_strength, judged_subject
 
     tried = numbers("--strengths", strengths)
     if not tried or min(tried) <= 0:

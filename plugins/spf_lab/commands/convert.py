@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from spf_lab.commands.evaluate import ScoreOptions
 from spf_cli.options import OUTPUT, PluginFiles
+from spf_lab.commands.evaluate import ScoreOptions
 
 
 def convert_weights(

@@ -11,8 +11,8 @@ from spf_cli.options import MANY, OUTPUT, Assignments, Device, DeviceName
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
-    from spf_core.utils.progress import Progress
     from spf_core.runs.run import OpenRun
+    from spf_core.utils.progress import Progress
 
 SUITE, BACKBONE = "portraits", "mini"
 PRESETS = {"naive": (), "spf": ("train.text_variants=2",)}  # two wordings: half the pictures to redraw
@@ -75,8 +75,8 @@ def demo(
 def _write_data(out: Path, settings: Settings, plugins: "Plugins") -> None:
     """Render the tailored set, once; a folder made with other settings is refused."""
     from spf_cli.loading import build, refuse_filled
-    from spf_core.utils.atomic import atomic_write_text
     from spf_core.errors import RunError
+    from spf_core.utils.atomic import atomic_write_text
 
     record = out / "demo.json"
     wanted = json.loads(json.dumps(asdict(settings)))
@@ -106,9 +106,9 @@ def _train(
     out: Path, preset: str, settings: Settings, device: str, plugins: "Plugins", progress: "Progress"
 ) -> None:
     from spf_cli.bars import prefixed
-    from spf_core.training import trainer
-    from spf_core.runs.checkpoint import ADAPTER_FILE
     from spf_core.config.run_config import load_run_config
+    from spf_core.runs.checkpoint import ADAPTER_FILE
+    from spf_core.training import trainer
 
     run = out / "runs" / preset
     if (run / ADAPTER_FILE).is_file():

@@ -103,10 +103,10 @@ def _together(
 ) -> bool:
     """Evaluate, or help the main process to draw; returns whether this is the main one."""
     from spf_cli.bars import progress_bars
-    from spf_lab.evaluation.drawing import draw
-    from spf_lab.evaluation.run import evaluate as measure
     from spf_core.runs.run import open_run
     from spf_core.utils.distributed import joined
+    from spf_lab.evaluation.drawing import draw
+    from spf_lab.evaluation.run import evaluate as measure
 
     with joined(device, "run the command again") as together:
         opened = open_run(run, plugins, device=device)

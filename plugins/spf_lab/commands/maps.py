@@ -41,13 +41,13 @@ def maps(
     from spf_cli.bars import progress_bars
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show, table
-    from spf_core.utils.atomic import emptied_on_failure
     from spf_core.data import read_folder
     from spf_core.errors import ConfigError
-    from spf_lab.evaluation.maps import map_quality
-    from spf_core.utils.paths import refuse_lost
     from spf_core.runs.run import open_run
     from spf_core.sampling.sampler import save_png
+    from spf_core.utils.atomic import emptied_on_failure
+    from spf_core.utils.paths import refuse_lost
+    from spf_lab.evaluation.maps import map_quality
 
     refuse_filled(out, "choose another --out")
     config, plugins = run_config(run, plugin or ())
@@ -101,9 +101,9 @@ def _picture(found: "Mapping[str, MapQuality]", truth: "Tensor", rows: "Sequence
     from PIL import Image
 
     from spf_core.data import load_image
-    from spf_lab.evaluation.maps import LEVELS
     from spf_core.sampling.sampler import comparison_grid
     from spf_core.training.samples import heat_images
+    from spf_lab.evaluation.maps import LEVELS
 
     first = next(iter(found.values())).examples.shape[1]
     middle = len(LEVELS) // 2

@@ -86,10 +86,10 @@ def _page(
     folder: Path, evaluation: Path | None, subject: "Subject | None", plugin: Sequence[Path], device: str
 ) -> str:
     from spf_cli.loading import load, permitted
-    from spf_lab.benchmark.folder import RECORD
     from spf_core.errors import RunError
-    from spf_lab.report import write
     from spf_core.runs.run import CONFIG_FILE
+    from spf_lab.benchmark.folder import RECORD
+    from spf_lab.report import write
 
     if (folder / CONFIG_FILE).is_file():
         plugins = load([*plugin, *permitted(folder / CONFIG_FILE, plugin, needed=False)])

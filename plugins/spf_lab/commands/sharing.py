@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from spf_lab.benchmark.sharing import Pass
     from spf_core.utils.progress import Progress
+    from spf_lab.benchmark.sharing import Pass
 
 
 class Named(Protocol):

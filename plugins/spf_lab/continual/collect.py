@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
+from spf_core.errors import RunError
+from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
+from spf_core.runs.run import file_hash
+from spf_core.training.warm_start import START_HASH
+from spf_core.utils.json_text import read_json
 from spf_lab.benchmark.costs import Cost, read_cost
 from spf_lab.benchmark.pooling import read_numbers, shared_draws
-from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_lab.continual.plan import Stage, Stages
 from spf_lab.continual.spec import ContinualSpec
 from spf_lab.continual.stage import joint_file
-from spf_core.errors import RunError
 from spf_lab.evaluation.measure import PairNumbers, stratum
 from spf_lab.evaluation.metrics import comparable
 from spf_lab.evaluation.purity import Floats
@@ -22,9 +25,6 @@ from spf_lab.evaluation.readout import STRATA, STRATUM
 from spf_lab.evaluation.saved import Json, read_evaluation
 from spf_lab.evaluation.scores import score_replicates
 from spf_lab.evaluation.statistics import Bootstrap
-from spf_core.utils.json_text import read_json
-from spf_core.runs.run import file_hash
-from spf_core.training.warm_start import START_HASH
 
 MATRICES = {"effect": "effect", "spi": "spi", "hit": "hit_rate", "base_leak": "base_leak"}
 Pairs = tuple[tuple[str, int], ...]

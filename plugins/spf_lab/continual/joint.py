@@ -9,7 +9,11 @@ from typing import Any
 
 from PIL.Image import Image
 
+from spf_core.interfaces import JointlyJudged, Suite, UnseenPrompt
+from spf_core.runs.run import OpenRun
+from spf_core.sampling.sampler import Opening
 from spf_core.utils.atomic import atomic_write_text
+from spf_core.utils.progress import Progress
 from spf_lab.continual.judge import SEED
 from spf_lab.continual.spec import ContinualSpec
 from spf_lab.evaluation.drawing import unseen_prompts
@@ -17,10 +21,6 @@ from spf_lab.evaluation.originals import original_images
 from spf_lab.evaluation.quadruples import draw_tuned, noise_seeds
 from spf_lab.evaluation.scores import SEEN
 from spf_lab.evaluation.subject import Subject
-from spf_core.interfaces import JointlyJudged, Suite, UnseenPrompt
-from spf_core.utils.progress import Progress
-from spf_core.runs.run import OpenRun
-from spf_core.sampling.sampler import Opening
 
 Pair = tuple[str, str]
 

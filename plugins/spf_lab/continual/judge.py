@@ -6,6 +6,9 @@ from pathlib import Path
 
 from PIL.Image import Image
 
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.run import OpenRun
+from spf_core.utils.progress import Progress
 from spf_lab.benchmark.plan import data_folder
 from spf_lab.continual.spec import ContinualSpec
 from spf_lab.evaluation.columns import ScoreTable
@@ -18,9 +21,6 @@ from spf_lab.evaluation.quadruples import generate
 from spf_lab.evaluation.results import pair_rows, write_results
 from spf_lab.evaluation.run import summarise
 from spf_lab.evaluation.subject import Subject, find_subject
-from spf_core.plugins.discovery import Plugins
-from spf_core.utils.progress import Progress
-from spf_core.runs.run import OpenRun
 
 SEED = 0  # of the prompts and their noise, as in `spf evaluate`
 

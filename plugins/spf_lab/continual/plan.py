@@ -7,12 +7,12 @@ from hashlib import sha256
 from math import factorial
 from pathlib import Path
 
-from spf_lab.benchmark.plan import Cell, cell_config
-from spf_lab.benchmark.spec import PresetEntry
 from spf_core.config.run_config import RunConfig
-from spf_lab.continual.spec import ContinualSpec
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
+from spf_lab.benchmark.plan import Cell, cell_config
+from spf_lab.benchmark.spec import PresetEntry
+from spf_lab.continual.spec import ContinualSpec
 
 
 @dataclass(frozen=True)

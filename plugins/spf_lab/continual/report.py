@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spf_core.errors import RunError
 from spf_core.utils.atomic import atomic_write_text
 from spf_lab.continual.analysis import compare, make_presets
 from spf_lab.continual.collect import Trace, read_sequences
@@ -14,7 +15,6 @@ from spf_lab.continual.plan import all_sequences
 from spf_lab.continual.runner import missing_sequences
 from spf_lab.continual.spec import ContinualSpec
 from spf_lab.continual.stage import is_complete
-from spf_core.errors import RunError
 from spf_lab.evaluation.plots import save_figure
 from spf_lab.evaluation.results import distinct_environments
 from spf_lab.evaluation.saved import RESULTS_FILE

@@ -5,19 +5,19 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
+from spf_core.config.run_config import RunConfig
+from spf_core.errors import RunError
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.file_locks import Claim
+from spf_core.runs.run import CONFIG_FILE, saved_config
+from spf_core.utils.progress import Progress
 from spf_lab.benchmark.folder import FolderKind, open_folder, write_data
 from spf_lab.benchmark.plan import build_suite, differences
 from spf_lab.benchmark.sharing import Pass, run_if_free
-from spf_core.runs.file_locks import Claim
-from spf_core.config.run_config import RunConfig
 from spf_lab.continual.judge import find_subjects
 from spf_lab.continual.plan import Stage, Stages, all_sequences, chosen_sequences, placeless, stage_config
 from spf_lab.continual.spec import ContinualSpec, parse_continual
 from spf_lab.continual.stage import is_complete, is_finished, run_stage
-from spf_core.errors import RunError
-from spf_core.plugins.discovery import Plugins
-from spf_core.utils.progress import Progress
-from spf_core.runs.run import CONFIG_FILE, saved_config
 
 RECORD = "continual.yaml"
 CONTINUAL = FolderKind(RECORD, "continual protocol", ("orders",), "sequences/{}/*", parse_continual)

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spf_lab.benchmark.spec import BenchmarkSpec, RunsSpec, parse_spec
 from spf_core.config.sections import Section
 from spf_core.utils.validation import MANY
 from spf_core.utils.yaml_text import read_yaml
+from spf_lab.benchmark.spec import BenchmarkSpec, RunsSpec, parse_spec
 
 
 class StageEvaluation(Section):

@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from spf_core.training import trainer
-from spf_lab.benchmark.plan import data_folder
+from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE
+from spf_core.runs.run import open_run
+from spf_core.training import trainer
+from spf_core.utils.devices import pick_device, reset_peak_memory
+from spf_core.utils.progress import Progress
+from spf_lab.benchmark.plan import data_folder
 from spf_lab.continual.joint import write_joint
 from spf_lab.continual.judge import StageJudge
 from spf_lab.continual.plan import Stage, Stages, stage_config
 from spf_lab.continual.spec import ContinualSpec
 from spf_lab.evaluation.saved import RESULTS_FILE
 from spf_lab.evaluation.subject import Subject
-from spf_core.plugins.discovery import Plugins
-from spf_core.utils.progress import Progress
-from spf_core.training.run_log import reset_peak_memory
-from spf_core.runs.run import open_run, pick_device
 
 JOINT_FILE = "joint.json"
 

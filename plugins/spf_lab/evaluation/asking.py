@@ -8,8 +8,8 @@ import torch
 
 from spf_core.errors import SpfError, Unavailable
 from spf_core.interfaces import Backbone, Quadruples, Score, Suite
-from spf_core.config.private import without_places
 from spf_core.interfaces.types import Column
+from spf_core.utils.private import without_places
 
 
 def flat(quads: Quadruples) -> Quadruples:

@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from spf_core.config.sections import SampleSection
+from spf_core.interfaces import Quadruples, UnseenPrompt
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.run import OpenRun
+from spf_core.utils.distributed import ALONE, Together
+from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.quadruples import generate
 from spf_lab.evaluation.strengths import check_strengths, draw_strengths
 from spf_lab.evaluation.subject import Subject, find_subject
-from spf_core.interfaces import Quadruples, UnseenPrompt
-from spf_core.plugins.discovery import Plugins
-from spf_core.utils.progress import Progress, silent
-from spf_core.runs.run import OpenRun
-from spf_core.config.sections import SampleSection
-from spf_core.utils.distributed import ALONE, Together
 
 
 @dataclass(frozen=True)

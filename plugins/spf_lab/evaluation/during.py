@@ -7,19 +7,19 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from spf_core.utils.atomic import atomic_write_text
-from spf_core.plugins.building import built
-from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError
+from spf_core.interfaces import Adapter, Backbone
+from spf_core.plugins.building import built
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.checkpoint import read_safetensors, write_safetensors
+from spf_core.runs.run import OpenRun
+from spf_core.utils.atomic import atomic_write_text
+from spf_core.utils.json_text import read_json_lines
+from spf_core.utils.progress import Progress, silent
+from spf_core.utils.validation import explain
 from spf_lab.evaluation.run import evaluate
 from spf_lab.evaluation.subject import find_subject
-from spf_core.interfaces import Adapter, Backbone
-from spf_core.utils.json_text import read_json_lines
-from spf_core.plugins.discovery import Plugins
-from spf_core.utils.progress import Progress, silent
-from spf_core.runs.run import OpenRun
-from spf_core.utils.validation import explain
 
 PURITY_FILE, PUREST_FILE = "purity.jsonl", "purest.safetensors"
 SHOWN = ("sps", "effect", "spi", "rec", "hit_rate", "base_leak")

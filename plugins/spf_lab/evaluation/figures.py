@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spf_core.interfaces import Quadruples, Suite
 from spf_lab.evaluation.measure import Measurements
 from spf_lab.evaluation.pictures import change, first_pairs, shared_top, worst_pairs
 from spf_lab.evaluation.plots import save_figure
 from spf_lab.evaluation.results import Results
 from spf_lab.evaluation.scores import pair_pollution
-from spf_core.interfaces import Quadruples, Suite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,20 +8,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spf_core.preparation.encoding import CachedRows, encode_rows
-from spf_core.plugins.configs import ControlMapConfig, ReferenceConfig
 from spf_core.config.run_config import RunConfig
-from spf_core.preparation.counterfactuals import purify
 from spf_core.data import Row
-from spf_core.dual_path.step_sampling import Texts
-from spf_lab.evaluation.purity import Floats
-from spf_lab.evaluation.statistics import Bootstrap, Estimate, estimate
 from spf_core.dual_path.noising import noise_latents
 from spf_core.dual_path.parts import Parts, build_parts
-from spf_core.utils.progress import Progress, silent
-from spf_core.runs.run import OpenRun
 from spf_core.dual_path.step import run_paths
+from spf_core.dual_path.step_sampling import Texts
 from spf_core.interfaces.types import Batch, Capture
+from spf_core.plugins.configs import ControlMapConfig, ReferenceConfig
+from spf_core.preparation.counterfactuals import purify
+from spf_core.preparation.encoding import CachedRows, encode_rows
+from spf_core.runs.run import OpenRun
+from spf_core.utils.progress import Progress, silent
+from spf_lab.evaluation.purity import Floats
+from spf_lab.evaluation.statistics import Bootstrap, Estimate, estimate
 
 LEVELS = (0.9, 0.7, 0.5, 0.3, 0.1)  # of the schedule; a map that remembers meets them in this order
 INSIDE = 0.5  # a position counts as inside from this value on

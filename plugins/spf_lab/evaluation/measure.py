@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from spf_core.interfaces import Metric, Quadruples, Region, Suite
 from spf_lab.evaluation.memory import RememberingSuite
 from spf_lab.evaluation.originals import same_pixels
 from spf_lab.evaluation.purity import Floats
 from spf_lab.evaluation.readout import STRATA
-from spf_core.interfaces import Metric, Quadruples, Region, Suite
 
 POSITIVES = 128
 

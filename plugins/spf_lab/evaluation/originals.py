@@ -8,15 +8,15 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from spf_core.utils.atomic import atomic_folder
+from spf_core.config.sections import SampleSection
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
 from spf_core.runs.cache import made_by
+from spf_core.sampling.sampler import Opening, sample_images
+from spf_core.utils.atomic import atomic_folder
+from spf_core.utils.distributed import ALONE, Together
 from spf_core.utils.paths import cache_folder
 from spf_core.utils.progress import Progress, silent
-from spf_core.sampling.sampler import Opening, sample_images
-from spf_core.config.sections import SampleSection
-from spf_core.utils.distributed import ALONE, Together
 
 _SAYS = "spf-key"  # in the PNG: which draw, and which picture of it
 

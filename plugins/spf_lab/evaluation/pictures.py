@@ -10,9 +10,9 @@ from PIL import Image
 
 from spf_core.data import open_rgb
 from spf_core.errors import DataError
-from spf_lab.evaluation.purity import Floats
 from spf_core.interfaces import Quadruples, Suite
 from spf_core.sampling.sampler import save_png
+from spf_lab.evaluation.purity import Floats
 
 FOLDER = "images"
 SHOWN = 8

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from spf_core.config.sections import SampleSection
+from spf_core.runs.run import OpenRun
 from spf_lab.evaluation.metrics import PurityMetrics
 from spf_lab.evaluation.results import environment
 from spf_lab.evaluation.statistics import RESAMPLES
 from spf_lab.evaluation.subject import Subject
-from spf_core.runs.run import OpenRun
-from spf_core.config.sections import SampleSection
 
 SAMPLING = ("steps", "guidance", "negative", "batch_size", "handover", "precision")
 

@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 
 from spf_core.errors import ConfigError
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.run import OpenRun
+from spf_core.utils.progress import Progress, silent
+from spf_lab.calibration import Judged, Slider
 from spf_lab.evaluation.drawing import unseen_prompts
 from spf_lab.evaluation.frontier import frontier
 from spf_lab.evaluation.measure import measure
@@ -12,10 +16,6 @@ from spf_lab.evaluation.quadruples import generate
 from spf_lab.evaluation.statistics import Bootstrap
 from spf_lab.evaluation.strengths import draw_strengths
 from spf_lab.evaluation.subject import Subject, find_subject, is_known
-from spf_core.plugins.discovery import Plugins
-from spf_core.utils.progress import Progress, silent
-from spf_core.runs.run import OpenRun
-from spf_lab.calibration import Judged, Slider
 
 LEAST = 1  # of 100; below, the best is chance
 

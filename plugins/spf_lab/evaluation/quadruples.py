@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from PIL.Image import Image
 
-from spf_lab.evaluation.originals import original_images
-from spf_core.interfaces import Adapter, Backbone, PromptEditor, Quadruples, UnseenPrompt
-from spf_core.utils.progress import Progress, silent
-from spf_core.sampling.sampler import Opening, sample_images
 from spf_core.config.sections import SampleSection
+from spf_core.interfaces import Adapter, Backbone, PromptEditor, Quadruples, UnseenPrompt
+from spf_core.sampling.sampler import Opening, sample_images
 from spf_core.utils.distributed import ALONE, Together
+from spf_core.utils.progress import Progress, silent
+from spf_lab.evaluation.originals import original_images
 
 
 def noise_seeds(prompts: int, seeds: int, *, seed: int, draw: int) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from spf_core import __version__
+from spf_core.interfaces import Quadruples
 from spf_core.utils.atomic import atomic_write_text
 from spf_lab.evaluation.columns import Scored, ScoreTable
 from spf_lab.evaluation.frontier import Frontier
@@ -20,7 +21,6 @@ from spf_lab.evaluation.measure import Measurements
 from spf_lab.evaluation.saved import PAIRS_FILE, RESULTS_FILE
 from spf_lab.evaluation.scores import pair_pollution
 from spf_lab.evaluation.statistics import Estimate
-from spf_core.interfaces import Quadruples
 
 SCHEMA = 1
 DIGITS = 9  # of per-pair numbers: scores computed from the rows are those of results.json

@@ -6,9 +6,15 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from spf_core.utils.atomic import emptied_on_failure
-from spf_core.plugins.configs import ScoreConfig
+from spf_core.config.sections import SampleSection
 from spf_core.errors import ConfigError, RunError
+from spf_core.interfaces import Quadruples, Suite
+from spf_core.plugins.configs import ScoreConfig
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.run import OpenRun
+from spf_core.utils.atomic import emptied_on_failure
+from spf_core.utils.distributed import ALONE, Together
+from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.chosen import choose_scores, warn_of_missing
 from spf_lab.evaluation.columns import ScoreTable, compute_scores
 from spf_lab.evaluation.drawing import draw, subject_of
@@ -27,12 +33,6 @@ from spf_lab.evaluation.scores import pair_pollution, score, stratum_scores
 from spf_lab.evaluation.statistics import Bootstrap, estimate
 from spf_lab.evaluation.strengths import measure_strengths
 from spf_lab.evaluation.subject import Subject, ceiling_of
-from spf_core.interfaces import Quadruples, Suite
-from spf_core.plugins.discovery import Plugins
-from spf_core.utils.progress import Progress, silent
-from spf_core.runs.run import OpenRun
-from spf_core.config.sections import SampleSection
-from spf_core.utils.distributed import ALONE, Together
 
 
 def evaluate(

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from spf_core.config.sections import SampleSection
 from spf_core.errors import ConfigError
+from spf_core.interfaces import Metric, Quadruples, Suite
+from spf_core.runs.run import OpenRun
+from spf_core.utils.distributed import ALONE, Together
+from spf_core.utils.progress import Progress
 from spf_lab.evaluation.columns import ScoreTable
 from spf_lab.evaluation.measure import Measurements, measure
 from spf_lab.evaluation.quadruples import draw_tuned
 from spf_lab.evaluation.results import pair_rows, write_rows
-from spf_core.interfaces import Metric, Quadruples, Suite
-from spf_core.utils.progress import Progress
-from spf_core.runs.run import OpenRun
-from spf_core.config.sections import SampleSection
-from spf_core.utils.distributed import ALONE, Together
 
 STRONGEST = 4.0
 

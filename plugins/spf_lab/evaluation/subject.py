@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spf_core.plugins.building import built
+from spf_core.config.sections import DatasetSection
 from spf_core.data import readable_rows
 from spf_core.errors import ConfigError, PluginError, unknown
 from spf_core.interfaces import Limited, Suite
-from spf_core.utils.paths import refuse_lost
+from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins
-from spf_core.config.sections import DatasetSection
+from spf_core.utils.paths import refuse_lost
 
 AS_IT_IS = DatasetSection()
 _log = logging.getLogger("spf")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from spf_core.plugins.configs import MetricConfig, ScoreConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 from spf_lab.metrics.configs import SCORES
 
 
@@ -68,12 +68,14 @@ class AttributesConfig(MetricConfig):
 
 
 @hookimpl
-def spf_register_metrics() -> list[type[MetricConfig]]:
-    """Return the five built-in metrics."""
-    return [AppearanceConfig, StructureConfig, LayoutConfig, IdentityConfig, AttributesConfig]
-
-
-@hookimpl
-def spf_register_scores() -> list[type[ScoreConfig]]:
-    """Return the scores of the literature."""
-    return SCORES
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    for config in (
+        AppearanceConfig,
+        StructureConfig,
+        LayoutConfig,
+        IdentityConfig,
+        AttributesConfig,
+        *SCORES,
+    ):
+        register(config)

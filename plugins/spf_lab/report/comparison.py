@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spf_core.data import open_rgb
 from spf_lab.benchmark.sheet import WORST_SHOWN
 from spf_lab.benchmark.tables import (
     grouped,
@@ -27,7 +28,6 @@ from spf_lab.benchmark.texts import (
     signs_title,
     targets_words,
 )
-from spf_core.data import open_rgb
 from spf_lab.report import texts
 from spf_lab.report.arms import Arm, Json
 from spf_lab.report.evidence import ablations, drifts, literature, score_plots, variants

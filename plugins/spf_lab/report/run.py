@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_core.data import Row
+from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_lab.evaluation.plots import frontier_figure
 from spf_lab.report import texts
 from spf_lab.report.arms import Arm

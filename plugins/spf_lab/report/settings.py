@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from spf_core.runs.checkpoint import read_safetensors
 from spf_core.errors import RunError
-from spf_core.config.private import public, without_places
+from spf_core.runs.checkpoint import read_safetensors
+from spf_core.runs.run import HANDOVER, file_hash
+from spf_core.utils.private import public, without_places
+from spf_core.utils.yaml_text import dump_yaml, read_yaml
 from spf_lab.report.arms import Json
 from spf_lab.report.html import Html, tag
-from spf_core.runs.run import HANDOVER, file_hash
-from spf_core.utils.yaml_text import dump_yaml, read_yaml
 
 
 def settings(file: Path) -> Html:

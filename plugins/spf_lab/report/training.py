@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from spf_core.data import Row, open_rgb
+from spf_core.training.run_log import read_metrics
 from spf_lab.report.arms import Arm
 from spf_lab.report.html import Html, facts, image, join, paragraph, plot, tag
 from spf_lab.report.plots import curves_figure
 from spf_lab.report.sources import picture, vector
-from spf_core.training.run_log import read_metrics
 
 PICTURES = 12
 

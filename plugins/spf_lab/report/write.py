@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from spf_core.config.sections import DatasetSection
+from spf_core.data import Row, read_folder
+from spf_core.errors import DataError, RunError, short
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.checkpoint import ADAPTER_FILE
+from spf_core.runs.run import CONFIG_FILE, file_hash
+from spf_core.utils.json_text import read_json
+from spf_core.utils.yaml_text import read_yaml
 from spf_lab.benchmark.cell import is_finished
 from spf_lab.benchmark.collect import Finished, read_cells
 from spf_lab.benchmark.folder import RECORD
 from spf_lab.benchmark.plan import all_cells
 from spf_lab.benchmark.spec import BenchmarkSpec, parse_benchmark
-from spf_core.runs.checkpoint import ADAPTER_FILE
-from spf_core.data import Row, read_folder
-from spf_core.errors import DataError, RunError, short
 from spf_lab.evaluation.pictures import Pictures
 from spf_lab.evaluation.saved import RESULTS_FILE
-from spf_core.utils.json_text import read_json
-from spf_core.plugins.discovery import Plugins
 from spf_lab.report.arms import Arm, Json, read_arm
 from spf_lab.report.comparison import Compared, comparison_page
 from spf_lab.report.html import Html, facts, folded, join
@@ -23,9 +26,6 @@ from spf_lab.report.run import run_page
 from spf_lab.report.settings import hashes, listed, settings
 from spf_lab.report.strips import missing
 from spf_lab.report.texts import BENCHMARK, DEMO, NO_CELL
-from spf_core.runs.run import CONFIG_FILE, file_hash
-from spf_core.config.sections import DatasetSection
-from spf_core.utils.yaml_text import read_yaml
 
 DEMO_RECORD = "demo.json"
 

@@ -7,8 +7,8 @@ from statistics import median
 from typing import Any
 
 from spf_core import __version__
-from spf_core.utils.atomic import atomic_file, atomic_write_text
 from spf_core.errors import RunError, unknown
+from spf_core.utils.atomic import atomic_file, atomic_write_text
 from spf_lab.study.agreement import agreement, pair_table
 from spf_lab.study.bradley_terry import RESAMPLES, RIDGE, TIE, fit
 from spf_lab.study.design import QUESTIONS, Question

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spf_core.utils.atomic import atomic_folder
 from spf_core.errors import DataError, RunError
+from spf_core.utils.atomic import atomic_folder
 from spf_lab.study.design import Trial, design
 from spf_lab.study.pictures import Album
 from spf_lab.study.records import KEY_FILE, PAGE_FOLDER, ExclusionRule, Key, fingerprint

@@ -8,11 +8,11 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
+from spf_core.config.sections import Section
 from spf_core.errors import RunError
 from spf_core.utils.json_text import NotJsonError, read_json
-from spf_core.config.sections import Section
-from spf_lab.study.design import Answer, Question
 from spf_core.utils.validation import Text, explain
+from spf_lab.study.design import Answer, Question
 
 KEY_FILE, PAGE_FOLDER = "key.json", "page"
 SIMULATED = "SIMULATED, not a result"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spf_core.utils.atomic import atomic_folder
 from spf_core.errors import RunError, unknown
+from spf_core.utils.atomic import atomic_folder
 from spf_lab.evaluation.purity import Floats
 from spf_lab.study.design import Answer
 from spf_lab.study.records import Export, Key, KeyTrial, Vote, read_key

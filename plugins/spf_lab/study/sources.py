@@ -7,16 +7,16 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from spf_lab.benchmark.folder import RECORD
-from spf_lab.benchmark.plan import all_cells
-from spf_lab.benchmark.spec import parse_benchmark
 from spf_core.errors import DataError, unknown
-from spf_lab.evaluation.saved import PAIRS_FILE, RESULTS_FILE
 from spf_core.utils.json_text import NotJsonError, parse_json
 from spf_core.utils.paths import expanded
 from spf_core.utils.special_files import refuse_special
 from spf_core.utils.validation import Text, explain
 from spf_core.utils.yaml_text import read_yaml
+from spf_lab.benchmark.folder import RECORD
+from spf_lab.benchmark.plan import all_cells
+from spf_lab.benchmark.spec import parse_benchmark
+from spf_lab.evaluation.saved import PAIRS_FILE, RESULTS_FILE
 
 SURE = 0.9  # the judge's probability from which a picture surely shows the target; below 1 - SURE surely not
 

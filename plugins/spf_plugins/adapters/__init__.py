@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from spf_core.plugins.configs import AdapterConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 
 LARGEST_RANK = 2**16  # beyond the width of every layer that there is
 
@@ -112,6 +112,7 @@ class FullUnet(AdapterConfig):
 
 
 @hookimpl
-def spf_register_adapters() -> list[type[AdapterConfig]]:
-    """Register the adapters of this group."""
-    return [LoraAdapter, AdaLoraAdapter, CrossAttention, FullUnet]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    for config in (LoraAdapter, AdaLoraAdapter, CrossAttention, FullUnet):
+        register(config)

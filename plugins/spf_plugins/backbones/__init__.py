@@ -7,24 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from spf_core.plugins.configs import BackboneConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 from spf_core.utils.paths import HubPath, UserPath
-
-
-class Mini(BackboneConfig):
-    """The small model of the embedded portraits: Stable Diffusion 1.5's classes at 64 x 64 pixels."""
-
-    name = "mini"
-    path: UserPath | None = Field(
-        None, description="StableDiffusionPipeline folder with clip/ inside; the packaged weights by default"
-    )
-
-    def build(self) -> Any:
-        """Load the folder; RunError when it cannot be used."""
-        from spf_plugins.backbones.stable_diffusion import StableDiffusion
-
-        packaged = Path(str(files("spf_plugins"))) / "portraits" / "weights" / "mini"
-        return StableDiffusion(Path(self.path) if self.path else packaged)
 
 
 # By the estimate a full step then fits a card of 8 GB (SD1.5, 512 pixels) and 16 GB (SDXL, 1024 pixels).
@@ -118,6 +102,7 @@ class Sdxl(Published):
 
 
 @hookimpl
-def spf_register_backbones() -> list[type[BackboneConfig]]:
-    """Register the backbones of this group."""
-    return [Mini, Sd15, Sdxl]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    for config in (Sd15, Sdxl):
+        register(config)

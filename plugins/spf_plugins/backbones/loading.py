@@ -11,9 +11,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from spf_core.errors import RunError, quoted, short
-from spf_core.utils.json_text import read_json
-from spf_core.runs.pretrained import blaming, load, load_network, quiet
 from spf_core.export.published import settings_of
+from spf_core.runs.pretrained import blaming, load, load_network, quiet
+from spf_core.utils.json_text import read_json
 from spf_plugins.backbones.soundness import refuse_unsound, refuse_unsound_statistics
 
 INDEX = "model_index.json"

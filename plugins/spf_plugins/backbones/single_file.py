@@ -14,11 +14,11 @@ from diffusers import AutoencoderKL, DDIMScheduler
 from safetensors import safe_open
 from transformers import CLIPTokenizer
 
-from spf_core.runs.checkpoint import refuse_non_numbers
 from spf_core.errors import RunError
 from spf_core.export.prediction import said_by
-from spf_core.runs.pretrained import blaming, frozen, load
 from spf_core.export.published import settings_of
+from spf_core.runs.checkpoint import refuse_non_numbers
+from spf_core.runs.pretrained import blaming, frozen, load
 from spf_core.utils.special_files import refuse_special
 from spf_plugins.backbones.loading import Layout, kept_dtype
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 
 
 class OutputPreservation(LossConfig):
@@ -166,9 +166,9 @@ class Refl(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms() -> list[type[LossConfig]]:
-    """Register the loss terms of this group."""
-    return [
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    for config in (
         OutputPreservation,
         BlankPreservation,
         MaskedPrior,
@@ -180,4 +180,5 @@ def spf_register_loss_terms() -> list[type[LossConfig]]:
         TokenGrounding,
         PixelGrounding,
         Refl,
-    ]
+    ):
+        register(config)

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.interfaces import Adapter, Backbone, StepState, TextName
 from spf_core.dual_path.predictions import reading
 from spf_core.dual_path.snapshots import snapshot
+from spf_core.interfaces import Adapter, Backbone, StepState, TextName
 
 
 class SliderLoss:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spf_core.dual_path.noising import clean_estimate
 from spf_core.errors import ConfigError
 from spf_core.interfaces import StepState
-from spf_core.dual_path.noising import clean_estimate
 from spf_core.interfaces.types import Conditioning, index
 
 

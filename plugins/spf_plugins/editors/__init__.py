@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from spf_core.plugins.configs import PromptEditorConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 
 _NOUNS = (
     "person man woman child face hair eyes mouth skin beard hat cap scarf shirt dress jacket coat blazer "
@@ -31,6 +31,6 @@ class MagnetEditor(PromptEditorConfig):
 
 
 @hookimpl
-def spf_register_prompt_editors() -> list[type[PromptEditorConfig]]:
-    """Register the prompt editors of this group."""
-    return [MagnetEditor]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    register(MagnetEditor)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 
 Space = Literal["noise", "velocity", "image"]
 Gamma = Annotated[
@@ -112,6 +112,7 @@ class OutputAlignment(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms() -> list[type[LossConfig]]:
-    """Register the loss terms of this group."""
-    return [Denoising, RegionDenoising, TextConsistency, FineGrained, OutputAlignment]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    for config in (Denoising, RegionDenoising, TextConsistency, FineGrained, OutputAlignment):
+        register(config)

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.interfaces import StepState
 from spf_core.dual_path.noising import plain_error
+from spf_core.interfaces import StepState
 
 
 def row_mean(values_B: Tensor, rows_B: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """Presets: the method, its ablations and the baselines, each a choice of components."""
 
 from spf_core.plugins.configs import PresetConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 from spf_plugins.presets.baselines import BASELINES
 from spf_plugins.presets.method import METHOD
 
 
 @hookimpl
-def spf_register_presets() -> list[type[PresetConfig]]:
-    """Register the presets of this group."""
-    return [*METHOD, *BASELINES]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    for config in (*METHOD, *BASELINES):
+        register(config)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from spf_core.plugins.configs import ReferenceConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 
 
 class AdapterOff(ReferenceConfig):
@@ -31,6 +31,7 @@ class FrozenCopy(ReferenceConfig):
 
 
 @hookimpl
-def spf_register_reference_paths() -> list[type[ReferenceConfig]]:
-    """Register the reference paths of this group."""
-    return [AdapterOff, FrozenCopy]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    for config in (AdapterOff, FrozenCopy):
+        register(config)

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from spf_core.plugins.configs import ResponseConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 
 
 class Enhancement(ResponseConfig):
@@ -74,6 +74,7 @@ class ClipDirect(Enhancement):
 
 
 @hookimpl
-def spf_register_response_enhancers() -> list[type[ResponseConfig]]:
-    """Register the response enhancements of this group."""
-    return [ClipRegion, ClipDirection, ClipChange, ClipDirect]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    for config in (ClipRegion, ClipDirection, ClipChange, ClipDirect):
+        register(config)

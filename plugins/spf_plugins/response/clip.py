@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.interfaces import StepState
 from spf_core.dual_path.noising import clean_estimate
+from spf_core.interfaces import StepState
 
 
 class Enhancement(ABC):

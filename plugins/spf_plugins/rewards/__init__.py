@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from spf_core.plugins.configs import RewardConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 
 
 class ClipReward(RewardConfig):
@@ -22,6 +22,6 @@ class ClipReward(RewardConfig):
 
 
 @hookimpl
-def spf_register_rewards() -> list[type[RewardConfig]]:
-    """Register the rewards of this group."""
-    return [ClipReward]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    register(ClipReward)

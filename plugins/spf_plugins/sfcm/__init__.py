@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from spf_core.plugins.configs import ControlMapConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 
 
 class SfcmV1(ControlMapConfig):
@@ -106,6 +106,7 @@ class TargetAttention(ControlMapConfig):
 
 
 @hookimpl
-def spf_register_control_maps() -> list[type[ControlMapConfig]]:
-    """Register the control maps of this group."""
-    return [SfcmV1, SfcmV2, SfcmCounterfactual, Mask, Uniform, TargetAttention]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    for config in (SfcmV1, SfcmV2, SfcmCounterfactual, Mask, Uniform, TargetAttention):
+        register(config)

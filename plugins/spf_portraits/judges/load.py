@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from spf_core.runs.checkpoint import read_safetensors
 from spf_core.errors import RunError
+from spf_core.runs.checkpoint import read_safetensors
 from spf_core.utils.json_text import read_json
 from spf_portraits.judges.networks import IdentityEmbedder, Probe, Segmenter
 

@@ -14,12 +14,12 @@ import numpy as np
 from diffusers import AutoencoderKL
 from PIL import Image
 
+from spf_core.interfaces import Metric, Quadruples
+from spf_core.plugins.discovery import load_plugins
 from spf_lab.evaluation.measure import measure
 from spf_lab.evaluation.metrics import purity_metrics
 from spf_lab.evaluation.scores import Scores, score, stratum_scores
 from spf_lab.evaluation.statistics import Bootstrap
-from spf_core.interfaces import Metric, Quadruples
-from spf_core.plugins.discovery import load_plugins
 from spf_portraits.judges.load import CEILING_FILE
 from spf_portraits.pretrain.recipe import Options
 from spf_portraits.pretrain.vae import reconstruct

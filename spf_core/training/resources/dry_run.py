@@ -5,21 +5,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from spf_core.config.run_config import RunConfig
+from spf_core.config.sections import TrainSection
+from spf_core.data import Row
+from spf_core.interfaces import Adapter
 from spf_core.plugins.building import attach, built
 from spf_core.plugins.configs import TermConfig
-from spf_core.config.run_config import RunConfig
-from spf_core.data import Row
-from spf_core.training.resources.time_estimate import Duration, foreseen_duration
-from spf_core.training.resources.run_estimate import foreseen, foreseen_memory, foreseen_rows, unless_unknown
-from spf_core.interfaces import Adapter
-from spf_core.training.optimizers import require_optimizer
 from spf_core.preparation.rows import rows_of, viewed_rows
 from spf_core.runs.run import open_backbone
-from spf_core.config.sections import TrainSection
+from spf_core.training.optimizers import require_optimizer
+from spf_core.training.resources.run_estimate import foreseen, foreseen_memory, foreseen_rows, unless_unknown
+from spf_core.training.resources.time_estimate import Duration, foreseen_duration
 from spf_core.training.sharding import refuse_unshardable
+from spf_core.training.trackers import require_trackers
 from spf_core.training.warm_start import read_start
 from spf_core.utils.distributed import wants_shards, world_size
-from spf_core.training.trackers import require_trackers
 
 Rows = list[tuple[str, ...]]
 

@@ -1,8 +1,8 @@
 """Memory and time that training can do without: activations, idle encoders, kernels one by one."""
 
+from spf_core.config.sections import TrainSection
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone, Checkpointing, Parking
-from spf_core.config.sections import TrainSection
 
 COMPILER = "inductor"
 

@@ -4,24 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
-from spf_core.training.run_log import peak_memory_mib
+from spf_core.utils.devices import is_out_of_memory, peak_memory_mib
 
 WAYS = 3
-_TOO_LARGE = "Storage size calculation overflowed"  # of a tensor that no machine could hold
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator refused: CUDA's, MPS's or the CPU's."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and (
-        _TOO_LARGE in str(error) or bool(should_reduce_batch_size(error))
-    )
 
 
 @contextmanager

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spf_core.preparation.encoding import CHUNK, CachedRows, widen
 from spf_core.config.run_config import RunConfig
 from spf_core.interfaces import Backbone
-from spf_core.runs.cache import made_anew
-from spf_core.preparation.rows import prepared_rows, recorded_states
 from spf_core.interfaces.prompts import Prompt
-from spf_core.training.resources.memory_estimate import Counted, autocast, weightless, weights_of
-from spf_core.preparation.relevance import pictures_at_once
-from spf_core.sampling.sampler import ROWS, mixed_precision
 from spf_core.interfaces.types import Conditioning, index
+from spf_core.preparation.encoding import CHUNK, CachedRows, widen
+from spf_core.preparation.relevance import pictures_at_once
+from spf_core.preparation.rows import prepared_rows, recorded_states
+from spf_core.runs.cache import made_anew
+from spf_core.sampling.sampler import ROWS, mixed_precision
+from spf_core.training.resources.memory_estimate import Counted, autocast, weightless, weights_of
 
 AT_ONCE = max(CHUNK, ROWS)
 TEXTS_AT_ONCE = 64

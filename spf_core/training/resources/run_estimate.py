@@ -6,11 +6,11 @@ from typing import TypeVar
 from torch import Tensor
 
 from spf_core.config.run_config import RunConfig
+from spf_core.dual_path.texts import text_parameters
 from spf_core.interfaces import Adapter, Backbone
 from spf_core.interfaces.prompts import Prompt
 from spf_core.training.resources.memory_estimate import Rehearsed, rehearse
 from spf_core.training.resources.preparation_estimate import RehearsedRows, rehearse_rows
-from spf_core.dual_path.texts import text_parameters
 
 FLOAT = 4  # bytes; trained weights and what optimizers keep of them are float32
 WORKSPACE = 2 * 2**25  # bytes; cuBLAS' at most, for the forward and for the backward thread

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins.hookspecs import Register, hookimpl
 
 
 class EdgeAlignment(LossConfig):
@@ -25,6 +25,6 @@ class EdgeAlignment(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms() -> list[type[LossConfig]]:
-    """Register the loss term of this package."""
-    return [EdgeAlignment]
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
+    register(EdgeAlignment)

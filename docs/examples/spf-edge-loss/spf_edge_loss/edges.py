@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from spf_core.interfaces import StepState
 from spf_core.dual_path.noising import clean_estimate
+from spf_core.interfaces import StepState
 
 
 def edges(z_BCHW: Tensor) -> tuple[Tensor, Tensor]:

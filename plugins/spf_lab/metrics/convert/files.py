@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spf_core.utils.atomic import atomic_folder
-from spf_core.runs.checkpoint import read_safetensors, refuse_non_numbers, write_safetensors
 from spf_core.errors import ConfigError, RunError
 from spf_core.plugins.outside_weights import CONVERTED_FROM, SUFFIX, sha256
+from spf_core.runs.checkpoint import read_safetensors, refuse_non_numbers, write_safetensors
+from spf_core.utils.atomic import atomic_folder
 
 MODEL_FILE = f"model{SUFFIX}"
 _WRAPPERS = ("state_dict", "model", "module")

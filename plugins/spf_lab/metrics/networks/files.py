@@ -5,8 +5,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from spf_core.runs.checkpoint import read_safetensors
 from spf_core.errors import RunError
+from spf_core.runs.checkpoint import read_safetensors
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

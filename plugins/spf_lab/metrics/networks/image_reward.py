@@ -11,9 +11,9 @@ from transformers.models.blip.modeling_blip import BlipVisionModel
 from transformers.models.blip.modeling_blip_text import BlipTextModel
 
 from spf_core.interfaces import Backbone, Suite
-from spf_core.utils.json_text import read_json
-from spf_core.runs.pretrained import load, quiet
 from spf_core.plugins.outside_weights import Weights
+from spf_core.runs.pretrained import load, quiet
+from spf_core.utils.json_text import read_json
 from spf_lab.metrics.networks.files import filled, read_weights
 from spf_lab.metrics.networks.judge import BATCH, Images, pixels
 

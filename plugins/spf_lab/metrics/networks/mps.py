@@ -14,8 +14,8 @@ from transformers import AutoImageProcessor, AutoTokenizer, CLIPConfig, CLIPMode
 
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone, Suite
-from spf_core.runs.pretrained import load, quiet
 from spf_core.plugins.outside_weights import Weights
+from spf_core.runs.pretrained import load, quiet
 from spf_lab.metrics.networks.clip import processed
 from spf_lab.metrics.networks.files import filled, read_weights
 from spf_lab.metrics.networks.judge import BATCH, Images

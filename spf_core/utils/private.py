@@ -8,18 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spf_core.config.run_config import RunConfig
-
 LOCAL = "(local)"
 # A quoted path may hold spaces; an unquoted one begins with /, ~ or a drive and ends at a space.
 _QUOTED = re.compile(r"(['\"`])(?=[/~\\]|[A-Za-z]:[/\\])([^'\"`\n]+)\1")
 _BARE = re.compile(r"(?<![\w:/\\.<])(?:~|[A-Za-z]:)?[/\\][^\s'\"`,;)]+")
-
-
-def public_settings(config: RunConfig) -> dict[str, Any]:
-    """The settings as plain values; what names a place on this machine is replaced by `(local)`."""
-    settings: dict[str, Any] = public(config.model_dump(mode="json"))
-    return settings | {"data": None if config.data is None else LOCAL}
 
 
 def public(value: Any) -> Any:
