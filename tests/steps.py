@@ -38,7 +38,7 @@ def parts_of(config: RunConfig, trained: bool = True) -> Parts:
         with torch.no_grad():
             for parameter in adapter.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape))
-    return build_parts(config, backbone, adapter)
+    return build_parts(config.step, backbone, adapter)
 
 
 def batch_of(parts: Parts) -> Batch:

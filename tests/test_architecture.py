@@ -12,7 +12,7 @@ import pytest
 
 from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import Section
-from spf_core.plugins.configs import Component
+from spf_core.plugins import Component
 from spf_core.plugins.discovery import load_plugins
 
 ROOT = Path(__file__).parents[1]

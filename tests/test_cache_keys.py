@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from spf_core.config.sections import SampleSection
-from spf_core.runs.cache import code_version, kept, made_by
+from spf_core.runs.cache import cached, code_version, made_by
 from spf_lab.evaluation.originals import original_images
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
@@ -31,7 +31,7 @@ def test_of_tensors(cache: Path, loaded_backbone: StableDiffusion) -> None:
             made.append(number)
             return {"x": torch.full((2,), float(number))}
 
-        return float(kept("texts", loaded_backbone, {"number": number}, {}, make)["x"][0])
+        return float(cached("texts", loaded_backbone, {"number": number}, {}, make)["x"][0])
 
     assert (get(1), get(1), made) == (1, 1, [1])
     (first,) = (cache / "texts").iterdir()
@@ -90,7 +90,7 @@ def draws_anew(backbone: StableDiffusion, cache: Path) -> bool:
 
     before = len(list(cache.glob("originals/*")))
     original_images(backbone, ["a man"], [0], SampleSection(steps=1))
-    kept("texts", backbone, {}, {}, make)
+    cached("texts", backbone, {}, {}, make)
     after = len(list(cache.glob("originals/*")))
     assert after - before == len(made)
     return bool(made)

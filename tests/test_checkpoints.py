@@ -43,7 +43,7 @@ def finished(config: RunConfig, plugins: Plugins, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def trainer(config: RunConfig, finished: Path) -> Trainer:
-    return Trainer(config, finished, rows_of(config), silent)
+    return Trainer(config, finished, rows_of(config.preparation), silent)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from spf_core.config.run_config import RunConfig, load_run_config, resolve
 from spf_core.errors import ConfigError
-from spf_core.plugins.configs import ControlMapConfig, LossConfig, PresetConfig, ResponseConfig
+from spf_core.plugins import ControlMapConfig, LossConfig, PresetConfig, ResponseConfig
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.utils.yaml_text import read_yaml
 

@@ -16,14 +16,8 @@ from test_trainer import noise_folder
 from spf_core.config.run_config import RunConfig, load_run_config
 from spf_core.dual_path.parts import Parts, build_parts
 from spf_core.errors import ConfigError, NonFiniteError, PluginError, SpfError
+from spf_core.plugins import AdapterConfig, ControlMapConfig, LossConfig, ReferenceConfig, RewardConfig
 from spf_core.plugins.building import attach, built
-from spf_core.plugins.configs import (
-    AdapterConfig,
-    ControlMapConfig,
-    LossConfig,
-    ReferenceConfig,
-    RewardConfig,
-)
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.training.trainer import train
 
@@ -59,7 +53,7 @@ def parts_of(plugins: Plugins, folder: Path, backbone: Any, **choices: Any) -> P
     config = config_of(plugins, folder, **choices)
     adapter = built(config.adapter)
     attach(config.adapter, adapter, backbone)
-    return build_parts(config, backbone, adapter)
+    return build_parts(config.step, backbone, adapter)
 
 
 def fault_of(call: Callable[[], Any], kind: type[SpfError] = SpfError) -> str:

@@ -13,7 +13,7 @@ from spf_core.dual_path.step import dual_path_step
 from spf_core.errors import ConfigError
 from spf_core.preparation.counterfactuals import purify
 from spf_core.preparation.encoding import CachedRows
-from spf_core.runs.cache import counting_spared
+from spf_core.runs.cache import count_saved_time
 
 SAMPLE = SampleSection(steps=4, guidance=3.0)
 
@@ -92,9 +92,9 @@ def test_what_was_redrawn_once_is_kept_for_other_runs(
 
 
 def test_what_reading_spares_counts_as_long_as_making_took(parts: Parts) -> None:
-    with counting_spared() as made:
+    with count_saved_time() as made:
         purified(parts)
-    with counting_spared() as read:
+    with count_saved_time() as read:
         purified(parts)
     assert made.seconds == 0 < read.seconds
 

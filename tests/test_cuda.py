@@ -17,8 +17,8 @@ from spf_core.plugins.discovery import load_plugins
 from spf_core.runs.checkpoint import checkpoints, read_checkpoint
 from spf_core.runs.run import open_backbone, open_run
 from spf_core.sampling.sampler import Opening, sample_images
-from spf_core.training.resources.preparation_estimate import RehearsedRows
-from spf_core.training.resources.run_estimate import foreseen_memory, foreseen_rows
+from spf_core.training.resources.preparation_estimate import PreparationEstimate
+from spf_core.training.resources.run_estimate import memory_rows, preparation_estimate
 from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
 
@@ -106,8 +106,8 @@ def test_memory_is_foreseen_on_cuda(preset: str, tiny_folder: Path) -> None:
     config = load_run_config(PLUGINS, preset=preset, assignments=assigned)
     backbone, adapter = open_backbone(config.backbone, "cuda"), config.adapter.build()
     prompts = [Prompt("a portrait of an old man, red hair", "wearing a hat")] * 4
-    rows = foreseen_rows(config, backbone, prompts, 4, (32, 32))
-    assert isinstance(rows, RehearsedRows)
+    rows = preparation_estimate(config, backbone, prompts, 4, (32, 32))
+    assert isinstance(rows, PreparationEstimate)
     adapter.attach(backbone)
-    told = dict(foreseen_memory(config, backbone, adapter, prompts, (32, 32), rows))
+    told = dict(memory_rows(config, backbone, adapter, prompts, (32, 32), rows))
     assert "MiB" in told["peak memory, estimated"]

@@ -86,7 +86,7 @@ def test_each_row_of_a_bucket_is_its_own_image_text_and_mask(folder: Path, tiny_
     every = ("dataset.buckets=true", "dataset.flip=true", "dataset.crop=random")
     config = settings(folder, tiny_folder, *every, preset="masked-prior")
     backbone = config.backbone.build()
-    cached = encoded_rows(backbone, rows_of(config), config, silent)
+    cached = encoded_rows(backbone, rows_of(config.preparation), config.preparation, silent)
     assert isinstance(cached, BucketedRows)
     assert cached.buckets == [[0, 4, 4, 4], [1, 2], [3]]  # row 4 is read three times
     assert [prompt.base_text[-1] for prompt in cached.prompts] == ["0", "1", "2", "3", "4"]
@@ -105,7 +105,7 @@ def test_each_row_of_a_bucket_is_its_own_image_text_and_mask(folder: Path, tiny_
 
 
 def shown_row(config: RunConfig, number: int) -> Row:
-    return with_views(rows_of(config), config.dataset, 32, 8, config.train.seed)[number]
+    return with_views(rows_of(config.preparation), config.dataset, 32, 8, config.train.seed)[number]
 
 
 def test_buckets_refuse_released_words(folder: Path, tiny_folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_sdxl_is_told_each_picture_s_sizes(folder: Path, tiny_xl_folder: Path) -
 
 def test_repeats_are_read_more_often(folder: Path, tiny_folder: Path, tmp_path: Path) -> None:
     config = settings(folder, tiny_folder)
-    trainer = Trainer(config, tmp_path / "run", rows_of(config), silent)
+    trainer = Trainer(config, tmp_path / "run", rows_of(config.preparation), silent)
     read = [row for step in range(7) for row in trainer.order.rows(step)]
     assert sorted(read) == sorted([0, 1, 2, 3, 4, 4, 4] * 2)
 
@@ -146,7 +146,7 @@ def test_a_dropped_caption_learns_its_image_without_text_and_is_not_aligned(tiny
     )
     assert state.map_B1HW is not None
     assert (state.map_B1HW[dropped] == 1).all()
-    assert state.teaches_B[dropped].all()
+    assert state.has_image_loss_B[dropped].all()
 
 
 def test_captions_are_dropped_as_often_as_asked_and_nothing_else_changes() -> None:

@@ -6,12 +6,13 @@ import pytest
 import torch
 from test_trainer import config_of, noise_folder
 
+from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import encoded_rows, prepared_rows, recorded_states, rows_of
-from spf_core.runs.cache import made_anew
+from spf_core.runs.cache import cache_override
 from spf_core.runs.run import open_backbone
 from spf_core.training.resources.dry_run import duration_of, plan_of
-from spf_core.training.resources.time_estimate import Duration, Stage, foreseen_duration, rows_drawn
+from spf_core.training.resources.time_estimate import Duration, Stage, rows_drawn, time_estimate
 from spf_core.utils.progress import silent
 
 SIZE = 32, 32
@@ -39,11 +40,13 @@ def test_the_passes_before_the_first_step_are_counted(
     config = config_of(plugins, tiny_folder, data, *settings, "sample.steps=20", preset=preset)
     backbone, passed = open_backbone(config.backbone, "cpu"), list[int]()
     backbone.denoiser.register_forward_pre_hook(lambda _, inputs: passed.append(len(inputs[0])))
-    with made_anew({}):
-        encoded = encoded_rows(backbone, rows_of(config), config, silent)
-        rows = prepared_rows(backbone, encoded, config, silent)
-        recorded_states(backbone, rows, config, silent)
-    assert rows_drawn(config, len(rows_of(config))) == pytest.approx(sum(passed), rel=0.1)
+    with cache_override({}):
+        encoded = encoded_rows(backbone, rows_of(config.preparation), config.preparation, silent)
+        rows = prepared_rows(backbone, encoded, config.preparation, silent)
+        recorded_states(
+            backbone, rows, config.preparation, built(config.reference) if config.reference else None, silent
+        )
+    assert rows_drawn(config, len(rows_of(config.preparation))) == pytest.approx(sum(passed), rel=0.1)
 
 
 def test_a_stage_is_where_the_same_terms_count(plugins: Plugins, tiny_folder: Path, data: Path) -> None:
@@ -51,7 +54,9 @@ def test_a_stage_is_where_the_same_terms_count(plugins: Plugins, tiny_folder: Pa
     backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
     adapter.attach(backbone)
     before = {name: tensor.clone() for name, tensor in backbone.denoiser.state_dict().items()}
-    found = foreseen_duration(config, backbone, adapter, [row.prompt for row in rows_of(config)], SIZE)
+    found = time_estimate(
+        config, backbone, adapter, [row.prompt for row in rows_of(config.preparation)], SIZE
+    )
     assert [(stage.first, stage.last) for stage in found.stages] == [(1, 8), (9, 10)]
     assert all(stage.seconds > found.row_seconds > 0 for stage in found.stages)
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.denoiser.state_dict().items())

@@ -15,7 +15,7 @@ from spf_core.runs.checkpoint import checkpoints
 from spf_core.runs.run import open_backbone
 from spf_core.training.optimizers import make_optimizer
 from spf_core.training.resources.dry_run import plan_of
-from spf_core.training.resources.run_estimate import foreseen, optimizer_bytes, size_of
+from spf_core.training.resources.run_estimate import optimizer_bytes, size_of, size_rows
 from spf_core.training.trainer import train
 
 
@@ -50,7 +50,7 @@ def test_a_checkpoint_has_the_size_that_was_foreseen(
     config = config_of(plugins, tiny_folder, data, *average, preset="naive", steps=1)
     backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
     adapter.attach(backbone)
-    told = dict(foreseen(config, backbone, adapter))["checkpoints on disk"]
+    told = dict(size_rows(config, backbone, adapter))["checkpoints on disk"]
     train(config, tmp_path / "run", plugins)
     (folder,) = checkpoints(tmp_path / "run")
     tensors = sum(file.stat().st_size for file in folder.glob("*.safetensors"))

@@ -14,8 +14,8 @@ from spf_core.training.trainer import train
 HUNGRY = '''
 import torch
 
-from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import LossConfig
+from spf_core.plugins import hookimpl
 
 
 class Hungry(LossConfig):

@@ -11,7 +11,7 @@ from test_trainer import same, weights
 
 from spf_core.config.run_config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, InterruptedRunError, RunError
-from spf_core.plugins.configs import LossConfig
+from spf_core.plugins import LossConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import rows_of
 from spf_core.runs.run import open_run, saved_config
@@ -103,7 +103,7 @@ def test_a_moved_run_says_what_it_misses_and_the_way_out(
     work.rename(tmp_path / "moved")
     run = tmp_path / "moved" / "run"
     uses = {
-        ("photos", "--set data=PLACE"): lambda config: rows_of(config),
+        ("photos", "--set data=PLACE"): lambda config: rows_of(config.preparation),
         ("models/tiny", "--set backbone.path=PLACE"): lambda config: open_run(run, plugins),
     }
     for parts, use in uses.items():
@@ -112,7 +112,7 @@ def test_a_moved_run_says_what_it_misses_and_the_way_out(
         assert all(part in str(error.value) for part in (str(work), "provenance.json", *parts))
     record = run / "provenance.json"
     record.write_text(record.read_text().replace(str(work), str(tmp_path / "moved")))
-    assert len(rows_of(saved_config(run, plugins))) == 5
+    assert len(rows_of(saved_config(run, plugins).preparation)) == 5
     open_run(run, plugins)
 
 

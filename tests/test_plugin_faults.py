@@ -19,8 +19,8 @@ from spf_core.plugins.discovery import Plugins, load_plugins
 Install = Callable[..., None]
 
 GOOD = '''
-from spf_core.plugins.configs import LossConfig, PresetConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import LossConfig, PresetConfig
+from spf_core.plugins import hookimpl
 
 class Mine(LossConfig):
     """A loss of mine."""

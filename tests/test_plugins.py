@@ -12,8 +12,8 @@ from spf_core.plugins.discovery import load_plugins
 Install = Callable[[str, str], None]
 
 GOOD = '''
-from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import LossConfig
+from spf_core.plugins import hookimpl
 
 class Quiet(LossConfig):
     """A loss that is always zero."""

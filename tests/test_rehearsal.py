@@ -13,8 +13,8 @@ from test_trainer import noise_folder
 from spf_core.dual_path.step import dual_path_step
 from spf_core.plugins.discovery import load_plugins
 from spf_core.training.resources.dry_run import plan_of
-from spf_core.training.resources.memory_estimate import ALL_ON, Counted, rehearse, rounded
-from spf_core.training.resources.run_estimate import foreseen_memory
+from spf_core.training.resources.memory_estimate import ALL_ON, Counted, estimate_memory, rounded
+from spf_core.training.resources.run_estimate import memory_rows
 
 SIZE = 32, 32
 CLOSE = 0.03
@@ -57,7 +57,7 @@ def test_a_step_keeps_what_the_rehearsal_kept(preset: str, precision: str, tiny_
     config = config_of(tiny_folder, *EVERYTHING, *decoded, f"train.precision={precision}", preset=preset)
     parts = parts_of(config)
     parts.backbone.to(torch.device("cpu"))
-    found = rehearse(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
+    found = estimate_memory(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
     before = (*parts.backbone.denoiser.parameters(), *parts.backbone.vae.parameters())
     known = {tensor.untyped_storage().data_ptr() for tensor in before}
     known |= {t.untyped_storage().data_ptr() for t in parts.backbone.clip.parameters()}
@@ -71,7 +71,7 @@ def test_a_step_takes_at_most_what_the_rehearsal_took(checkpointing: bool, tiny_
     config = config_of(tiny_folder, *EVERYTHING, *DECODED, setting)
     parts = parts_of(config)
     parts.backbone.to(torch.device("cpu"))
-    found = rehearse(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
+    found = estimate_memory(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
     if checkpointing:
         parts.backbone.checkpoint_gradients()  # type: ignore[attr-defined]
     memory = Counted(torch.device("cpu"))
@@ -85,7 +85,7 @@ def test_a_rehearsal_leaves_everything_as_it_was(tiny_folder: Path) -> None:
     parts = parts_of(config)
     state = torch.get_rng_state()
     before = {name: tensor.clone() for name, tensor in parts.adapter.state_dict().items()}
-    rehearse(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
+    estimate_memory(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], tensor) for name, tensor in parts.adapter.state_dict().items())
     assert all(parameter.grad is None for parameter in parts.adapter.parameters())
@@ -97,7 +97,7 @@ def test_checkpointing_batch_and_size_are_seen(tiny_folder: Path) -> None:
     def kept(*assignments: str, size: tuple[int, int] = SIZE) -> int:
         config = config_of(tiny_folder, *assignments, preset="lora")
         parts = parts_of(config)
-        return rehearse(config, parts.backbone, parts.adapter, PROMPTS, size).kept
+        return estimate_memory(config, parts.backbone, parts.adapter, PROMPTS, size).kept
 
     one, four = kept("train.batch_size=1"), kept("train.batch_size=4")
     assert 3 * one < four < 4.1 * one
@@ -109,7 +109,7 @@ def test_weights_are_told_by_part_and_format(tiny_folder: Path) -> None:
     config = config_of(tiny_folder, preset="lora")
     parts = parts_of(config)
     parts.backbone.clip.to(torch.bfloat16)  # type: ignore[attr-defined]
-    found = rehearse(config, parts.backbone, parts.adapter, PROMPTS, SIZE).weights
+    found = estimate_memory(config, parts.backbone, parts.adapter, PROMPTS, SIZE).weights
     sizes = {part: dtype for part, dtype in found if dtype.is_floating_point}
     assert sizes["clip"] == torch.bfloat16
     assert {"denoiser", "vae", "text_encoder"} <= {part for part, dtype in found if dtype == torch.float32}
@@ -129,6 +129,6 @@ def test_a_step_that_cannot_be_rehearsed_says_so(tiny_folder: Path) -> None:
     config = config_of(tiny_folder, preset="lora")
     parts = parts_of(config)
     parts.backbone.predict = lambda *_: torch.zeros(1).numpy()  # type: ignore[method-assign]
-    ((name, told),) = foreseen_memory(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
+    ((name, told),) = memory_rows(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
     assert name == "peak memory"
     assert told.startswith("not known: the step cannot be rehearsed (RuntimeError: .numpy() is not")

@@ -12,14 +12,15 @@ from test_trainer import noise_folder
 
 from spf_core.config.run_config import RunConfig
 from spf_core.interfaces import Backbone
+from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import encoded_rows, prepared_rows, recorded_states, rows_of
-from spf_core.runs.cache import made_anew
+from spf_core.runs.cache import cache_override
 from spf_core.runs.run import open_backbone
 from spf_core.training.resources.dry_run import plan_of
 from spf_core.training.resources.memory_estimate import Counted, autocast, weightless, weights_of
-from spf_core.training.resources.preparation_estimate import Stages, rehearse_rows
-from spf_core.training.resources.run_estimate import foreseen_memory, foreseen_rows
+from spf_core.training.resources.preparation_estimate import Stages, estimate_preparation_memory
+from spf_core.training.resources.run_estimate import memory_rows, preparation_estimate
 from spf_core.utils.progress import silent
 
 SIZE = 32, 32
@@ -29,13 +30,19 @@ def real(config: RunConfig, backbone: Backbone) -> tuple[dict[str, int], int]:
     """Peaks by stage and what stays, without the weights, of the run's own rows."""
     memory = Counted(torch.device("cpu"))
     stages = Stages(memory)
-    with memory, made_anew({}):
-        rows: Any = encoded_rows(backbone, rows_of(config), config, silent)
+    with memory, cache_override({}):
+        rows: Any = encoded_rows(backbone, rows_of(config.preparation), config.preparation, silent)
         stages("encoding")
         with autocast(config.train.precision, torch.device("cpu")):
-            rows = prepared_rows(backbone, rows, config, stages)
+            rows = prepared_rows(backbone, rows, config.preparation, stages)
             stages("preparing")
-            states = recorded_states(backbone, rows, config, stages)
+            states = recorded_states(
+                backbone,
+                rows,
+                config.preparation,
+                built(config.reference) if config.reference else None,
+                stages,
+            )
         kept = memory.now
         del states
     return {name: peak for name, (peak, _) in stages.peaks.items()}, kept
@@ -67,7 +74,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compared(config: RunConfig, pictures: int) -> dict[str, float]:
     """The rehearsed over the real peak of every stage, and of what stays, without the weights."""
     backbone = open_backbone(config.backbone, "cpu")
-    found = rehearse_rows(config, backbone, [row.prompt for row in rows_of(config)], pictures, SIZE)
+    found = estimate_preparation_memory(
+        config, backbone, [row.prompt for row in rows_of(config.preparation)], pictures, SIZE
+    )
     weights = sum(rehearsed_weights(backbone))
     peaks, kept = real(config, backbone)
     assert found.peaks.keys() == peaks.keys()
@@ -111,7 +120,9 @@ def test_a_rehearsal_reads_and_writes_no_cache(
     monkeypatch.setenv("SPF_CACHE", str(tmp_path / "cache"))
     config = run_config(plugins, tiny_folder, data, preset="spf")
     backbone, state = open_backbone(config.backbone, "cpu"), torch.get_rng_state()
-    rehearse_rows(config, backbone, [row.prompt for row in rows_of(config)], 5, SIZE)
+    estimate_preparation_memory(
+        config, backbone, [row.prompt for row in rows_of(config.preparation)], 5, SIZE
+    )
     assert not (tmp_path / "cache").exists()
     assert torch.equal(torch.get_rng_state(), state)
     assert all(each.device.type == "cpu" and not each.is_meta for each in backbone.denoiser.parameters())
@@ -135,10 +146,14 @@ def test_a_preparation_that_cannot_be_rehearsed_says_so(
     config = run_config(plugins, tiny_folder, data, preset="lora")
     backbone = open_backbone(config.backbone, "cpu")
     backbone.encode_images = lambda pixels: torch.zeros(1).numpy()  # type: ignore[method-assign,assignment]
-    told = foreseen_rows(config, backbone, [row.prompt for row in rows_of(config)], 5, SIZE)
+    told = preparation_estimate(
+        config, backbone, [row.prompt for row in rows_of(config.preparation)], 5, SIZE
+    )
     assert isinstance(told, str)
     assert told.startswith("not known: the preparation cannot be rehearsed (RuntimeError: .numpy() is not")
     backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
     adapter.attach(backbone)
-    lines = foreseen_memory(config, backbone, adapter, [row.prompt for row in rows_of(config)], SIZE, told)
+    lines = memory_rows(
+        config, backbone, adapter, [row.prompt for row in rows_of(config.preparation)], SIZE, told
+    )
     assert dict(lines)["peak memory, estimated"].endswith(f"with every term on; before it, {told}")

@@ -40,8 +40,8 @@ STEPS = 4
 HOLDS = '''
 from torch.distributed.tensor import DTensor
 
-from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import LossConfig
+from spf_core.plugins import hookimpl
 
 
 class Holds(LossConfig):

@@ -60,7 +60,7 @@ def term(checkpoint: Checkpoint, stage: str) -> dict[str, torch.Tensor]:
 def test_stage_2_trains_new_weights_with_a_new_optimizer(
     config: RunConfig, steps: list[Checkpoint], tmp_path: Path
 ) -> None:
-    untrained = Trainer(config, tmp_path / "run", rows_of(config), silent).adapter.state_dict()
+    untrained = Trainer(config, tmp_path / "run", rows_of(config.preparation), silent).adapter.state_dict()
     before, after = steps[BOUNDARY - 1].adapter, steps[BOUNDARY].adapter
     rate = RATE * 0.5 * (1 + math.cos(math.pi * BOUNDARY / 6))  # Adam's first step is at most as long
     for name, start in untrained.items():
@@ -114,7 +114,7 @@ def test_what_an_optimizer_keeps_beside_its_moments_begins_anew(
     pytest.importorskip("prodigyopt")
     settings = ("optimizer.name=prodigy", "optimizer.learning_rate=1")
     config = config_of(plugins, tiny_folder, data, *settings, preset="purecc", steps=4)
-    trainer = Trainer(config, tmp_path / "run", rows_of(config), silent)
+    trainer = Trainer(config, tmp_path / "run", rows_of(config.preparation), silent)
     counts = []
     for _ in range(4):
         trainer.train_step()

@@ -15,7 +15,7 @@ from spf_core.preparation.rows import rows_of
 from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.runs.run import file_hash
 from spf_core.training.trainer import Trainer, train
-from spf_core.training.warm_start import read_start
+from spf_core.training.warm_start import read_warm_start
 from spf_core.utils.progress import silent
 
 KINDS = ["lora-adapter", "adalora-adapter", "cross-attention", "full-unet"]
@@ -69,7 +69,9 @@ def test_its_reference_path_is_still_the_original_model(
 ) -> None:
     train(setting(kind, "optimizer.learning_rate=0.1"), tmp_path / "first", plugins)
     config = setting(kind, f"reference={reference}", "train.device=cpu", start=tmp_path / "first")
-    begun = Trainer(config, tmp_path / "second", rows_of(config), silent, start=read_start(config))
+    begun = Trainer(
+        config, tmp_path / "second", rows_of(config.preparation), silent, start=read_warm_start(config)
+    )
     backbone, base = begun.backbone, index(begun.rows.base, torch.tensor([0]))
     z_t, t = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([500])
     noised = Noised(z_t, z_t, t, backbone.abar_T[t], torch.tensor([True]))

@@ -87,8 +87,8 @@ def test_a_full_map_switches_alignment_off(tiny_folder: Path, tmp_path: Path) ->
 
 
 FULL_MAP = '''
-from spf_core.plugins.configs import ControlMapConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import ControlMapConfig
+from spf_core.plugins import hookimpl
 
 
 class FullMap(ControlMapConfig):
@@ -135,8 +135,8 @@ def test_a_loss_that_raises_is_named(tiny_folder: Path, tmp_path: Path) -> None:
 
 
 BAD_LOSS = '''
-from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import LossConfig
+from spf_core.plugins import hookimpl
 
 
 class BadLoss(LossConfig):

@@ -55,9 +55,9 @@ def rows(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_rows_are_the_originals_own_pictures_and_the_same_in_the_style(rows) -> None:
     config, backbone, before = rows
-    after = prepared_rows(backbone, before, config, silent)
+    after = prepared_rows(backbone, before, config.preparation, silent)
     assert torch.equal(after.without_NCHW, after.class_NCHW)
     assert torch.equal(after.region_N1HW, torch.ones_like(after.region_N1HW))
     assert not torch.allclose(after.latents_NCHW, after.class_NCHW)
-    again = prepared_rows(backbone, before, config, silent)
+    again = prepared_rows(backbone, before, config.preparation, silent)
     assert torch.equal(again.latents_NCHW, after.latents_NCHW)

@@ -11,7 +11,7 @@ from test_trainer import FAST, noise_folder
 from spf_core.config.run_config import load_run_config
 from spf_core.config.sections import TrainSection
 from spf_core.errors import ConfigError
-from spf_core.interfaces import Checkpointing, Parking
+from spf_core.interfaces import Checkpointing, OffloadsTextEncoders
 from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import load_plugins
 from spf_core.training.resources.memory_options import save_memory
@@ -100,11 +100,11 @@ def test_a_backbone_that_cannot_is_refused() -> None:
 
 
 def test_parked_encoders_go_on_encoding(tiny_backbone: StableDiffusion) -> None:
-    assert isinstance(tiny_backbone, Parking)
+    assert isinstance(tiny_backbone, OffloadsTextEncoders)
     assert isinstance(tiny_backbone, Checkpointing)
     prompts = [Prompt("an old man", "wearing a hat")]
     before = tiny_backbone.encode_prompts(prompts, with_target=True)
-    tiny_backbone.park_encoders()
+    tiny_backbone.offload_text_encoders()
     after = tiny_backbone.encode_prompts(prompts, with_target=True)
     assert torch.equal(before.embeds_BLD, after.embeds_BLD)
     assert next(tiny_backbone.text_encoder.parameters()).device.type == "cpu"

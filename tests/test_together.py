@@ -149,9 +149,9 @@ def test_the_main_process_alone_writes(both: Path) -> None:
 SECOND_FAILS = '''
 import os
 
-from spf_core.plugins.configs import LossConfig
+from spf_core.plugins import LossConfig
 from spf_core.errors import DataError
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import hookimpl
 
 
 class Failing(LossConfig):

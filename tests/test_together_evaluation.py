@@ -23,8 +23,8 @@ import os
 import signal
 import sys
 
-from spf_core.plugins.configs import PromptEditorConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import PromptEditorConfig
+from spf_core.plugins import hookimpl
 from spf_core.interfaces.prompts import Prompt
 
 

@@ -185,8 +185,8 @@ def test_nan_in_a_loss_stops_names_it_and_keeps_the_last_checkpoint(
 
 
 NAN_LOSS = '''
-from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import LossConfig
+from spf_core.plugins import hookimpl
 
 
 class NanLoss(LossConfig):

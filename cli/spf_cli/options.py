@@ -57,6 +57,17 @@ def readable(param: typer.CallbackParam, value: str | list[str] | None) -> str |
     return value
 
 
+def in_a_group(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a command whose processes work as one when torchrun or accelerate launch starts several."""
+    command.__dict__["in_a_group"] = True
+    return command
+
+
+def runs_in_a_group(command: Callable[..., Any] | None) -> bool:
+    """Whether the command is marked so."""
+    return getattr(command, "in_a_group", False)
+
+
 def at_home(command: Callable[..., Any]) -> Callable[..., Any]:
     """The command with `~` expanded in each of its paths; shells do not expand it in `--out=~/run`."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spf_cli.dryrun import show_plan
-from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset, Trigger
+from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset, Trigger, in_a_group
 from spf_core.utils.distributed import is_main, world_size
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ EvaluateEvery = Annotated[
 ]
 
 
+@in_a_group
 def train(
     out: Out = None,
     data: Annotated[

@@ -1,1 +1,64 @@
 """Measuring, as plugins with commands of their own: evaluation, benchmarks, studies and reports."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from spf_core.plugins import Register, hookimpl
+from spf_lab.metrics.configs import METRICS, SCORES
+
+if TYPE_CHECKING:
+    from spf_core.config.run_config import RunConfig
+    from spf_core.interfaces import Fit
+    from spf_core.plugins.discovery import Plugins
+
+
+@hookimpl
+def spf_register(register: Register) -> None:
+    """Register the metrics of SPI and SPS, and the scores of the literature."""
+    for config in (*METRICS, *SCORES):
+        register(config)
+
+
+@hookimpl
+def spf_register_commands(app: typer.Typer) -> None:
+    """Add the commands that measure, compare and show."""
+    from spf_lab import commands
+
+    commands.add_to(app)
+
+
+@hookimpl
+def spf_before_fit(config: "RunConfig", plugins: "Plugins") -> None:
+    """Refuse a run that is to be evaluated while it trains, and whose target nobody knows."""
+    if config.evaluation.every:
+        from spf_lab.evaluation.during import refuse_unknown_target
+
+        refuse_unknown_target(config, plugins)
+
+
+@hookimpl
+def spf_after_step(fit: "Fit") -> None:
+    """Evaluate the weights every `evaluation.every` steps."""
+    if fit.config.evaluation.every:
+        from spf_lab.evaluation.during import watch_purity
+
+        watch_purity(fit)
+
+
+@hookimpl
+def spf_after_fit(fit: "Fit", metadata: dict[str, str]) -> None:
+    """With `evaluation.keep=purest`, let the run end with the weights of the highest SPS."""
+    if fit.config.evaluation.every:
+        from spf_lab.evaluation.during import load_purest
+
+        load_purest(fit, metadata)
+
+
+@hookimpl
+def spf_measured(evaluation: Path, run: Path) -> str | None:
+    """Tell a model card what `spf evaluate` measured."""
+    from spf_lab.evaluation.card import measured
+
+    return measured(evaluation, run)

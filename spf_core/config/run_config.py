@@ -28,6 +28,7 @@ from spf_core.config.sections import (
     Section,
     TrainSection,
 )
+from spf_core.config.views import PreparationSettings, StepSettings
 from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, quoted, short
 from spf_core.plugins.configs import (
     AdapterConfig,
@@ -99,12 +100,34 @@ class RunConfig(Section):
             needs |= {"class_images"}
         return needs
 
+    @property
+    def step(self) -> StepSettings:
+        """What a dual-path step is built of."""
+        return StepSettings(
+            train=self.train,
+            backbone=self.backbone,
+            terms={name: term for name, term in self.terms.items() if term.weight > 0},
+            reference=self.reference,
+            control_map=self.control_map,
+            reward=self.reward,
+            between=self.counterfactuals.between,
+        )
+
+    @property
+    def preparation(self) -> PreparationSettings:
+        """What is done to the training rows before the first step."""
+        return PreparationSettings(
+            self.data, self.needs, self.dataset, self.train, self.counterfactuals, self.sample
+        )
+
     @model_validator(mode="after")
     def _complete(self) -> "RunConfig":
         if self.needs & {"reference", "original"} and self.reference is None:
             raise ValueError(
                 "a term compares with the reference path, but `reference` is empty; set it to adapter-off"
             )
+        if self.reference and self.reference.recorded_states:
+            _refuse_texts_without_states(self.reference.name, self.train)
         if "reward" in self.needs and self.reward is None:
             raise ValueError("a term follows a reward, but `reward` is empty; set it to clip-reward")
         if "counterfactuals" in self.needs and not self.counterfactuals.enabled:
@@ -148,6 +171,11 @@ class RunConfig(Section):
                 )
         return self
 
+    def public_settings(self) -> dict[str, Any]:
+        """The settings as plain values; what names a place on this machine is replaced by `(local)`."""
+        settings: dict[str, Any] = public(self.model_dump(mode="json"))
+        return settings | {"data": None if self.data is None else LOCAL}
+
     def dump(self, *, defaults: bool = True, started_in: str | None = None) -> str:
         """The configuration as YAML; `load_run_config` of it gives an equal configuration.
 
@@ -158,6 +186,17 @@ class RunConfig(Section):
             mode="json", exclude_defaults=not defaults, context={"started_in": started_in}
         )
         return dump_yaml({"preset": self.preset, **values})
+
+
+def _refuse_texts_without_states(reference: str, train: TrainSection) -> None:
+    """ValueError for settings with rows that a reference path does not know which runs before training."""
+    if not train.noise_share:
+        raise ValueError(
+            f"reference={reference} needs a train.noise_share above 0: only such rows read what it keeps"
+        )
+    for name in ("empty_share", "caption_dropout"):
+        if getattr(train, name):
+            raise ValueError(f"reference={reference} knows the base texts alone; set train.{name} to 0")
 
 
 def load_run_config(
@@ -386,9 +425,3 @@ def _refuse_unknown_keys(raw: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"unknown key '{short(key)}'.{did_you_mean(key, RunConfig.model_fields)} Keys: {keys}"
             )
-
-
-def public_settings(config: RunConfig) -> dict[str, Any]:
-    """The settings as plain values; what names a place on this machine is replaced by `(local)`."""
-    settings: dict[str, Any] = public(config.model_dump(mode="json"))
-    return settings | {"data": None if config.data is None else LOCAL}

@@ -92,13 +92,6 @@ class TrainSection(Section):
     noise_share: float = Field(
         0.0, ge=0, le=1, description="share of rows whose z_t is a state of the original model's own sampling"
     )
-    bank: int = Field(
-        0,
-        ge=0,
-        le=MANY,
-        description="states of the original's own sampling kept for each row, with the reference path's "
-        "output on them: no step runs that path, and rows from the data are not aligned; 0 keeps none",
-    )
     text_variants: int = Field(
         1,
         ge=1,
@@ -161,12 +154,6 @@ class TrainSection(Section):
             raise ValueError(
                 "compile and gradient_checkpointing exclude each other; set one of them to false"
             )
-        if self.bank and not self.noise_share:
-            raise ValueError(f"bank={self.bank} needs a noise_share above 0: only such rows read the bank")
-        if self.bank and self.empty_share:
-            raise ValueError(f"bank={self.bank} knows the base texts alone; set empty_share to 0")
-        if self.bank and self.caption_dropout:
-            raise ValueError(f"bank={self.bank} knows the base texts alone; set caption_dropout to 0")
         if self.base_share + self.empty_share >= 1:
             raise ValueError(
                 f"base_share={self.base_share} and empty_share={self.empty_share} leave no row its target"

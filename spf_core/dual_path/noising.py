@@ -24,12 +24,12 @@ def noise_latents(
     abar_T: Tensor,
     *,
     generator: torch.Generator,
-    seen_BCHW: Tensor | None = None,
+    source_BCHW: Tensor | None = None,
     offset: float = 0.0,
 ) -> Noised:
     """z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps with eps drawn from `generator` (on the CPU).
 
-    With `seen_BCHW` that is noised in place of z_0, and eps becomes the noise that leads from z_t to z_0.
+    With `source_BCHW` that is noised in place of z_0, and eps becomes the noise that leads from z_t to z_0.
     With `offset` o, eps is n_BCHW + o n_BC11 (Guttenberg 2023, "Diffusion with offset noise"): a channel's
     mean is noised too, so that the model learns to change it.
     """
@@ -37,12 +37,12 @@ def noise_latents(
     if offset:
         noise = noise + offset * torch.randn((*latents_BCHW.shape[:2], 1, 1), generator=generator)
     noise = noise.to(latents_BCHW)
-    seen = latents_BCHW if seen_BCHW is None else seen_BCHW
+    seen = latents_BCHW if source_BCHW is None else source_BCHW
     abar_B = abar_T.to(seen.device)[timesteps_B.to(seen.device)]
     abar = scatter_like(abar_B, seen)
     z_t = abar.sqrt() * seen + (1 - abar).sqrt() * noise
-    if seen_BCHW is not None:
-        noise = noise + (abar / (1 - abar)).sqrt() * (seen_BCHW - latents_BCHW)
+    if source_BCHW is not None:
+        noise = noise + (abar / (1 - abar)).sqrt() * (source_BCHW - latents_BCHW)
     everywhere = torch.ones(len(z_t), dtype=torch.bool, device=z_t.device)
     return Noised(z_t, noise, timesteps_B.to(z_t.device), abar_B, everywhere)
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import TrainSection
+from spf_core.config.views import StepSettings
 from spf_core.dual_path.contracts import BACKBONE, CONTROL_MAP, REFERENCE, REWARD, Contracts
-from spf_core.dual_path.states import States
 from spf_core.interfaces import Adapter, Backbone, ControlMap, Reference, Reward, Term
+from spf_core.interfaces.training import States
 from spf_core.plugins.building import built
 from spf_core.plugins.configs import TermConfig
 
@@ -32,28 +32,28 @@ class Parts:
     between: float = 0.0  # share of rows whose z_t still lacks some of the target
 
 
-def build_parts(config: RunConfig, backbone: Backbone, adapter: Adapter) -> Parts:
+def build_parts(settings: StepSettings, backbone: Backbone, adapter: Adapter) -> Parts:
     """Build every slot of the run around a loaded backbone and an adapter, which need not be attached yet.
 
     PluginError names the slot's component and its provider when it cannot be built.
     """
     slots = {
-        CONTROL_MAP: config.control_map,
-        REFERENCE: config.reference,
-        BACKBONE: config.backbone,
-        REWARD: config.reward,
+        CONTROL_MAP: settings.control_map,
+        REFERENCE: settings.reference,
+        BACKBONE: settings.backbone,
+        REWARD: settings.reward,
     }
-    terms = {name: term for name, term in config.terms.items() if term.weight > 0}
-    contracts = Contracts({**terms, **{slot: chosen for slot, chosen in slots.items() if chosen}})
+    chosen = {slot: config for slot, config in slots.items() if config}
+    contracts = Contracts({**settings.terms, **chosen})
     return Parts(
-        train=config.train,
+        train=settings.train,
         contracts=contracts,
         backbone=backbone,
         adapter=adapter,
-        reference=built(config.reference) if config.reference else None,
-        control_map=built(config.control_map) if config.control_map else None,
-        map_needs=config.control_map.needs if config.control_map else frozenset(),
-        terms={name: (term, built(term)) for name, term in terms.items()},
-        reward=contracts.reward(built(config.reward)) if config.reward else None,
-        between=config.counterfactuals.between,
+        reference=built(settings.reference) if settings.reference else None,
+        control_map=built(settings.control_map) if settings.control_map else None,
+        map_needs=settings.control_map.needs if settings.control_map else frozenset(),
+        terms={name: (term, built(term)) for name, term in settings.terms.items()},
+        reward=contracts.reward(built(settings.reward)) if settings.reward else None,
+        between=settings.between,
     )

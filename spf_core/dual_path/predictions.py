@@ -3,9 +3,10 @@
 from torch import Tensor
 
 from spf_core.dual_path.parts import Parts
+from spf_core.dual_path.step_sampling import Texts
 from spf_core.dual_path.texts import as_tuned, text_of
 from spf_core.interfaces import TextName
-from spf_core.interfaces.types import NOTHING, Batch, Conditioning, Noised
+from spf_core.interfaces.types import NOTHING, Batch, Conditioning, Noised, PathOutput
 
 
 class StepPredictions:
@@ -26,6 +27,28 @@ class StepPredictions:
         self.batch, self.noised = batch, noised
         self._known, self._texts = dict(known), dict(read)
         self._versions = {key: tensor._version for key, tensor in known.items()}
+
+    @classmethod
+    def beside(
+        cls,
+        parts: Parts,
+        batch: Batch,
+        noised: Noised,
+        texts: Texts,
+        response: PathOutput,
+        reference: PathOutput | None,
+        tuned: Conditioning,
+    ) -> "StepPredictions":
+        """The predictions in a step whose paths have run: what they computed for every row is not run again.
+
+        A recorded reference is left out: it does not know the rows that are noised images.
+        """
+        known: dict[tuple[str, TextName], Tensor] = {}
+        if complete := bool(texts.target_B.all()):
+            known["tuned", "complete"] = response.pred_BCHW
+        if reference and noised.reference is None and bool(texts.reads_text_B.all()):
+            known["original", "base"] = reference.pred_BCHW
+        return cls(parts, batch, noised, known, {"complete": tuned} if complete else {})
 
     def text(self, text: TextName) -> Conditioning:
         """What the tuned model reads under `text`; with gradient where its text encoders are tuned."""

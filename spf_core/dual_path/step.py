@@ -12,7 +12,7 @@ from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.predictions import StepPredictions
 from spf_core.dual_path.step_sampling import Texts, draw_states, draw_texts
 from spf_core.dual_path.texts import as_tuned
-from spf_core.interfaces import StepState, Term, TextName
+from spf_core.interfaces import StepState, Term
 from spf_core.interfaces.types import (
     Batch,
     Capture,
@@ -37,6 +37,7 @@ def dual_path_step(
     needs: frozenset[str] = frozenset(need for term, _ in active.values() for need in term.needs)
     mapped = "map" in needs
     if mapped:
+        # The map reads both paths, whatever the terms read; released phrases are found by their attention.
         needs |= parts.map_needs | {"reference"} | ({"attention"} if parts.train.release else set())
     texts = draw_texts(len(batch.ids), parts.train, "reference" in needs, generator)
     noised = draw_states(parts, batch, texts, bool(needs & {"reference", "original"}), generator)
@@ -52,7 +53,7 @@ def dual_path_step(
         mapped=mapped,
         generator=generator,
     )
-    return state, _weigh(parts, active, state)
+    return state, weigh_terms(parts, active, state)
 
 
 def run_paths(
@@ -67,66 +68,48 @@ def run_paths(
     mapped: bool,
     generator: torch.Generator,
 ) -> StepState:
-    """Run the response path and, if asked for, the reference path and the map.
-
-    With a bank the reference is what is kept, and the response itself where nothing is.
-    """
-    device = batch.latents_BCHW.device
-    known: dict[tuple[str, TextName], Tensor] = {}
-    all_complete, all_base = bool(texts.target_B.all()), bool(texts.some_B.all())  # before they leave the CPU
-    with_target_B, dropped_B = texts.target_B.to(device), texts.dropped_B.to(device)
-    base = choose(texts.some_B.to(device), batch.base, batch.empty_rows)
-    read = choose(with_target_B, batch.complete, base)
-    live = reference and noised.reference is None
-    # First, as later its activations would come on top of those that the response keeps for its gradients.
-    frozen = _reference(parts, noised, base, capture) if live else None
-    read = as_tuned(parts.backbone, parts.adapter, read, texts.words(batch.prompts))
-    response = _response(parts, noised, read, capture)
-    if all_complete:
-        known["tuned", "complete"] = response.pred_BCHW
-    if frozen and all_base:
-        known["original", "base"] = frozen.pred_BCHW
-    compared = base
-    if reference and noised.reference:
-        frozen = PathOutput.where(~noised.from_data_B, noised.reference, response.detached())
-        compared = choose(noised.from_data_B, read, base)
+    """Run the response path and, if asked for, the reference path and the map."""
+    read = texts.read(batch)
+    # The reference runs first: after the response, its activations would come on top of those that the
+    # response keeps for its gradients, and the step's peak would be higher by them.
+    frozen = run_reference(parts, noised, read.base, capture) if reference else None
+    tuned = as_tuned(parts.backbone, parts.adapter, read.complete, texts.words(batch.prompts))
+    response = run_response(parts, noised, tuned, capture)
+    frozen, compared = align_known_rows(noised, frozen, response, read.base, tuned)
     state = StepState(
         backbone=parts.backbone,
         batch=batch,
         noised=noised,
-        response_text=read,
+        response_text=tuned,
         reference_text=compared,
         response=response,
         reference=frozen,
         map_B1HW=None,
-        has_target_B=with_target_B,
-        dropped_B=dropped_B,
+        has_target_B=read.target_B,
+        dropped_B=read.dropped_B,
         progress=progress,
         adapter=parts.adapter,
-        predictions=StepPredictions(parts, batch, noised, known, {"complete": read} if all_complete else {}),
+        predictions=StepPredictions.beside(parts, batch, noised, texts, response, frozen, tuned),
         generator=generator,
         reward=parts.reward,
     )
-    if not mapped:
-        return state
-    assert parts.control_map is not None, "the configuration guarantees a control map"
-    map_B1HW = parts.contracts.map(parts.control_map, state)
-    if state.batch.released_BL is not None:
-        map_B1HW = widened(state, map_B1HW)
-    map_B1HW = map_B1HW * with_target_B.view(-1, 1, 1, 1)
-    return replace(state, map_B1HW=map_B1HW.masked_fill(dropped_B.view(-1, 1, 1, 1), 1))
+    return replace(state, map_B1HW=build_map(parts, state)) if mapped else state
 
 
-def _response(parts: Parts, noised: Noised, read: Conditioning, capture: Capture) -> PathOutput:
+def run_response(parts: Parts, noised: Noised, text: Conditioning, capture: Capture) -> PathOutput:
+    """eps_theta(z_t, t, text) with gradient: the tuned model."""
     return parts.contracts.output(
         BACKBONE,
-        lambda: parts.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, read, capture),
+        lambda: parts.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, text, capture),
         noised.z_t_BCHW,
         frozen=False,
     )
 
 
-def _reference(parts: Parts, noised: Noised, base: Conditioning, capture: Capture) -> PathOutput:
+def run_reference(parts: Parts, noised: Noised, base: Conditioning, capture: Capture) -> PathOutput:
+    """eps_theta0(z_t, t, base text) without gradient: the original model, or what is recorded of it."""
+    if noised.reference:
+        return noised.reference
     reference = parts.reference
     assert reference is not None, "the configuration guarantees a reference path"
     return parts.contracts.output(
@@ -137,7 +120,38 @@ def _reference(parts: Parts, noised: Noised, base: Conditioning, capture: Captur
     )
 
 
-def _weigh(parts: Parts, active: Mapping[str, tuple[TermConfig, Term]], state: StepState) -> LossReport:
+def align_known_rows(
+    noised: Noised,
+    frozen: PathOutput | None,
+    response: PathOutput,
+    base: Conditioning,
+    tuned: Conditioning,
+) -> tuple[PathOutput | None, Conditioning]:
+    """The reference's output and text for every row, of which a recorded reference knows some.
+
+    A row that it does not know is compared with itself, so that every distance between the paths is 0 there
+    and has no gradient.
+    """
+    if frozen is None or noised.reference is None:
+        return frozen, base
+    unknown_B = noised.from_data_B
+    return PathOutput.where(unknown_B, response.detached(), frozen), choose(unknown_B, tuned, base)
+
+
+def build_map(parts: Parts, state: StepState) -> Tensor:
+    """M, B 1 H W in [0, 1]: 1 where the target may respond, 0 where the reference is to be kept."""
+    assert parts.control_map is not None, "the configuration guarantees a control map"
+    map_B1HW = parts.contracts.map(parts.control_map, state)
+    if state.batch.released_BL is not None:
+        map_B1HW = widened(state, map_B1HW)
+    # Without its target a row has nothing to respond with: all of it is held to the reference.
+    map_B1HW = map_B1HW * state.has_target_B.view(-1, 1, 1, 1)
+    # Caption dropout teaches the whole image under the empty text, so nothing of such a row is held.
+    return map_B1HW.masked_fill(state.dropped_B.view(-1, 1, 1, 1), 1)
+
+
+def weigh_terms(parts: Parts, active: Mapping[str, tuple[TermConfig, Term]], state: StepState) -> LossReport:
+    """L = sum_i w_i L_i over the active terms; they stay a named dict until this last line."""
     raw = {name: parts.contracts.term(name, term, state) for name, (_, term) in active.items()}
     # float16 ends at 65504, which a weight may exceed where the term itself does not.
     weighted = {name: active[name][0].weight * value.float() for name, value in raw.items()}

@@ -11,7 +11,20 @@ from spf_core.dual_path.noising import draw_timesteps, noise_latents, partly_wit
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.texts import text_of
 from spf_core.interfaces.prompts import Prompt
-from spf_core.interfaces.types import Batch, Noised, scatter_like
+from spf_core.interfaces.types import Batch, Conditioning, Noised, choose, scatter_like
+
+
+@dataclass(frozen=True)
+class ReadTexts:
+    """What each row of the response path (`complete`) and of the reference path (`base`) reads, encoded.
+
+    `complete` holds the complete text only where `target_B` is true, else what `base` holds.
+    """
+
+    complete: Conditioning
+    base: Conditioning
+    target_B: Tensor
+    dropped_B: Tensor
 
 
 @dataclass(frozen=True)
@@ -23,7 +36,7 @@ class Texts:
     """
 
     target_B: Tensor
-    some_B: Tensor
+    reads_text_B: Tensor
     dropped_B: Tensor
 
     @classmethod
@@ -32,9 +45,16 @@ class Texts:
         everyone = torch.ones(size, dtype=torch.bool)
         return cls(everyone, everyone, ~everyone)
 
+    def read(self, batch: Batch) -> "ReadTexts":
+        """The encoded texts of both paths, on the batch's device."""
+        device = batch.latents_BCHW.device
+        target_B, dropped_B = self.target_B.to(device), self.dropped_B.to(device)
+        base = choose(self.reads_text_B.to(device), batch.base, batch.empty_rows)
+        return ReadTexts(choose(target_B, batch.complete, base), base, target_B, dropped_B)
+
     def words(self, prompts: Sequence[Prompt]) -> list[str]:
         """The text that each row of the response path reads."""
-        rows = zip(prompts, self.target_B.tolist(), self.some_B.tolist(), strict=True)
+        rows = zip(prompts, self.target_B.tolist(), self.reads_text_B.tolist(), strict=True)
         return [
             text_of(prompt, "complete" if target else "base" if some else "empty")
             for prompt, target, some in rows
@@ -51,7 +71,7 @@ def draw_texts(size: int, train: TrainSection, has_reference: bool, generator: t
     if not train.caption_dropout:
         return texts
     dropped_B = texts.target_B & (torch.rand(size, generator=generator) < train.caption_dropout)
-    return Texts(texts.target_B & ~dropped_B, texts.some_B & ~dropped_B, dropped_B)
+    return Texts(texts.target_B & ~dropped_B, texts.reads_text_B & ~dropped_B, dropped_B)
 
 
 def draw_states(
@@ -70,7 +90,7 @@ def draw_states(
         clean = torch.where(images_B, clean, batch.class_BCHW)
         seen = None if seen is None else torch.where(images_B, seen, batch.class_BCHW)
     noised = noise_latents(
-        clean, timesteps, abar_T, generator=generator, seen_BCHW=seen, offset=train.noise_offset
+        clean, timesteps, abar_T, generator=generator, source_BCHW=seen, offset=train.noise_offset
     )
     if parts.states is None or not has_reference:
         return noised

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from spf_core.interfaces import Adapter, Backbone, Rereading, TextName, TextTuning
+from spf_core.interfaces import Adapter, Backbone, TextName, TextTuning, TunesText
 from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning
 
@@ -33,7 +33,7 @@ def as_tuned(backbone: Backbone, adapter: Adapter, cond: Conditioning, texts: Se
     """
     if not text_parameters(adapter):
         return cond
-    assert isinstance(backbone, Rereading), "such an adapter is attached to nothing else"
+    assert isinstance(backbone, TunesText), "such an adapter is attached to nothing else"
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     embeds_BLD, pooled_BD = backbone.read_texts(list(places))
     rows = torch.tensor([places[text] for text in texts], device=embeds_BLD.device)

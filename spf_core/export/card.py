@@ -7,16 +7,13 @@ from typing import Any
 
 from PIL import Image
 
-from spf_core.config.run_config import public_settings
 from spf_core.errors import RunError
 from spf_core.export.facts import Facts
 from spf_core.export.lora import Lora
-from spf_core.runs.checkpoint import ADAPTER_FILE, step_of
-from spf_core.runs.run import file_hash
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.checkpoint import step_of
 from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.yaml_text import dump_yaml
-from spf_lab.evaluation.readout import result_rows
-from spf_lab.evaluation.saved import RESULTS_FILE, Json, read_results
 
 CARD, PICTURE = "README.md", "samples.png"
 SEE_BASE = "see the base model"
@@ -51,12 +48,23 @@ client samples in two stages, leave the target and these weights out of the firs
 """
 
 
-def write_card(folder: Path, run: Path, facts: Facts, evaluation: Path | None, *, lora: Lora | None) -> None:
+def measured_section(evaluation: Path | None, run: Path, plugins: Plugins) -> str:
+    """What the plugin that wrote the folder `evaluation` says of it; RunError when no plugin knows it."""
+    if evaluation is None:
+        return ""
+    sections = plugins.call("spf_measured", evaluation=evaluation, run=run)
+    if not sections:
+        raise RunError(f"--evaluation '{evaluation}' has no results.json; spf evaluate writes it")
+    return "\n".join(sections)
+
+
+def write_card(
+    folder: Path, run: Path, facts: Facts, evaluation: Path | None, measured: str, *, lora: Lora | None
+) -> None:
     """Write README.md into an export, and the sample grid beside it where there is one.
 
-    `evaluation` is a folder of `spf evaluate`; RunError when it is none, or one of other weights.
+    `measured` is the section about the folder `evaluation`, whose grid comes first.
     """
-    results = None if evaluation is None else _results(evaluation, run)
     grid = _grid(run, evaluation)
     if grid is not None:
         shutil.copyfile(grid, folder / PICTURE)
@@ -65,7 +73,7 @@ def write_card(folder: Path, run: Path, facts: Facts, evaluation: Path | None, *
         _opening(facts, lora),
         _use(facts, lora),
         "" if facts.handover == 1 else _HANDOVER.format(handover=facts.handover),
-        "" if results is None else _measured(results),
+        measured,
         "" if grid is None else _samples(grid),
         _settings(facts, lora),
         _licence(facts),
@@ -113,23 +121,6 @@ def _use(facts: Facts, lora: Lora | None) -> str:
     return "\n".join(["## Use\n", *trained, *recommended, code])
 
 
-def _measured(results: Json) -> str:
-    rows = [
-        f"| {name.strip()} | {value} | {meaning} |" for name, value, meaning in result_rows({"": results})
-    ]
-    return "\n".join(
-        [
-            "## Evaluation\n",
-            f"On the **{results['suite_label']}**, target `{results['target']}`: {results['n_prompts']} "
-            f"unseen prompts x {results['n_seeds']} seeds, sampled by spf; 95 % intervals over prompts.\n",
-            "| measure | value | meaning |",
-            "|---|---|---|",
-            *rows,
-            "",
-        ]
-    )
-
-
 def _samples(grid: Path) -> str:
     with Image.open(grid) as picture:
         texts = str(picture.info.get("texts", "")).splitlines()
@@ -143,7 +134,7 @@ def _listed(texts: Iterable[str]) -> list[str]:
 
 def _settings(facts: Facts, lora: Lora | None) -> str:
     size = [] if lora is None else [f"Rank {lora.rank}, alpha {lora.alpha:g}, {len(lora.updates)} layers.\n"]
-    settings = dump_yaml(public_settings(facts.config))
+    settings = dump_yaml(facts.config.public_settings())
     return "\n".join(
         [
             "## Settings\n",
@@ -160,19 +151,6 @@ def _licence(facts: Facts) -> str:
         f"## Licence\n\nOf the base model `{facts.base}`, whose terms hold for what is made from it: "
         f"{facts.licence or SEE_BASE}.\n"
     )
-
-
-def _results(evaluation: Path, run: Path) -> Json:
-    file = evaluation / RESULTS_FILE
-    try:
-        results = read_results(evaluation)
-    except FileNotFoundError:
-        raise RunError(f"--evaluation '{evaluation}' has no {RESULTS_FILE}; spf evaluate writes it") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"'{file}' is damaged ({error}); evaluate the run again") from None
-    if results["adapter_hash"] != file_hash(run / ADAPTER_FILE):
-        raise RunError(f"'{evaluation}' evaluates other weights than '{run}'; name its own with --evaluation")
-    return results
 
 
 def _grid(run: Path, evaluation: Path | None) -> Path | None:

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spf_core import __version__
-from spf_core.config.run_config import RunConfig, public_settings
+from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError, quoted
 from spf_core.export.architecture import SD15
 from spf_core.export.lora import Lora
@@ -46,7 +46,7 @@ def weights_metadata(
         "format": "pt",
         "spf_version": __version__,
         "spf_backbone": backbone.fingerprint(),
-        CONFIG: dump_yaml(public_settings(config.model_copy(update={"data": None, "train": train}))),
+        CONFIG: dump_yaml(config.model_copy(update={"data": None, "train": train}).public_settings()),
         "spf_step": str(step),
         TARGETS: _targets_of(prompts),
     }
@@ -211,7 +211,7 @@ def own_metadata(facts: Facts) -> dict[str, str]:
     return {
         **kept,
         HANDOVER: f"{facts.handover:g}",
-        CONFIG: dump_yaml(public_settings(facts.config)),
+        CONFIG: dump_yaml(facts.config.public_settings()),
     }
 
 

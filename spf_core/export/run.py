@@ -9,7 +9,7 @@ from torch import nn
 
 from spf_core.errors import ConfigError, RunError
 from spf_core.export.architecture import architecture_of
-from spf_core.export.card import write_card
+from spf_core.export.card import measured_section, write_card
 from spf_core.export.check import Verdict, check_file
 from spf_core.export.facts import Facts, facts_of
 from spf_core.export.files import two_encoders, write_checkpoint, write_kohya, write_peft, write_pipeline
@@ -47,11 +47,12 @@ def export(run: Path, plugins: Plugins, request: Request) -> list[Verdict]:
     RunError and ConfigError say what cannot be written in the chosen way, before anything is.
     """
     opened = open_run(run, plugins, device="cpu", exact=True)
+    measured = measured_section(request.evaluation, run, plugins)
     lora = None if request.merge or not isinstance(opened.adapter, LowRank) else as_lora(opened.adapter)
     _refuse(request, lora)
     facts = run_facts(opened, request.licence)
     if lora is None:
-        _write_whole(opened, facts, request)
+        _write_whole(opened, facts, request, measured)
     elif request.format == "kohya":
         both = two_encoders(opened.backbone)
         write_kohya(request.out, lora, facts, two_encoders=both, dtype=request.dtype)
@@ -59,7 +60,7 @@ def export(run: Path, plugins: Plugins, request: Request) -> list[Verdict]:
     else:
         with atomic_folder(request.out) as folder:
             write_peft(folder, lora, facts, request.dtype)
-            write_card(folder, opened.path, facts, request.evaluation, lora=lora)
+            write_card(folder, opened.path, facts, request.evaluation, measured, lora=lora)
     return []
 
 
@@ -83,7 +84,7 @@ def _refuse(request: Request, lora: Lora | None) -> None:
         raise ConfigError("--strength counts with --merge; of a LoRA file, its user chooses the strength")
 
 
-def _write_whole(opened: OpenRun, facts: Facts, request: Request) -> None:
+def _write_whole(opened: OpenRun, facts: Facts, request: Request, measured: str) -> None:
     """The whole model: loaded once more, as it was before the adapter, then given the weights it changed."""
     adapter = opened.adapter
     if not isinstance(adapter, Mergeable):
@@ -106,4 +107,4 @@ def _write_whole(opened: OpenRun, facts: Facts, request: Request) -> None:
         return
     with atomic_folder(request.out) as folder:
         write_pipeline(folder, pipeline, facts)
-        write_card(folder, opened.path, facts, request.evaluation, lora=None)
+        write_card(folder, opened.path, facts, request.evaluation, measured, lora=None)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import NOTHING, Batch, Capture, Conditioning, Noised, PathOutput
+from spf_core.utils.progress import Progress
 
 TextName = Literal["complete", "base", "target", "empty"]
 
@@ -77,7 +78,7 @@ class Checkpointing(Protocol):
 
 
 @runtime_checkable
-class Rereading(Protocol):
+class TunesText(Protocol):
     """A backbone whose text encoders can be tuned: it reads the texts of a step as they are by then."""
 
     def read_texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -85,13 +86,13 @@ class Rereading(Protocol):
 
 
 @runtime_checkable
-class Parking(Protocol):
+class OffloadsTextEncoders(Protocol):
     """A backbone whose text encoders can leave the device, and still encode."""
 
     def encoders(self) -> Sequence[nn.Module]:
         """What leaves."""
 
-    def park_encoders(self) -> None:
+    def offload_text_encoders(self) -> None:
         """Move them to the CPU."""
 
 
@@ -134,7 +135,7 @@ class Shardable(Protocol):
 
 
 @runtime_checkable
-class Drifting(Protocol):
+class HasWeightDrift(Protocol):
     """An adapter that knows how far it has moved the weights."""
 
     def drift(self) -> Tensor:
@@ -142,7 +143,7 @@ class Drifting(Protocol):
 
 
 @runtime_checkable
-class Budgeted(Protocol):
+class AllocatesRank(Protocol):
     """An adapter that changes its own size while it is trained; `budget` is what it remembers for that."""
 
     @property
@@ -198,6 +199,43 @@ class Reference(Protocol):
         """Return theta_0's output for the same z_t and t under the base text."""
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A state and its timestep for every row of a batch; `output` is theta_0's on it where that is known."""
+
+    states_BCHW: Tensor
+    timesteps_B: Tensor
+    output: PathOutput | None = None
+
+
+class States(Protocol):
+    """Where rows find a state of the original model's own sampling."""
+
+    def draw(self, rows: Tensor, *, generator: torch.Generator) -> Drawn:
+        """One state per row."""
+
+
+@runtime_checkable
+class RecordsStates(Protocol):
+    """A reference path that runs before training alone: on states of the original model's own sampling."""
+
+    def record(
+        self,
+        backbone: Backbone,
+        base: Conditioning,
+        states: States,
+        capture: Capture,
+        *,
+        generator: torch.Generator,
+        progress: Progress,
+    ) -> States:
+        """Some of the rows' `states`, with this path's output on them; `base` holds a text for each row.
+
+        Steps read the outputs and run this path no more. Rows that are noised images have no output then,
+        and are not aligned.
+        """
+
+
 class Predictions(Protocol):
     """Both models at the step's z_t and t under any of its texts; asking again costs nothing."""
 
@@ -246,7 +284,7 @@ class StepState:
     reward: Reward | None = None
 
     @property
-    def teaches_B(self) -> Tensor:
+    def has_image_loss_B(self) -> Tensor:
         """Rows that may be compared with their training image: noised, with the target or no text."""
         return (self.has_target_B | self.dropped_B) & self.noised.from_data_B
 

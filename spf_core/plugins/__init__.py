@@ -1,4 +1,4 @@
-"""What a plugin is made of: config classes, hooks, and how spf finds, checks and contains plugins. Torch-free.
+"""Plugins: their config classes and hooks, and how spf finds, checks and contains them. Torch-free.
 
 An author of a plugin imports config classes and `hookimpl` from here.
 """

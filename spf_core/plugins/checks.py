@@ -46,7 +46,8 @@ def check_config(config: Any, provider: str) -> type[Component]:
         _check_needs(name, config.needs)
     if issubclass(config, PresetConfig):
         _check_settings(name, config.settings)
-    return config
+    checked: type[Component] = config
+    return checked
 
 
 def describe(config: type[Component]) -> str:

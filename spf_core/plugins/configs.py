@@ -99,6 +99,11 @@ class ReferenceConfig(Component):
 
     kind = "reference"
 
+    @property
+    def recorded_states(self) -> int:
+        """States of each row that it is run on before training, as an `interfaces.RecordsStates`; 0: none."""
+        return 0
+
 
 class ControlMapConfig(Component):
     """Where the target responds; builds an `interfaces.ControlMap`."""

@@ -217,7 +217,8 @@ def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
 
     for returned in manager.hook.spf_register(register=register):  # pluggy leaves None out
         raise PluginError(
-            f"its 'spf_register' returns {quoted(returned)}, which nobody reads; call register(MyConfig) for each"
+            f"its 'spf_register' returns {quoted(returned)}, which nobody reads; "
+            "call register(MyConfig) for each component"
         )
     names: set[str] = set()
     for config in given:

@@ -27,7 +27,10 @@ Register = Callable[[type[Component]], None]
 
 @hookspec
 def spf_register(register: Register) -> None:
-    """Call `register(MyConfig)` for each component. The class says its kind. Called once, when plugins load."""
+    """Call `register(MyConfig)` for each component, whose class says its kind.
+
+    Called once, when plugins load.
+    """
 
 
 @hookspec

@@ -7,8 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from spf_core.dual_path.states import Drawn, States
 from spf_core.interfaces.prompts import Prompt
+from spf_core.interfaces.training import Drawn, States
 from spf_core.interfaces.types import Batch
 from spf_core.preparation.encoding import CachedRows
 

@@ -10,7 +10,7 @@ from PIL.Image import Image
 from spf_core.config.sections import SampleSection
 from spf_core.interfaces import Backbone
 from spf_core.preparation.encoding import CHUNK, CachedRows
-from spf_core.runs.cache import kept
+from spf_core.runs.cache import cached
 from spf_core.sampling.sampler import sample_images
 from spf_core.utils.pixels import to_pixels
 from spf_core.utils.progress import Progress, silent
@@ -38,7 +38,7 @@ def with_class_images(
 
     made_of = {"seed": seed, **sample.model_dump(include={"steps", "guidance", "batch_size", "precision"})}
     made_of |= {"size": size} if size else {}
-    found = kept("class-images", backbone, made_of, {"base": rows.base.embeds_BLD}, draw)
+    found = cached("class-images", backbone, made_of, {"base": rows.base.embeds_BLD}, draw)
     return replace(rows, class_NCHW=found["latents"])
 
 

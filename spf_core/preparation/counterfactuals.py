@@ -19,7 +19,7 @@ from spf_core.interfaces.types import Conditioning, index
 from spf_core.preparation.encoding import CachedRows
 from spf_core.preparation.relevance import integrated_gradients, mean_of_group, relevance
 from spf_core.preparation.style import in_style
-from spf_core.runs.cache import kept
+from spf_core.runs.cache import cached
 from spf_core.sampling.sampler import ROWS, guided_prediction, rows_at_once
 from spf_core.utils.progress import Progress, silent
 
@@ -41,7 +41,7 @@ def purify(
     With `clean_image` the image embeddings are those of the new latents. What is drawn is kept on disk for
     other runs of the same data, model and seed.
     """
-    redrawn = kept(
+    redrawn = cached(
         "counterfactuals",
         backbone,
         {
@@ -89,8 +89,8 @@ def _redraw(
     """
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, list[Tensor]] = {"without": [], "response": []}
-    together = rows_at_once(*rows.latents_NCHW.shape[-2:])
-    for chosen in torch.split(torch.arange(len(rows.ids), device=backbone.device), together):
+    group = rows_at_once(*rows.latents_NCHW.shape[-2:])
+    for chosen in torch.split(torch.arange(len(rows.ids), device=backbone.device), group):
         clean = rows.latents_NCHW[chosen]
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         start = clean, noise, _first_steps(backbone, len(clean), options.start, sample, generator)

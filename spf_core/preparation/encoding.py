@@ -15,7 +15,7 @@ from spf_core.interfaces import Backbone
 from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Batch, Conditioning, index
 from spf_core.plugins.outside_weights import sha256
-from spf_core.runs.cache import kept
+from spf_core.runs.cache import cached
 from spf_core.utils.pixels import to_pixels
 from spf_core.utils.progress import Progress, silent
 
@@ -139,7 +139,9 @@ def _pictures(backbone: Backbone, rows: Sequence[Row], embed: bool, keep: bool) 
         return make()
     # Of the whole chunk, so that what is read back is to the bit what encoding it again would give.
     shown = [[sha256(row.image), asdict(row.view)] for row in rows]
-    return kept("latents", backbone, {"shown": shown, "side": backbone.image_size, "embed": embed}, {}, make)
+    return cached(
+        "latents", backbone, {"shown": shown, "side": backbone.image_size, "embed": embed}, {}, make
+    )
 
 
 class _Texts:
@@ -153,7 +155,7 @@ class _Texts:
             return dict(vars(self.backbone.encode_prompts(prompts, with_target=with_target)))
 
         made_of = {"texts": [asdict(prompt) for prompt in prompts], "with_target": with_target}
-        found = kept("texts", self.backbone, made_of, {}, make) if self.keep else make()
+        found = cached("texts", self.backbone, made_of, {}, make) if self.keep else make()
         return self._sized(Conditioning(**found))
 
     def _sized(self, cond: Conditioning) -> Conditioning:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from spf_core.interfaces import Backbone
 from spf_core.preparation.encoding import CachedRows
-from spf_core.runs.cache import kept
+from spf_core.runs.cache import cached
 
 WIDTH = 64
 SEEN = 3  # latent pixels, a side
@@ -46,7 +46,7 @@ def in_style(
                 styled[chosen] = style(own[chosen].float()).to(own)
         return {"styled": styled}
 
-    found = kept("styles", backbone, {"seed": seed, "targets": targets}, tensors, drawn)
+    found = cached("styles", backbone, {"seed": seed, "targets": targets}, tensors, drawn)
     return own, found["styled"]
 
 

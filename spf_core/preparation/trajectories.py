@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from spf_core.config.sections import SampleSection
-from spf_core.dual_path.states import Drawn
 from spf_core.interfaces import Backbone
+from spf_core.interfaces.training import Drawn
 from spf_core.interfaces.types import Conditioning, index
 from spf_core.sampling.sampler import guided_prediction, rows_at_once
 from spf_core.utils.progress import Progress, silent

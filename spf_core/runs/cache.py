@@ -29,21 +29,21 @@ _log = logging.getLogger("spf")
 
 
 @dataclass
-class Spared:
+class SavedTime:
     """Seconds that making took once, for tensors that were read instead."""
 
     seconds: float = 0.0
 
 
 Make = Callable[[], dict[str, Tensor]]
-_counting: ContextVar[Spared | None] = ContextVar("counting", default=None)
+_counting: ContextVar[SavedTime | None] = ContextVar("counting", default=None)
 _instead: ContextVar[Mapping[str, Make] | None] = ContextVar("instead", default=None)
 
 
 @contextmanager
-def counting_spared() -> Iterator[Spared]:
+def count_saved_time() -> Iterator[SavedTime]:
     """Count what reading spares within the context: a run's cost must not depend on who ran before."""
-    spared = Spared()
+    spared = SavedTime()
     token = _counting.set(spared)
     try:
         yield spared
@@ -52,7 +52,7 @@ def counting_spared() -> Iterator[Spared]:
 
 
 @contextmanager
-def made_anew(instead: Mapping[str, Make]) -> Iterator[None]:
+def cache_override(instead: Mapping[str, Make]) -> Iterator[None]:
     """Within the context nothing is read or written: everything is made, some kinds by `instead`."""
     token = _instead.set(instead)
     try:
@@ -61,7 +61,7 @@ def made_anew(instead: Mapping[str, Make]) -> Iterator[None]:
         _instead.reset(token)
 
 
-def kept(
+def cached(
     kind: str,
     backbone: Backbone,
     made_of: Mapping[str, object],

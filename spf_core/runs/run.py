@@ -14,6 +14,7 @@ from spf_core.plugins.configs import BackboneConfig
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, RunError, quoted, short
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
+from spf_core.utils.devices import pick_device
 from spf_core.utils.paths import refuse_lost_options
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.saved_config import CONFIG_FILE as CONFIG_FILE

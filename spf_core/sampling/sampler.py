@@ -19,7 +19,7 @@ from spf_core.interfaces import Adapter, Backbone, PromptEditor
 from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning, index
 from spf_core.utils.atomic import atomic_file
-from spf_core.utils.distributed import ALONE, Together
+from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 
 IN_LOOP = {"pooled_prompt_embeds": "add_text_embeds"}  # how diffusers calls an argument in its sampling loop
@@ -56,7 +56,7 @@ def sample_images(
     size: tuple[int, int] | None = None,
     progress: Progress = silent,
     stage: str = "sampling",
-    together: Together = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> list[Image]:
     """Draw one image for each pair of text and seed; `opening` has a base text for each as well.
 
@@ -65,7 +65,7 @@ def sample_images(
     their embeddings, never those of the opening. `size` is width and height in pixels; by default the
     pictures are squares of the model's size. `progress` hears of `stage` after every batch.
 
-    Processes `together` take turns with whole batches, which leaves the images what they are: the main one
+    Processes `group` take turns with whole batches, which leaves the images what they are: the main one
     gets all of them, the others none.
     """
     refuse_more_steps(backbone, options)
@@ -79,10 +79,10 @@ def sample_images(
 
     images: list[Image] = []
     starts = range(0, len(texts), options.batch_size)
-    for first in range(0, len(starts), together.count):
-        mine = starts[first + together.rank :][:1]
-        drawn = together.each([image for start in mine for image in batch(start)])
-        images += chain(*drawn) if together.main else ()
+    for first in range(0, len(starts), group.count):
+        mine = starts[first + group.rank :][:1]
+        drawn = group.each([image for start in mine for image in batch(start)])
+        images += chain(*drawn) if group.main else ()
         progress(stage, len(images), len(texts))
     return images
 
@@ -186,8 +186,8 @@ def _encode(backbone: Backbone, texts: Sequence[str]) -> tuple[Conditioning, Con
 
 def _target_alone(text: str, base: str) -> str:
     """The target's text where it follows the base text; else nothing."""
-    joined = f"{base}, "
-    return text.removeprefix(joined) if text.startswith(joined) else ""
+    init_distributed = f"{base}, "
+    return text.removeprefix(init_distributed) if text.startswith(init_distributed) else ""
 
 
 def _hand_over(

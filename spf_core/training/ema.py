@@ -8,10 +8,10 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from spf_core.errors import ConfigError
-from spf_core.interfaces import Adapter, Budgeted
+from spf_core.interfaces import Adapter, AllocatesRank
 
 
-class Average:
+class EMA:
     """average <- d average + (1 - d) weights after step n, with d = min(decay, n / (9 + n)), and 0 at n = 1.
 
     By diffusers' EMAModel; satisfies `interfaces.Stateful`.
@@ -19,7 +19,7 @@ class Average:
 
     def __init__(self, adapter: Adapter, decay: float) -> None:
         """Begin with the adapter's weights; ConfigError where their average would be another adapter."""
-        if isinstance(adapter, Budgeted):
+        if isinstance(adapter, AllocatesRank):
             raise ConfigError(
                 "train.ema_decay: this adapter drops ranks, and an average would bring them back; "
                 "leave train.ema_decay out, or choose lora-adapter"

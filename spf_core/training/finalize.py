@@ -1,61 +1,52 @@
 """How a run ends: its weights are chosen, its handover is calibrated, both are written."""
 
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from spf_core.config.run_config import RunConfig
-from spf_core.dual_path.parts import Parts
 from spf_core.errors import RunError, quoted
 from spf_core.export.facts import STRENGTH, STRENGTH_BY
 from spf_core.export.files import write_weights
 from spf_core.interfaces import Adapter
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.building import built
 from spf_core.runs.run import HANDOVER, trained_weights
 from spf_core.sampling.handover import calibrate_handover
-from spf_core.utils.progress import Progress
 
 if TYPE_CHECKING:
-    from spf_lab.evaluation.during import PurityWatch
+    from spf_core.training.trainer import Trainer
 
 _log = logging.getLogger("spf")
 
 
-def finish(
-    config: RunConfig,
-    run: Path,
-    parts: Parts,
-    prompts: Sequence[Prompt],
-    metadata: dict[str, str],
-    *,
-    watch: "PurityWatch | None",
-    autocast: AbstractContextManager[None],
-    progress: Progress,
-) -> None:
-    """Write the weights that the adapter has, or the purest that `watch` kept; what was tried lies beside."""
-    if watch:
-        metadata = watch.choose(parts.adapter, metadata)
+def finish(trainer: "Trainer") -> None:
+    """Write the weights that the adapter has, or those that a plugin's hook gives it.
+
+    Beside the main process, shards are gathered and nothing is written.
+    """
+    if not trainer.group.main:
+        if trainer.group.sharded:
+            trainer.adapter.state_dict()
+        return
+    config, run, metadata = trainer.config, trainer.run, trainer.metadata()
+    trainer.plugins.call("spf_after_fit", fit=trainer, metadata=metadata)
     if config.calibration.enabled:
         editor = built(config.editor) if config.editor else None
-        with autocast:
+        with trainer.accelerator.autocast():
             found = calibrate_handover(
-                parts.backbone,
-                parts.adapter,
+                trainer.backbone,
+                trainer.adapter,
                 editor,
-                prompts,
+                trainer.prompts,
                 config.calibration,
                 config.sample,
-                progress=progress,
+                progress=trainer.progress,
             )
         found.write(run)
         metadata[HANDOVER] = str(found.handover)
-    metadata |= _recommended(run, parts.adapter)
-    write_weights(run, parts.adapter, parts.backbone, config, metadata)
+    metadata |= _recommended(run, trainer.adapter)
+    write_weights(run, trainer.adapter, trainer.backbone, config, metadata)
 
 
 def _recommended(run: Path, adapter: Adapter) -> dict[str, str]:

@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from spf_core.dual_path.parts import Parts
-from spf_core.interfaces import Budgeted, Stateful
-from spf_core.training.ema import Average
-from spf_core.utils.distributed import Together
+from spf_core.interfaces import AllocatesRank, Stateful
+from spf_core.training.ema import EMA
+from spf_core.utils.distributed import ProcessGroup
 
 
-def stateful_parts(parts: Parts, average: Average | None = None) -> dict[str, Stateful]:
+def stateful_parts(parts: Parts, average: EMA | None = None) -> dict[str, Stateful]:
     """The parts with a state of their own, by the prefix that their tensors have in a checkpoint."""
     named: dict[str, object] = {**_written_in_a_pass(parts), "average": average}
-    if isinstance(parts.adapter, Budgeted):
+    if isinstance(parts.adapter, AllocatesRank):
         named["budget"] = parts.adapter.budget
     return {name: part for name, part in named.items() if isinstance(part, Stateful)}
 
@@ -44,9 +44,9 @@ def load_states(stateful: Mapping[str, Stateful], state: Mapping[str, Tensor]) -
 
 
 @contextmanager
-def shared_memory(parts: Parts, together: Together) -> Iterator[None]:
+def shared_memory(parts: Parts, group: ProcessGroup) -> Iterator[None]:
     """What the parts take in within the context, they take in from every process, in the order of ranks."""
-    if together.count == 1:
+    if group.count == 1:
         yield
         return
     stateful = _written_in_a_pass(parts)
@@ -55,6 +55,6 @@ def shared_memory(parts: Parts, together: Together) -> Iterator[None]:
     new = {
         name: tensor.cpu() for name, tensor in states_of(stateful).items() if before.get(name) is not tensor
     }
-    found = together.each(new)
+    found = group.each(new)
     if any(found):
         load_states(stateful, dict(ChainMap(*reversed(found), before)))

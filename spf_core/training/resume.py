@@ -12,8 +12,17 @@ from spf_core.config.sections import OptimizerSection
 from spf_core.data import Row
 from spf_core.data.record import changes, record_of
 from spf_core.errors import RunError, quoted, short
-from spf_core.interfaces import Budgeted
-from spf_core.runs.provenance import PROVENANCE_FILE, Provenance, read_provenance
+from spf_core.interfaces import AllocatesRank
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.checkpoint import checkpoints
+from spf_core.runs.provenance import (
+    PROVENANCE_FILE,
+    Provenance,
+    read_provenance,
+    record_start,
+    warn_of_other_plugins,
+)
+from spf_core.runs.run_lock import is_filled
 from spf_core.runs.saved_config import CONFIG_FILE
 from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.paths import MOVABLE
@@ -86,21 +95,54 @@ def schedule_rule(options: OptimizerSection, steps: int) -> str:
 
 
 @dataclass(frozen=True)
-class GoingOn:
+class NewRun:
+    """The record of a run that begins."""
+
+    config: RunConfig
+    run: Path
+    plugins: Plugins
+    rows: Sequence[Row]
+
+    def write(self, step: int) -> None:
+        """Write configuration and record before the first step."""
+        atomic_write_text(self.run / CONFIG_FILE, self.config.dump())
+        record_start(self.run, self.config, self.plugins, record_of(self.rows, str(self.config.data)))
+
+
+def run_record(
+    config: RunConfig, run: Path, rows: Sequence[Row], plugins: Plugins, *, resume: bool, accept: bool
+) -> "NewRun | ResumePlan":
+    """What is to be written of a run that begins or goes on.
+
+    RunError when the folder holds another run, or when the run cannot go on like this.
+    """
+    if not resume and is_filled(run):
+        raise RunError(f"'{run}' is not empty; choose another --out, or continue it with --resume")
+    written = rows[: len(rows) // config.train.text_variants]
+    if resume and (checkpoints(run) or read_provenance(run) or (run / ADAPTER_FILE).is_file()):
+        return ResumePlan.checked(config, run, written, plugins, accept=accept)
+    return NewRun(config, run, plugins, written)
+
+
+@dataclass(frozen=True)
+class ResumePlan:
     """What becomes of a run's record when the run goes on. `length` is what it was to have before."""
 
     config: RunConfig
     run: Path
+    plugins: Plugins
     length: int
     provenance: Provenance
 
     @classmethod
-    def checked(cls, config: RunConfig, run: Path, rows: Sequence[Row], *, accept: bool) -> "GoingOn":
+    def checked(
+        cls, config: RunConfig, run: Path, rows: Sequence[Row], plugins: Plugins, *, accept: bool
+    ) -> "ResumePlan":
         """RunError when the run cannot be extended, or when its data changed and nobody accepts it."""
         length = saved_length(run) or config.train.steps
         _refuse_length(config, run, length)
         known = read_provenance(run) or Provenance(started_in=str(Path.cwd()))
-        return cls(config, run, length, _with_data(known, config, run, rows, accept))
+        return cls(config, run, plugins, length, _with_data(known, config, run, rows, accept))
 
     def write(self, step: int) -> None:
         """Write configuration and record before `step` + 1; what the run ended with before is put aside."""
@@ -114,6 +156,7 @@ class GoingOn:
             _log.info("the run is %s", record.events[-1])
         record.write(self.run)
         atomic_write_text(self.run / CONFIG_FILE, self.config.dump(started_in=record.started_in))
+        warn_of_other_plugins(self.run, self.config, self.plugins)
 
 
 def saved_length(run: Path) -> int | None:
@@ -133,7 +176,7 @@ def _refuse_length(config: RunConfig, run: Path, length: int) -> None:
         raise RunError(
             f"'{run}' is finished and has no checkpoint to go on from; train another with --start-from {run}"
         )
-    if steps > length and isinstance(config.adapter.build(), Budgeted):
+    if steps > length and isinstance(config.adapter.build(), AllocatesRank):
         raise RunError(
             f"train.steps is {steps} here, {length} in the run '{run}': {config.adapter.name} shares out its "
             f"ranks over the length of a run, which cannot be extended; train another with --start-from {run}"

@@ -19,22 +19,22 @@ from spf_core.runs.checkpoint import (
 )
 from spf_core.runs.intact import Expected, form_of, newest_intact
 from spf_core.runs.run import refuse_other_backbone
-from spf_core.training.ema import Average
+from spf_core.training.ema import EMA
 from spf_core.training.optimizers import restore_schedule
 from spf_core.training.part_states import load_states, stateful_parts, states_of
 from spf_core.training.sharding import gathered, scattered
-from spf_core.utils.distributed import Together
+from spf_core.utils.distributed import ProcessGroup
 
 DAMAGED = "damaged-"  # a checkpoint that was passed over is kept under this name, where none looks for it
 _log = logging.getLogger("spf")
 
 
 @dataclass(frozen=True)
-class Continuation:
+class TrainState:
     """Everything that changes from step to step; `scaler` is fp16's, None otherwise."""
 
     parts: Parts
-    average: Average | None
+    average: EMA | None
     optimizer: Any
     scheduler: Any
     scaler: Any
@@ -63,15 +63,15 @@ class Continuation:
         save_checkpoint(folder, state)
         prune_checkpoints(run, keep)
 
-    def load(self, run: Path, together: Together) -> Checkpoint | None:
+    def load(self, run: Path, group: ProcessGroup) -> Checkpoint | None:
         """Restore the newest intact checkpoint and return it; None where there is none.
 
         All processes call it. Damaged checkpoints are passed over with a warning, and renamed. RunError when
         none is intact, or when it is of another backbone.
         """
         expected = self._expected()
-        intact = newest_intact(run, expected, self._refuse_other_backbone) if together.main else None
-        folder: Path | None = together.each(intact and intact.folder)[0]
+        intact = newest_intact(run, expected, self._refuse_other_backbone) if group.main else None
+        folder: Path | None = group.each(intact and intact.folder)[0]
         if folder is None:
             return None
         if intact:

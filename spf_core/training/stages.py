@@ -6,8 +6,8 @@ from typing import Any
 
 from spf_core.dual_path.parts import Parts
 from spf_core.errors import ConfigError
-from spf_core.interfaces import Budgeted, Staged
-from spf_core.training.ema import Average
+from spf_core.interfaces import AllocatesRank, Staged
+from spf_core.training.ema import EMA
 from spf_core.training.optimizers import restore_schedule
 
 _log = logging.getLogger("spf")
@@ -20,13 +20,13 @@ class Stages:
     and what a term remembers is in every checkpoint, so that a run may be resumed anywhere.
     """
 
-    def __init__(self, parts: Parts, optimizer: Any, scheduler: Any, average: Average | None) -> None:
+    def __init__(self, parts: Parts, optimizer: Any, scheduler: Any, average: EMA | None) -> None:
         """Before the optimizer's first step; ConfigError for an adapter that cannot begin anew."""
         self._parts, self._average = parts, average
         self._optimizer, self._scheduler = optimizer, scheduler
         self._terms = {name: term for name, (_, term) in parts.terms.items() if isinstance(term, Staged)}
         self._fresh = optimizer.state_dict() if self._terms else None
-        if self._terms and isinstance(parts.adapter, Budgeted):
+        if self._terms and isinstance(parts.adapter, AllocatesRank):
             raise ConfigError(
                 f"'{next(iter(self._terms))}' begins a stage with other weights, but this adapter shares out "
                 "its ranks over the whole run; choose lora-adapter"

@@ -52,13 +52,13 @@ class Trackers:
     def step(self, line: Mapping[str, Any]) -> None:
         """Log the numbers of a line of metrics.jsonl."""
         terms = {f"terms/{name}": term["raw"] for name, term in line["terms"].items()}
-        numbers = {name: value for name, value in line.items() if isinstance(value, float)}
-        self._accelerator.log({**numbers, **terms}, step=line["step"])
+        self.log(line["step"], {**line, **terms})
 
-    def purity(self, line: Mapping[str, Any]) -> None:
-        """Log a line of purity.jsonl."""
-        numbers = {f"purity/{name}": value for name, value in line.items() if isinstance(value, float)}
-        self._accelerator.log(numbers, step=line["step"])
+    def log(self, step: int, numbers: Mapping[str, Any]) -> None:
+        """Log those of the values that are numbers with a fraction, by name."""
+        found = {name: value for name, value in numbers.items() if isinstance(value, float)}
+        if found:
+            self._accelerator.log(found, step=step)
 
     def pictures(self, step: int, pictures: Mapping[str, Image.Image]) -> None:
         """Log sample grids by name."""

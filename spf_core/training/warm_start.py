@@ -18,11 +18,11 @@ from spf_core.runs.run import CONFIG_FILE, file_hash, refuse_other_backbone
 from spf_core.utils.paths import refuse_lost
 from spf_core.utils.yaml_text import read_yaml
 
-START_HASH = "spf_started_from"  # in the metadata of weights: the hash of those that training began with
+WARM_START_HASH = "spf_started_from"  # in the metadata of weights: the hash of those that training began with
 
 
 @dataclass(frozen=True)
-class Start:
+class WarmStart:
     """The weights of a finished run, with the file they were read from and its hash."""
 
     file: Path
@@ -42,7 +42,7 @@ class Start:
             raise RunError(f"train.start_from: '{self.file.parent}' does not fit: {error}") from None
 
 
-def read_start(config: RunConfig) -> Start | None:
+def read_warm_start(config: RunConfig) -> WarmStart | None:
     """The weights that `train.start_from` names; None when training begins with the original model.
 
     RunError when that is no finished run, or its adapter is of another kind or has other options.
@@ -59,7 +59,7 @@ def read_start(config: RunConfig) -> Start | None:
     _refuse_other_adapter(run, config)
     file = run / ADAPTER_FILE
     tensors, metadata = read_safetensors(file)
-    return Start(file, tensors, metadata, file_hash(file))
+    return WarmStart(file, tensors, metadata, file_hash(file))
 
 
 def _refuse_other_adapter(run: Path, config: RunConfig) -> None:

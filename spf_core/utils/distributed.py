@@ -57,7 +57,7 @@ class LostError(RunError):
 
 
 @dataclass(frozen=True)
-class Together:
+class ProcessGroup:
     """One process among those of the run or evaluation."""
 
     rank: int = 0
@@ -190,32 +190,32 @@ class Together:
             return False
 
 
-ALONE = Together()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @dataclass(frozen=True)
 class _Turns:
-    together: Together
+    group: ProcessGroup
 
     def __enter__(self) -> None:
-        if not self.together.main:
-            self.together.each()
+        if not self.group.main:
+            self.group.each()
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
-            if self.together.main:
-                self.together.each()
-            self.together.each()
+            if self.group.main:
+                self.group.each()
+            self.group.each()
 
 
 @contextmanager
-def joined(device: str, way_out: str, *, sharded: bool = False) -> Iterator[Together]:
+def init_distributed(device: str, way_out: str, *, sharded: bool = False) -> Iterator[ProcessGroup]:
     """The processes that the launcher started, connected within the context.
 
     `way_out` ends the message of those that lose each other; `sharded` ones are to share out the weights.
     """
     if world_size() == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     from accelerate import PartialState
     from accelerate.utils import disable_fsdp_ram_efficient_loading
@@ -224,23 +224,23 @@ def joined(device: str, way_out: str, *, sharded: bool = False) -> Iterator[Toge
 
     state = PartialState(cpu=pick_device(device).type == "cpu", timeout=PATIENCE)
     disable_fsdp_ram_efficient_loading()  # transformers would leave the encoders of all but one empty
-    together = Together(state.process_index, state.num_processes, way_out, sharded)
+    group = ProcessGroup(state.process_index, state.num_processes, way_out, sharded)
     atexit.unregister(_leave)
     atexit.register(_leave)  # not before: the launcher connects its processes only once
     try:
-        yield together
-        together.each()
+        yield group
+        group.each()
     except BaseException as error:
         atexit.unregister(_leave)  # it would wait for the others
-        if together.sharded and not together.may_speak(error):
+        if group.sharded and not group.may_speak(error):
             end_at_once_on_sigterm()
             time.sleep(_MOMENT)
             sys.exit(2)
-        if together.main and _disconnected(error):
-            raise together.lost(error) from error
-        if together.main:
+        if group.main and _disconnected(error):
+            raise group.lost(error) from error
+        if group.main:
             raise
-        together.fail(error)
+        group.fail(error)
 
 
 def _told(error: BaseException) -> str:

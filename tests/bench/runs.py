@@ -70,7 +70,7 @@ def run_step(
     formats = () if device == CPU else ("train.precision=bf16", "sample.precision=bf16")
     assigned = [*chosen, *formats, f"train.device={device}"]
     config = load_run_config(load_plugins(), preset=preset, assignments=assigned)
-    trainer = Trainer(config, data.parent / "run", rows_of(config), silent)
+    trainer = Trainer(config, data.parent / "run", rows_of(config.preparation), silent)
     trainer.step = int(progress * STEPS)
     return lambda: void(trainer.train_step()), sum(p.numel() for p in trainer.parameters)
 

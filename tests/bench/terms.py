@@ -68,10 +68,10 @@ class Bench:
         torch.manual_seed(0)
         self.backbone, self.adapter = built(self.config.backbone), built(self.config.adapter)
         self.adapter.attach(self.backbone)
-        self.parts: Parts = build_parts(self.config, self.backbone, self.adapter)
+        self.parts: Parts = build_parts(self.config.step, self.backbone, self.adapter)
         everything = self._config(folder / "data", "response=clip-change")  # it reads embedded images
-        rows = encoded_rows(self.backbone, rows_of(everything), everything, silent)
-        self.rows: Rows = prepared_rows(self.backbone, rows, everything, silent)
+        rows = encoded_rows(self.backbone, rows_of(everything.preparation), everything.preparation, silent)
+        self.rows: Rows = prepared_rows(self.backbone, rows, everything.preparation, silent)
 
     def _config(self, data: Path, *assignments: str) -> RunConfig:
         overrides = {"data": str(data)}

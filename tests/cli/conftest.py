@@ -22,8 +22,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spf_core.plugins.configs import ControlMapConfig, LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import ControlMapConfig, LossConfig
+from spf_core.plugins import hookimpl
 
 
 class Pull(LossConfig):

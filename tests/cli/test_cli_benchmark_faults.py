@@ -20,8 +20,8 @@ PLUGIN = '''
 import signal
 from pathlib import Path
 
-from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import LossConfig
+from spf_core.plugins import hookimpl
 
 
 class Stop(LossConfig):

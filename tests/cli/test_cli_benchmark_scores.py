@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from spf_core.plugins.configs import ScoreConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import ScoreConfig
+from spf_core.plugins import hookimpl
 from spf_core.interfaces.types import Column
 
 

@@ -23,8 +23,8 @@ SUITE = '''
 
 import torch
 
-from spf_core.plugins.configs import SuiteConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import SuiteConfig
+from spf_core.plugins import hookimpl
 
 
 class Together(SuiteConfig):

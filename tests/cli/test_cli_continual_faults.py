@@ -23,8 +23,8 @@ import os
 import signal
 from pathlib import Path
 
-from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import LossConfig
+from spf_core.plugins import hookimpl
 
 
 class Deadly(LossConfig):

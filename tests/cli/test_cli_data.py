@@ -13,8 +13,8 @@ BIASED = ("--bias", "background=teal,clothes=blazer,expression=laughing")
 BACKBONE = '''
 from pathlib import Path
 
-from spf_core.plugins.configs import BackboneConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import BackboneConfig
+from spf_core.plugins import hookimpl
 
 
 class Tiny(BackboneConfig):

@@ -9,7 +9,7 @@ import torch
 from squares import Squares
 
 from spf_core.config.run_config import load_run_config
-from spf_core.plugins.configs import SuiteConfig
+from spf_core.plugins import SuiteConfig
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.run import OpenRun
 

@@ -12,7 +12,7 @@ from squares import Squares, quadruples, scenes
 
 from spf_core.errors import ConfigError
 from spf_core.interfaces import PuritySet
-from spf_core.plugins.configs import MetricConfig
+from spf_core.plugins import MetricConfig
 from spf_core.plugins.discovery import Plugins
 from spf_lab.evaluation.chosen import choose_scores, metric_options
 from spf_lab.evaluation.metrics import comparable, purity_metrics

@@ -10,7 +10,7 @@ from squares import Squares, quadruples, scenes
 
 from spf_core.errors import Unavailable
 from spf_core.interfaces.types import Column
-from spf_core.plugins.configs import ScoreConfig
+from spf_core.plugins import ScoreConfig
 from spf_core.plugins.discovery import load_plugins
 from spf_lab.evaluation.chosen import choose_scores
 from spf_lab.evaluation.columns import compute_scores

@@ -193,13 +193,13 @@ def test_runs_side_by_side_tune_the_texts_together(make_run: MakeRun, plugins: P
     def alone(run: Path, strength: float) -> Numbers:
         return by_run(open_run(run, plugins, device="cpu"), strength)
 
-    def together(runs: list[Path], strengths: list[float]) -> Numbers:
+    def group(runs: list[Path], strengths: list[float]) -> Numbers:
         return by_run(open_runs(runs, strengths, plugins, device="cpu"))
 
     for strengths, run, own in (((0.8, 0.0), hat, 0.8), ((0.0, 1.0), glasses, 1.0)):
-        assert largest_difference(together([hat, glasses], list(strengths)), alone(run, own)) == 0
-    assert largest_difference(together([hat, glasses], [0.0, 0.0]), alone(hat, 0.0)) == 0
-    first, turned = together([hat, glasses], [0.8, 1.0]), together([glasses, hat], [1.0, 0.8])
+        assert largest_difference(group([hat, glasses], list(strengths)), alone(run, own)) == 0
+    assert largest_difference(group([hat, glasses], [0.0, 0.0]), alone(hat, 0.0)) == 0
+    first, turned = group([hat, glasses], [0.8, 1.0]), group([glasses, hat], [1.0, 0.8])
     assert largest_difference(first, turned) <= 5e-6
     assert largest_difference(first, alone(hat, 0.8)) > 1e-3
-    assert torch.equal(together([plain, hat], [1.0, 0.5])["embeds"], alone(hat, 0.5)["embeds"])
+    assert torch.equal(group([plain, hat], [1.0, 0.5])["embeds"], alone(hat, 0.5)["embeds"])

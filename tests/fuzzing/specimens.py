@@ -22,8 +22,8 @@ CAPTIONED = (
 PLUGIN = '''
 """A loss from a file."""
 
-from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import hookimpl
+from spf_core.plugins import LossConfig
+from spf_core.plugins import hookimpl
 
 TOP = 1  # or anything else that a module can do
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from spf_core.errors import ConfigError, RunError
 from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning
-from spf_core.plugins.configs import AdapterConfig
+from spf_core.plugins import AdapterConfig
 from spf_core.plugins.discovery import load_plugins
 from spf_plugins.adapters import AdaLoraAdapter, CrossAttention, FullUnet, LoraAdapter
 from spf_plugins.backbones.stable_diffusion import StableDiffusion

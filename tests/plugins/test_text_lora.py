@@ -16,10 +16,10 @@ from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import open_backbone
 from spf_core.training import trainer
-from spf_core.training.resources.memory_estimate import Rehearsed, rehearse
+from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
 from spf_core.training.resources.memory_options import save_memory
 from spf_core.training.resources.oom import ways_out
-from spf_core.training.resources.run_estimate import foreseen
+from spf_core.training.resources.run_estimate import size_rows
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 ONCE, TWICE = (f"train.gradient_checkpointing={on}" for on in ("false", "true"))
@@ -31,7 +31,7 @@ def test_a_plan_counts_both_text_encoders(tiny_xl_folder: Path) -> None:
         config = of(("sdxl", tiny_xl_folder), *more)
         backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
         adapter.attach(backbone)
-        told.append(dict(foreseen(config, backbone, adapter))["trainable parameters"])
+        told.append(dict(size_rows(config, backbone, adapter))["trainable parameters"])
     numbers = [int(text.split()[0].replace(",", "")) for text in told]
     texts = sum(2 * 4 * 8 * 2 * width for width in (32, 48))  # layers, projections, rank
     assert numbers[1] - numbers[0] == texts
@@ -40,11 +40,11 @@ def test_a_plan_counts_both_text_encoders(tiny_xl_folder: Path) -> None:
 
 
 def test_the_memory_of_a_step_counts_what_the_text_encoder_keeps(tiny_folder: Path) -> None:
-    def rehearsed(*more: str) -> Rehearsed:
+    def rehearsed(*more: str) -> MemoryEstimate:
         config = of(("sd15", tiny_folder), *more, preset="lora")
         backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
         adapter.attach(backbone)
-        return rehearse(config, backbone, adapter, [Prompt("an old man", "wearing a hat")], (32, 32))
+        return estimate_memory(config, backbone, adapter, [Prompt("an old man", "wearing a hat")], (32, 32))
 
     plain, tuned = rehearsed(ONCE), rehearsed(TUNED, ONCE)
     assert plain.peak < tuned.peak

@@ -28,8 +28,8 @@ from spf_core.config.run_config import load_run_config
 from spf_core.export.published import settings_of
 from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import load_plugins
-from spf_core.training.resources.memory_estimate import Rehearsed, rehearse
-from spf_core.training.resources.preparation_estimate import rehearse_rows
+from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
+from spf_core.training.resources.preparation_estimate import estimate_preparation_memory
 from spf_core.training.resources.run_estimate import WORKSPACE, peak_bytes, size_of
 from spf_plugins.backbones import loading
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
@@ -87,14 +87,14 @@ def estimate_rows(kind: str, preset: str, count: int = 200, pictures: int = 50) 
     side = CASES[kind][1]
     with autocast_of_cuda():
         skeleton = open_skeleton(kind, torch.bfloat16)
-        peaks = rehearse_rows(config, skeleton, PROMPTS * count, pictures, (side, side)).peaks
+        peaks = estimate_preparation_memory(config, skeleton, PROMPTS * count, pictures, (side, side)).peaks
     stage = max(peaks, key=lambda name: peaks[name])
     return stage, peaks[stage] + WORKSPACE
 
 
 def estimate(
     kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16", *, texts: bool = False
-) -> tuple[Rehearsed, int]:
+) -> tuple[MemoryEstimate, int]:
     """The rehearsed step of one picture, and its peak in bytes."""
     options = [
         "train.batch_size=1",
@@ -107,7 +107,7 @@ def estimate(
     adapter.attach(backbone)
     side = CASES[kind][1]
     with autocast_of_cuda():
-        found = rehearse(config, backbone, adapter, PROMPTS, (side, side))
+        found = estimate_memory(config, backbone, adapter, PROMPTS, (side, side))
     encoders = sum(number for (name, _), number in found.weights.items() if name.startswith("text_encoder"))
     parked = 0 if texts else encoders
     return found, peak_bytes(config, backbone, adapter, found) + WORKSPACE - parked

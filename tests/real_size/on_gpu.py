@@ -50,7 +50,7 @@ def measure(
         return {"seconds": seconds, "before": before, "during": peak_mib("cuda")}
 
 
-def foreseen(kind: str, model: str, preset: str, checkpointing: bool, pictures: int) -> str:
+def size_rows(kind: str, model: str, preset: str, checkpointing: bool, pictures: int) -> str:
     """What `spf train --dry-run` says of memory, on the device itself."""
     from runs import CHEAP, opened
 
@@ -96,7 +96,7 @@ def main() -> None:
                 found = measured_alone(__file__, "measure", **case, turns=told.repetitions)
                 peaks = (f"{found[name] / 1024:.2f} GiB" for name in ("during", "before"))
                 row = (f"`{kind}`, {SIDES[kind]} px", f"`{preset}`", "yes" if checkpointing else "no")
-                row = (*row, f"{found['seconds']:.2f}", *peaks, foreseen(**case))
+                row = (*row, f"{found['seconds']:.2f}", *peaks, size_rows(**case))
                 print(f"| {' | '.join(row)} |", flush=True)
 
 

@@ -26,7 +26,7 @@ def control_maps(
 
     `rows` holds one row. A map that remembers does so along these states.
     """
-    parts = build_parts(run.config, run.backbone, run.adapter)
+    parts = build_parts(run.config.step, run.backbone, run.adapter)
     batch, texts = rows.batch([0]), Texts.complete(1)
     from_data = torch.zeros(1, dtype=torch.bool, device=run.backbone.device)
     for z_t, t in zip(states, timesteps, strict=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spf_core.config.run_config import RunConfig, load_run_config
 from spf_core.errors import ConfigError, unknown
-from spf_core.plugins.configs import ScoreConfig
+from spf_core.plugins import ScoreConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.utils.private import public
 from spf_lab.benchmark.spec import BenchmarkSpec, PresetEntry

@@ -1,1 +1,30 @@
 """The commands of the lab. They import what is heavy inside functions, so that help stays fast."""
+
+import typer
+
+from spf_lab.commands import (
+    attention,
+    benchmark,
+    calibrate,
+    continual,
+    convert,
+    demo,
+    evaluate,
+    maps,
+    report,
+    study,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add them to the `spf` command line."""
+    app.command("demo", rich_help_panel="Start here")(demo.demo)
+    app.command("evaluate", rich_help_panel="Work")(evaluate.evaluate)
+    app.command("calibrate", rich_help_panel="Work")(calibrate.calibrate)
+    app.command("benchmark", rich_help_panel="Work")(benchmark.benchmark)
+    app.command("continual", rich_help_panel="Work")(continual.continual)
+    app.command("maps", rich_help_panel="Work")(maps.maps)
+    app.add_typer(study.app, name="study", rich_help_panel="Work")
+    app.command("report", rich_help_panel="Look and prepare")(report.report)
+    app.command("attention", rich_help_panel="Look and prepare")(attention.attention)
+    app.command("convert-weights", rich_help_panel="Look and prepare")(convert.convert_weights)

@@ -112,7 +112,7 @@ def calibrate(
         subject = judged_subject(opened, plugins, suite=suite, target=target, needed=needed)
     with progress_bars() as progress:
         if subject is None:
-            texts = [row.prompt for row in rows_of(opened.config)]
+            texts = [row.prompt for row in rows_of(opened.config.preparation)]
             found = calibrate_strength(opened, texts, tried, keep=keep, count=prompts, progress=progress)
         else:
             found = judge_strength(

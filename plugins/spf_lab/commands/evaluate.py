@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import MANY, OUTPUT, Device, DeviceName, PluginFiles, RunFolder, numbers
+from spf_cli.options import MANY, OUTPUT, Device, DeviceName, PluginFiles, RunFolder, in_a_group, numbers
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
@@ -47,6 +47,7 @@ class Split(StrEnum):
     DEV = "dev"
 
 
+@in_a_group
 def evaluate(
     run: RunFolder,
     out: Annotated[
@@ -104,15 +105,15 @@ def _together(
     """Evaluate, or help the main process to draw; returns whether this is the main one."""
     from spf_cli.bars import progress_bars
     from spf_core.runs.run import open_run
-    from spf_core.utils.distributed import joined
+    from spf_core.utils.distributed import init_distributed
     from spf_lab.evaluation.drawing import draw
     from spf_lab.evaluation.run import evaluate as measure
 
-    with joined(device, "run the command again") as together:
+    with init_distributed(device, "run the command again") as group:
         opened = open_run(run, plugins, device=device)
-        if together.main:
+        if group.main:
             with progress_bars() as progress:
-                measure(opened, plugins, **asked, **kept, progress=progress, together=together)
+                measure(opened, plugins, **asked, **kept, progress=progress, group=group)
         else:
-            draw(opened, plugins, **asked, together=together)
-    return together.main
+            draw(opened, plugins, **asked, group=group)
+    return group.main

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from spf_core.errors import RunError
 from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.runs.run import file_hash
-from spf_core.training.warm_start import START_HASH
+from spf_core.training.warm_start import WARM_START_HASH
 from spf_core.utils.json_text import read_json
 from spf_lab.benchmark.costs import Cost, read_cost
 from spf_lab.benchmark.pooling import read_numbers, shared_draws
@@ -129,7 +129,7 @@ def refuse_other_weights(stage: Stage, out: Path) -> None:
     if before is None:
         return
     _, metadata = read_safetensors(stage.run(out) / ADAPTER_FILE)
-    if metadata.get(START_HASH) != file_hash(before.run(out) / ADAPTER_FILE):
+    if metadata.get(WARM_START_HASH) != file_hash(before.run(out) / ADAPTER_FILE):
         raise _stale(stage.folder(out), f"began with other weights than stage {before.number} has now")
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from spf_core.errors import Unavailable
 from spf_core.interfaces import Backbone, Quadruples, Score, Suite
 from spf_core.interfaces.types import Column
+from spf_core.plugins import ScoreConfig
 from spf_core.plugins.building import built
-from spf_core.plugins.configs import ScoreConfig
 from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.asking import ask, flat, one_line
 from spf_lab.evaluation.memory import RememberingSuite

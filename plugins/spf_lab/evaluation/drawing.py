@@ -7,7 +7,7 @@ from spf_core.config.sections import SampleSection
 from spf_core.interfaces import Quadruples, UnseenPrompt
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun
-from spf_core.utils.distributed import ALONE, Together
+from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.quadruples import generate
 from spf_lab.evaluation.strengths import check_strengths, draw_strengths
@@ -36,11 +36,11 @@ def draw(
     sample: SampleSection | None = None,
     strengths: Sequence[float] = (),
     progress: Progress = silent,
-    together: Together = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Drawn:
     """Find the unseen prompts and draw them; the parameters are those of `run.evaluate`.
 
-    Of several processes `together` each draws its share, and the main one has all pictures in the end, the
+    Of several processes `group` each draws its share, and the main one has all pictures in the end, the
     others none.
     """
     check_strengths(strengths)
@@ -56,9 +56,9 @@ def draw(
         editor=run.editor,
         seed=seed,
         progress=progress,
-        together=together,
+        group=group,
     )
-    at = draw_strengths(run, quads, strengths, options, seed=seed, progress=progress, together=together)
+    at = draw_strengths(run, quads, strengths, options, seed=seed, progress=progress, group=group)
     return Drawn(subject, quads, at)
 
 

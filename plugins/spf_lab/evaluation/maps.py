@@ -15,7 +15,7 @@ from spf_core.dual_path.parts import Parts, build_parts
 from spf_core.dual_path.step import run_paths
 from spf_core.dual_path.step_sampling import Texts
 from spf_core.interfaces.types import Batch, Capture
-from spf_core.plugins.configs import ControlMapConfig, ReferenceConfig
+from spf_core.plugins import ControlMapConfig, ReferenceConfig
 from spf_core.preparation.counterfactuals import purify
 from spf_core.preparation.encoding import CachedRows, encode_rows
 from spf_core.runs.run import OpenRun
@@ -64,7 +64,7 @@ def map_quality(
     for number, (name, chosen) in enumerate(maps.items()):
         config = run.config.model_copy(update={"control_map": chosen, "reference": reference})
         cached = _prepared(run, plain, config, progress)
-        parts = build_parts(config, run.backbone, run.adapter)
+        parts = build_parts(config.step, run.backbone, run.adapter)
         batches = [cached.batch(part.tolist()) for part in torch.split(torch.arange(len(rows)), CHUNK)]
         levels = [torch.cat([_maps(parts, batch, level, seed) for batch in batches]) for level in LEVELS]
         found[name] = _quality(torch.stack(levels), _truth(plain), examples)

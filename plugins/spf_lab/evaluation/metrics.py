@@ -11,8 +11,8 @@ from spf_core.config.run_config import parse_component
 from spf_core.errors import ConfigError, unknown
 from spf_core.interfaces import Backbone, Metric, Quadruples, Suite
 from spf_core.interfaces.types import Column
+from spf_core.plugins import MetricConfig
 from spf_core.plugins.building import built
-from spf_core.plugins.configs import MetricConfig
 from spf_core.plugins.discovery import Plugins
 
 

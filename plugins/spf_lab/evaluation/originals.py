@@ -14,7 +14,7 @@ from spf_core.interfaces import Backbone
 from spf_core.runs.cache import made_by
 from spf_core.sampling.sampler import Opening, sample_images
 from spf_core.utils.atomic import atomic_folder
-from spf_core.utils.distributed import ALONE, Together
+from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.paths import cache_folder
 from spf_core.utils.progress import Progress, silent
 
@@ -32,7 +32,7 @@ def original_images(
     beside: Sequence[Image.Image] = (),
     progress: Progress = silent,
     stage: str = "sampling",
-    together: Together = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> list[Image.Image]:
     """One image per text and noise seed, from the cache when the very same draw is there (lossless PNG).
 
@@ -40,21 +40,21 @@ def original_images(
     sampling options, kind of device, library versions and the sampling code; an entry that is damaged, or
     whose pictures say another key, is drawn again. So is one that begins with other pixels than `begins`,
     which this process has drawn, or that was kept beside other pictures than `beside`. Of processes
-    `together` the main one reads and keeps the entry; the others help to draw what it lacks, and get nothing.
+    `group` the main one reads and keeps the entry; the others help to draw what it lacks, and get nothing.
     """
     key = _key(backbone, texts, noise, options, opening)
     folder = cache_folder() / "originals" / key
     says = f"{key}+{_digest(beside)}" if beside else key
-    kept = _read(folder, says, len(texts)) if together.main else None
-    if kept is not None and not same_pixels(kept[: len(begins)], begins):
-        kept = None
-    if together.each(kept is not None)[0]:
+    cached = _read(folder, says, len(texts)) if group.main else None
+    if cached is not None and not same_pixels(cached[: len(begins)], begins):
+        cached = None
+    if group.each(cached is not None)[0]:
         progress(stage, len(texts), len(texts))
-        return kept or []
+        return cached or []
     images = sample_images(
-        backbone, texts, noise, options, opening=opening, progress=progress, stage=stage, together=together
+        backbone, texts, noise, options, opening=opening, progress=progress, stage=stage, group=group
     )
-    if together.main:
+    if group.main:
         _keep(folder, says, images)
     return images
 

@@ -9,7 +9,7 @@ from PIL.Image import Image
 from spf_core.config.sections import SampleSection
 from spf_core.interfaces import Adapter, Backbone, PromptEditor, Quadruples, UnseenPrompt
 from spf_core.sampling.sampler import Opening, sample_images
-from spf_core.utils.distributed import ALONE, Together
+from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.originals import original_images
 
@@ -38,7 +38,7 @@ def generate(
     seed: int = 0,
     base_images: list[Image] | None = None,
     progress: Progress = silent,
-    together: Together = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Quadruples:
     """Sample A, B, C, D and A' for every prompt and seed; A, B and A' come from the cache when they can.
 
@@ -46,17 +46,17 @@ def generate(
     kept beside that A: else what another machine, setting or version drew would count as a change.
     `base_images` are D, when they were drawn before: base texts are the same for every target.
     The adapter is at strength 0 for A, B and A', at 1 for C and D, and stays at 1. With `sample.handover`
-    below 1 the original model opens B, C and D from the base text, as it does in use. Processes `together`
+    below 1 the original model opens B, C and D from the base text, as it does in use. Processes `group`
     share the drawing; others than the main one get no images.
     """
     base = [item.prompt.base_text for item in prompts for _ in range(seeds)]
     complete = [item.prompt.complete_text for item in prompts for _ in range(seeds)]
     noise, noise2 = (noise_seeds(len(prompts), seeds, seed=seed, draw=draw) for draw in (0, 1))
     again = slice(options.batch_size)  # a whole batch: CUDA draws one of another size with other kernels
-    watched: dict[str, Any] = {"progress": progress, "together": together}
+    watched: dict[str, Any] = {"progress": progress, "together": group}
     adapter.scale(0.0)
     try:
-        rerun = sample_images(backbone, base[again], noise[again], options, together=together)
+        rerun = sample_images(backbone, base[again], noise[again], options, group=group)
         a = original_images(
             backbone, base, noise, options, begins=rerun, stage="original, base text", **watched
         )
@@ -95,7 +95,7 @@ def draw_tuned(
     strength: float = 1.0,
     base_images: list[Image] | None = None,
     progress: Progress = silent,
-    together: Together = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[list[Image], list[Image]]:
     """C and D with the adapter at `strength`; it is back at 1 afterwards. D may have been drawn before."""
     base = [item.prompt.base_text for item in prompts for _ in range(seeds)]
@@ -114,7 +114,7 @@ def draw_tuned(
                 opening=opening,
                 editor=editor,
                 progress=progress,
-                together=together,
+                group=group,
                 stage=f"{name}, {stage}",
             )
             for texts, stage in wanted

@@ -9,11 +9,11 @@ from typing import Any
 from spf_core.config.sections import SampleSection
 from spf_core.errors import ConfigError, RunError
 from spf_core.interfaces import Quadruples, Suite
-from spf_core.plugins.configs import ScoreConfig
+from spf_core.plugins import ScoreConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun
 from spf_core.utils.atomic import emptied_on_failure
-from spf_core.utils.distributed import ALONE, Together
+from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.chosen import choose_scores, warn_of_missing
 from spf_lab.evaluation.columns import ScoreTable, compute_scores
@@ -53,7 +53,7 @@ def evaluate(
     keep: int = SHOWN,
     also: Sequence[int] = (),
     progress: Progress = silent,
-    together: Together = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Results:
     """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl, pictures and figures.
 
@@ -61,7 +61,7 @@ def evaluate(
     options, `scores` to those that need no outside weights. `metric_options` are NAME.OPTION=VALUE of the
     suite's metrics of SPI, which then has another name. Pictures are kept in images/ of the first `keep`
     prompts, of the worst pairs and of the pairs `also`. With `strengths` the same is done at other strengths
-    of the adapter, for the frontier. Processes `together` share the drawing: this is for the main one, while
+    of the adapter, for the frontier. Processes `group` share the drawing: this is for the main one, while
     the others call `drawing.draw` with the same arguments. Raises ConfigError for an unknown target, a count
     below 1 or a strength that cannot be, RunError when `out` is not empty or a draw cannot be repeated.
     """
@@ -72,7 +72,7 @@ def evaluate(
     warn_of_missing(shown)
     asked: dict[str, Any] = {"suite": suite, "target": target, "prompts": prompts, "seeds": seeds}
     asked |= {"split": split, "seed": seed, "sample": sample, "strengths": strengths}
-    drawn = draw(run, plugins, **asked, progress=progress, together=together)
+    drawn = draw(run, plugins, **asked, progress=progress, group=group)
     subject, quads = drawn.subject, drawn.quads
     progress("judging", 0, 1)
     judge = RememberingSuite(subject.suite)

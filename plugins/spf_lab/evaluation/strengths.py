@@ -8,7 +8,7 @@ from spf_core.config.sections import SampleSection
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Metric, Quadruples, Suite
 from spf_core.runs.run import OpenRun
-from spf_core.utils.distributed import ALONE, Together
+from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress
 from spf_lab.evaluation.columns import ScoreTable
 from spf_lab.evaluation.measure import Measurements, measure
@@ -35,7 +35,7 @@ def draw_strengths(
     *,
     seed: int,
     progress: Progress,
-    together: Together = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> dict[float, Quadruples]:
     """Quadruples by strength. At 0 the tuned model is the original: C is B, and D is A."""
 
@@ -54,7 +54,7 @@ def draw_strengths(
             seed=seed,
             strength=strength,
             progress=progress,
-            together=together,
+            group=group,
         )
         return replace(quads, c=c, d=d)
 

@@ -4,8 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from spf_core.plugins.configs import AdapterConfig
-from spf_core.plugins.hookspecs import Register, hookimpl
+from spf_core.plugins import AdapterConfig, Register, hookimpl
 
 LARGEST_RANK = 2**16  # beyond the width of every layer that there is
 

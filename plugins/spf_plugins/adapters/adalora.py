@@ -48,7 +48,7 @@ class Budget:
 
 
 class AdaLora:
-    """PEFT's SVD layers and rank allocator; satisfies `interfaces.Adapter` and `interfaces.Budgeted`.
+    """PEFT's SVD layers and rank allocator; satisfies `interfaces.Adapter` and `interfaces.AllocatesRank`.
 
     PEFT adds the orthogonality term only to models whose output has a `loss`, which UNets lack: here it is
     `orthogonality()`, read by the loss term of that name.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from spf_core.errors import ConfigError, RunError
 from spf_core.export.names import TEXT_1, TEXT_2, UNET, text_layer
-from spf_core.interfaces import Backbone, LowRankUpdate, Rereading
+from spf_core.interfaces import Backbone, LowRankUpdate, TunesText
 from spf_plugins.adapters import LoraAdapter
 from spf_plugins.adapters.state import layers_of, load_into, merged_layers
 from spf_plugins.adapters.targets import find_targets, find_text_targets
@@ -143,7 +143,7 @@ class Lora:
 
 def _text_encoders(backbone: Backbone) -> dict[str, nn.Module]:
     """By the names of the pipeline's parts; ConfigError for a backbone that cannot read texts anew."""
-    if not isinstance(backbone, Rereading):
+    if not isinstance(backbone, TunesText):
         raise ConfigError(
             "adapter.text_encoder: this backbone's texts are encoded only once; set it to false"
         )

@@ -1,15 +1,12 @@
 """Backbones: text-to-image models with everything training and sampling need around them."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from spf_core.plugins.configs import BackboneConfig
-from spf_core.plugins.hookspecs import Register, hookimpl
+from spf_core.plugins import BackboneConfig, Register, hookimpl
 from spf_core.utils.paths import HubPath, UserPath
-
 
 # By the estimate a full step then fits a card of 8 GB (SD1.5, 512 pixels) and 16 GB (SDXL, 1024 pixels).
 FOR_ONE_CARD: dict[str, Any] = {

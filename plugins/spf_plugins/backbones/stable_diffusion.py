@@ -166,7 +166,7 @@ class StableDiffusion:
         self.denoiser.enable_gradient_checkpointing(checkpointed)
         self.vae.enable_gradient_checkpointing(checkpointed)
 
-    def park_encoders(self) -> None:
+    def offload_text_encoders(self) -> None:
         """Move the text encoders to the CPU, where they go on encoding: training reads what they encoded."""
         for encoder in self.encoders():
             encoder.to("cpu")

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from spf_core.errors import ConfigError
-from spf_core.interfaces import Budgeted, Drifting, StepState
+from spf_core.interfaces import AllocatesRank, HasWeightDrift, StepState
 
 
 class L2DriftLoss:
@@ -11,7 +11,7 @@ class L2DriftLoss:
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar; ConfigError for an adapter that does not know its drift."""
-        if not isinstance(state.adapter, Drifting):
+        if not isinstance(state.adapter, HasWeightDrift):
             raise ConfigError(
                 "losses.weight-drift: this adapter has no drift(); use lora-adapter or full-unet"
             )
@@ -23,7 +23,7 @@ class OrthogonalityLoss:
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar; ConfigError for an adapter without such factors."""
-        if not isinstance(state.adapter, Budgeted):
+        if not isinstance(state.adapter, AllocatesRank):
             raise ConfigError(
                 "losses.orthogonality: this adapter has no budget of ranks; use adalora-adapter"
             )

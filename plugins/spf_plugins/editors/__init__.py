@@ -4,8 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from spf_core.plugins.configs import PromptEditorConfig
-from spf_core.plugins.hookspecs import Register, hookimpl
+from spf_core.plugins import PromptEditorConfig, Register, hookimpl
 
 _NOUNS = (
     "person man woman child face hair eyes mouth skin beard hat cap scarf shirt dress jacket coat blazer "

@@ -4,8 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import Register, hookimpl
+from spf_core.plugins import LossConfig, Register, hookimpl
 
 Space = Literal["noise", "velocity", "image"]
 Gamma = Annotated[

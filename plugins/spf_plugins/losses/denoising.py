@@ -42,9 +42,11 @@ class DenoisingLoss:
         """Return the scalar error."""
         pred, noise, abar = state.response.pred_BCHW, state.noised.noise_BCHW, state.noised.abar_B
         if self.min_snr_gamma is None:
-            return row_mean(plain_error(pred, noise, abar, state.backbone.prediction_type), state.teaches_B)
+            return row_mean(
+                plain_error(pred, noise, abar, state.backbone.prediction_type), state.has_image_loss_B
+            )
         error = F.mse_loss(pred, noise, reduction="none").mean((1, 2, 3))
-        return row_mean(error * min_snr_weight(abar, self.min_snr_gamma), state.teaches_B)
+        return row_mean(error * min_snr_weight(abar, self.min_snr_gamma), state.has_image_loss_B)
 
 
 class RegionDenoisingLoss:
@@ -63,4 +65,4 @@ class RegionDenoisingLoss:
         weight_B = space_weight(state.noised.abar_B, self.space)
         if self.min_snr_gamma is not None:
             weight_B = min_snr_weight(state.noised.abar_B, self.min_snr_gamma)
-        return row_mean(per_row * weight_B, state.teaches_B)
+        return row_mean(per_row * weight_B, state.has_image_loss_B)

@@ -1,7 +1,6 @@
 """Presets: the method, its ablations and the baselines, each a choice of components."""
 
-from spf_core.plugins.configs import PresetConfig
-from spf_core.plugins.hookspecs import Register, hookimpl
+from spf_core.plugins import Register, hookimpl
 from spf_plugins.presets.baselines import BASELINES
 from spf_plugins.presets.method import METHOD
 

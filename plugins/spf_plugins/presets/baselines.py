@@ -7,7 +7,7 @@ upstream values.
 
 from typing import Any, ClassVar
 
-from spf_core.plugins.configs import PresetConfig
+from spf_core.plugins import PresetConfig
 from spf_plugins.presets.common import DENOISING
 
 _FULL: dict[str, Any] = {**DENOISING, "adapter": "full-unet", "optimizer": {"learning_rate": 1e-4}}

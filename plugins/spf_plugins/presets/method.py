@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from spf_core.plugins.configs import PresetConfig
+from spf_core.plugins import PresetConfig
 from spf_plugins.presets.common import DENOISING
 
 STAGE_2 = 0.4

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from spf_core.plugins.configs import ReferenceConfig
-from spf_core.plugins.hookspecs import Register, hookimpl
+from pydantic import Field
+
+from spf_core.plugins import ReferenceConfig, Register, hookimpl
+from spf_core.utils.validation import MANY
 
 
 class AdapterOff(ReferenceConfig):
@@ -30,8 +32,29 @@ class FrozenCopy(ReferenceConfig):
         return FrozenCopyPath()
 
 
+class Bank(ReferenceConfig):
+    """The original model's outputs on states of its own sampling, computed before training: faster steps.
+
+    Rows that are noised training images are not aligned.
+    """
+
+    name = "bank"
+    states: int = Field(1, ge=1, le=MANY, description="states that are kept of each row")
+
+    @property
+    def recorded_states(self) -> int:
+        """All of them."""
+        return self.states
+
+    def build(self) -> Any:
+        """Return the reference path."""
+        from spf_plugins.reference.bank import BankPath
+
+        return BankPath(self.states)
+
+
 @hookimpl
 def spf_register(register: Register) -> None:
     """Register the components of this group."""
-    for config in (AdapterOff, FrozenCopy):
+    for config in (AdapterOff, FrozenCopy, Bank):
         register(config)

@@ -29,7 +29,7 @@ class Enhancement(ABC):
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar; 0 (with gradient) when no row of the batch passes the gate or is drawn."""
         limit = self.max_timestep * len(state.backbone.abar_T)
-        gated_B = state.teaches_B & state.has_target_B & (state.noised.timesteps_B < limit)
+        gated_B = state.has_image_loss_B & state.has_target_B & (state.noised.timesteps_B < limit)
         passed = gated_B.nonzero().flatten()
         rows = passed if self.share == 1 else self._drawn(passed, state.generator)
         if len(rows) == 0:

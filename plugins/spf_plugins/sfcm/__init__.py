@@ -4,8 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from spf_core.plugins.configs import ControlMapConfig
-from spf_core.plugins.hookspecs import Register, hookimpl
+from spf_core.plugins import ControlMapConfig, Register, hookimpl
 
 
 class SfcmV1(ControlMapConfig):

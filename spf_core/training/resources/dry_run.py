@@ -14,11 +14,16 @@ from spf_core.plugins.configs import TermConfig
 from spf_core.preparation.rows import rows_of, viewed_rows
 from spf_core.runs.run import open_backbone
 from spf_core.training.optimizers import require_optimizer
-from spf_core.training.resources.run_estimate import foreseen, foreseen_memory, foreseen_rows, unless_unknown
-from spf_core.training.resources.time_estimate import Duration, foreseen_duration
+from spf_core.training.resources.run_estimate import (
+    memory_rows,
+    preparation_estimate,
+    size_rows,
+    unless_unknown,
+)
+from spf_core.training.resources.time_estimate import Duration, time_estimate
 from spf_core.training.sharding import refuse_unshardable
 from spf_core.training.trackers import require_trackers
-from spf_core.training.warm_start import read_start
+from spf_core.training.warm_start import read_warm_start
 from spf_core.utils.distributed import wants_shards, world_size
 
 Rows = list[tuple[str, ...]]
@@ -36,7 +41,7 @@ class Plan:
 
 def plan_of(config: RunConfig) -> Plan:
     """Load everything that training would load first; raises what it would raise."""
-    rows, start = rows_of(config), read_start(config)
+    rows, start = rows_of(config.preparation), read_warm_start(config)
     require_optimizer(config.optimizer)
     require_trackers(config.train)
     if wants_shards():
@@ -44,9 +49,11 @@ def plan_of(config: RunConfig) -> Plan:
     adapter: Adapter = built(config.adapter)
     backbone = open_backbone(config.backbone, config.train.device)
     train, images = config.train, len({row.image for row in rows})
-    rows = viewed_rows(backbone, rows, config)
+    rows = viewed_rows(backbone, rows, config.preparation)
     prompts, size = [row.prompt for row in rows], _largest(rows, backbone.image_size)
-    prepared = foreseen_rows(config, backbone, prompts, len({(row.image, row.view) for row in rows}), size)
+    prepared = preparation_estimate(
+        config, backbone, prompts, len({(row.image, row.view) for row in rows}), size
+    )
     attach(config.adapter, adapter, backbone)
     if start:
         start.refuse_other_backbone(backbone)
@@ -63,10 +70,10 @@ def plan_of(config: RunConfig) -> Plan:
         ("samples", _every(config.sample.every)),
         ("purity", _every(config.evaluation.every)),
     ]
-    sizes = foreseen(config, backbone, adapter)
-    sizes += foreseen_memory(config, backbone, adapter, prompts, size, prepared)
+    sizes = size_rows(config, backbone, adapter)
+    sizes += memory_rows(config, backbone, adapter, prompts, size, prepared)
     timed = unless_unknown(
-        "a pass cannot be timed", lambda: foreseen_duration(config, backbone, adapter, prompts, size)
+        "a pass cannot be timed", lambda: time_estimate(config, backbone, adapter, prompts, size)
     )
     return Plan(training, list(_terms(config)), [*sizes], list(_time(config, timed)))
 

@@ -26,7 +26,7 @@ from spf_core.dual_path.parts import build_parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.dual_path.texts import text_parameters
 from spf_core.errors import SpfError
-from spf_core.interfaces import Adapter, Backbone, Checkpointing, Parking
+from spf_core.interfaces import Adapter, Backbone, Checkpointing, OffloadsTextEncoders
 from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Batch
 from spf_core.plugins.building import attach, built
@@ -42,7 +42,7 @@ _ATTACHED: set[tuple[type, str, str]] = set()  # adapters and backbones of this 
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class MemoryEstimate:
     """Bytes on the device: weights by part and dtype, what the step keeps for its backward pass, at most.
 
     `peak` includes the weights and the gradients, and nothing that an optimizer keeps.
@@ -53,19 +53,22 @@ class Rehearsed:
     peak: int
 
 
-def rehearse(
+def estimate_memory(
     config: RunConfig,
     backbone: Backbone,
     adapter: Adapter,
     prompts: Sequence[Prompt],
     size: tuple[int, int],
-) -> Rehearsed:
+) -> MemoryEstimate:
     """One step of pictures of width and height `size`, every term on; nothing passed in is changed.
 
     Where the step depends on values every row goes the dearest way. Raises what the step raises.
     """
     with weightless(backbone.device, (backbone, adapter)) as ((backbone, adapter), tensors):
-        parts, batch = build_parts(config, backbone, adapter), empty_batch(config, backbone, prompts, size)
+        parts, batch = (
+            build_parts(config.step, backbone, adapter),
+            empty_batch(config, backbone, prompts, size),
+        )
         weights = weights_of(backbone, tensors, parked=not text_parameters(adapter))
         if config.train.gradient_checkpointing and isinstance(backbone, Checkpointing):
             backbone.checkpoint_gradients()
@@ -78,10 +81,10 @@ def rehearse(
             kept = memory.now
             if total.requires_grad:
                 torch.autograd.backward(total)
-    return Rehearsed(weights, kept, memory.peak + sum(weights.values()))
+    return MemoryEstimate(weights, kept, memory.peak + sum(weights.values()))
 
 
-def rehearse_attaching(config: AdapterConfig, backbone: Backbone) -> None:
+def check_attaching(config: AdapterConfig, backbone: Backbone) -> None:
     """Attach the adapter to a copy of the backbone; nothing passed in is changed.
 
     Raises the SpfErrors of targets that match nothing. What a copy without values cannot do is no fault.
@@ -246,7 +249,7 @@ def weights_of(
     named = {**vars(backbone), **getattr(backbone.pipeline(), "components", {})}
     parts = {name: part for name, part in named.items() if isinstance(part, nn.Module)}
     gone = set[int]()
-    if parked and backbone.device.type != "cpu" and isinstance(backbone, Parking):
+    if parked and backbone.device.type != "cpu" and isinstance(backbone, OffloadsTextEncoders):
         gone = {_place(tensor) for encoder in backbone.encoders() for tensor in _tensors(encoder)}
     found, counted = Counter[tuple[str, torch.dtype]](), gone
     for name, tensors in [*((name, _tensors(part)) for name, part in parts.items()), ("other", copied)]:

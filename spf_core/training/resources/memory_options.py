@@ -2,7 +2,7 @@
 
 from spf_core.config.sections import TrainSection
 from spf_core.errors import ConfigError
-from spf_core.interfaces import Backbone, Checkpointing, Parking
+from spf_core.interfaces import Backbone, Checkpointing, OffloadsTextEncoders
 
 COMPILER = "inductor"
 
@@ -16,8 +16,8 @@ def save_memory(backbone: Backbone, train: TrainSection, *, park: bool = True) -
         if not isinstance(backbone, Checkpointing):
             raise ConfigError("train.gradient_checkpointing: this backbone cannot do it; set it to false")
         backbone.checkpoint_gradients()
-    if park and backbone.device.type != "cpu" and isinstance(backbone, Parking):
-        backbone.park_encoders()
+    if park and backbone.device.type != "cpu" and isinstance(backbone, OffloadsTextEncoders):
+        backbone.offload_text_encoders()
 
 
 def save_time(backbone: Backbone, train: TrainSection) -> None:

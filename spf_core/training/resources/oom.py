@@ -14,7 +14,7 @@ WAYS = 3
 
 
 @contextmanager
-def told_when_exhausted(config: RunConfig, backbone: Backbone) -> Iterator[None]:
+def explain_oom(config: RunConfig, backbone: Backbone) -> Iterator[None]:
     """RunError in an allocator's place: peak, batch, resolution and three ways out that are left."""
     try:
         yield

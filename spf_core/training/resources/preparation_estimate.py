@@ -17,10 +17,11 @@ from spf_core.config.run_config import RunConfig
 from spf_core.interfaces import Backbone
 from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning, index
+from spf_core.plugins.building import built
 from spf_core.preparation.encoding import CHUNK, CachedRows, widen
 from spf_core.preparation.relevance import pictures_at_once
 from spf_core.preparation.rows import prepared_rows, recorded_states
-from spf_core.runs.cache import made_anew
+from spf_core.runs.cache import cache_override
 from spf_core.sampling.sampler import ROWS, mixed_precision
 from spf_core.training.resources.memory_estimate import Counted, autocast, weightless, weights_of
 
@@ -30,27 +31,27 @@ STEPS = 2  # of sampling: every one takes the same
 
 
 @dataclass(frozen=True)
-class RehearsedRows:
-    """Bytes on the device: at most in each stage, weights and rows included; `kept`, the rows ever after."""
+class PreparationEstimate:
+    """Bytes on the device: at most in each stage, weights and rows included; `kept` by the rows ever after."""
 
     peaks: Mapping[str, int]
     kept: int
 
 
-def rehearse_rows(
+def estimate_preparation_memory(
     config: RunConfig,
     backbone: Backbone,
     prompts: Sequence[Prompt],
     pictures: int,
     size: tuple[int, int],
-) -> RehearsedRows:
+) -> PreparationEstimate:
     """Prepare a row for each prompt, of `pictures` pictures of width and height `size`.
 
     The backbone has no adapter yet. Raises what the preparation raises.
     """
-    together = pictures_at_once(backbone, size[0] // backbone.pipeline().vae_scale_factor)
-    some = prompts[: max(AT_ONCE, together)]
-    shown = [row % min(pictures, together) for row in range(len(some))]
+    group = pictures_at_once(backbone, size[0] // backbone.pipeline().vae_scale_factor)
+    some = prompts[: max(AT_ONCE, group)]
+    shown = [row % min(pictures, group) for row in range(len(some))]
     with weightless(backbone.device, backbone) as (copied, tensors):
         weights = sum(weights_of(copied, tensors, parked=False).values())
         with Counted(backbone.device) as memory:
@@ -59,25 +60,26 @@ def rehearse_rows(
             stages("encoding")
             brief, latent = _brief(config, some), rows.latents_NCHW[0].numel() * rows.latents_NCHW.itemsize
             drawing = {"class-images": partial(_class_images, config, copied, rows.base, size, stages)}
-            with made_anew(drawing), autocast(config.train.precision, backbone.device):
-                rows = prepared_rows(copied, rows, brief, stages)
+            with cache_override(drawing), autocast(config.train.precision, backbone.device):
+                rows = prepared_rows(copied, rows, brief.preparation, stages)
                 del drawing
                 stages("preparing")
-                states = recorded_states(copied, rows, brief, stages)
+                reference = built(config.reference) if config.reference else None
+                states = recorded_states(copied, rows, brief.preparation, reference, stages)
             kept = memory.now
     others = len(prompts) - len(some)
     peaks = {name: peak + weights + held * others // len(some) for name, (peak, held) in stages.peaks.items()}
     kept += kept * others // len(some)
     if states is None:
-        return RehearsedRows(peaks, kept)
+        return PreparationEstimate(peaks, kept)
     visited = (config.sample.steps - brief.sample.steps) * latent  # of a row, in the steps left out
     met = math.ceil(visited * config.sample.handover)
     earlier = len(prompts) // len(some) * len(some) - len(some)  # rows before the last whole part
     peaks["reference trajectories"] += met * earlier + visited * len(some)
-    if config.train.bank:
-        peaks["reference bank"] += met * len(prompts)
-        return RehearsedRows(peaks, kept)
-    return RehearsedRows(peaks, kept + met * len(prompts))
+    if config.reference and config.reference.recorded_states:
+        peaks["reference states"] += met * len(prompts)
+        return PreparationEstimate(peaks, kept)
+    return PreparationEstimate(peaks, kept + met * len(prompts))
 
 
 @dataclass

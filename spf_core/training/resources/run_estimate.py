@@ -9,17 +9,17 @@ from spf_core.config.run_config import RunConfig
 from spf_core.dual_path.texts import text_parameters
 from spf_core.interfaces import Adapter, Backbone
 from spf_core.interfaces.prompts import Prompt
-from spf_core.training.resources.memory_estimate import Rehearsed, rehearse
-from spf_core.training.resources.preparation_estimate import RehearsedRows, rehearse_rows
+from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
+from spf_core.training.resources.preparation_estimate import PreparationEstimate, estimate_preparation_memory
 
 FLOAT = 4  # bytes; trained weights and what optimizers keep of them are float32
 WORKSPACE = 2 * 2**25  # bytes; cuBLAS' at most, for the forward and for the backward thread
 SMALLEST_8_BIT = 4096  # values; bitsandbytes keeps 32-bit moments of smaller tensors
-NO_ROWS = RehearsedRows({}, 0)
+NO_ROWS = PreparationEstimate({}, 0)
 T = TypeVar("T")
 
 
-def foreseen(config: RunConfig, backbone: Backbone, adapter: Adapter) -> list[tuple[str, str]]:
+def size_rows(config: RunConfig, backbone: Backbone, adapter: Adapter) -> list[tuple[str, str]]:
     """Names and values, to be shown as a table."""
     parameters = list(adapter.parameters())
     own = {id(parameter) for parameter in parameters}
@@ -37,20 +37,20 @@ def foreseen(config: RunConfig, backbone: Backbone, adapter: Adapter) -> list[tu
     ]
 
 
-def foreseen_memory(
+def memory_rows(
     config: RunConfig,
     backbone: Backbone,
     adapter: Adapter,
     prompts: Sequence[Prompt],
     size: tuple[int, int],
-    rows: RehearsedRows | str = NO_ROWS,
+    rows: PreparationEstimate | str = NO_ROWS,
 ) -> list[tuple[str, str]]:
     """What a step of these texts and of pictures of this width and height takes on the device.
 
-    `rows` is what `foreseen_rows` says of their preparation.
+    `rows` is what `preparation_estimate` says of their preparation.
     """
     found = unless_unknown(
-        "the step cannot be rehearsed", lambda: rehearse(config, backbone, adapter, prompts, size)
+        "the step cannot be rehearsed", lambda: estimate_memory(config, backbone, adapter, prompts, size)
     )
     if isinstance(found, str):
         return [("peak memory", found)]
@@ -79,17 +79,17 @@ def foreseen_memory(
     return [*lines, ("peak memory, estimated", f"{size_of(peaks[first])} {first}")]
 
 
-def foreseen_rows(
+def preparation_estimate(
     config: RunConfig,
     backbone: Backbone,
     prompts: Sequence[Prompt],
     pictures: int,
     size: tuple[int, int],
-) -> RehearsedRows | str:
+) -> PreparationEstimate | str:
     """What preparing the rows takes, of a backbone without adapter; or that it is not known, and why."""
     return unless_unknown(
         "the preparation cannot be rehearsed",
-        lambda: rehearse_rows(config, backbone, prompts, pictures, size),
+        lambda: estimate_preparation_memory(config, backbone, prompts, pictures, size),
     )
 
 
@@ -102,7 +102,7 @@ def unless_unknown(otherwise: str, find: Callable[[], T]) -> T | str:
         return f"not known: {otherwise} ({type(error).__name__}: {reason})"
 
 
-def peak_bytes(config: RunConfig, backbone: Backbone, adapter: Adapter, found: Rehearsed) -> int:
+def peak_bytes(config: RunConfig, backbone: Backbone, adapter: Adapter, found: MemoryEstimate) -> int:
     """The most on the device within the step, with what the optimizer and CUDA's libraries keep."""
     parameters = list(adapter.parameters())
     trained = count(parameters) * FLOAT

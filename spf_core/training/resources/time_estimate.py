@@ -51,7 +51,7 @@ class Duration:
         return self.rows_before * self.row_seconds
 
 
-def foreseen_duration(
+def time_estimate(
     config: RunConfig,
     backbone: Backbone,
     adapter: Adapter,
@@ -63,7 +63,7 @@ def foreseen_duration(
     No states of the model's own sampling are there: a bank makes steps shorter than this. Raises what the
     step raises.
     """
-    parts, batch = build_parts(config, backbone, adapter), empty_batch(config, backbone, prompts, size)
+    parts, batch = build_parts(config.step, backbone, adapter), empty_batch(config, backbone, prompts, size)
     save_memory(backbone, config.train, park=not text_parameters(adapter))
     stages = tuple(
         Stage(first, last, _seconds_of_a_pass(parts, batch, config, config.train.progress(first - 1)))
@@ -86,7 +86,7 @@ def rows_drawn(config: RunConfig, rows: int) -> int:
         texts = 2 if config.counterfactuals.region == "relevance" else 1
         drawn += 2 * texts * steps * config.counterfactuals.start[1]
     if config.train.noise_share and config.needs & {"reference", "original"}:
-        drawn += 2 * steps + config.train.bank
+        drawn += 2 * steps + (config.reference.recorded_states if config.reference else 0)
     return round(rows * drawn)
 
 

@@ -4,8 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from spf_core.plugins.configs import LossConfig
-from spf_core.plugins.hookspecs import Register, hookimpl
+from spf_core.plugins import LossConfig, Register, hookimpl
 
 
 class EdgeAlignment(LossConfig):

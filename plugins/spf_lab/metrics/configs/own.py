@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spf_core.plugins.configs import ScoreConfig
+from spf_core.plugins import ScoreConfig
 
 SUITE, CLIP = "the suite's judge", "the backbone's own CLIP"
 

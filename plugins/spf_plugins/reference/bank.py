@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spf_core.dual_path.states import Drawn
 from spf_core.interfaces import Backbone
-from spf_core.interfaces.types import Capture, PathOutput, index
-from spf_core.preparation.encoding import CHUNK, CachedRows
-from spf_core.preparation.trajectories import Trajectories
-from spf_core.runs.cache import kept
-from spf_core.utils.progress import Progress, silent
+from spf_core.interfaces.training import Drawn, States
+from spf_core.interfaces.types import Capture, Conditioning, PathOutput, index
+from spf_core.runs.cache import cached
+from spf_core.utils.progress import Progress
+from spf_plugins.reference.paths import AdapterOffPath
+
+CHUNK = 16  # states in a pass
 
 
 @dataclass(frozen=True)
@@ -38,43 +39,67 @@ class ReferenceBank:
         )
 
 
-def build_bank(
+class BankPath(AdapterOffPath):
+    """Runs theta_0 on `count` states of every row before training; satisfies `interfaces.RecordsStates`.
+
+    Where a step asks for theta_0 under another text, or pictures of the training are drawn, the adapter is
+    switched off.
+    """
+
+    def __init__(self, count: int) -> None:
+        """`count` states of each row are kept."""
+        self.count = count
+
+    def record(
+        self,
+        backbone: Backbone,
+        base: Conditioning,
+        states: States,
+        capture: Capture,
+        *,
+        generator: torch.Generator,
+        progress: Progress,
+    ) -> ReferenceBank:
+        """Draw states of every row and run theta_0 on them under the base text.
+
+        The outputs are kept on disk for other runs of the same states, texts and model.
+        """
+        return _bank(backbone, base, states, capture, self.count, generator, progress)
+
+
+def _bank(
     backbone: Backbone,
-    rows: CachedRows,
-    trajectories: Trajectories,
+    base: Conditioning,
+    trajectories: States,
     capture: Capture,
     count: int,
-    *,
     generator: torch.Generator,
-    progress: Progress = silent,
+    progress: Progress,
 ) -> ReferenceBank:
-    """Draw `count` states of every row and run theta_0 on them under the base text (before any training).
-
-    The outputs are kept on disk for other runs of the same states, texts and model.
-    """
-    places = torch.arange(len(rows.ids), device=backbone.device)
+    rows = len(base.embeds_BLD)
+    places = torch.arange(rows, device=backbone.device)
     drawn = [trajectories.draw(places, generator=generator) for _ in range(count)]
     states = torch.stack([each.states_BCHW for each in drawn], dim=1)
     timesteps = torch.stack([each.timesteps_B for each in drawn], dim=1)
 
     def compute() -> dict[str, Tensor]:
         outputs = []
-        for done, (chosen, place) in enumerate(_chunks(len(rows.ids), count), start=1):
-            texts = index(rows.base, chosen.to(backbone.device))
+        for done, (chosen, place) in enumerate(_chunks(rows, count), start=1):
+            texts = index(base, chosen.to(backbone.device))
             with torch.no_grad():
                 outputs.append(
                     backbone.predict(states[chosen, place], timesteps[chosen, place], texts, capture)
                 )
-            progress("reference bank", min(done * CHUNK, states.shape[0] * count), states.shape[0] * count)
+            progress("reference states", min(done * CHUNK, states.shape[0] * count), states.shape[0] * count)
         flat = [output.named() for output in outputs]
         return {name: _rows_first([each[name] for each in flat], count) for name in flat[0]}
 
     made_of = {"attention": capture.attention, "queries": capture.queries}
-    found = kept(
+    found = cached(
         "reference-bank",
         backbone,
         made_of,
-        {"states": states, "timesteps": timesteps, "base": rows.base.embeds_BLD},
+        {"states": states, "timesteps": timesteps, "base": base.embeds_BLD},
         compute,
     )
     return ReferenceBank(states, timesteps, PathOutput.from_named(found))

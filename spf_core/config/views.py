@@ -1,0 +1,38 @@
+"""What each room reads of the run configuration. Torch-free."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spf_core.config.sections import CounterfactualSection, DatasetSection, SampleSection, TrainSection
+from spf_core.plugins.configs import (
+    BackboneConfig,
+    ControlMapConfig,
+    ReferenceConfig,
+    RewardConfig,
+    TermConfig,
+)
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """The parts that a dual-path step is built of; `between` is the share of rows that lack some target."""
+
+    train: TrainSection
+    backbone: BackboneConfig
+    terms: Mapping[str, TermConfig]
+    reference: ReferenceConfig | None
+    control_map: ControlMapConfig | None
+    reward: RewardConfig | None
+    between: float
+
+
+@dataclass(frozen=True)
+class PreparationSettings:
+    """How the rows are read, and what the original model adds to them; `needs` is what the step reads."""
+
+    data: str | None
+    needs: frozenset[str]
+    dataset: DatasetSection
+    train: TrainSection
+    counterfactuals: CounterfactualSection
+    sample: SampleSection
