@@ -13,10 +13,11 @@ from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.errors import ConfigError
 from spf_core.interfaces.types import Capture
-from spf_core.preparation.bank import ReferenceBank, build_bank
 from spf_core.preparation.trajectories import record_trajectories
+from spf_core.utils.progress import silent
+from spf_plugins.reference.bank import BankPath, ReferenceBank
 
-SHARES = ("train.noise_share=0.5", "train.bank=2", "control_map=uniform")
+SHARES = ("train.noise_share=0.5", "reference.name=bank", "reference.states=2", "control_map=uniform")
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,10 @@ def bank_of(parts: Parts) -> ReferenceBank:
             parts.backbone, batch.base, batch.empty, shape, SampleSection(steps=3), generator=generator
         )
         everything = Capture(attention=True, queries=True)
-        return build_bank(parts.backbone, rows, trajectories, everything, 2, generator=generator)
+        path = BankPath(2)
+        return path.record(
+            parts.backbone, rows.base, trajectories, everything, generator=generator, progress=silent
+        )
 
 
 def stepped(parts: Parts) -> Any:
@@ -92,8 +96,14 @@ def test_the_bank_is_read_from_disk_the_second_time(parts: Parts, cache: Path) -
 @pytest.mark.parametrize(
     ("assignments", "message"),
     [
-        (("train.bank=2",), "needs a noise_share above 0"),
-        ((*SHARES, "train.empty_share=0.1"), "set empty_share to 0"),
+        (
+            (
+                "reference.name=bank",
+                "reference.states=2",
+            ),
+            "needs a train.noise_share above 0",
+        ),
+        ((*SHARES, "train.empty_share=0.1"), "set train.empty_share to 0"),
     ],
 )
 def test_a_bank_that_no_row_could_read_is_refused(

@@ -340,3 +340,28 @@ def test_every_step_has_a_term(plugins: Plugins) -> None:
     assert load(plugins, *short, other, preset="plain").train.steps == 4
     extended = ("train.steps=8", "train.extended_from=4")
     assert load(plugins, *extended, preset="plain").train.steps == 8
+
+
+def test_an_old_name_of_an_option_is_refused_with_the_new_one(plugins: Plugins) -> None:
+    assert "train.bank=4: this option is now reference.name=bank and reference.states=4" in refusal(
+        plugins, "train.bank=4"
+    )
+    assert "this option is now dataset.cache=True" in refusal(plugins, "dataset.keep=true")
+
+
+def test_an_old_name_without_effect_is_left_out(plugins: Plugins) -> None:
+    assert load(plugins, "train.bank=0", "dataset.keep=false") == load(plugins)
+
+
+def test_settings_that_an_earlier_version_saved_are_read_under_the_new_names(plugins: Plugins) -> None:
+    settings = load(plugins, "train.noise_share=0.5").model_dump(mode="json")
+    del settings["dataset"]["cache"]
+    old = {
+        **settings,
+        "train": {**settings["train"], "bank": 4},
+        "dataset": {**settings["dataset"], "keep": True},
+    }
+    now = resolve(old, plugins, saved=True)
+    assert now.reference is not None
+    assert now.reference.model_dump() == {"name": "bank", "states": 4}
+    assert now.dataset.cache

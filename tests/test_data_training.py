@@ -182,8 +182,15 @@ def test_dropping_captions_changes_training_and_resumes_bit_identically(
 
 
 def test_a_bank_refuses_dropped_captions(folder: Path, tiny_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="set caption_dropout to 0"):
-        settings(folder, tiny_folder, "train.bank=2", "train.noise_share=0.5", "train.caption_dropout=0.1")
+    with pytest.raises(ConfigError, match="set train.caption_dropout to 0"):
+        settings(
+            folder,
+            tiny_folder,
+            "reference.name=bank",
+            "reference.states=2",
+            "train.noise_share=0.5",
+            "train.caption_dropout=0.1",
+        )
 
 
 class Counting:

@@ -31,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("spf", ("counterfactuals.region=style",)),
         ("spf", ("counterfactuals.enabled=false", "control_map=sfcm-v1", "calibration.enabled=false")),
         ("spf-paper", ("train.noise_share=0.5",)),
-        ("spf-paper", ("train.noise_share=0.5", "train.bank=3")),
+        ("spf-paper", ("train.noise_share=0.5", "reference.name=bank", "reference.states=3")),
     ],
 )
 def test_the_passes_before_the_first_step_are_counted(

@@ -34,8 +34,8 @@ class Hungry(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms():
-    return [Hungry]
+def spf_register(register):
+    register(Hungry)
 '''
 
 

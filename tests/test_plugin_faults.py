@@ -27,8 +27,8 @@ class Mine(LossConfig):
     name = "mine"
 
 @hookimpl
-def spf_register_loss_terms():
-    return [Mine]
+def spf_register(register):
+    register(Mine)
 '''
 NASTY = """
 class Nasty(BaseException):
@@ -85,15 +85,15 @@ def skipped(reason: str, provider: str = "bad-package") -> Plugins:
         (f"{NASTY}\nraise Nasty", "Nasty: it cannot say why"),
         ("def again(): again()\nagain()", "RecursionError"),
         ("raise ValueError('a\\nb' * 4000)", "ValueError: a ba b"),
-        (GOOD.replace("[Mine]", "None"), "'spf_register_loss_terms' returns None"),
-        (GOOD.replace("[Mine]", "7"), "'spf_register_loss_terms' returns 7; return a list"),
-        (GOOD.replace("[Mine]", "'mine'"), "'spf_register_loss_terms' returns 'mine'; return a list"),
-        (GOOD.replace("[Mine]", "[Mine, Mine]"), "registers 'mine' twice"),
+        (GOOD.replace("register(Mine)", "return [Mine]"), "'spf_register' returns [<class"),
+        (GOOD.replace("register(Mine)", "register(7)"), "registers 7, which is no subclass of"),
+        (GOOD.replace("register(Mine)", "register([Mine])"), "which is no subclass of BackboneConfig"),
+        (GOOD.replace("register(Mine)", "register(Mine)\n    register(Mine)"), "registers 'mine' twice"),
         (
-            GOOD.replace("    return [Mine]", "    while True: yield Mine"),
-            "gives more than 1000 config classes",
+            GOOD.replace("    register(Mine)", "    while True: register(Mine)"),
+            "registers more than 1000 config classes",
         ),
-        (GOOD.replace("    return [Mine]", "    raise KeyboardInterrupt"), "KeyboardInterrupt"),
+        (GOOD.replace("    register(Mine)", "    raise KeyboardInterrupt"), "KeyboardInterrupt"),
         ("import math", "it has no hook"),
     ],
 )

@@ -20,8 +20,8 @@ class Quiet(LossConfig):
     name = "quiet-loss"
 
 @hookimpl
-def spf_register_loss_terms():
-    return [Quiet]
+def spf_register(register):
+    register(Quiet)
 '''
 
 
@@ -75,9 +75,12 @@ def test_an_installed_package_registers_on_the_same_road_as_the_built_ins(instal
     [
         ("import a_module_that_nobody_has", "ModuleNotFoundError"),
         ("raise SystemExit('I want out')", "SystemExit: I want out"),
-        ("def spf_register_loss_terms(:", "SyntaxError"),
-        (GOOD.replace("return [Quiet]", "return [1 / 0]"), "ZeroDivisionError"),
-        (GOOD.replace("return [Quiet]", "return [int]"), "not a subclass of LossConfig"),
+        ("def spf_register(:", "SyntaxError"),
+        (GOOD.replace("register(Quiet)", "register(1 / 0)"), "ZeroDivisionError"),
+        (
+            GOOD.replace("register(Quiet)", "register(int)"),
+            "which is no subclass of BackboneConfig, AdapterConfig",
+        ),
         (GOOD.replace('name = "quiet-loss"', ""), "Quiet of 'broken-package' has no `name`"),
     ],
 )
@@ -95,22 +98,22 @@ def test_a_broken_package_is_named_and_skipped_and_the_rest_works(
 
 
 def test_a_misspelt_hook_is_refused_with_a_suggestion(install: Install) -> None:
-    install("typo-package", GOOD.replace("spf_register_loss_terms", "spf_register_loss_term"))
+    install("typo-package", GOOD.replace("spf_register", "spf_registerr"))
     (broken,) = load_plugins().broken
-    assert "unknown hook 'spf_register_loss_term'" in broken.reason
-    assert "Did you mean 'spf_register_loss_terms'?" in broken.reason
+    assert "unknown hook 'spf_registerr'" in broken.reason
+    assert "Did you mean 'spf_register'?" in broken.reason
 
 
 def test_a_hook_with_another_prefix_is_refused_when_it_is_marked(install: Install) -> None:
-    install("typo-package", GOOD.replace("def spf_register_loss_terms", "def spf_registre_loss_terms"))
+    install("typo-package", GOOD.replace("def spf_register", "def spf_registre"))
     (broken,) = load_plugins().broken
-    assert "unknown hook 'spf_registre_loss_terms'" in broken.reason
+    assert "unknown hook 'spf_registre'" in broken.reason
 
 
 def test_a_hook_without_its_decorator_is_refused(install: Install) -> None:
     install("bare-package", GOOD.replace("@hookimpl", ""))
     (broken,) = load_plugins().broken
-    assert "'spf_register_loss_terms' lacks the decorator" in broken.reason
+    assert "'spf_register' lacks the decorator" in broken.reason
 
 
 def test_a_duplicate_name_is_refused_naming_both_providers(install: Install) -> None:
@@ -125,7 +128,7 @@ def test_a_duplicate_name_is_refused_naming_both_providers(install: Install) -> 
 
 def test_a_refused_package_leaves_nothing_behind(install: Install) -> None:
     source = (
-        GOOD.replace("return [Quiet]", "return [Loud, Quiet]")
+        GOOD.replace("register(Quiet)", "register(Loud)\n    register(Quiet)")
         + "\nclass Loud(Quiet):\n    name = 'loud-loss'\n"
     )
     install("a-package", GOOD)
@@ -163,7 +166,7 @@ def test_a_file_is_loaded_without_a_trace_beside_it(
     [
         ("import a_module_that_nobody_has", "ModuleNotFoundError"),
         (GOOD.replace("quiet-loss", "denoising"), "'denoising' is provided by both 'spf-losses' and"),
-        (GOOD.replace("loss_terms", "los_terms"), "unknown hook 'spf_register_los_terms'"),
+        (GOOD.replace("spf_register(", "spf_register_losses("), "unknown hook 'spf_register_losses'"),
     ],
 )
 def test_a_broken_file_is_an_error_of_one_line_that_names_it(

@@ -54,7 +54,7 @@ CASES = {
     "in a style": ("spf", ("counterfactuals.region=style",)),
     "states": ("spf-paper", ("train.noise_share=0.5",)),
     "states of a late handover": ("spf-paper", ("train.noise_share=0.5", "sample.handover=0.5")),
-    "bank": ("spf-paper", ("train.noise_share=0.5", "train.bank=2")),
+    "bank": ("spf-paper", ("train.noise_share=0.5", "reference.name=bank", "reference.states=2")),
     "bfloat16": ("spf", ("train.precision=bf16",)),
 }
 

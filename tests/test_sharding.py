@@ -62,8 +62,8 @@ def value(state):
 
 
 @hookimpl
-def spf_register_loss_terms():
-    return [Holds]
+def spf_register(register):
+    register(Holds)
 '''
 
 

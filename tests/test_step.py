@@ -103,8 +103,8 @@ class FullMap(ControlMapConfig):
 
 
 @hookimpl
-def spf_register_control_maps():
-    return [FullMap]
+def spf_register(register):
+    register(FullMap)
 '''
 
 
@@ -149,6 +149,6 @@ class BadLoss(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms():
-    return [BadLoss]
+def spf_register(register):
+    register(BadLoss)
 '''

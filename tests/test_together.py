@@ -169,8 +169,8 @@ class Failing(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms():
-    return [Failing]
+def spf_register(register):
+    register(Failing)
 '''
 
 

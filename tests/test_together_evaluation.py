@@ -60,8 +60,8 @@ def read(backbone, texts):
 
 
 @hookimpl
-def spf_register_prompt_editors():
-    return [Watched]
+def spf_register(register):
+    register(Watched)
 '''
 OPTIONS = (
     "--target",

@@ -199,8 +199,8 @@ class NanLoss(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms():
-    return [NanLoss]
+def spf_register(register):
+    register(NanLoss)
 '''
 
 

@@ -11,12 +11,14 @@ from pydantic import (
     Field,
     SerializeAsAny,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from spf_core.config.merging import SLOTS as SLOTS
 from spf_core.config.merging import merge, parse_assignment
+from spf_core.config.renamed import with_new_names
 from spf_core.config.sections import (
     CalibrationSection,
     CheckpointSection,
@@ -50,14 +52,13 @@ from spf_core.utils.private import LOCAL, public
 from spf_core.utils.validation import explain
 from spf_core.utils.yaml_text import dump_yaml, read_yaml
 
-DEFAULT_PRESET = "spf"
 _SLOT_OF_KIND = {kind: slot for slot, kind in SLOTS.items()}
 
 
 class RunConfig(Section):
     """Everything a run is made of; written to the run folder and into the weights' metadata."""
 
-    preset: str = DEFAULT_PRESET
+    preset: str
     data: HubPath | None = Field(None, description="training folder, or Hugging Face dataset")
     dataset: DatasetSection = DatasetSection()
     plugins: tuple[UserPath, ...] = Field((), description="plugin files loaded for this run")
@@ -121,15 +122,18 @@ class RunConfig(Section):
         )
 
     @model_validator(mode="after")
-    def _complete(self) -> "RunConfig":
+    def _complete(self, info: ValidationInfo) -> "RunConfig":
         if self.needs & {"reference", "original"} and self.reference is None:
             raise ValueError(
-                "a term compares with the reference path, but `reference` is empty; set it to adapter-off"
+                "a term compares with the reference path, but `reference` is empty; "
+                f"set it to {_choices(info, 'reference')}"
             )
         if self.reference and self.reference.recorded_states:
             _refuse_texts_without_states(self.reference.name, self.train)
         if "reward" in self.needs and self.reward is None:
-            raise ValueError("a term follows a reward, but `reward` is empty; set it to clip-reward")
+            raise ValueError(
+                f"a term follows a reward, but `reward` is empty; set it to {_choices(info, 'reward')}"
+            )
         if "counterfactuals" in self.needs and not self.counterfactuals.enabled:
             raise ValueError(
                 "a term or the control map reads counterfactuals; set counterfactuals.enabled to true"
@@ -138,7 +142,8 @@ class RunConfig(Section):
             raise ValueError("dataset.buckets does not go with train.release; leave one of them out")
         if "map" in self.needs and self.control_map is None:
             raise ValueError(
-                "a term reads the control map, but `control_map` is empty; set it to sfcm-v1 or uniform"
+                "a term reads the control map, but `control_map` is empty; "
+                f"set it to {_choices(info, 'control-map')}"
             )
         return self
 
@@ -160,7 +165,7 @@ class RunConfig(Section):
             if self.optimizer.text_encoder_learning_rate is not None:
                 raise ValueError(
                     "optimizer.text_encoder_learning_rate is set, but the adapter trains no text encoder; "
-                    "leave it out, or choose lora-adapter with adapter.text_encoder=true"
+                    "leave it out, or choose an adapter that does, with adapter.text_encoder=true"
                 )
             return self
         for name, term in self.terms.items():
@@ -186,6 +191,12 @@ class RunConfig(Section):
             mode="json", exclude_defaults=not defaults, context={"started_in": started_in}
         )
         return dump_yaml({"preset": self.preset, **values})
+
+
+def _choices(info: ValidationInfo, kind: str) -> str:
+    """The installed components of a kind, where the configuration is resolved with plugins."""
+    plugins: Plugins | None = (info.context or {}).get("plugins")
+    return " or ".join(plugins.of_kind(kind)) if plugins else f"a {kind}"
 
 
 def _refuse_texts_without_states(reference: str, train: TrainSection) -> None:
@@ -218,7 +229,7 @@ def load_run_config(
     with read_from(file):
         in_file = _preset_in(from_file, plugins)
     presets = [name for name in chosen if plugins.get(name).kind == "preset"]
-    name = _one_preset([preset, *presets], in_file, DEFAULT_PRESET)
+    name = _one_preset([preset, *presets], in_file, default_preset(plugins))
     layers = _layers(plugins, from_file, backbone, chosen, overrides, assignments)
     preset_settings = merge({"preset": name}, _preset_settings(plugins, name))
     wanted = _backbone_settings(plugins, reduce(merge, layers, preset_settings))
@@ -303,9 +314,12 @@ def _resolves(raw: Mapping[str, Any], plugins: Plugins) -> bool:
     return True
 
 
-def resolve(raw: Mapping[str, Any], plugins: Plugins) -> RunConfig:
-    """Validate a merged mapping: components first, then the sections."""
-    ready = dict(raw)
+def resolve(raw: Mapping[str, Any], plugins: Plugins, *, saved: bool = False) -> RunConfig:
+    """Validate a merged mapping: components first, then the sections.
+
+    What was `saved` by an earlier version is read under the new names of its options.
+    """
+    ready = with_new_names(raw, plugins, saved=saved)
     _refuse_unknown_keys(ready)
     for slot, kind in SLOTS.items():
         if ready.get(slot) is not None:
@@ -315,7 +329,7 @@ def resolve(raw: Mapping[str, Any], plugins: Plugins) -> RunConfig:
         raise ConfigError(f"losses: expected a mapping from loss names to options, got {quoted(losses)}")
     ready["losses"] = {name: _parse_loss(plugins, name, options) for name, options in losses.items()}
     try:
-        return RunConfig.model_validate(ready)
+        return RunConfig.model_validate(ready, context={"plugins": plugins})
     except ValidationError as error:
         raise ConfigError(explain(error, "", RunConfig)) from None
 
@@ -367,6 +381,14 @@ def _one_preset(names: Sequence[str | None], in_file: str | None, default: str) 
     if len(chosen) > 1:
         raise ConfigError(f"presets '{chosen[0]}' and '{chosen[1]}' are both chosen; a run has one")
     return chosen[0] if chosen else default if in_file is None else in_file
+
+
+def default_preset(plugins: Plugins) -> str:
+    """The preset of runs that name none; ConfigError where no plugin brings one."""
+    for name, entry in plugins.of_kind("preset").items():
+        if getattr(entry.config, "default", False):
+            return name
+    raise ConfigError("no default preset is installed; name one with --preset")
 
 
 def _preset_in(settings: dict[str, Any], plugins: Plugins) -> str | None:

@@ -41,7 +41,7 @@ class DatasetSection(Section):
         description="keep about the shape of each image: a batch holds pictures of one shape, all of about "
         "the model's area",
     )
-    keep: bool = Field(False, description="keep latents and text embeddings on disk for other runs")
+    cache: bool = Field(False, description="keep latents and text embeddings on disk for other runs")
 
     @model_validator(mode="after")
     def _consistent(self) -> "DatasetSection":

@@ -41,6 +41,9 @@ class Component(Strict):
 
     name: ClassVar[str] = ""
     kind: ClassVar[str] = ""
+    replaces: ClassVar[
+        dict[str, str]
+    ] = {}  # option of an earlier version, as in train.x -> option of its own
     provided_by: ClassVar[str] = ""  # set when plugins load, as in plugin 'NAME' 1.2; empty for spf's own
 
     def build(self) -> Any:
@@ -98,6 +101,7 @@ class ReferenceConfig(Component):
     """The frozen reference path; builds an `interfaces.Reference`."""
 
     kind = "reference"
+    runs_shards: ClassVar[bool] = False  # whether it works where processes share out the weights
 
     @property
     def recorded_states(self) -> int:
@@ -188,6 +192,7 @@ class PresetConfig(Component):
 
     kind = "preset"
     settings: ClassVar[dict[str, Any]] = {}
+    default: ClassVar[bool] = False  # whether runs have it that name none
 
 
 KINDS: dict[str, type[Component]] = {

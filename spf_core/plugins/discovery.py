@@ -244,12 +244,19 @@ def _check_hooks(module: Any, provider: str) -> None:
             raise PluginError(f"its '{name}' lacks the decorator @spf_core.plugins.hookimpl")
     known, listing = [name for name in found if name in hookspecs.HOOKS], ", ".join(hookspecs.HOOKS)
     for name in found.keys() - set(known):
-        what = f"it defines the unknown hook '{name}'.{did_you_mean(name, hookspecs.HOOKS)}"
+        what = f"it defines the unknown hook '{name}'.{_hint(name)}"
         if not known:
             raise PluginError(f"{what} Hooks: {listing}")
         _log.warning("plugin '%s': %s It is left out", provider, what)
     if not known:
         raise PluginError(f"it has no hook, so it registers nothing. Hooks: {listing}")
+
+
+def _hint(hook: str) -> str:
+    """What to write in place of an unknown hook; one hook registers components of every kind."""
+    if hook.startswith("spf_register_"):
+        return " Write spf_register(register), and call register(MyConfig) for each component."
+    return did_you_mean(hook, hookspecs.HOOKS)
 
 
 def _module_of(file: Path) -> str:

@@ -38,7 +38,7 @@ def with_class_images(
 
     made_of = {"seed": seed, **sample.model_dump(include={"steps", "guidance", "batch_size", "precision"})}
     made_of |= {"size": size} if size else {}
-    found = cached("class-images", backbone, made_of, {"base": rows.base.embeds_BLD}, draw)
+    found = cached("class_images", backbone, made_of, {"base": rows.base.embeds_BLD}, draw)
     return replace(rows, class_NCHW=found["latents"])
 
 

@@ -61,7 +61,7 @@ def encoded_rows(
     Pictures of several shapes lie in buckets.
     """
     needs = settings.needs - ({"clean_image"} if settings.counterfactuals.enabled else set())
-    rows, keep = viewed_rows(backbone, rows, settings), settings.dataset.keep
+    rows, keep = viewed_rows(backbone, rows, settings), settings.dataset.cache
     members = [[row for row, each in enumerate(rows) if each.view.size == size] for size in _sizes(rows)]
     parts = [
         encode_rows(backbone, [rows[row] for row in each], needs=needs, keep=keep, progress=progress)

@@ -37,7 +37,7 @@ def saved_config(run: Path, plugins: Plugins, *, trains: bool = False) -> RunCon
         raise RunError(f"'{run}' needs {'; '.join(origin_of(run, kind, name) for kind, name in needed)}")
     record = read_provenance(run)
     with read_from(run / CONFIG_FILE), starting_in(record.started_in if record else None):
-        return resolve(raw, plugins if trains else _with_described(run, raw, plugins))
+        return resolve(raw, plugins if trains else _with_described(run, raw, plugins), saved=True)
 
 
 def _components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -66,7 +66,7 @@ def _with_described(run: Path, raw: Mapping[str, Any], plugins: Plugins) -> Plug
             parse_component(plugins, kind, options, "")
             continue
         entries[name] = Entry(_described(run, kind, name), "the run folder", "described")
-    return Plugins(entries, plugins.broken)
+    return Plugins(entries, plugins.broken, plugins.modules)
 
 
 def _described(run: Path, kind: str, name: str) -> type[Component]:

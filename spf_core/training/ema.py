@@ -22,7 +22,7 @@ class EMA:
         if isinstance(adapter, AllocatesRank):
             raise ConfigError(
                 "train.ema_decay: this adapter drops ranks, and an average would bring them back; "
-                "leave train.ema_decay out, or choose lora-adapter"
+                "leave train.ema_decay out, or choose an adapter whose ranks stay"
             )
         self._parameters = list(adapter.parameters())
         self._decay = decay

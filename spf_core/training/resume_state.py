@@ -1,14 +1,18 @@
 """What a run goes on from after it was stopped: its state on disk, and back."""
 
 import logging
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from spf_core.dual_path.parts import Parts
 from spf_core.errors import RunError
-from spf_core.interfaces.training import Stateful
+from spf_core.interfaces import AllocatesRank, Stateful
 from spf_core.runs.checkpoint import (
     ADAPTER_FILE,
     Checkpoint,
@@ -21,7 +25,6 @@ from spf_core.runs.intact import Expected, form_of, newest_intact
 from spf_core.runs.run import refuse_other_backbone
 from spf_core.training.ema import EMA
 from spf_core.training.optimizers import restore_schedule
-from spf_core.training.part_states import load_states, stateful_parts, states_of
 from spf_core.training.sharding import gathered, scattered
 from spf_core.utils.distributed import ProcessGroup
 
@@ -143,3 +146,51 @@ def _same_folder(folder: Path) -> Checkpoint:
             "put the run where all machines see the same files"
         )
     return read_checkpoint(folder)
+
+
+def stateful_parts(parts: Parts, average: EMA | None = None) -> dict[str, Stateful]:
+    """The parts with a state of their own, by the prefix that their tensors have in a checkpoint."""
+    named: dict[str, object] = {**_written_in_a_pass(parts), "average": average}
+    if isinstance(parts.adapter, AllocatesRank):
+        named["budget"] = parts.adapter.budget
+    return {name: part for name, part in named.items() if isinstance(part, Stateful)}
+
+
+def _written_in_a_pass(parts: Parts) -> dict[str, Stateful]:
+    """The control map and the terms: what forward passes write to."""
+    terms = {f"term.{name}": term for name, (_, term) in parts.terms.items()}
+    named: dict[str, object] = {"map": parts.control_map, **terms}
+    return {name: part for name, part in named.items() if isinstance(part, Stateful)}
+
+
+def states_of(stateful: Mapping[str, Stateful]) -> dict[str, Tensor]:
+    """The tensors of all parts, each under its part's prefix."""
+    return {
+        f"{prefix}/{name}": tensor
+        for prefix, part in stateful.items()
+        for name, tensor in part.state_dict().items()
+    }
+
+
+def load_states(stateful: Mapping[str, Stateful], state: Mapping[str, Tensor]) -> None:
+    """Give every part its share of `states_of(stateful)` back."""
+    for prefix, part in stateful.items():
+        start = f"{prefix}/"
+        part.load_state_dict({n.removeprefix(start): v for n, v in state.items() if n.startswith(start)})
+
+
+@contextmanager
+def shared_memory(parts: Parts, group: ProcessGroup) -> Iterator[None]:
+    """What the parts take in within the context, they take in from every process, in the order of ranks."""
+    if group.count == 1:
+        yield
+        return
+    stateful = _written_in_a_pass(parts)
+    before = states_of(stateful)
+    yield
+    new = {
+        name: tensor.cpu() for name, tensor in states_of(stateful).items() if before.get(name) is not tensor
+    }
+    found = group.each(new)
+    if any(found):
+        load_states(stateful, dict(ChainMap(*reversed(found), before)))

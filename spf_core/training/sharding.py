@@ -120,7 +120,7 @@ def _refusals(config: RunConfig, plugin: "FullyShardedDataParallelPlugin") -> li
         (
             not isinstance(built(config.adapter), Shardable),
             f"adapter {config.adapter.name} is small and cannot be sharded; leave --use_fsdp out, or choose "
-            "full-unet or cross-attention",
+            "one that trains whole weights",
         ),
         (
             isinstance(plugin.cpu_offload, CPUOffloadPolicy),
@@ -144,8 +144,8 @@ def _refusals(config: RunConfig, plugin: "FullyShardedDataParallelPlugin") -> li
             f"loss {', '.join(own)} makes passes that processes may not share; leave out it or --use_fsdp",
         ),
         (
-            reference is not None and reference.name != "adapter-off",
-            "only reference=adapter-off knows sharded weights; choose it",
+            reference is not None and not reference.runs_shards,
+            "this reference path does not know sharded weights; choose one that switches the adapter off",
         ),
         (
             config.evaluation.every > 0,

@@ -29,7 +29,7 @@ class Stages:
         if self._terms and isinstance(parts.adapter, AllocatesRank):
             raise ConfigError(
                 f"'{next(iter(self._terms))}' begins a stage with other weights, but this adapter shares out "
-                "its ranks over the whole run; choose lora-adapter"
+                "its ranks over the whole run; choose an adapter whose ranks stay"
             )
 
     def before_step(self, step: int) -> None:

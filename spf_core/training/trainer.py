@@ -37,12 +37,11 @@ from spf_core.training.interrupted import said_how_to_continue, saved_when_inter
 from spf_core.training.nan_guard import Where, faulty_gradient, refuse_non_finite
 from spf_core.training.observers import observers_of
 from spf_core.training.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
-from spf_core.training.part_states import shared_memory
 from spf_core.training.resources.memory_estimate import check_attaching
 from spf_core.training.resources.memory_options import save_memory, save_time
 from spf_core.training.resources.oom import explain_oom
 from spf_core.training.resume import planned_for, run_record, saved_length, schedule_rule
-from spf_core.training.resume_state import TrainState
+from spf_core.training.resume_state import TrainState, shared_memory
 from spf_core.training.row_order import Order, generator_of_step
 from spf_core.training.run_log import Passed, RunLog, mean_passes, passed_of, terms_line
 from spf_core.training.sharding import in_shards, refuse_unshardable, total

@@ -35,7 +35,7 @@ from runs import (
     taking_turns,
 )
 
-BANK = ("train.bank=1", "train.noise_share=0.5", "train.empty_share=0")
+BANK = ("reference.name=bank", "reference.states=1", "train.noise_share=0.5", "train.empty_share=0")
 RUNS: dict[str, tuple[str, float, tuple[str, ...]]] = {
     "lora": ("lora", 0.5, ()),
     "spf, first four fifths": ("spf", 0.1, ()),

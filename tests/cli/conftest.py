@@ -47,13 +47,9 @@ class Everywhere(ControlMapConfig):
 
 
 @hookimpl
-def spf_register_loss_terms():
-    return [Pull]
-
-
-@hookimpl
-def spf_register_control_maps():
-    return [Everywhere]
+def spf_register(register):
+    register(Pull)
+    register(Everywhere)
 '''
 
 

@@ -50,8 +50,9 @@ class Broken(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms():
-    return [Stop, Broken]
+def spf_register(register):
+    register(Stop)
+    register(Broken)
 '''
 
 

@@ -43,8 +43,8 @@ FIRST = [""]  # the base text that the score cannot judge
 
 
 @hookimpl
-def spf_register_scores():
-    return [Brightness]
+def spf_register(register):
+    register(Brightness)
 '''
 
 

@@ -47,8 +47,8 @@ class Together(SuiteConfig):
 
 
 @hookimpl
-def spf_register_suites():
-    return [Together]
+def spf_register(register):
+    register(Together)
 '''
 
 

@@ -45,8 +45,8 @@ class Deadly(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms():
-    return [Deadly]
+def spf_register(register):
+    register(Deadly)
 '''
 
 

@@ -29,8 +29,8 @@ class Tiny(BackboneConfig):
 
 
 @hookimpl
-def spf_register_backbones():
-    return [Tiny]
+def spf_register(register):
+    register(Tiny)
 '''
 
 

@@ -38,8 +38,8 @@ class Measure:
 
 
 @hookimpl
-def spf_register_scores():
-    return [Brightness]
+def spf_register(register):
+    register(Brightness)
 '''
 
 

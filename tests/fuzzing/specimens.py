@@ -41,8 +41,8 @@ class Pull(LossConfig):
 
 
 @hookimpl
-def spf_register_loss_terms():
-    return [Pull]  # or something else
+def spf_register(register):
+    register(Pull)  # or something else
 '''
 COMMANDS = """
 config show --preset lora --backbone mini --plugin sfcm-v1 --set train.steps=2

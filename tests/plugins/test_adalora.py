@@ -10,7 +10,7 @@ from steps import batch_of, config_of, parts_of
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.errors import ConfigError
-from spf_core.training.part_states import load_states, stateful_parts, states_of
+from spf_core.training.resume_state import load_states, stateful_parts, states_of
 
 STEPS = 20
 

@@ -127,7 +127,7 @@ def test_text_consistency_leaves_out_a_phrase_that_a_text_lacks(tiny_folder: Pat
 
 @pytest.mark.parametrize("replacing", [False, True])
 def test_a_bank_compares_a_row_without_entry_with_itself(replacing: bool, tiny_folder: Path) -> None:
-    settings = ("train.noise_share=0.5", "train.bank=2", "control_map=uniform")
+    settings = ("train.noise_share=0.5", "reference.name=bank", "reference.states=2", "control_map=uniform")
     parts = parts_of(config_of(tiny_folder, *settings))
     state = state_of(parts, [REPLACING] * 4 if replacing else None)
     itself = replace(state, reference=state.response, reference_text=state.response_text)

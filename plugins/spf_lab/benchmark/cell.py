@@ -87,7 +87,7 @@ def _evaluate(
 
 def _recorded(cell: Cell, out: Path, plugins: Plugins) -> RunConfig:
     try:
-        return resolve(read_record(cell, out).settings, plugins)
+        return resolve(read_record(cell, out).settings, plugins, saved=True)
     except ConfigError as error:
         raise RunError(
             f"'{cell.folder(out)}' was trained with settings that cannot be read here ({error}); "

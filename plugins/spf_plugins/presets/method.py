@@ -63,6 +63,7 @@ class Spf(PresetConfig):
     """The method at its best known setting: aligned from the first step, under a map made before training."""
 
     name = "spf"
+    default = True
     settings: ClassVar[dict[str, Any]] = _SPF
 
 

@@ -1,6 +1,6 @@
 """Reference paths: the original model on the base text, without gradient."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ class AdapterOff(ReferenceConfig):
     """The trained model with its adapter switched off: no second set of weights."""
 
     name = "adapter-off"
+    runs_shards = True
 
     def build(self) -> Any:
         """Return the reference path."""
@@ -39,6 +40,7 @@ class Bank(ReferenceConfig):
     """
 
     name = "bank"
+    replaces: ClassVar[dict[str, str]] = {"train.bank": "states"}
     states: int = Field(1, ge=1, le=MANY, description="states that are kept of each row")
 
     @property

@@ -32,7 +32,7 @@ STEPS = 2  # of sampling: every one takes the same
 
 @dataclass(frozen=True)
 class PreparationEstimate:
-    """Bytes on the device: at most in each stage, weights and rows included; `kept` by the rows ever after."""
+    """Bytes on the device: at most in each stage, weights and rows included; `kept` by the rows later on."""
 
     peaks: Mapping[str, int]
     kept: int
@@ -59,7 +59,7 @@ def estimate_preparation_memory(
             rows: Any = _encoded(config, copied, prompts, size, shown, pictures)
             stages("encoding")
             brief, latent = _brief(config, some), rows.latents_NCHW[0].numel() * rows.latents_NCHW.itemsize
-            drawing = {"class-images": partial(_class_images, config, copied, rows.base, size, stages)}
+            drawing = {"class_images": partial(_class_images, config, copied, rows.base, size, stages)}
             with cache_override(drawing), autocast(config.train.precision, backbone.device):
                 rows = prepared_rows(copied, rows, brief.preparation, stages)
                 del drawing
