@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from spf_core.config.run_config import resolve
+from spf_core.config.loading import resolve
 from spf_core.plugins.discovery import load_plugins
 from spf_core.training.trainer import train
 from spf_core.utils.distributed import is_main

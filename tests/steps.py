@@ -4,13 +4,14 @@ from pathlib import Path
 
 import torch
 
-from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.run_config import RunConfig
 from spf_core.dual_path.parts import Parts, build_parts
 from spf_core.dual_path.step import dual_path_step
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Batch
 from spf_core.plugins.discovery import load_plugins
 from spf_core.preparation.encoding import CachedRows
+from spf_core.utils.prompts import Prompt
 
 PROMPTS = [
     Prompt("a portrait of a young woman with red hair", "wearing round glasses"),

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.errors import ConfigError
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import load_plugins
 from spf_core.runs.run import OpenRun
+from spf_core.utils.prompts import Prompt
 from spf_lab.attention.maps import attention_maps, chosen_steps
 from spf_lab.attention.words import find_token, singled_out
 

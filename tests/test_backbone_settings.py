@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import Plugins
 
 

@@ -13,12 +13,12 @@ from spf_cli.loading import load as load_plugins
 from spf_core.config.sections import CalibrationSection, SampleSection
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.runs.run import HANDOVER, open_run
 from spf_core.sampling.handover import CALIBRATION_FILE, Calibration, calibrate_handover, read_calibration
 from spf_core.training.trainer import train
+from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 SAMPLE = SampleSection(steps=10, handover=0.8, batch_size=4)

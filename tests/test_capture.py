@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from spf_core.dual_path.capture import cross_attention_layers, record
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Capture, Conditioning
+from spf_core.utils.prompts import Prompt
 from spf_plugins.adapters import LoraAdapter
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from spf_core.config.run_config import RunConfig, load_run_config, resolve
+from spf_core.config.loading import load_run_config, resolve
+from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError
 from spf_core.plugins import ControlMapConfig, LossConfig, PresetConfig, ResponseConfig
 from spf_core.plugins.discovery import Plugins, load_plugins
@@ -242,8 +243,8 @@ def test_an_unknown_name_is_refused_with_a_suggestion(plugins: Plugins, assignme
         ("optimizer.betas=[1, 2]", "optimizer.betas.0: Input should be less than 1"),
         ("plugins=[mine.py]", "--set plugins=[mine.py]: plugin files run when you name them with --plugin"),
         ("backbone=null", "backbone: "),
-        ("reference=null", "`reference` is empty; set it to adapter-off"),
-        ("control_map=null", "`control_map` is empty; set it to sfcm-v1 or uniform"),
+        ("reference=null", "`reference` is empty; set it to one of adapter-off, bank"),
+        ("control_map=null", "`control_map` is empty; set it to one of blurred, mask"),
     ],
 )
 def test_an_impossible_value_is_one_line_with_its_place(

@@ -13,7 +13,8 @@ import torch
 from steps import run
 from test_trainer import noise_folder
 
-from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.run_config import RunConfig
 from spf_core.dual_path.parts import Parts, build_parts
 from spf_core.errors import ConfigError, NonFiniteError, PluginError, SpfError
 from spf_core.plugins import AdapterConfig, ControlMapConfig, LossConfig, ReferenceConfig, RewardConfig

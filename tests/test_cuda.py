@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 from test_trainer import train_whole_and_killed, weights
 
-from spf_core.config.run_config import load_run_config
-from spf_core.interfaces.prompts import Prompt
+from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import load_plugins
 from spf_core.runs.checkpoint import checkpoints, read_checkpoint
 from spf_core.runs.run import open_backbone, open_run
@@ -21,6 +20,7 @@ from spf_core.training.resources.preparation_estimate import PreparationEstimate
 from spf_core.training.resources.run_estimate import memory_rows, preparation_estimate
 from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
+from spf_core.utils.prompts import Prompt
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 PLUGINS = load_plugins()

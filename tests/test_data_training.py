@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from steps import batch_of, config_of, parts_of
 
-from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import TrainSection
 from spf_core.data import Row, View, load_image, read_folder
 from spf_core.dual_path.step import dual_path_step
@@ -182,7 +183,7 @@ def test_dropping_captions_changes_training_and_resumes_bit_identically(
 
 
 def test_a_bank_refuses_dropped_captions(folder: Path, tiny_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="set train.caption_dropout to 0"):
+    with pytest.raises(ConfigError, match=r"set train\.caption_dropout to 0"):
         settings(
             folder,
             tiny_folder,

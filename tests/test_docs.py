@@ -14,8 +14,9 @@ from PIL import Image
 from rich.text import Text
 
 from spf_cli.app import build_app
-from spf_core.config.merging import parse_assignment
-from spf_core.config.run_config import SLOTS, RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.merging import SLOTS, parse_assignment
+from spf_core.config.run_config import RunConfig
 from spf_core.plugins.configs import KINDS
 from spf_core.plugins.discovery import load_plugins
 from spf_core.plugins.hookspecs import HOOKS

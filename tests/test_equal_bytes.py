@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spf_cli.main import main
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.training.trainer import train

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from test_trainer import FAST, noise_folder
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.errors import RunError
 from spf_core.plugins.discovery import load_plugins
 from spf_core.runs.checkpoint import checkpoints

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from test_trainer import same, weights
 
-from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, InterruptedRunError, RunError
 from spf_core.plugins import LossConfig
 from spf_core.plugins.discovery import Plugins

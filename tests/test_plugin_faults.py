@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from spf_core.config import run_config as config
-from spf_core.config.run_config import load_run_config
+from spf_core.config import loading as config
+from spf_core.config.loading import load_run_config
 from spf_core.errors import PluginError
 from spf_core.plugins import discovery as plugins
 from spf_core.plugins.discovery import Plugins, load_plugins
@@ -132,7 +132,7 @@ def test_needs_are_a_frozenset_of_what_there_is(install: Install, needs: str, re
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ('kind = "metric"', "says that its kind is 'metric', but it is registered as loss"),
+        ('kind = "metric"', "says that its kind is 'metric', but LossConfig makes it a loss"),
         ("share: object = Field(default_factory=lambda: 1 / 0)", "ZeroDivisionError"),
         ("call: Callable[[], int] = Field(lambda: 1)", "PydanticInvalidForJsonSchema"),
         ("share: object = Nasty()", "KeyboardInterrupt"),
@@ -163,16 +163,17 @@ def test_an_option_of_every_loss_keeps_its_type_and_range(install: Install, decl
     skipped(f"option '{declared.partition(':')[0]}' of 'mine' is ")
 
 
-@pytest.mark.parametrize("place", ["at import", "in the hook", "in the list"])
+@pytest.mark.parametrize("place", ["at import", "in the hook", "in a loop"])
 def test_a_plugin_that_never_ends_is_skipped_after_a_while(
     install: Install, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setattr(plugins, "SECONDS", 0.2)
     endless = {
         "at import": GOOD + "\nwhile True: pass",
-        "in the hook": GOOD.replace("    return [Mine]", "    import time\n    time.sleep(1e6)"),
-        "in the list": GOOD.replace(
-            "    return [Mine]", "    while True:\n        try: yield Mine\n        except Exception: pass"
+        "in the hook": GOOD.replace("    register(Mine)", "    import time\n    time.sleep(1e6)"),
+        "in a loop": GOOD.replace(
+            "    register(Mine)",
+            "    while True:\n        try: register(Mine)\n        except Exception: pass",
         ),
     }
     monkeypatch.setattr(plugins, "MOST", 10**15)

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from spf_core.data import check_folder, read_folder
-from spf_core.interfaces.prompts import Prompt
 from spf_core.preparation.caption_augmentation import with_variants
+from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 ADDED = Prompt("a young woman, red hair, in the park", "wearing a hat")
@@ -79,7 +79,7 @@ def test_words_to_replace_must_be_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("preset", ["spf-paper", "spf"])
 def test_several_targets_train_in_one_run(tmp_path: Path, tiny_folder: Path, preset: str) -> None:
-    from spf_core.config.run_config import load_run_config
+    from spf_core.config.loading import load_run_config
     from spf_core.plugins.discovery import load_plugins
     from spf_core.training.trainer import train
 

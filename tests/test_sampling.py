@@ -9,8 +9,8 @@ from PIL import Image
 
 from spf_core.config.sections import SampleSection
 from spf_core.errors import RunError
-from spf_core.interfaces.prompts import Prompt
 from spf_core.sampling.sampler import Opening, comparison_grid, initial_noise, sample_images, save_png
+from spf_core.utils.prompts import Prompt
 from spf_plugins.adapters import LoraAdapter
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 

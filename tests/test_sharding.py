@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from test_together import FAST, PAIR, SECOND_FAILS, launch, weights
 
-from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints

@@ -6,7 +6,7 @@ import pytest
 import torch
 from steps import config_of, parts_of, run
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.errors import ConfigError, PluginError
 from spf_core.plugins.discovery import load_plugins
 

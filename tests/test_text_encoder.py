@@ -17,12 +17,12 @@ from spf_core.config.run_config import RunConfig
 from spf_core.data import read_folder
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import dual_path_step
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun, open_run
 from spf_core.sampling.sampler import Opening, sample_images
 from spf_core.training.trainer import train
+from spf_core.utils.prompts import Prompt
 from spf_lab.attention.maps import attention_maps
 from spf_lab.evaluation.maps import map_quality
 from spf_plugins.backbones.stable_diffusion import StableDiffusion

@@ -8,15 +8,15 @@ import torch
 from steps import batch_of, config_of, parts_of, run
 from test_trainer import FAST, noise_folder
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.config.sections import TrainSection
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Checkpointing, OffloadsTextEncoders
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import load_plugins
 from spf_core.training.resources.memory_options import save_memory
 from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
+from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 from spf_plugins.response.clip import at_most
 

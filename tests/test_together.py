@@ -11,7 +11,8 @@ import pytest
 import torch
 from test_trainer import noise_folder
 
-from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.run_config import RunConfig
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
 from spf_core.training.run_log import read_metrics

@@ -14,7 +14,7 @@ import torch
 from test_together import ACCELERATE, TORCHRUN
 
 from spf_cli.main import main
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import load_plugins
 from spf_core.training.trainer import train
 
@@ -25,7 +25,7 @@ import sys
 
 from spf_core.plugins import PromptEditorConfig
 from spf_core.plugins import hookimpl
-from spf_core.interfaces.prompts import Prompt
+from spf_core.utils.prompts import Prompt
 
 
 def written(event, arguments):

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.run_config import RunConfig
 from spf_core.errors import NonFiniteError, RunError
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs import checkpoint

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.data import Row
 from spf_core.interfaces import Backbone
 from spf_core.plugins.discovery import load_plugins

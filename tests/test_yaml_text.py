@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spf_core.config.loading import load_run_config, resolve
 from spf_core.config.merging import parse_assignment
-from spf_core.config.run_config import load_run_config, resolve
 from spf_core.errors import ConfigError, printable
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.saved_config import saved_config

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from spf_cli.render import note
-from spf_core.config.run_config import SLOTS, RunConfig, laid_over, load_run_config
+from spf_core.config.loading import laid_over, load_run_config
+from spf_core.config.merging import SLOTS
+from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.plugins.trust import PLUGINS_FOLDER, how_to_allow, is_allowed

@@ -49,7 +49,7 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
 def readable(param: typer.CallbackParam, value: str | list[str] | None) -> str | list[str] | None:
     """The text of an option, or its texts; ConfigError when no tokenizer takes one."""
     from spf_core.errors import ConfigError, short
-    from spf_core.utils.text import text_fault
+    from spf_core.utils.prompts import text_fault
 
     for text in [value] if isinstance(value, str) else value or []:
         if fault := text_fault(text):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from spf_core.config.sections import SampleSection
     from spf_core.interfaces import PromptEditor
-    from spf_core.interfaces.prompts import Prompt
     from spf_core.runs.run import OpenRun
     from spf_core.utils.progress import Progress
+    from spf_core.utils.prompts import Prompt
 
 
 Runs = Annotated[
@@ -72,8 +72,8 @@ def sample(
     """
     from spf_cli.bars import progress_bars
     from spf_cli.render import say
-    from spf_core.interfaces.prompts import Prompt
     from spf_core.sampling.sampler import comparison_grid, save_png
+    from spf_core.utils.prompts import Prompt
 
     text = Prompt(base_text(prompt), target.strip() or None)
     refuse_existing(out, overwrite)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from spf_core.config.run_config import SLOTS, RunConfig
+from spf_core.config.merging import SLOTS
+from spf_core.config.run_config import RunConfig
 from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.discovery import Plugins
 

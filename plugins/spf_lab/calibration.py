@@ -17,12 +17,12 @@ from torch import Tensor
 from spf_core.errors import ConfigError
 from spf_core.export.facts import STRENGTH, STRENGTH_BY
 from spf_core.export.files import write_weights
-from spf_core.interfaces.prompts import Prompt
 from spf_core.runs.run import OpenRun, trained_weights
 from spf_core.sampling.handover import embedded, spread
 from spf_core.sampling.sampler import Opening, sample_images
 from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.progress import Progress, silent
+from spf_core.utils.prompts import Prompt
 from spf_lab.evaluation.statistics import Estimate
 
 STRENGTHS_FILE = "strengths.json"

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from spf_core.errors import DataError, unknown
 from spf_core.interfaces import PuritySet, Region, TrainingFacts, UnseenPrompt
-from spf_core.interfaces.prompts import Prompt
 from spf_core.utils.json_text import read_json
+from spf_core.utils.prompts import Prompt
 from spf_portraits.judges.load import CEILING_FILE, DEFAULT_FOLDER, Judges, load_judges
 from spf_portraits.region import allowed_share, global_region, local_region
 from spf_portraits.world.render import render

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from spf_core.data.cutting import APOSTROPHE, HOLE, MOST_PASSES, tidy, without_holes
 from spf_core.errors import DataError, short
-from spf_core.utils.text import text_fault
+from spf_core.utils.prompts import text_fault
 
 MOST_CHARACTERS = 10_000  # text encoders read a tenth; the rules take minutes over a book
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spf_core.interfaces.prompts import Prompt
+from spf_core.utils.prompts import Prompt
 
 
 @dataclass(frozen=True)

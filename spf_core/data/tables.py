@@ -18,7 +18,7 @@ from spf_core.data.captions import Texts, split_by_trigger
 from spf_core.data.files import lines_of, read_text, refuse_link_outside
 from spf_core.data.row import Row
 from spf_core.errors import DataError, short
-from spf_core.utils.text import text_fault
+from spf_core.utils.prompts import text_fault
 
 JSONL, CSV = "metadata.jsonl", "metadata.csv"
 REQUIRED = ("file_name", "base_text", "target_text")

@@ -18,11 +18,11 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from spf_core.errors import PluginError, SpfError, quoted
 from spf_core.interfaces import Backbone, ControlMap, Reward, StepState, Term
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning, PathOutput
 from spf_core.plugins.configs import Component, label
 from spf_core.plugins.containment import place_of, reason_of
 from spf_core.utils.devices import is_out_of_memory
+from spf_core.utils.prompts import Prompt
 
 _READ = {"batch", "noised", "response", "reference", "response_text", "reference_text", "predictions"}
 CONTROL_MAP, REFERENCE, BACKBONE = "slot.control_map", "slot.reference", "slot.backbone"  # no term's name

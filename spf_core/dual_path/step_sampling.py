@@ -10,8 +10,8 @@ from spf_core.config.sections import TrainSection
 from spf_core.dual_path.noising import draw_timesteps, noise_latents, partly_with_target, replace_states
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.texts import text_of
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Batch, Conditioning, Noised, choose, scatter_like
+from spf_core.utils.prompts import Prompt
 
 
 @dataclass(frozen=True)

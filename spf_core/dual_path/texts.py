@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from spf_core.interfaces import Adapter, Backbone, TextName, TextTuning, TunesText
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning
+from spf_core.utils.prompts import Prompt
 
 
 def text_parameters(adapter: Adapter) -> Sequence[nn.Parameter]:

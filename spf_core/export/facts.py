@@ -22,9 +22,9 @@ from spf_core.export.lora import Lora
 from spf_core.export.names import UNET
 from spf_core.export.prediction import Prediction
 from spf_core.interfaces import Backbone
-from spf_core.interfaces.prompts import Prompt
 from spf_core.runs.run import HANDOVER
 from spf_core.utils.private import is_local
+from spf_core.utils.prompts import Prompt
 from spf_core.utils.yaml_text import dump_yaml
 
 STRENGTH = "spf_strength"  # in the metadata of weights: the strength that calibration recommends

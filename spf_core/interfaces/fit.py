@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from PIL.Image import Image
 
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.training import Adapter, Backbone
 from spf_core.utils.progress import Progress
+from spf_core.utils.prompts import Prompt
 
 if TYPE_CHECKING:
     from spf_core.config.run_config import RunConfig

@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 from PIL.Image import Image
 from torch import Tensor
 
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.training import Backbone
 from spf_core.interfaces.types import Column
+from spf_core.utils.prompts import Prompt
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import NOTHING, Batch, Capture, Conditioning, Noised, PathOutput
 from spf_core.utils.progress import Progress
+from spf_core.utils.prompts import Prompt
 
 TextName = Literal["complete", "base", "target", "empty"]
 

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from spf_core.interfaces.prompts import Prompt
+from spf_core.utils.prompts import Prompt
 
 
 @dataclass(frozen=True)

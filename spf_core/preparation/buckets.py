@@ -7,10 +7,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.training import Drawn, States
 from spf_core.interfaces.types import Batch
 from spf_core.preparation.encoding import CachedRows
+from spf_core.utils.prompts import Prompt
 
 T = TypeVar("T")
 

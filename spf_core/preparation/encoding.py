@@ -12,12 +12,12 @@ from torch import Tensor
 from spf_core.data import Row, load_image, load_mask, refuse_maskless, time_sizes
 from spf_core.errors import DataError
 from spf_core.interfaces import Backbone
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Batch, Conditioning, index
 from spf_core.plugins.outside_weights import sha256
 from spf_core.runs.cache import cached
 from spf_core.utils.pixels import to_pixels
 from spf_core.utils.progress import Progress, silent
+from spf_core.utils.prompts import Prompt
 
 CHUNK = 16
 _log = logging.getLogger("spf")

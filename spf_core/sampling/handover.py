@@ -19,11 +19,11 @@ from torch import Tensor
 
 from spf_core.config.sections import CalibrationSection, SampleSection
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
-from spf_core.interfaces.prompts import Prompt
 from spf_core.sampling.sampler import Opening, sample_images
 from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.pixels import to_pixels
 from spf_core.utils.progress import Progress, silent
+from spf_core.utils.prompts import Prompt
 
 CALIBRATION_FILE = "calibration.json"
 SPACING = 0.05  # of the schedule, between the levels that are tried: a step of a sampler of 20

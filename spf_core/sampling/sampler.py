@@ -16,11 +16,11 @@ from torch import Tensor
 from spf_core.config.sections import SampleSection
 from spf_core.errors import ConfigError, NonFiniteError, RunError
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning, index
 from spf_core.utils.atomic import atomic_file
 from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
+from spf_core.utils.prompts import Prompt
 
 IN_LOOP = {"pooled_prompt_embeds": "add_text_embeds"}  # how diffusers calls an argument in its sampling loop
 ROWS, POSITIONS = 32, 2**17  # in a pass without gradients: 32 latents of 64 x 64, 8 of 128 x 128

@@ -16,12 +16,12 @@ from spf_core.dual_path.noising import clean_estimate, noise_latents
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import run_paths
 from spf_core.dual_path.step_sampling import Texts
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Batch, Capture
 from spf_core.preparation.buckets import BucketedRows
 from spf_core.preparation.encoding import CachedRows
 from spf_core.sampling.sampler import Opening, comparison_grid, sample_images, save_png
 from spf_core.utils.pixels import to_images
+from spf_core.utils.prompts import Prompt
 
 NOISE_LEVELS = (0.8, 0.5, 0.2)
 

@@ -21,7 +21,6 @@ from spf_core.dual_path.texts import text_parameters
 from spf_core.errors import DataError, RunError
 from spf_core.export.facts import weights_metadata
 from spf_core.interfaces import Adapter, AllocatesRank, Backbone, StepState
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import LossReport
 from spf_core.plugins.building import attach, built
 from spf_core.plugins.discovery import Plugins
@@ -52,6 +51,7 @@ from spf_core.utils.devices import peak_memory_mib
 from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup, init_distributed, wants_shards
 from spf_core.utils.interrupts import Interrupts, listening
 from spf_core.utils.progress import Progress, silent
+from spf_core.utils.prompts import Prompt
 
 _log = logging.getLogger("spf")
 

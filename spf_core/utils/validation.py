@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from spf_core.errors import did_you_mean, quoted, short
-from spf_core.utils.text import text_fault
+from spf_core.utils.prompts import text_fault
 
 LARGEST = 2**63 - 1
 MANY = 1_000_000  # of what is counted: pictures, prompts, rows, ranks

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from spf_core.errors import ConfigError, printable, quoted, short
-from spf_core.utils.text import text_fault
+from spf_core.utils.prompts import text_fault
 
 DEPTH = 30  # levels of nesting; a configuration has four
 LARGEST = 2**20  # bytes of a file

@@ -58,7 +58,7 @@ def run_step(
 
     On a GPU the frozen weights are bfloat16 and a step is in bf16, as in `diffusers_step`.
     """
-    from spf_core.config.run_config import load_run_config
+    from spf_core.config.loading import load_run_config
     from spf_core.plugins.discovery import load_plugins
     from spf_core.preparation.rows import rows_of
     from spf_core.training.trainer import Trainer
@@ -105,7 +105,7 @@ def diffusers_step(
     from diffusers.training_utils import cast_training_params
     from peft import LoraConfig
 
-    from spf_core.config.run_config import load_run_config
+    from spf_core.config.loading import load_run_config
     from spf_core.data import load_image, read_folder
     from spf_core.plugins.discovery import load_plugins
     from spf_core.utils.pixels import to_pixels

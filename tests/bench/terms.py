@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.run_config import RunConfig
 from spf_core.dual_path.noising import clean_estimate
 from spf_core.dual_path.parts import Parts, build_parts
 from spf_core.dual_path.step import dual_path_step

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from spf_core.errors import ConfigError
-from spf_core.interfaces.prompts import Prompt
 from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors, write_safetensors
 from spf_core.runs.run import OpenRun
+from spf_core.utils.prompts import Prompt
 from spf_lab.calibration import calibrate_strength
 
 TRIED = ("--strengths", "0.5,1,2", "--prompts", "2")
@@ -19,7 +19,7 @@ TRIED = ("--strengths", "0.5,1,2", "--prompts", "2")
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory, tiny: list[str]) -> Path:
     from spf_cli.loading import load
-    from spf_core.config.run_config import load_run_config
+    from spf_core.config.loading import load_run_config
     from spf_core.training.trainer import train
 
     folder, plugins = tmp_path_factory.mktemp("calibrate") / "run", load()

@@ -14,8 +14,7 @@ from tokenizers import Tokenizer
 from spf_core.config.sections import DatasetSection
 from spf_core.data import check_folder
 from spf_core.errors import ConfigError
-from spf_core.interfaces.prompts import Prompt
-from spf_core.utils.text import text_fault
+from spf_core.utils.prompts import Prompt, text_fault
 from spf_portraits import __file__ as portraits
 
 MINI = Path(portraits).parent / "weights" / "mini" / "tokenizer" / "tokenizer.json"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from squares import Squares
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.plugins import SuiteConfig
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.run import OpenRun

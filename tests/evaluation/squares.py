@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from spf_core.interfaces import PuritySet, Quadruples, Region, TrainingFacts, UnseenPrompt
-from spf_core.interfaces.prompts import Prompt
+from spf_core.utils.prompts import Prompt
 
 SIZE = 32
 COLOURS = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from test_trainer import FAST, noise_folder
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.training.trainer import train
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from spf_core.errors import ConfigError, RunError
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun, open_run
 from spf_core.sampling.composition import open_runs
+from spf_core.utils.prompts import Prompt
 
 MakeRun = Callable[..., Path]
 FULL = ("adapter=full-unet", "optimizer.learning_rate=0.0005")

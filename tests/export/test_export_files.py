@@ -11,16 +11,16 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.errors import ConfigError, RunError
 from spf_core.export.facts import Facts
 from spf_core.export.files import run_file
 from spf_core.export.prediction import Prediction
 from spf_core.export.run import Request, export
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.checkpoint import read_safetensors
 from spf_core.runs.run import OpenRun, open_run
+from spf_core.utils.prompts import Prompt
 
 MakeRun = Callable[..., Path]
 HALF = ("adapter.rank=4", "adapter.alpha=2")  # a scale that a reader has to know

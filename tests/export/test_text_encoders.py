@@ -12,11 +12,11 @@ from torch import Tensor
 
 from spf_core.export.files import run_file
 from spf_core.export.run import Request, export
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import read_safetensors
 from spf_core.runs.run import OpenRun, open_run
 from spf_core.sampling.composition import open_runs
+from spf_core.utils.prompts import Prompt
 
 MakeRun = Callable[..., Path]
 Numbers = dict[str, Tensor]

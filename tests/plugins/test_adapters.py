@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from spf_core.errors import ConfigError, RunError
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning
 from spf_core.plugins import AdapterConfig
 from spf_core.plugins.discovery import load_plugins
+from spf_core.utils.prompts import Prompt
 from spf_plugins.adapters import AdaLoraAdapter, CrossAttention, FullUnet, LoraAdapter
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from spf_core.errors import RunError
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import load_plugins
+from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import Mini
 from spf_plugins.backbones.stable_diffusion import StableDiffusion, eps_from_v
 

@@ -14,8 +14,8 @@ from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.errors import ConfigError
 from spf_core.interfaces import StepState
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import LossReport
+from spf_core.utils.prompts import Prompt
 
 
 def stepped(parts: Parts, seed: int = 0, progress: float = 0.9) -> tuple[StepState, LossReport]:

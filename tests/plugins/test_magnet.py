@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spf_core.config.sections import SampleSection
-from spf_core.interfaces.prompts import Prompt
 from spf_core.sampling.sampler import sample_images
+from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 from spf_plugins.editors import MagnetEditor
 from spf_plugins.editors.magnet import Concept, concept_of

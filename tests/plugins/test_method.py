@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from steps import batch_of, cached_rows, config_of, parts_of
 from torch import Tensor
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.dual_path.control_maps import middle_attention
 from spf_core.dual_path.noising import clean_estimate, plain_error
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.interfaces import StepState
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Capture, Conditioning
 from spf_core.plugins.discovery import load_plugins
 from spf_core.preparation.encoding import widen
+from spf_core.utils.prompts import Prompt
 
 REPLACING = Prompt(
     "a portrait of a young woman, plain face, red hair, green shirt, teal background",

@@ -11,15 +11,16 @@ from PIL.Image import Image
 from test_trainer import FAST, noise_folder, same, train_whole_and_killed, weights
 
 from spf_cli.loading import load as load_plugins
-from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import SampleSection
 from spf_core.errors import RunError
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import read_safetensors
 from spf_core.runs.run import open_run
 from spf_core.sampling.sampler import Opening, initial_noise, sample_images
 from spf_core.training.trainer import train
+from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import Sd15, Sdxl
 from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
 

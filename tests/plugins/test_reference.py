@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import torch
 
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Capture, Noised
 from spf_core.plugins import AdapterConfig, ReferenceConfig
 from spf_core.plugins.discovery import load_plugins
+from spf_core.utils.prompts import Prompt
 from spf_plugins.adapters import CrossAttention, LoraAdapter
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 from spf_plugins.reference import AdapterOff, FrozenCopy

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from spf_core.dual_path.noising import clean_estimate
 from spf_core.errors import RunError
 from spf_core.export.checkpoint import checkpoint_tensors
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning
+from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import Published, Sd15, Sdxl
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL

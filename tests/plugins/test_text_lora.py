@@ -12,7 +12,6 @@ from test_trainer import config_of as run_config
 
 from spf_core.config.sections import TrainSection
 from spf_core.errors import ConfigError, RunError
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import open_backbone
 from spf_core.training import trainer
@@ -20,6 +19,7 @@ from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate
 from spf_core.training.resources.memory_options import save_memory
 from spf_core.training.resources.oom import ways_out
 from spf_core.training.resources.run_estimate import size_rows
+from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 ONCE, TWICE = (f"train.gradient_checkpointing={on}" for on in ("false", "true"))

@@ -24,13 +24,13 @@ from models import CLIP_L, LAYOUTS, skeletons
 from tiny import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel
 
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.export.published import settings_of
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import load_plugins
 from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
 from spf_core.training.resources.preparation_estimate import estimate_preparation_memory
 from spf_core.training.resources.run_estimate import WORKSPACE, peak_bytes, size_of
+from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import loading
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL

@@ -21,7 +21,7 @@ CHILD = """
 import json, os, signal, sys
 from pathlib import Path
 from spf_core.utils import atomic
-from spf_core.config.run_config import load_run_config
+from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import load_plugins
 from spf_core.runs.run import saved_config
 from spf_core.training.trainer import train

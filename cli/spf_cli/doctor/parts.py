@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spf_cli.doctor.finding import Finding
-from spf_core.config.run_config import parse_component
+from spf_core.config.loading import parse_component
 from spf_core.errors import SpfError
 from spf_core.plugins.configs import BackboneConfig
 from spf_core.plugins.discovery import Plugins

@@ -14,12 +14,12 @@ from spf_core.dual_path.control_maps import phrase_attention
 from spf_core.dual_path.noising import clean_estimate
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Capture, Conditioning
 from spf_core.preparation.encoding import widen
 from spf_core.runs.run import OpenRun
 from spf_core.sampling.sampler import Opening, refuse_more_steps, sample_images
 from spf_core.utils.pixels import to_images
+from spf_core.utils.prompts import Prompt
 from spf_lab.attention.control import control_maps, row_of
 from spf_lab.attention.types import AttentionMaps, Strip
 from spf_lab.attention.words import find_token, singled_out

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from spf_core.interfaces.prompts import Prompt
+from spf_core.utils.prompts import Prompt
 from spf_lab.evaluation.purity import Floats
 
 

@@ -3,7 +3,7 @@
 import re
 
 from spf_core.errors import ConfigError
-from spf_core.interfaces.prompts import Prompt
+from spf_core.utils.prompts import Prompt
 
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from spf_core.config.run_config import RunConfig, resolve
+from spf_core.config.loading import resolve
+from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE

@@ -6,7 +6,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spf_core.config.run_config import RunConfig, load_run_config
+from spf_core.config.loading import load_run_config
+from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, unknown
 from spf_core.plugins import ScoreConfig
 from spf_core.plugins.discovery import Plugins

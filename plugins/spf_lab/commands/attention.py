@@ -45,7 +45,7 @@ def attention(
     """
     from spf_cli.render import say
     from spf_cli.sample import base_text, open_folder, refuse_existing, sample_options
-    from spf_core.interfaces.prompts import Prompt
+    from spf_core.utils.prompts import Prompt
     from spf_lab.attention.figure import attention_figure
     from spf_lab.attention.maps import attention_maps
     from spf_lab.attention.words import find_token

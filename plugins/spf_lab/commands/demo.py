@@ -106,7 +106,7 @@ def _train(
     out: Path, preset: str, settings: Settings, device: str, plugins: "Plugins", progress: "Progress"
 ) -> None:
     from spf_cli.bars import prefixed
-    from spf_core.config.run_config import load_run_config
+    from spf_core.config.loading import load_run_config
     from spf_core.runs.checkpoint import ADAPTER_FILE
     from spf_core.training import trainer
 

@@ -151,8 +151,8 @@ def _question(title: str, found: Any, results: Any) -> list[Any]:
 
 def _text(file: Path) -> str:
     from spf_core.errors import DataError
+    from spf_core.utils.prompts import text_fault
     from spf_core.utils.special_files import refuse_special
-    from spf_core.utils.text import text_fault
 
     try:
         refuse_special(file)

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import SerializeAsAny
 
+from spf_core.config.loading import parse_component
 from spf_core.config.merging import parse_assignment
-from spf_core.config.run_config import parse_component
 from spf_core.errors import ConfigError, short, unknown
 from spf_core.plugins import MetricConfig, ScoreConfig
 from spf_core.plugins.discovery import Plugins

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from spf_core.config.loading import parse_component
 from spf_core.config.merging import parse_assignment
-from spf_core.config.run_config import parse_component
 from spf_core.errors import ConfigError, unknown
 from spf_core.interfaces import Backbone, Metric, Quadruples, Suite
 from spf_core.interfaces.types import Column

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf_core.errors import SpfError
-from spf_core.interfaces.prompts import Prompt
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import open_run
 from spf_core.utils.private import without_places
+from spf_core.utils.prompts import Prompt
 from spf_lab.attention.maps import attention_maps
 from spf_lab.attention.words import words_of
 from spf_lab.report.html import Html

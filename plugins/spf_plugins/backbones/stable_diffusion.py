@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from spf_core.dual_path.capture import checkpointed, record
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Capture, Conditioning, PathOutput, scatter_like
+from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import loading
 from spf_plugins.backbones.precision import computing_in, never_in_float16
 from spf_plugins.backbones.tokens import Tokens, average_over_all, normalised, tokenize

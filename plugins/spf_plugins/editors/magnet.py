@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spf_core.interfaces import Backbone
-from spf_core.interfaces.prompts import Prompt
+from spf_core.utils.prompts import Prompt
 
 _LEFT_OUT = frozenset({"a", "an", "the", "wearing", "having"})
 # Nouns that only lead up to what a picture shows; alone they are no concept in the published code either.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from spf_core.interfaces import Backbone
-from spf_core.interfaces.prompts import Prompt
+from spf_core.utils.prompts import Prompt
 
 
 class ClipAgreement:

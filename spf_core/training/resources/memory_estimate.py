@@ -27,11 +27,11 @@ from spf_core.dual_path.step import dual_path_step
 from spf_core.dual_path.texts import text_parameters
 from spf_core.errors import SpfError
 from spf_core.interfaces import Adapter, Backbone, Checkpointing, OffloadsTextEncoders
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Batch
 from spf_core.plugins.building import attach, built
 from spf_core.plugins.configs import AdapterConfig
 from spf_core.preparation.encoding import widen
+from spf_core.utils.prompts import Prompt
 
 ALL_ON = 1 - 1e-9  # progress at which every term counts
 GRAIN = 512  # bytes; CUDA's allocator gives multiples of it

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from spf_core.config.run_config import RunConfig
 from spf_core.interfaces import Backbone
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Conditioning, index
 from spf_core.plugins.building import built
 from spf_core.preparation.encoding import CHUNK, CachedRows, widen
@@ -24,6 +23,7 @@ from spf_core.preparation.rows import prepared_rows, recorded_states
 from spf_core.runs.cache import cache_override
 from spf_core.sampling.sampler import ROWS, mixed_precision
 from spf_core.training.resources.memory_estimate import Counted, autocast, weightless, weights_of
+from spf_core.utils.prompts import Prompt
 
 AT_ONCE = max(CHUNK, ROWS)
 TEXTS_AT_ONCE = 64

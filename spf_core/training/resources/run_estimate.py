@@ -8,9 +8,9 @@ from torch import Tensor
 from spf_core.config.run_config import RunConfig
 from spf_core.dual_path.texts import text_parameters
 from spf_core.interfaces import Adapter, Backbone
-from spf_core.interfaces.prompts import Prompt
 from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
 from spf_core.training.resources.preparation_estimate import PreparationEstimate, estimate_preparation_memory
+from spf_core.utils.prompts import Prompt
 
 FLOAT = 4  # bytes; trained weights and what optimizers keep of them are float32
 WORKSPACE = 2 * 2**25  # bytes; cuBLAS' at most, for the forward and for the backward thread

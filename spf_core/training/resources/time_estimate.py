@@ -12,10 +12,10 @@ from spf_core.dual_path.parts import Parts, build_parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.dual_path.texts import text_parameters
 from spf_core.interfaces import Adapter, Backbone
-from spf_core.interfaces.prompts import Prompt
 from spf_core.interfaces.types import Batch
 from spf_core.training.resources.memory_estimate import autocast, empty_batch
 from spf_core.training.resources.memory_options import save_memory
+from spf_core.utils.prompts import Prompt
 
 PATIENCE = 10.0  # seconds for the passes of a stage
 PASSES = 8
