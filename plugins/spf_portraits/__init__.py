@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from spf_core.plugins import BackboneConfig, Register, SuiteConfig, hookimpl
-from spf_core.utils.paths import UserPath
+from spf_core.plugins import BackboneConfig, Register, SuiteConfig, UserPath, hookimpl
 
 
 class Mini(BackboneConfig):

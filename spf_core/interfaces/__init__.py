@@ -1,4 +1,4 @@
-"""What each kind of component must do. Protocols: a plugin inherits from nothing."""
+"""What each kind of component must do, and what it reads and returns. A plugin inherits from nothing."""
 
 from spf_core.interfaces.fit import Fit
 from spf_core.interfaces.judging import (
@@ -40,8 +40,28 @@ from spf_core.interfaces.training import (
     TextTuning,
     TunesText,
 )
+from spf_core.interfaces.types import (
+    NOTHING,
+    Batch,
+    Capture,
+    Column,
+    Conditioning,
+    LossReport,
+    Noised,
+    PathOutput,
+)
+from spf_core.utils.prompts import Prompt
 
 __all__ = [
+    "Batch",
+    "Capture",
+    "Column",
+    "Conditioning",
+    "LossReport",
+    "NOTHING",
+    "Noised",
+    "PathOutput",
+    "Prompt",
     "Adapter",
     "AllocatesRank",
     "Backbone",

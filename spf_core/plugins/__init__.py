@@ -1,6 +1,6 @@
 """Plugins: their config classes and hooks, and how spf finds, checks and contains them. Torch-free.
 
-An author of a plugin imports config classes and `hookimpl` from here.
+An author of a plugin imports config classes, `hookimpl` and the types of options from here.
 """
 
 from spf_core.plugins.configs import (
@@ -19,8 +19,13 @@ from spf_core.plugins.configs import (
     SuiteConfig,
 )
 from spf_core.plugins.hookspecs import Register, hookimpl
+from spf_core.plugins.outside_weights import WeightedScoreConfig
+from spf_core.utils.paths import HubPath, UserPath
 
 __all__ = [
+    "HubPath",
+    "UserPath",
+    "WeightedScoreConfig",
     "AdapterConfig",
     "BackboneConfig",
     "Component",

@@ -11,7 +11,7 @@ from spf_core.config.sections import SampleSection
 from spf_core.dual_path.parts import build_parts
 from spf_core.dual_path.step import run_paths
 from spf_core.dual_path.step_sampling import Texts
-from spf_core.interfaces.types import Capture, Conditioning, Noised
+from spf_core.interfaces import Capture, Conditioning, Noised
 from spf_core.preparation.counterfactuals import purify
 from spf_core.preparation.encoding import CachedRows
 from spf_core.runs.run import OpenRun

@@ -13,8 +13,7 @@ from spf_core.config.sections import SampleSection
 from spf_core.dual_path.control_maps import phrase_attention
 from spf_core.dual_path.noising import clean_estimate
 from spf_core.errors import ConfigError
-from spf_core.interfaces import Backbone
-from spf_core.interfaces.types import Capture, Conditioning
+from spf_core.interfaces import Backbone, Capture, Conditioning
 from spf_core.preparation.encoding import widen
 from spf_core.runs.run import OpenRun
 from spf_core.sampling.sampler import Opening, refuse_more_steps, sample_images

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from spf_core.config.sections import Section
 from spf_core.errors import ConfigError
-from spf_core.utils.paths import UserPath
+from spf_core.plugins import UserPath
 from spf_core.utils.validation import MANY, explain
 from spf_core.utils.yaml_text import read_yaml
 

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from spf_core.errors import SpfError, Unavailable
-from spf_core.interfaces import Backbone, Quadruples, Score, Suite
-from spf_core.interfaces.types import Column
+from spf_core.interfaces import Backbone, Column, Quadruples, Score, Suite
 from spf_core.utils.private import without_places
 
 

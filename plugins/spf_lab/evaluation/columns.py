@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from spf_core.errors import Unavailable
-from spf_core.interfaces import Backbone, Quadruples, Score, Suite
-from spf_core.interfaces.types import Column
+from spf_core.interfaces import Backbone, Column, Quadruples, Score, Suite
 from spf_core.plugins import ScoreConfig
 from spf_core.plugins.building import built
 from spf_core.utils.progress import Progress, silent

@@ -14,7 +14,7 @@ from spf_core.dual_path.noising import noise_latents
 from spf_core.dual_path.parts import Parts, build_parts
 from spf_core.dual_path.step import run_paths
 from spf_core.dual_path.step_sampling import Texts
-from spf_core.interfaces.types import Batch, Capture
+from spf_core.interfaces import Batch, Capture
 from spf_core.plugins import ControlMapConfig, ReferenceConfig
 from spf_core.preparation.counterfactuals import purify
 from spf_core.preparation.encoding import CachedRows, encode_rows

@@ -9,8 +9,7 @@ import torch
 from spf_core.config.loading import parse_component
 from spf_core.config.merging import parse_assignment
 from spf_core.errors import ConfigError, unknown
-from spf_core.interfaces import Backbone, Metric, Quadruples, Suite
-from spf_core.interfaces.types import Column
+from spf_core.interfaces import Backbone, Column, Metric, Quadruples, Suite
 from spf_core.plugins import MetricConfig
 from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins

@@ -5,8 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from spf_core.plugins import BackboneConfig, Register, hookimpl
-from spf_core.utils.paths import HubPath, UserPath
+from spf_core.plugins import BackboneConfig, HubPath, Register, UserPath, hookimpl
 
 # By the estimate a full step then fits a card of 8 GB (SD1.5, 512 pixels) and 16 GB (SDXL, 1024 pixels).
 FOR_ONE_CARD: dict[str, Any] = {

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spf_core.interfaces.types import Conditioning
+from spf_core.interfaces import Conditioning
 from spf_plugins.backbones import loading
 from spf_plugins.backbones.stable_diffusion import TEXTS_AT_ONCE, StableDiffusion
 from spf_plugins.backbones.tokens import Tokens, tokenize

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from spf_core.dual_path.capture import cross_attention_layers
 from spf_core.dual_path.control_maps import at_queries
-from spf_core.interfaces import StepState
-from spf_core.interfaces.types import Conditioning, PathOutput
+from spf_core.interfaces import Conditioning, PathOutput, StepState
 from spf_plugins.losses.denoising import space_weight
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spf_core.interfaces import Backbone
-from spf_core.interfaces.training import Drawn, States
+from spf_core.interfaces import Backbone, Drawn, States
 from spf_core.interfaces.types import Capture, Conditioning, PathOutput, index
 from spf_core.runs.cache import cached
 from spf_core.utils.progress import Progress

@@ -4,8 +4,7 @@ import copy
 
 import torch
 
-from spf_core.interfaces import Adapter, Backbone
-from spf_core.interfaces.types import Capture, Conditioning, Noised, PathOutput
+from spf_core.interfaces import Adapter, Backbone, Capture, Conditioning, Noised, PathOutput
 
 
 class AdapterOffPath:

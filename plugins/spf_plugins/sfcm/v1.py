@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from spf_core.dual_path.control_maps import middle_attention, min_max
-from spf_core.interfaces import StepState
-from spf_core.interfaces.types import Conditioning
+from spf_core.interfaces import Conditioning, StepState
 
 
 def noise_difference(res_BCHW: Tensor, ref_BCHW: Tensor) -> Tensor:

@@ -6,9 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from spf_core.plugins import ScoreConfig
-from spf_core.plugins.outside_weights import WeightedScoreConfig
-from spf_core.utils.paths import UserPath
+from spf_core.plugins import ScoreConfig, UserPath, WeightedScoreConfig
 
 
 class Lpips(WeightedScoreConfig):

@@ -6,8 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from spf_core.plugins import ScoreConfig
-from spf_core.plugins.outside_weights import WeightedScoreConfig
+from spf_core.plugins import ScoreConfig, WeightedScoreConfig
 
 
 class ClipT(WeightedScoreConfig):

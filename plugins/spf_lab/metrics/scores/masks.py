@@ -7,8 +7,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from spf_core.interfaces import Backbone, Quadruples, Suite
-from spf_core.interfaces.types import Column
+from spf_core.interfaces import Backbone, Column, Quadruples, Suite
 from spf_lab.metrics.networks.sam import MaskFinder, mask_iou
 
 

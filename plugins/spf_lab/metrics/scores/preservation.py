@@ -9,8 +9,7 @@ from PIL.Image import Resampling
 from torch import Tensor
 
 from spf_core.errors import Unavailable
-from spf_core.interfaces import Backbone, Quadruples, Suite
-from spf_core.interfaces.types import Column
+from spf_core.interfaces import Backbone, Column, Quadruples, Suite
 from spf_lab.metrics.formulas import cosine_distance, masked_mean, part_agreement
 from spf_lab.metrics.networks.faces import FaceEmbedder
 from spf_lab.metrics.networks.judge import BATCH, ImageJudge, pixels

@@ -6,8 +6,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.interfaces import Backbone, Quadruples, Suite
-from spf_core.interfaces.types import Column
+from spf_core.interfaces import Backbone, Column, Quadruples, Suite
 from spf_lab.metrics.networks.clip import Clip
 from spf_lab.metrics.networks.judge import ImageJudge, TextJudge
 
