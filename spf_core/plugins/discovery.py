@@ -187,7 +187,7 @@ def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
 
 
 def add_commands(app: Any) -> list[Broken]:
-    """Call `spf_register_commands(app)` of each entry point of `spf.commands`; returns those that are broken."""
+    """Call `spf_register_commands(app)` of each entry point of `spf.commands`; return the broken ones."""
     broken: list[Broken] = []
     for source in _installed(COMMANDS, broken):
         try:
