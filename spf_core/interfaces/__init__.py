@@ -1,5 +1,6 @@
 """What each kind of component must do, and what it reads and returns. A plugin inherits from nothing."""
 
+from spf_core.interfaces.exporting import Exporter
 from spf_core.interfaces.fit import Fit
 from spf_core.interfaces.judging import (
     JointlyJudged,
@@ -64,6 +65,7 @@ __all__ = [
     "Conditioning",
     "ControlMap",
     "Drawn",
+    "Exporter",
     "Fit",
     "HasWeightDrift",
     "JointlyJudged",
