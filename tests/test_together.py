@@ -14,7 +14,7 @@ from test_trainer import noise_folder
 
 from spf_core.config.loading import load_run_config
 from spf_core.config.run_config import RunConfig
-from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
 from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
@@ -47,11 +47,6 @@ def launch(launcher: tuple[str, ...], *arguments: object) -> subprocess.Complete
     """Two processes on this machine; none may hang."""
     command = [sys.executable, "-m", *launcher, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
 
 
 def settings(

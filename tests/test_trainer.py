@@ -33,11 +33,6 @@ FAST = (
 
 
 @pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return noise_folder(tmp_path_factory.mktemp("data"))
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import small_settings
+from benchmarks import Finished, small_settings
 from installing import PLUGIN_FILES
 from PIL import Image
 
@@ -92,6 +93,12 @@ def piped_width(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(tiny: list[str]) -> dict[str, Any]:
     """Of a benchmark: two presets, one target, two training seeds."""
     return small_settings(tiny)
+
+
+@pytest.fixture
+def copied(finished: Finished, tmp_path: Path) -> Path:
+    """The folder of the module's benchmark or continual protocol, to be changed."""
+    return shutil.copytree(finished.out, tmp_path / "out")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from benchmarks import Finished, report, times, write
+from benchmarks import Finished, finish, report, times, write
 from installing import PLUGIN_FILES
 from pages import Page
 
@@ -27,10 +27,7 @@ def changed(settings: dict[str, Any], **family: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def finished(spf, settings, cache: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("scores")
-    file, out = write(folder / "small.yaml", changed(settings)), folder / "out"
-    done = spf("benchmark", file, "--out", out, "--plugin", PLUGIN)
-    assert done.code == 0, done.err
-    return Finished(file, out, done.out)
+    return finish(spf, "benchmark", changed(settings), folder, "--plugin", PLUGIN)
 
 
 def test_the_chosen_scores_have_a_table_of_their_own(finished: Finished) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from benchmarks import STRONG, Finished, report, times, write
+from benchmarks import STRONG, Finished, finish, report, times, write
 from installing import installed
 from PIL import Image
 
@@ -53,17 +53,7 @@ def continual(settings) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def finished(spf, continual, cache: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder = tmp_path_factory.mktemp("continual")
-    file, out = write(folder / "small.yaml", continual), folder / "out"
-    done = spf("continual", file, "--out", out)
-    assert done.code == 0, done.err
-    return Finished(file, out, done.out)
-
-
-@pytest.fixture
-def copied(finished: Finished, tmp_path: Path) -> Path:
-    shutil.copytree(finished.out, tmp_path / "out")
-    return tmp_path / "out"
+    return finish(spf, "continual", continual, tmp_path_factory.mktemp("continual"))
 
 
 def stages(out: Path, sequence: str) -> list[Path]:
