@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from pydantic import Field
 
-from spf_core.interfaces import Column
 from spf_core.plugins import Register, ScoreConfig, hookimpl
 
 if TYPE_CHECKING:
-    from spf_core.interfaces import Backbone, Quadruples, Score, Suite
+    from spf_core.interfaces import Backbone, Column, Quadruples, Score, Suite
 
 
 class Brightness(ScoreConfig):
@@ -31,7 +28,12 @@ class Measure:
     def __init__(self, factor: float) -> None:
         self.factor = factor
 
-    def __call__(self, quads: "Quadruples", suite: "Suite", backbone: "Backbone") -> dict[str, Column]:
+    def __call__(self, quads: "Quadruples", suite: "Suite", backbone: "Backbone") -> "dict[str, Column]":
+        import numpy as np
+        import torch
+
+        from spf_core.interfaces import Column
+
         text = quads.prompts[0].prompt.base_text
         Measure.too_dark = Measure.too_dark or text
         if text == Measure.too_dark:

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from torch.distributed.tensor import DTensor
-
 from spf_core.plugins import LossConfig, Register, hookimpl
 
 if TYPE_CHECKING:
@@ -22,6 +20,8 @@ class Holds(LossConfig):
 
 
 def value(state: "StepState") -> "Tensor":
+    from torch.distributed.tensor import DTensor
+
     parameters = list(state.adapter.parameters())
     sharded = [parameter for parameter in parameters if isinstance(parameter, DTensor)]
     if len(sharded) == len(parameters):

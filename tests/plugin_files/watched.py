@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from spf_core.interfaces import Prompt
 from spf_core.plugins import PromptEditorConfig, Register, hookimpl
+from spf_core.utils.prompts import Prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
