@@ -167,6 +167,7 @@ def _evaluate(
     out: Path, preset: str, settings: Settings, opened: "OpenRun", plugins: "Plugins", progress: "Progress"
 ) -> None:
     from spf_cli.bars import prefixed
+    from spf_lab.evaluation.drawing import EvaluationPlan
     from spf_lab.evaluation.run import evaluate
 
     folder = out / "evaluation" / preset
@@ -174,9 +175,7 @@ def _evaluate(
         evaluate(
             opened,
             plugins,
-            suite=SUITE,
-            prompts=settings.prompts,
-            seeds=1,
+            EvaluationPlan(suite=SUITE, prompts=settings.prompts, seeds=1),
             out=folder,
             progress=prefixed(progress, preset),
         )

@@ -10,6 +10,7 @@ from spf_cli.options import MANY, OUTPUT, Device, DeviceName, PluginFiles, RunFo
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
+    from spf_lab.evaluation.drawing import EvaluationPlan
 
 SCORES = "Scores of the literature"
 Scores = Annotated[
@@ -80,27 +81,28 @@ def evaluate(
     from spf_cli.render import show
     from spf_lab.commands.results import read_results, results_table
     from spf_lab.evaluation.chosen import choose_scores, metric_options
+    from spf_lab.evaluation.drawing import EvaluationPlan
 
-    asked: dict[str, Any] = {
-        "suite": suite,
-        "target": target,
-        "prompts": prompts,
-        "seeds": seeds,
-        "split": split.value,
-        "strengths": numbers("--strengths", strengths),
-    }
+    plan = EvaluationPlan(
+        suite=suite,
+        target=target,
+        prompts=prompts,
+        seeds=seeds,
+        split=split.value,
+        strengths=numbers("--strengths", strengths),
+    )
     refuse_filled(out, "choose another --out")
     _, plugins = run_config(run, plugin or ())
     names, options = score or (), assignments or ()
     kept: dict[str, Any] = {"scores": choose_scores(plugins, names, options), "out": out, "keep": keep}
     kept["metric_options"] = metric_options(plugins, names, options)
-    if _together(run, plugins, device, asked, kept):
+    if _together(run, plugins, device, plan, kept):
         command = f"spf report {run} --evaluation {out}"
         show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")
 
 
 def _together(
-    run: Path, plugins: "Plugins", device: str, asked: dict[str, Any], kept: dict[str, Any]
+    run: Path, plugins: "Plugins", device: str, plan: "EvaluationPlan", kept: dict[str, Any]
 ) -> bool:
     """Evaluate, or help the main process to draw; returns whether this is the main one."""
     from spf_cli.bars import progress_bars
@@ -113,7 +115,7 @@ def _together(
         opened = open_run(run, plugins, device=device)
         if group.main:
             with progress_bars() as progress:
-                measure(opened, plugins, **asked, **kept, progress=progress, group=group)
+                measure(opened, plugins, plan, **kept, progress=progress, group=group)
         else:
-            draw(opened, plugins, **asked, group=group)
+            draw(opened, plugins, plan, group=group)
     return group.main
