@@ -28,6 +28,15 @@ def benchmark(
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Rebuild the tables from the cells that are finished.")
     ] = False,
+    pack: Annotated[
+        bool,
+        typer.Option(
+            "--pack",
+            help="Move finished cells into one small file for each target, to commit or publish: their "
+            "records, and the pictures that the page shows.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:
@@ -59,7 +68,7 @@ def benchmark(
         if missing := missing_cells(spec, out):
             say_what_is_missing(outcome, missing, "cell", command)
             return
-    _report(spec, out, suite)
+    _report(spec, out, suite, pack)
 
 
 def _say_finished(cell: "Cell", seconds: float, *, out: Path) -> None:
@@ -75,13 +84,13 @@ def _say_finished(cell: "Cell", seconds: float, *, out: Path) -> None:
     show(f"{cell.name}  {scores}  {timedelta(seconds=round(seconds))}")
 
 
-def _report(spec: "BenchmarkSpec", out: Path, suite: "Suite") -> None:
+def _report(spec: "BenchmarkSpec", out: Path, suite: "Suite", pack: bool) -> None:
     from spf_cli.render import show, table
     from spf_core.benchmark.page import REPORT_FILE
     from spf_core.benchmark.report import write_report
     from spf_core.evaluation.readout import interval
 
-    results = write_report(spec, out, suite)
+    results = write_report(spec, out, suite, pack=pack)
     shown = {"SPS": "sps", "E": "effect", "SPI": "spi", "hit": "hit_rate", "leak": "base_leak"}
     rows = [
         (f"{target}/{name}", *(interval(row[measure]) for measure in shown.values()))

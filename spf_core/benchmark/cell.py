@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from spf_core import trainer
+from spf_core.benchmark.archive import how_to_delete, is_finished
 from spf_core.benchmark.plan import Cell, cell_config, cell_scores, comparable, data_folder, differences
 from spf_core.benchmark.record import Record, read_evaluation, read_record, write_record
 from spf_core.benchmark.sheet import REGION, WORST_SHOWN, write_sheet
@@ -22,11 +23,6 @@ from spf_core.runlog import reset_peak_memory
 from spf_core.runs import CONFIG_FILE, open_run, pick_device, saved_config
 
 
-def is_finished(cell: Cell, out: Path) -> bool:
-    """Whether the cell has its record, which is written last."""
-    return cell.record(out).is_file()
-
-
 def refuse_other_settings(cell: Cell, config: RunConfig, out: Path, plugins: Plugins) -> None:
     """RunError when the cell was begun with settings that the file and the presets no longer give."""
     run = cell.run(out)
@@ -39,7 +35,7 @@ def refuse_other_settings(cell: Cell, config: RunConfig, out: Path, plugins: Plu
     for key, was, now in differences(before, config):
         raise RunError(
             f"'{cell.folder(out)}' was trained with {key}={was!r}, which is {now!r} now; "
-            f"delete that folder to train it again, or choose another --out"
+            f"{how_to_delete(cell, out)} to train it again, or choose another --out"
         )
 
 
@@ -91,7 +87,7 @@ def _recorded(cell: Cell, out: Path, plugins: Plugins) -> RunConfig:
     except ConfigError as error:
         raise RunError(
             f"'{cell.folder(out)}' was trained with settings that cannot be read here ({error}); "
-            f"delete that folder to train it again, or choose another --out"
+            f"{how_to_delete(cell, out)} to train it again, or choose another --out"
         ) from None
 
 

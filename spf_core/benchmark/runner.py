@@ -4,7 +4,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from spf_core.benchmark.cell import is_finished, refuse_other_settings, run_cell
+from spf_core.benchmark.archive import is_finished
+from spf_core.benchmark.cell import refuse_other_settings, run_cell
 from spf_core.benchmark.folder import open_folder, write_data
 from spf_core.benchmark.plan import Cell, all_cells, build_suite, cell_config, chosen_cells
 from spf_core.benchmark.sharing import Pass, run_if_free

@@ -20,7 +20,13 @@ from spf_core.progress import Progress
 from spf_core.runs import CONFIG_FILE, saved_config
 
 RECORD = "continual.yaml"
-CONTINUAL = FolderKind(RECORD, "continual protocol", ("orders",), "sequences/{}/*", parse_continual)
+CONTINUAL = FolderKind(
+    RECORD,
+    "continual protocol",
+    ("orders",),
+    lambda out, preset: any(out.glob(f"sequences/{preset}/*")),
+    parse_continual,
+)
 Watch = Callable[[Stage], AbstractContextManager[Progress]]
 
 

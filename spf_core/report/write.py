@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from spf_core.benchmark.cell import is_finished
+from spf_core.benchmark.archive import is_finished
 from spf_core.benchmark.collect import Finished, read_cells
 from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.plan import all_cells

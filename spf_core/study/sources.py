@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from spf_core.benchmark.archive import is_finished
 from spf_core.benchmark.folder import RECORD
 from spf_core.benchmark.plan import all_cells
 from spf_core.benchmark.spec import parse_benchmark
@@ -149,7 +150,7 @@ def _cells(folder: Path, methods: Sequence[str]) -> Iterator[_Evaluation]:
     for cell in all_cells(spec):
         if (cell.evaluation(folder) / RESULTS_FILE).is_file():
             yield _read(cell.entry.name, cell.evaluation(folder))
-        elif cell.record(folder).is_file() and cell.entry.name in (methods or [cell.entry.name]):
+        elif is_finished(cell, folder) and cell.entry.name in (methods or [cell.entry.name]):
             raise DataError(
                 f"'{cell.evaluation(folder)}' is not there: the record beside it serves tables, but a study "
                 f"needs the pictures; take the folder where the benchmark ran, or run it again: "
