@@ -1,6 +1,5 @@
 """What the tests of `spf benchmark` share: a small file, and a look into the folder it makes."""
 
-import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,19 +56,19 @@ def write(file: Path, content: dict[str, Any]) -> Path:
 
 
 def finished_cells(out: Path) -> list[str]:
-    files = (out / "cells").glob("*/*/*/record.json.gz")
+    files = (out / "cells").glob("*/*/*/record.json")
     return sorted(file.relative_to(out / "cells").parent.as_posix() for file in files)
 
 
 def read_record(cell: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(gzip.decompress((cell / "record.json.gz").read_bytes()))
+    found: dict[str, Any] = json.loads((cell / "record.json").read_bytes())
     return found
 
 
 def change_record(cell: Path, change: Callable[[dict[str, Any]], object]) -> None:
     content = read_record(cell)
     change(content)
-    (cell / "record.json.gz").write_bytes(gzip.compress(json.dumps(content).encode()))
+    (cell / "record.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def report(out: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A finished cell is a small record: it may be moved and committed, and replaces runs and evaluations."""
 
-import gzip
 import json
 import shutil
 import subprocess
@@ -42,9 +41,9 @@ def cloned(finished: Finished, tmp_path: Path) -> Path:
 def test_a_clone_holds_records_and_one_sheet_for_each_preset_of_the_first_seed(cloned: Path) -> None:
     kept = sorted(file.relative_to(cloned / "cells").as_posix() for file in times(cloned / "cells"))
     sheets = [f"{cell}/pictures.webp" for cell in CELLS if cell.endswith("seed-0")]
-    assert kept == sorted([*(f"{cell}/record.json.gz" for cell in CELLS), *sheets])
+    assert kept == sorted([*(f"{cell}/record.json" for cell in CELLS), *sheets])
     assert not (cloned / "data").exists()
-    assert all(file.stat().st_size < 20_000 for file in times(cloned / "cells"))
+    assert all(file.stat().st_size < 30_000 for file in times(cloned / "cells"))
 
 
 def test_a_record_names_no_place_of_the_machine(finished: Finished) -> None:
@@ -99,7 +98,7 @@ def test_a_finished_evaluation_without_a_record_is_not_repeated(
     spf, finished: Finished, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copytree(finished.out, tmp_path / "out"))
-    record = copy / "cells/hat/lora/seed-0/record.json.gz"
+    record = copy / "cells/hat/lora/seed-0/record.json"
     whole = record.read_bytes()
     record.unlink()
     before = times(copy / "cells/hat/lora/seed-0/evaluation")
@@ -111,11 +110,11 @@ def test_a_finished_evaluation_without_a_record_is_not_repeated(
 @pytest.mark.parametrize("damage", ["cut", "other cell", "fewer pairs", "text", "schema"])
 def test_a_damaged_record_is_named(spf, finished: Finished, cloned: Path, damage: str) -> None:
     cell = cloned / "cells/hat/lora/seed-1"
-    file = cell / "record.json.gz"
+    file = cell / "record.json"
     if damage == "cut":
         file.write_bytes(file.read_bytes()[:-50])
     elif damage == "text":
-        file.write_bytes(gzip.compress(b"{"))
+        file.write_bytes(b"{")
     else:
         changes = {
             "other cell": {"cell": "hat/lora/seed-7"},
@@ -183,7 +182,9 @@ def test_a_preset_without_pictures_is_left_out_of_the_grid_and_named(
     shutil.rmtree(cloned / "cells/hat/strong/seed-0")
     assert spf("benchmark", finished.file, "--out", cloned, "--report-only").code == 0
     assert report(cloned)["targets"]["hat"]["pictures"]["grid"]["training_seeds"] == {"lora": 0}
-    assert "(without strong: no pictures kept)" in (cloned / "results.md").read_text(encoding="utf-8")
+    assert "highest SPS (without strong: no pictures kept):" in (cloned / "results.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_folder_keeps_its_own_gitignore(spf, finished: Finished, cloned: Path) -> None:
@@ -200,7 +201,7 @@ def test_presets_may_be_listed_in_another_order(spf, settings, cloned: Path, tmp
     assert set(found["targets"]["hat"]["pictures"]["worst"]["training_seeds"]) == {"strong", "lora"}
 
 
-def test_many_presets_have_a_grid_of_the_purest_too(
+def test_of_many_presets_the_grid_shows_the_purest(
     spf, settings, cloned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     idle = {"name": "idle", "preset": "lora", "set": ["optimizer.learning_rate=1e-12"], "seeds": [0]}
@@ -210,9 +211,8 @@ def test_many_presets_have_a_grid_of_the_purest_too(
     found = report(cloned)
     reference, rows = found["reference"], found["targets"]["hat"]["presets"]
     others = sorted(set(rows) - {reference}, key=lambda name: -rows[name]["sps"]["value"])
-    shown = found["targets"]["hat"]["pictures"]["purest"]
+    shown = found["targets"]["hat"]["pictures"]["grid"]
     assert set(shown["training_seeds"]) == {reference, others[0]}
-    assert (cloned / "purest-hat.webp").exists()
     assert "![hat: original" in (cloned / "results.md").read_text(encoding="utf-8")
 
 
@@ -225,7 +225,8 @@ def test_a_row_that_trains_nothing_has_a_record_and_no_time_for_a_step(spf, sett
     found = report(out)["targets"]["hat"]["presets"]["prompt-late"]
     assert (found["steps"], found["seconds_per_step"], found["rec"]["value"]) == (0, None, 100)
     assert found["sps"] == found["sps_original"]
-    line = next(x for x in (out / "results.md").read_text().splitlines() if x.startswith("| prompt-late | "))
+    lines = (out / "scores-hat.md").read_text(encoding="utf-8").splitlines()
+    line = next(line for line in lines if line.startswith("| prompt-late | "))
     assert "| - |" in line
     again = spf("report", out, "--out", tmp_path / "page.html")
     assert again.code == 0, again.err

@@ -31,7 +31,7 @@ def finished(spf, settings, cache: None, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_the_chosen_scores_have_a_table_of_their_own(finished: Finished) -> None:
-    page = (finished.out / "results.md").read_text(encoding="utf-8")
+    page = (finished.out / "scores-hat.md").read_text(encoding="utf-8")
     assert "\n| preset | brightness ↑ | lpips |\n" in page
     (row,) = [line for line in page.splitlines() if line.startswith("| strong |") and "not available" in line]
     assert row.count("[") == 1, "brightness with its interval"
@@ -46,7 +46,7 @@ def test_a_pair_that_a_score_fails_on_is_named_and_the_others_count(finished: Fi
         assert found["failed"] == {"0:0": "ValueError: too dark", "1:0": "ValueError: too dark"}
         assert found["ci"][0] <= found["value"] <= found["ci"][1]
         assert 0 < found["value"] < 255 / 2, "with its option"
-    page = (finished.out / "results.md").read_text(encoding="utf-8")
+    page = (finished.out / "scores-hat.md").read_text(encoding="utf-8")
     assert "lora failed on 2 of 6 pairs (pair 0:0: ValueError: too dark)" in page
 
 

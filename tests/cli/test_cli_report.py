@@ -185,9 +185,7 @@ def test_a_published_folder_has_a_page_without_its_cells(spf, tmp_path: Path) ->
     page.stands_alone()
     assert "Not drawn: the run of spf is not in this folder." in page.text
     for target, found in results(PUBLISHED)["targets"].items():
-        assert any(
-            f"{target}: the first prompts, drawn by" in (each["alt"] or "") for each in page.all("img")
-        )
+        assert any(f"{target}: the first prompts under" in (each["alt"] or "") for each in page.all("img"))
         assert all(f"{row['sps']['value']:.1f} [" in page.text for row in found["presets"].values())
 
 

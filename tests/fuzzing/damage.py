@@ -1,11 +1,11 @@
 """Damage to sound input: to what is in a file, to its bytes, to the folder it lies in, to arguments."""
 
-import gzip
 import io
 import json
 import os
 import random
 import struct
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -260,10 +260,24 @@ def _text(rng: random.Random, file: Path) -> None:
     _replace(file, " ".join(words).encode("utf-8", "surrogatepass"))
 
 
-def _gzip(rng: random.Random, file: Path) -> None:
-    tree = json.loads(gzip.decompress(file.read_bytes()))
-    content = as_json(damage_tree(rng, tree, values.JSON)).encode("utf-8", "surrogatepass")
-    _replace(file, gzip.compress(content))
+def _archive(rng: random.Random, file: Path) -> None:
+    """Damage a file inside, or its name or kind."""
+    with tarfile.open(file) as tar:
+        held = [(member, content.read()) for member in tar if (content := tar.extractfile(member))]
+    at = rng.randrange(len(held))
+    member, content = held[at]
+    if member.name.endswith(".json") and rng.random() < 0.7:
+        content = as_json(damage_tree(rng, json.loads(content), values.JSON)).encode("utf-8", "surrogatepass")
+    elif rng.random() < 0.5:
+        member.name = rng.choice(("", "a", "../x", "/x", "hat", "hat/spf/seed-9/record.json", "a" * 300))
+    else:
+        member.type = rng.choice((tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE))
+    member.size, held[at] = len(content), (member, content)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:xz", preset=0) as tar:
+        for each, inside in held:
+            tar.addfile(each, io.BytesIO(inside))
+    _replace(file, stream.getvalue())
 
 
 def _safetensors(rng: random.Random, file: Path) -> None:
@@ -370,7 +384,7 @@ _STRUCTURED: dict[str, Damage] = {
     ".yaml": _yaml,
     ".csv": _csv,
     ".txt": _text,
-    ".gz": _gzip,
+    ".xz": _archive,
     ".safetensors": _safetensors,
     ".png": _picture,
     ".py": _python,

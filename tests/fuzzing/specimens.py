@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import yaml
 from fuzzing.calls import call
 from PIL import Image
 from studies import write_evaluations
+
+from spf_lab.benchmark.archive import write_archive
 
 ROOT = Path(__file__).parents[2]
 HAT = ("--trigger", "wearing a hat")
@@ -192,8 +195,7 @@ def _study(home: Path) -> Iterator[Specimen]:
 
 def _benchmarks(home: Path) -> Iterator[Specimen]:
     published, folder = ROOT / "docs" / "results", home / "benchmark"
-    for cell in ("hat/spf/seed-0", "hat/lora/seed-0"):
-        shutil.copytree(published / "portraits" / "cells" / cell, folder / "bench" / "cells" / cell)
+    _unpack(published / "portraits" / "cells" / "hat.tar.xz", folder / "bench" / "cells")
     spec = yaml.safe_load((published / "portraits.yaml").read_text(encoding="utf-8"))
     spec |= {"targets": ["hat"], "seeds": [0], "presets": ["spf", {"preset": "lora", "family": "lora"}]}
     del spec["target_set"]
@@ -203,15 +205,15 @@ def _benchmarks(home: Path) -> Iterator[Specimen]:
     nothing: Command = ("benchmark", "{in}/bench.yaml", "--out", "{out}", "--only", "none/none")
     yield Specimen("a benchmark's file", folder, ("bench.yaml",), (again, nothing), 8)
     made: Command = ("benchmark", "{in}/bench.yaml", "--out", "{in}/bench", "--report-only")
-    stated = ("bench/benchmark.yaml", "bench/cells/*/*/*/*.gz", "bench/cells/*/*/*/*.webp")
-    yield Specimen(
-        "a benchmark's folder",
-        folder,
-        stated,
-        (made, ("report", "{in}/bench", "--out", "{out}")),
-        1.5,
-        ("bench/*",),
-    )
+    commands = (made, ("report", "{in}/bench", "--out", "{out}"))
+    stated = ("bench/benchmark.yaml", "bench/cells/*/*/*/*.json", "bench/cells/*/*/*/*.webp")
+    yield Specimen("a benchmark's folder", folder, stated, commands, 1.5, ("bench/*",))
+
+    packed, loose = home / "packed", folder / "bench" / "cells"
+    shutil.copytree(folder, packed, ignore=shutil.ignore_patterns("cells"))
+    files = {file.relative_to(loose).as_posix(): file.read_bytes() for file in loose.rglob("*.*")}
+    write_archive(packed / "bench", "hat", files)
+    yield Specimen("a benchmark's archive", packed, ("bench/cells/*.xz",), commands, 1.5, ("bench/*",))
 
     shutil.copytree(published / "continual", home / "continual" / "made")
     shutil.copy(published / "continual.yaml", home / "continual")
@@ -220,6 +222,13 @@ def _benchmarks(home: Path) -> Iterator[Specimen]:
     yield Specimen(
         "a continual file", home / "continual", ("continual.yaml", "made/*.yaml"), commands, 5, ("made/*",)
     )
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    cells = ("hat/spf/seed-0/", "hat/lora/seed-0/")
+    with tarfile.open(archive) as tar:
+        members = [member for member in tar.getmembers() if member.name.startswith(cells)]
+        tar.extractall(folder, members, filter="data")
 
 
 def _arguments(home: Path) -> Specimen:

@@ -14,6 +14,7 @@ from spf_core.runs.run import CONFIG_FILE, open_run, saved_config
 from spf_core.training import trainer
 from spf_core.utils.devices import pick_device, reset_peak_memory
 from spf_core.utils.progress import Progress
+from spf_lab.benchmark.archive import how_to_delete, is_finished
 from spf_lab.benchmark.plan import Cell, cell_config, cell_scores, comparable, data_folder, differences
 from spf_lab.benchmark.record import Record, read_evaluation, read_record, write_record
 from spf_lab.benchmark.sheet import REGION, WORST_SHOWN, write_sheet
@@ -22,11 +23,6 @@ from spf_lab.evaluation.drawing import EvaluationPlan
 from spf_lab.evaluation.pictures import SHOWN, WORST, first_pairs, worst_pairs
 from spf_lab.evaluation.run import evaluate
 from spf_lab.evaluation.saved import RESULTS_FILE
-
-
-def is_finished(cell: Cell, out: Path) -> bool:
-    """Whether the cell has its record, which is written last."""
-    return cell.record(out).is_file()
 
 
 def refuse_other_settings(cell: Cell, config: RunConfig, out: Path, plugins: Plugins) -> None:
@@ -41,7 +37,7 @@ def refuse_other_settings(cell: Cell, config: RunConfig, out: Path, plugins: Plu
     for key, was, now in differences(before, config):
         raise RunError(
             f"'{cell.folder(out)}' was trained with {key}={was!r}, which is {now!r} now; "
-            f"delete that folder to train it again, or choose another --out"
+            f"{how_to_delete(cell, out)} to train it again, or choose another --out"
         )
 
 
@@ -97,7 +93,7 @@ def _recorded(cell: Cell, out: Path, plugins: Plugins) -> RunConfig:
     except ConfigError as error:
         raise RunError(
             f"'{cell.folder(out)}' was trained with settings that cannot be read here ({error}); "
-            f"delete that folder to train it again, or choose another --out"
+            f"{how_to_delete(cell, out)} to train it again, or choose another --out"
         ) from None
 
 

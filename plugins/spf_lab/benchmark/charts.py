@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spf_lab.benchmark.styles import related, styles_of
-from spf_lab.benchmark.tables import HEADLINE
+from spf_lab.benchmark.tables import HEADLINE, by_purity
 from spf_lab.evaluation.plots import SIGNIFICANT
 
 if TYPE_CHECKING:
@@ -24,10 +24,11 @@ _STRONGEST = 1.0  # re-seed standard deviations at full colour
 
 
 def purity_figure(results: Json) -> "Figure":
-    """SPS of each preset, the mean over targets with its 95 % interval; small dots are the targets."""
+    """SPS of each preset by purity, the mean over targets with its 95 % interval; strokes are the targets."""
     from matplotlib.figure import Figure
 
-    rows, looks = results["mean_over_targets"], styles_of(results)
+    means, looks = results["mean_over_targets"], styles_of(results)
+    rows = {name: means[name] for name in by_purity(means)}
     figure = Figure(figsize=(WIDTH, _ROW * len(rows) + 1.1), layout="constrained")
     axis = figure.subplots()
     for place, (name, row) in enumerate(rows.items()):

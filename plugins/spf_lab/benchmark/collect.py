@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from spf_core.errors import RunError
+from spf_lab.benchmark.archive import cell_file, how_to_delete
 from spf_lab.benchmark.costs import Cost
-from spf_lab.benchmark.plan import Cell
+from spf_lab.benchmark.plan import SHEET_FILE, Cell
 from spf_lab.benchmark.pooling import read_numbers
 from spf_lab.benchmark.record import damaged, read_record
 from spf_lab.benchmark.sheet import Sheet, read_sheet
@@ -49,14 +50,16 @@ def read_cell(cell: Cell, out: Path) -> Finished:
     try:
         numbers = read_numbers(record.results, record.rows)
         pairs = tuple((row["complete_text"], row["noise"]) for row in record.rows)
-        sheet = None if record.layout is None else read_sheet(cell.sheet(out), record.layout)
+        layout = record.layout
+        sheet = None if layout is None else read_sheet(cell_file(cell, SHEET_FILE, out), layout)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(cell, out, error) from None
     return Finished(cell, record.results, numbers, pairs, record.cost, record.rows, sheet)
 
 
 def _incomparable(first: Finished, other: Finished, out: Path, how: str) -> str:
+    either = f"the folder of either in '{out / 'cells'}'"
     return (
         f"cells '{first.cell.name}' and '{other.cell.name}' cannot be compared: one was {how}; "
-        f"delete the folder of either in '{out / 'cells'}' and run the benchmark again"
+        f"{how_to_delete(other.cell, out, either)} and run the benchmark again"
     )

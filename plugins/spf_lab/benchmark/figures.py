@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from spf_lab.benchmark.analysis import Table
 from spf_lab.benchmark.charts import ablation_figure, leakage_figure, purity_figure
-from spf_lab.benchmark.grids import write_first_grid, write_purest_grid, write_worst_grid
-from spf_lab.benchmark.page import PURITY_FILE, figure_file
+from spf_lab.benchmark.grids import Grid, first_grid, worst_grid, write_grid
+from spf_lab.benchmark.page import PURITY_FILE, target_file
 from spf_lab.benchmark.plane import plane_figure
+from spf_lab.benchmark.sheet import Sheet
 from spf_lab.benchmark.styles import related, styles_of
 from spf_lab.evaluation.plots import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+GRIDS = {"grid": first_grid, "worst": worst_grid}
 
 
 def write_figures(out: Path, results: Mapping[str, Any]) -> None:
@@ -21,7 +24,7 @@ def write_figures(out: Path, results: Mapping[str, Any]) -> None:
     save_figure(out / PURITY_FILE, purity_figure(results))
     for target, found in results["targets"].items():
         for kind, figure in target_figures(target, results, found["presets"]).items():
-            save_figure(out / figure_file(kind, target), figure)
+            save_figure(out / target_file(kind, target), figure)
 
 
 def target_figures(target: str, results: Mapping[str, Any], rows: Mapping[str, Any]) -> "dict[str, Figure]":
@@ -37,22 +40,22 @@ def target_figures(target: str, results: Mapping[str, Any], rows: Mapping[str, A
     return figures
 
 
-def write_grids(
-    out: Path, tables: Mapping[str, Table], results: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Draw the grids of every target; target -> kind -> what it shows."""
-    reference, families = (
-        results["reference"],
-        {name: look.family for name, look in styles_of(results).items()},
-    )
-    drawn = {
+def find_grids(tables: Mapping[str, Table], results: Mapping[str, Any]) -> dict[str, dict[str, Grid]]:
+    """Target -> kind -> grid of pictures, as far as the cells keep them."""
+    reference = results["reference"]
+    families = {name: look.family for name, look in styles_of(results).items()}
+    return {
         target: {
-            "grid": write_first_grid(out / figure_file("grid", target), table),
-            "purest": write_purest_grid(out / figure_file("purest", target), table, reference, families),
-            "worst": write_worst_grid(out / figure_file("worst", target), table, reference, families),
+            kind: grid
+            for kind, make in GRIDS.items()
+            if (grid := make(table, reference, families)) is not None
         }
         for target, table in tables.items()
     }
-    return {
-        target: {kind: facts for kind, facts in kinds.items() if facts} for target, kinds in drawn.items()
-    }
+
+
+def write_grids(out: Path, grids: Mapping[str, Mapping[str, Grid]], sheets: Mapping[str, Sheet]) -> None:
+    """Draw the grids of every target from the sheets, by their cells' names."""
+    for target, found in grids.items():
+        for kind in GRIDS:
+            write_grid(out / target_file(kind, target), found.get(kind), sheets)

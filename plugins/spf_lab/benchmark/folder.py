@@ -9,6 +9,7 @@ from spf_core.data import METADATA
 from spf_core.errors import DataError, RunError
 from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.yaml_text import dump_yaml, read_yaml
+from spf_lab.benchmark.archive import SUFFIX, packed_files
 from spf_lab.benchmark.plan import data_folder
 from spf_lab.benchmark.spec import RunsSpec, parse_benchmark
 
@@ -34,13 +35,13 @@ class FolderKind:
     """A folder of results: the record of its settings, what it is called, and the keys that may grow.
 
     A list grows by further values, a number by becoming larger; presets may always be added, and changed as
-    long as no folder matches `of_preset`, where {} is their name.
+    long as `has_any`, given the folder and their name, finds nothing of theirs.
     """
 
     record: str
     name: str
     growing: tuple[str, ...]
-    of_preset: str
+    has_any: Callable[[Path, str], bool]
     parse: Callable[[Mapping[str, Any], str], RunsSpec]
 
     @property
@@ -49,7 +50,15 @@ class FolderKind:
         return f"{', '.join(('presets', *self.growing[:-1]))} and {self.growing[-1]}"
 
 
-BENCHMARK = FolderKind(RECORD, "benchmark", _GROWING, "cells/*/{}/*", parse_benchmark)
+def _has_cells(out: Path, preset: str) -> bool:
+    """Whether any cell of the preset lies loose or packed."""
+    packed = (packed_files(out, file.name.removesuffix(SUFFIX)) for file in out.glob(f"cells/*{SUFFIX}"))
+    return any(out.glob(f"cells/*/{preset}/*")) or any(
+        name.split("/")[1] == preset for files in packed for name in files
+    )
+
+
+BENCHMARK = FolderKind(RECORD, "benchmark", _GROWING, _has_cells, parse_benchmark)
 
 
 def open_folder(out: Path, spec: RunsSpec, *, create: bool = True, kind: FolderKind = BENCHMARK) -> None:
@@ -61,6 +70,11 @@ def open_folder(out: Path, spec: RunsSpec, *, create: bool = True, kind: FolderK
     record = out / kind.record
     if out.exists() and not out.is_dir():
         raise RunError(f"'{out}' is a file; choose a folder with --out")
+    if any(out.glob("cells/*/*/*/record.json.gz")):
+        raise RunError(
+            f"'{out}' holds records of an earlier version; "
+            f"gunzip {out}/cells/*/*/*/record.json.gz makes them readable"
+        )
     strange = [item.name for item in out.iterdir() if kind.record not in item.name] if out.is_dir() else []
     if record.is_file():
         before = kind.parse(read_yaml(record), str(record))
@@ -122,7 +136,7 @@ def _refuse_changed_presets(
         if name not in entries:
             _refuse(out, f"'presets' had {name!r}, which is missing now", kind)
         same = {**entries[name], **_NO_CELL_CHANGES} == {**entry, **_NO_CELL_CHANGES}
-        if not same and any(out.glob(kind.of_preset.format(name))):
+        if not same and kind.has_any(out, name):
             _refuse(out, f"preset {name!r} was {dict(entry)!r} and is {dict(entries[name])!r} now", kind)
 
 

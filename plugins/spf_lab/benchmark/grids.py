@@ -1,6 +1,7 @@
-"""Grids of pictures from the cells' sheets: first prompts under every preset, the reference's worst pairs."""
+"""Grids of pictures from the cells' sheets: the first prompts, and the reference's worst pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from PIL import Image
 from spf_core.errors import RunError
 from spf_core.sampling.sampler import comparison_grid
 from spf_core.utils.atomic import atomic_file
-from spf_lab.benchmark.analysis import Table
+from spf_lab.benchmark.analysis import Row, Table
 from spf_lab.benchmark.collect import Finished
+from spf_lab.benchmark.sheet import Sheet
 from spf_lab.evaluation.pictures import WORST, first_pairs, worst_pairs
 
 PUREST = 5  # presets of other families
@@ -19,74 +21,101 @@ _QUALITY = 85
 _EMPTY = "#e4e4e4"
 
 
-def write_first_grid(path: Path, table: Table) -> dict[str, Any] | None:
-    """The evaluation's first prompts: the original on the base text, then every preset on the complete text.
+@dataclass(frozen=True)
+class Strip:
+    """A row of a grid: pictures of one role from one cell, pair by pair."""
 
-    The pictures are those that were judged; each preset shows its first training seed. Presets that keep no
-    pictures are left out. Returns what is shown; None, and no file, where no preset keeps pictures.
+    found: Finished
+    role: str
+    pairs: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Strips by label, a caption for each column, and what results.json says of the grid."""
+
+    strips: Mapping[str, Strip]
+    captions: Sequence[str]
+    facts: Mapping[str, Any]
+
+    def tiles(self) -> Iterator[tuple[str, str, int]]:
+        """The cell, the role and the pair of every picture."""
+        for strip in self.strips.values():
+            for pair in strip.pairs:
+                yield strip.found.cell.name, strip.role, pair
+
+
+def first_grid(table: Table, reference: str, families: Mapping[str, str]) -> Grid | None:
+    """The evaluation's first prompts: the original on the base text, then presets on the complete text.
+
+    These are the reference and the purest presets of other families. The pictures are those that were judged;
+    each preset shows its first training seed. None where none of them keeps pictures.
     """
-    shown = {name: row.shown for name, row in table.items() if row.shown}
+    chosen = [*([reference] if reference in table else []), *_purest_others(table, reference, families)]
+    chosen = chosen[: PUREST + 1]
+    shown = {name: found for name in chosen if (found := table[name].shown)}
     if not shown:
-        path.unlink(missing_ok=True)
         return None
     first = next(iter(shown.values()))
     pairs = first_pairs(first.results["n_prompts"], first.results["n_seeds"])
-    rows = {"original": _whole(first, "original", pairs)}
-    rows |= {name: _whole(each, "tuned", pairs) for name, each in shown.items()}
-    _save(path, comparison_grid(rows, [first.rows[i]["base_text"] for i in pairs], _scale(rows)))
-    return _facts(first, pairs, shown)
+    drew = next((each for each in shown.values() if _keeps(each, "original", pairs)), first)
+    strips = {"original": _whole(drew, "original", pairs)}
+    strips |= {name: _whole(each, "tuned", pairs) for name, each in shown.items()}
+    facts = _facts(first, pairs, shown) | {"without": [name for name in chosen if name not in shown]}
+    return Grid(strips, [first.rows[i]["base_text"] for i in pairs], facts)
 
 
-def write_purest_grid(
-    path: Path, table: Table, reference: str, families: Mapping[str, str]
-) -> dict[str, Any] | None:
-    """The first prompts as above, of the reference and of the purest presets of other families alone.
-
-    None, and no file, where these are all there are, or the reference is not run.
-    """
-    shown: Table = {}
-    if reference in table:
-        others = _purest_others(table, reference, families)[:PUREST]
-        shown = {name: table[name] for name in (reference, *others)}
-    if len(shown) == len(table):
-        shown = {}
-    return write_first_grid(path, shown)
-
-
-def write_worst_grid(
-    path: Path, table: Table, reference: str, families: Mapping[str, str]
-) -> dict[str, Any] | None:
+def worst_grid(table: Table, reference: str, families: Mapping[str, str]) -> Grid | None:
     """The reference's worst pairs by SPI: the original without and with the target, the reference, another.
 
     The other one has the highest SPS of other families than the reference's, or of its own where there are
-    none; pictures that it does not keep are grey. None, and no file, where the reference keeps no pictures.
+    none; pictures that it does not keep are grey. None where the reference keeps no pictures.
     """
     found = table[reference].shown if reference in table else None
     pairs = _worst(found) if found else []
     if found is None or not pairs:
-        path.unlink(missing_ok=True)
         return None
-    best = next((table[name] for name in _purest_others(table, reference, families)), None)
-    rows = {
-        "original": _whole(found, "original", pairs),
-        "original, asked": _whole(found, "prompted", pairs),
-        reference: _whole(found, "tuned", pairs),
+    strips = {
+        "original": Strip(found, "original", pairs),
+        "original, asked": Strip(found, "prompted", pairs),
+        reference: Strip(found, "tuned", pairs),
     }
+    best: Row | None = next((table[name] for name in _purest_others(table, reference, families)), None)
     shown = {reference: found}
     if best is not None and best.shown is not None:
-        size = rows[reference][0].size
-        rows[f"{best.entry.name} (best other)"] = _some(best.shown, "tuned", pairs, size)
+        strips[f"{best.entry.name} (best other)"] = Strip(best.shown, "tuned", pairs)
         shown[best.entry.name] = best.shown
     captions = [f"SPI {found.rows[i]['spi'] or 0.0:.2f}: {found.rows[i]['base_text']}" for i in pairs]
-    _save(path, comparison_grid(rows, captions, _scale(rows)))
-    return _facts(found, pairs, shown)
+    return Grid(strips, captions, _facts(found, pairs, shown))
+
+
+def write_grid(path: Path, grid: Grid | None, sheets: Mapping[str, Sheet]) -> None:
+    """Draw a grid of the tiles in the sheets, by their cells' names; without a grid there is no file."""
+    if grid is None:
+        path.unlink(missing_ok=True)
+        return
+    kept = {
+        label: [sheets[strip.found.cell.name].pictures(pair).roles.get(strip.role) for pair in strip.pairs]
+        for label, strip in grid.strips.items()
+    }
+    size = next(picture for pictures in kept.values() for picture in pictures if picture).size
+    rows = {
+        label: [picture or Image.new("RGB", size, _EMPTY) for picture in pictures]
+        for label, pictures in kept.items()
+    }
+    with atomic_file(path) as temporary:
+        drawn = comparison_grid(rows, grid.captions, max(1, _TILE // size[0]))
+        drawn.save(temporary, format="WEBP", quality=_QUALITY, method=6)
 
 
 def _worst(found: Finished) -> list[int]:
     """The worst pairs whose pictures are kept: fewer where another preset was the reference before."""
     worst = worst_pairs([row["spi"] for row in found.rows], WORST)
-    wanted = {"original", "prompted", "tuned"}
-    return [pair for pair in worst if found.sheet and wanted <= set(found.sheet.pictures(pair).roles)]
+    return [
+        pair
+        for pair in worst
+        if all(_keeps(found, role, [pair]) for role in ("original", "prompted", "tuned"))
+    ]
 
 
 def _purest_others(table: Table, reference: str, families: Mapping[str, str]) -> list[str]:
@@ -97,19 +126,17 @@ def _purest_others(table: Table, reference: str, families: Mapping[str, str]) ->
     return sorted(others, key=lambda name: -purity[name])
 
 
-def _whole(found: Finished, role: str, pairs: Sequence[int]) -> list[Image.Image]:
-    kept = [found.sheet.pictures(pair).roles for pair in pairs] if found.sheet else []
-    if not kept or not all(role in each for each in kept):
+def _keeps(found: Finished, role: str, pairs: Sequence[int]) -> bool:
+    return found.sheet is not None and all(role in found.sheet.pictures(pair).roles for pair in pairs)
+
+
+def _whole(found: Finished, role: str, pairs: Sequence[int]) -> Strip:
+    if not _keeps(found, role, pairs):
         raise RunError(
             f"the record of cell '{found.cell.name}' lacks pictures; "
             f"delete the cell's folder and run the benchmark again"
         )
-    return [each[role] for each in kept]
-
-
-def _some(found: Finished, role: str, pairs: Sequence[int], size: tuple[int, int]) -> list[Image.Image]:
-    kept = [found.sheet.pictures(pair).roles for pair in pairs] if found.sheet else []
-    return [each.get(role) or Image.new("RGB", size, _EMPTY) for each in kept]
+    return Strip(found, role, pairs)
 
 
 def _facts(first: Finished, pairs: Sequence[int], shown: Mapping[str, Finished]) -> dict[str, Any]:
@@ -118,12 +145,3 @@ def _facts(first: Finished, pairs: Sequence[int], shown: Mapping[str, Finished])
         "noise_seeds": [first.rows[i]["noise"] for i in pairs],
         "training_seeds": {name: each.cell.seed for name, each in shown.items()},
     }
-
-
-def _scale(rows: Mapping[str, Sequence[Image.Image]]) -> int:
-    return max(1, _TILE // next(iter(rows.values()))[0].width)
-
-
-def _save(path: Path, grid: Image.Image) -> None:
-    with atomic_file(path) as temporary:
-        grid.save(temporary, format="WEBP", quality=_QUALITY, method=6)

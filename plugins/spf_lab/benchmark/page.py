@@ -1,9 +1,11 @@
-"""results.md: a plain function of what results.json holds. Torch-free."""
+"""results.md and the pages of all scores: plain functions of what results.json holds. Torch-free."""
 
 from spf_lab.benchmark.folder import RECORD
 from spf_lab.benchmark.literature_table import literature_notes, literature_table
+from spf_lab.benchmark.main_table import directions_table, main_table
 from spf_lab.benchmark.styles import related
 from spf_lab.benchmark.tables import (
+    ALL,
     Json,
     grouped,
     markdown,
@@ -17,20 +19,25 @@ from spf_lab.benchmark.tables import (
 )
 from spf_lab.benchmark.texts import (
     ABLATIONS,
+    ALL_SCORES,
+    ALL_SIGNS,
     BEST,
+    DEFINED,
     GRID,
     LEAKAGE,
     LEGEND,
     LITERATURE,
+    NO_MEAN,
     NO_SIGNS,
     ORIGINAL,
     OVERVIEW,
     PLANE,
     PREFACE,
-    PUREST,
     PURITY,
+    READING,
     SIGNS,
     STRATA,
+    STRENGTHS,
     TESTS,
     WORST,
     chosen_words,
@@ -40,20 +47,31 @@ from spf_lab.benchmark.texts import (
 )
 
 REPORT_FILE, PURITY_FILE = "results.md", "sps.png"
-_SUFFIXES = {"grid": "webp", "purest": "webp", "worst": "webp"}
+SIGNS_FILE, MEANS_FILE = "sign-tests.md", "scores.md"
+_SUFFIXES = {"grid": "webp", "worst": "webp", "scores": "md"}
 
 
-def page(results: Json) -> str:
-    """The whole report in Markdown."""
-    parts = [f"# Benchmark: {results['suite_label']}", *_preface(results), *_overview(results), LEGEND]
+def pages(results: Json) -> dict[str, str]:
+    """Every page in Markdown by its file's name: the one to read, and those that hold all numbers."""
+    targets = results["targets"].items()
+    return {
+        REPORT_FILE: _page(results),
+        MEANS_FILE: _means(results),
+        **{target_file("scores", target): _scores(target, found, results) for target, found in targets},
+        **({SIGNS_FILE: _all_signs(results)} if results["sign_tests"] else {}),
+    }
+
+
+def target_file(kind: str, target: str) -> str:
+    """Name of a target's file: its plane, leakage, ablations, grid, worst or scores."""
+    return f"{kind}-{target}.{_SUFFIXES.get(kind, 'png')}"
+
+
+def _page(results: Json) -> str:
+    parts = [f"# Benchmark: {results['suite_label']}", *_preface(results), READING, *_overview(results)]
     for target, found in results["targets"].items():
         parts += _section(target, found, results)
-    return "\n\n".join([*parts, *_signs(results), *_reproduce(results)]) + "\n"
-
-
-def figure_file(kind: str, target: str) -> str:
-    """Name of a target's figure: its plane, leakage, ablations, grid or worst."""
-    return f"{kind}-{target}.{_SUFFIXES.get(kind, 'png')}"
+    return _joined([*parts, *_signs(results), *_reproduce(results)])
 
 
 def _preface(results: Json) -> list[str]:
@@ -65,64 +83,112 @@ def _preface(results: Json) -> list[str]:
 
 
 def _overview(results: Json) -> list[str]:
-    best = results["best_of_families"]
+    best, rows = results["best_of_families"], results["mean_over_targets"]
     return [
         "## Overview",
-        OVERVIEW.format(targets=targets_words(results)),
-        markdown(overview_table(results["mean_over_targets"], best)),
-        *_strata(results["mean_over_targets"], mean_ceiling(results)),
+        f"{OVERVIEW.format(targets=targets_words(results))} {DEFINED.format(file=RECORD, means=MEANS_FILE)}",
+        markdown(main_table(rows, mean_ceiling(results), best)),
         *(BEST.format(family=family, chosen=chosen_words(row["chosen"])) for family, row in best.items()),
         f"![SPS of every preset]({PURITY_FILE})",
     ]
 
 
 def _section(target: str, found: Json, results: Json) -> list[str]:
-    rows, tests, reference = found["presets"], found["paired_tests"], results["reference"]
-    original = ORIGINAL.format(**shown_by_original(rows))
-    parts = [
+    rows = found["presets"]
+    plane = f"{PLANE} {STRENGTHS}" if any(row["frontier"] for row in rows.values()) else PLANE
+    return [
         f"## {target}",
-        f'Target text: "{found["target_text"]}". {original}',
-        markdown(score_table(rows)),
-        *_strata(rows, found["ceiling"]),
+        f'Target text: "{found["target_text"]}". {ORIGINAL.format(**shown_by_original(rows))}',
+        markdown(main_table(rows, found["ceiling"])),
+        *_figure("plane", target, plane, f"effect against 1 - SPI on {target}"),
+        *_grids(target, found, results["reference"]),
+        f"[All scores of {target}]({target_file('scores', target)}): {ALL_SCORES}",
     ]
-    if any(len(row["training_seeds"]) > 1 for row in rows.values()):
-        parts.append(_seed_spread(rows))
-    parts += _figure("plane", target, PLANE, f"effect against 1 - SPI on {target}")
-    if any(row["scores"] for row in rows.values()):
-        notes = "\n".join(f"- {note}" for note in literature_notes(rows))
-        parts += [LITERATURE, markdown(literature_table(rows)), notes]
-    if tests:
-        parts += [TESTS.format(reference=reference), markdown(test_table(tests))]
-    if related(results, rows):
-        words = ABLATIONS.format(reference=reference)
-        parts += _figure("ablations", target, words, f"{reference} and its variants on {target}")
-    if all(row["leakage"] for row in rows.values()):
-        parts += _figure("leakage", target, LEAKAGE, f"what shifts besides {target}")
-    return [*parts, *_grids(target, found, reference)]
-
-
-def _strata(rows: Json, ceiling: Json) -> list[str]:
-    head, body = strata_table(rows, ceiling)
-    return [STRATA, markdown((head, body))] if len(head) > 1 else []
 
 
 def _grids(target: str, found: Json, reference: str) -> list[str]:
     shown, parts = found["pictures"], list[str]()
-    if "purest" in shown:
-        words = PUREST.format(reference=reference)
-        parts += _figure("purest", target, words, f"{target}: original, {reference} and the purest others")
     if "grid" in shown:
-        absent = [name for name in found["presets"] if name not in shown["grid"]["training_seeds"]]
+        absent = shown["grid"]["without"]
         without = f" (without {', '.join(absent)}: no pictures kept)" if absent else ""
-        alt = f"{target}: original and every preset"
-        parts += _figure("grid", target, GRID.format(without=without), alt)
+        alt = f"{target}: original, {reference} and the purest others"
+        parts += _figure("grid", target, GRID.format(reference=reference, without=without), alt)
     if "worst" in shown:
         parts += _figure("worst", target, WORST.format(reference=reference), f"{target}: the worst pairs")
     return parts
 
 
 def _figure(kind: str, target: str, words: str, alt: str) -> list[str]:
-    return [words, f"![{alt}]({figure_file(kind, target)})"]
+    return [words, f"![{alt}]({target_file(kind, target)})"]
+
+
+def _signs(results: Json) -> list[str]:
+    if not results["sign_tests"]:
+        return ["## Sign tests", NO_SIGNS]
+    parts = ["## Sign tests", f"{SIGNS} {NO_MEAN} [By target and by prompts]({SIGNS_FILE})."]
+    for (full, prompts), tests in grouped(results["sign_tests"]).items():
+        if prompts == ALL:
+            parts += [f"### {signs_title(full, prompts)}", markdown(directions_table(tests))]
+    return parts
+
+
+def _reproduce(results: Json) -> list[str]:
+    made = "; ".join(
+        ", ".join(f"{name} {version}" for name, version in each.items()) for each in results["environments"]
+    )
+    command = f"`spf benchmark {RECORD} --out DIR`, with the file beside this page."
+    return ["## Reproduce", f"{command} Base model {results['model_hash']}. Made with {made}."]
+
+
+def _means(results: Json) -> str:
+    """Means over targets with all scores and costs."""
+    rows, best = results["mean_over_targets"], results["best_of_families"]
+    parts = [
+        f"# All scores: means over {targets_words(results)}",
+        _back(results),
+        LEGEND,
+        markdown(overview_table(rows, best)),
+        *_strata(rows, mean_ceiling(results)),
+    ]
+    return _joined(parts)
+
+
+def _scores(target: str, found: Json, results: Json) -> str:
+    """All scores of a target."""
+    rows, tests, reference = found["presets"], found["paired_tests"], results["reference"]
+    parts = [
+        f"# All scores: {target}",
+        _back(results),
+        LEGEND,
+        markdown(score_table(rows)),
+        *_strata(rows, found["ceiling"]),
+    ]
+    if any(len(row["training_seeds"]) > 1 for row in rows.values()):
+        parts += ["## Training seeds", _seed_spread(rows)]
+    if any(row["scores"] for row in rows.values()):
+        notes = "\n".join(f"- {note}" for note in literature_notes(rows))
+        parts += ["## Scores of the literature", LITERATURE, markdown(literature_table(rows)), notes]
+    if tests:
+        parts += ["## Paired tests", TESTS.format(reference=reference), markdown(test_table(tests))]
+    figures = list[str]()
+    if related(results, rows):
+        words = ABLATIONS.format(reference=reference)
+        figures += _figure("ablations", target, words, f"{reference} and its variants on {target}")
+    if all(row["leakage"] for row in rows.values()):
+        figures += _figure("leakage", target, LEAKAGE, f"what shifts besides {target}")
+    return _joined([*parts, *(["## Figures", *figures] if figures else [])])
+
+
+def _all_signs(results: Json) -> str:
+    parts = ["# Sign tests", _back(results), SIGNS, ALL_SIGNS]
+    for (full, prompts), tests in grouped(results["sign_tests"]).items():
+        parts += [f"## {signs_title(full, prompts)}", markdown(sign_table(tests, list(results["targets"])))]
+    return _joined(parts)
+
+
+def _strata(rows: Json, ceiling: Json) -> list[str]:
+    head, body = strata_table(rows, ceiling)
+    return ["## Explicit and silent prompts", STRATA, markdown((head, body))] if len(head) > 1 else []
 
 
 def _seed_spread(rows: Json) -> str:
@@ -135,20 +201,9 @@ def _list(scores: Json) -> str:
     return ", ".join("-" if value is None else f"{value:.1f}" for value in values)
 
 
-def _signs(results: Json) -> list[str]:
-    tests = results["sign_tests"]
-    if not tests:
-        return ["## Sign tests", NO_SIGNS]
-    parts = ["## Sign tests", SIGNS]
-    for (full, prompts), several in grouped(tests).items():
-        title = signs_title(full, prompts)
-        parts += [f"### {title}", markdown(sign_table(several, list(results["targets"])))]
-    return parts
+def _back(results: Json) -> str:
+    return f"Numbers of the **{results['suite_label']}**. [Back to the results]({REPORT_FILE})."
 
 
-def _reproduce(results: Json) -> list[str]:
-    made = "; ".join(
-        ", ".join(f"{name} {version}" for name, version in each.items()) for each in results["environments"]
-    )
-    command = f"`spf benchmark {RECORD} --out DIR`, with the file beside this page."
-    return ["## Reproduce", f"{command} Base model {results['model_hash']}. Made with {made}."]
+def _joined(parts: list[str]) -> str:
+    return "\n\n".join(parts) + "\n"

@@ -18,6 +18,8 @@ from spf_lab.evaluation.chosen import choose_scores
 if TYPE_CHECKING:
     from spf_core.interfaces import Suite
 
+RECORD_FILE, SHEET_FILE = "record.json", "pictures.webp"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -45,12 +47,12 @@ class Cell:
         return self.folder(out) / "evaluation"
 
     def record(self, out: Path) -> Path:
-        """The file that says what the finished cell gave; without it the cell is not finished."""
-        return self.folder(out) / "record.json.gz"
+        """The file that says what the finished cell gave, until it is packed into the target's archive."""
+        return self.folder(out) / RECORD_FILE
 
     def sheet(self, out: Path) -> Path:
-        """The cell's pictures in one file, where it keeps any."""
-        return self.folder(out) / "pictures.webp"
+        """The cell's pictures in one file, where it keeps any, until they are packed."""
+        return self.folder(out) / SHEET_FILE
 
 
 def all_cells(spec: BenchmarkSpec) -> list[Cell]:

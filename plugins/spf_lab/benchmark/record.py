@@ -3,9 +3,7 @@
 The run and the evaluation beside it may be deleted. A record holds no path, so its folder may be moved.
 """
 
-import gzip
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +14,10 @@ from safetensors import SafetensorError
 from spf_core.errors import RunError, short
 from spf_core.utils.atomic import atomic_file
 from spf_core.utils.json_text import parse_json
-from spf_core.utils.special_files import refuse_special
+from spf_lab.benchmark.archive import cell_file, how_to_delete
 from spf_lab.benchmark.costs import Cost, read_cost
 from spf_lab.benchmark.packing import pack, rounded, unpack
-from spf_lab.benchmark.plan import Cell
+from spf_lab.benchmark.plan import RECORD_FILE, Cell
 from spf_lab.benchmark.sheet import Layout
 from spf_lab.evaluation.saved import check_evaluation
 from spf_lab.evaluation.saved import read_evaluation as read_saved
@@ -27,7 +25,7 @@ from spf_lab.evaluation.saved import read_evaluation as read_saved
 Json = Mapping[str, Any]
 SCHEMA = 1
 _FAULTS = (
-    *(OSError, EOFError, zlib.error, SafetensorError),
+    *(OSError, EOFError, SafetensorError),
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError),
 )
 _KEPT = ("prompt", "seed", "noise", "base_text", "complete_text", "tau", "spi", "region_share", "distances")
@@ -63,6 +61,12 @@ def read_evaluation(cell: Cell, settings: Json, out: Path) -> Record:
 
 def write_record(cell: Cell, out: Path, record: Record) -> None:
     """Write the record: where it stands, the cell is finished."""
+    with atomic_file(cell.record(out)) as temporary:
+        temporary.write_bytes(encoded(cell, record))
+
+
+def encoded(cell: Cell, record: Record) -> bytes:
+    """The content of the record's file."""
     content = {
         "schema": SCHEMA,
         "cell": cell.name,
@@ -73,16 +77,13 @@ def write_record(cell: Cell, out: Path, record: Record) -> None:
         "pairs": pack(record.rows),
         "pictures": None if record.layout is None else asdict(record.layout),
     }
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    with atomic_file(cell.record(out)) as temporary:
-        temporary.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+    return json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
 
 
 def read_record(cell: Cell, out: Path) -> Record:
     """Read a finished cell; RunError when its record is damaged or of another cell."""
     try:
-        refuse_special(cell.record(out))
-        content = parse_json(gzip.decompress(cell.record(out).read_bytes()))
+        content = parse_json(cell_file(cell, RECORD_FILE, out))
         if content["schema"] != SCHEMA:
             raise ValueError(
                 f"its schema is {content['schema']}, not {SCHEMA}: another version of spf wrote it"
@@ -103,7 +104,8 @@ def damaged(cell: Cell, out: Path, error: BaseException | str) -> RunError:
     kind = "" if isinstance(error, str) else f"{type(error).__name__}: "
     reason = f"{kind}{short(' '.join(str(error).split()), 160)}"
     return RunError(
-        f"cell '{cell.folder(out)}' is damaged ({reason}); delete that folder and run the benchmark again"
+        f"cell '{cell.folder(out)}' is damaged ({reason}); {how_to_delete(cell, out)} "
+        f"and run the benchmark again"
     )
 
 

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 from spf_core.errors import RunError
 from spf_core.utils.atomic import atomic_write_text
 from spf_lab.benchmark.analysis import Table, headline, make_tables, paired_tests
-from spf_lab.benchmark.cell import is_finished
+from spf_lab.benchmark.archive import is_finished
 from spf_lab.benchmark.collect import Finished, read_cells
-from spf_lab.benchmark.figures import write_figures, write_grids
+from spf_lab.benchmark.figures import find_grids, write_figures, write_grids
 from spf_lab.benchmark.overview import best_of_families, mean_over_targets
 from spf_lab.benchmark.packing import rounded
-from spf_lab.benchmark.page import REPORT_FILE, page
+from spf_lab.benchmark.page import pages
 from spf_lab.benchmark.plan import all_cells
+from spf_lab.benchmark.publish import pack_cells
 from spf_lab.benchmark.runner import missing_cells
-from spf_lab.benchmark.signs import ALL, sign_tests
+from spf_lab.benchmark.signs import sign_tests
 from spf_lab.benchmark.spec import BenchmarkSpec
+from spf_lab.benchmark.tables import ALL
 from spf_lab.evaluation.readout import STRATA
 from spf_lab.evaluation.results import distinct_environments
 from spf_lab.evaluation.saved import RESULTS_FILE
@@ -30,10 +32,10 @@ SCHEMA = 1
 DIGITS = 7  # significant ones, of results.json
 
 
-def write_report(spec: BenchmarkSpec, out: Path, suite: "Suite") -> dict[str, Any]:
+def write_report(spec: BenchmarkSpec, out: Path, suite: "Suite", *, pack: bool = False) -> dict[str, Any]:
     """Write the report of all finished cells and return what results.json holds; RunError without any.
 
-    `suite` is asked for its ceilings alone.
+    `suite` gives its ceilings alone. `pack` moves the cells into archives.
     """
     cells = [cell for cell in all_cells(spec) if is_finished(cell, out)]
     if not cells:
@@ -44,11 +46,17 @@ def write_report(spec: BenchmarkSpec, out: Path, suite: "Suite") -> dict[str, An
     results: dict[str, Any] = rounded(_results(spec, out, found, tables, strata), DIGITS)
     for target, content in results["targets"].items():
         content["ceiling"] = ceiling_of(suite, target)
-    for target, facts in write_grids(out, tables, results).items():
-        results["targets"][target]["pictures"] = facts
+    grids = find_grids(tables, results)
+    for target, shown in grids.items():
+        results["targets"][target]["pictures"] = {kind: grid.facts for kind, grid in shown.items()}
+    sheets = {each.cell.name: each.sheet for each in found if each.sheet}
+    if pack:
+        sheets |= pack_cells(found, [grid for shown in grids.values() for grid in shown.values()], out)
+    write_grids(out, grids, sheets)
     write_figures(out, results)
-    atomic_write_text(out / REPORT_FILE, page(results))
-    text = json.dumps(results, indent=1, allow_nan=False, ensure_ascii=False)
+    for name, text in pages(results).items():
+        atomic_write_text(out / name, text)
+    text = json.dumps(results, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     atomic_write_text(out / RESULTS_FILE, text + "\n")
     return results
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.file_locks import Claim
 from spf_core.utils.progress import Progress
-from spf_lab.benchmark.cell import is_finished, refuse_other_settings, run_cell
+from spf_lab.benchmark.archive import is_finished
+from spf_lab.benchmark.cell import refuse_other_settings, run_cell
 from spf_lab.benchmark.folder import open_folder, write_data
 from spf_lab.benchmark.plan import Cell, all_cells, build_suite, cell_config, chosen_cells
 from spf_lab.benchmark.sharing import Pass, run_if_free

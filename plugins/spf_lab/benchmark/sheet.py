@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 
 from spf_core.utils.atomic import atomic_file
-from spf_core.utils.special_files import refuse_special
+from spf_lab.benchmark.plan import SHEET_FILE
 from spf_lab.evaluation.pictures import LOSSY, Pictures, read_pictures
 
+Tiles = Mapping[str, Sequence[int]]  # role -> pairs
 REGION = "region"
 WORST_SHOWN = 3  # pairs of each preset on the page
 _COLUMNS = 8
@@ -30,7 +31,7 @@ class Layout:
     """
 
     size: Sequence[int]
-    tiles: Mapping[str, Sequence[int]]
+    tiles: Tiles
     sha256: str
 
 
@@ -63,13 +64,35 @@ class Sheet:
         return image
 
 
-def write_sheet(file: Path, evaluation: Path, wanted: Mapping[str, Sequence[int]]) -> Layout | None:
-    """Write what the evaluation's folder keeps of `wanted`, pairs by role; None when it keeps nothing."""
+def write_sheet(file: Path, evaluation: Path, wanted: Tiles) -> Layout | None:
+    """Write what the evaluation's folder keeps of `wanted`; None when it keeps nothing."""
     kept = {pair: _kept(evaluation, pair) for pair in sorted({i for pairs in wanted.values() for i in pairs})}
     tiles = {role: [pair for pair in pairs if role in kept[pair]] for role, pairs in wanted.items()}
     pictures = [kept[pair][role] for role, pair in _places(tiles)]
     if not pictures:
         return None
+    sheet = _drawn(pictures, tiles)
+    with atomic_file(file) as temporary:
+        temporary.write_bytes(sheet.content)
+    return sheet.layout
+
+
+def thinned(sheet: Sheet, wanted: Tiles) -> Sheet | None:
+    """The sheet with the wanted tiles alone, compressed once more; None when it holds none of them."""
+    held = set(_places(sheet.layout.tiles))
+    tiles = {role: [pair for pair in pairs if (role, pair) in held] for role, pairs in wanted.items()}
+    pictures = [sheet.pictures(pair).roles[role] for role, pair in _places(tiles)]
+    return _drawn(pictures, tiles) if pictures else None
+
+
+def read_sheet(content: bytes, layout: Layout) -> Sheet:
+    """The sheet of a file's content; ValueError when it is another one."""
+    if hashlib.sha256(content).hexdigest() != layout.sha256:
+        raise ValueError(f"{SHEET_FILE} is not the one of the record")
+    return Sheet(content, layout)
+
+
+def _drawn(pictures: Sequence[Image.Image], tiles: Tiles) -> Sheet:
     first = pictures[0].copy()
     first.thumbnail((_LARGEST, _LARGEST))
     width, height = first.size
@@ -80,19 +103,10 @@ def write_sheet(file: Path, evaluation: Path, wanted: Mapping[str, Sequence[int]
             picture if picture.size == first.size else picture.resize(first.size, Image.Resampling.LANCZOS)
         )
         sheet.paste(shown, (place % _COLUMNS * width, place // _COLUMNS * height))
-    with atomic_file(file) as temporary:
-        sheet.save(temporary, format="WEBP", quality=_QUALITY, method=6)
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    return Layout(list(first.size), tiles, digest)
-
-
-def read_sheet(file: Path, layout: Layout) -> Sheet:
-    """Read a sheet; OSError when it is not there, ValueError when it is another one."""
-    refuse_special(file)
-    content = file.read_bytes()
-    if hashlib.sha256(content).hexdigest() != layout.sha256:
-        raise ValueError(f"{file.name} is not the one of the record")
-    return Sheet(content, layout)
+    stream = io.BytesIO()
+    sheet.save(stream, format="WEBP", quality=_QUALITY, method=6)
+    content = stream.getvalue()
+    return Sheet(content, Layout(list(first.size), tiles, hashlib.sha256(content).hexdigest()))
 
 
 def _kept(evaluation: Path, pair: int) -> dict[str, Image.Image]:
@@ -101,5 +115,5 @@ def _kept(evaluation: Path, pair: int) -> dict[str, Image.Image]:
     return {**found.roles, **region}
 
 
-def _places(tiles: Mapping[str, Sequence[int]]) -> list[tuple[str, int]]:
+def _places(tiles: Tiles) -> list[tuple[str, int]]:
     return [(role, pair) for role, pairs in tiles.items() for pair in pairs]

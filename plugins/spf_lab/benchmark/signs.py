@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from spf_lab.benchmark.analysis import Table, mean, on_common_seeds
+from spf_lab.benchmark.tables import HOLDS
 from spf_lab.evaluation.purity import Floats
 from spf_lab.evaluation.statistics import Estimate, estimate
 
 FULL = ("spf-paper", "spf")  # the method as the paper draws it, whose directions these are, and ours
-ALL = "all"  # prompts, beside the strata
 BASELINES = ("naive", "lora")
 SAME = 0.05  # of SPI: what counts as unchanged
-HOLDS, FAILS, UNCLEAR = "holds", "does not hold", "unclear"
+FAILS, UNCLEAR = "does not hold", "unclear"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Tables of a benchmark as heads and rows, **bold** and `code` marked as in Markdown. Torch-free."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from spf_lab.evaluation.readout import STRATUM
 Json = Mapping[str, Any]
 PARTS = ("appearance", "structure", "layout", "identity", "attributes")
 HIGHER, LOWER = "↑", "↓"
+ALL = "all"  # prompts, beside the strata
+HOLDS = "holds"  # verdict of a sign test
 HEADLINE = {
     "sps": ("SPS", HIGHER),
     "effect": ("E", HIGHER),
@@ -21,14 +24,16 @@ HEADLINE = {
 _OVERVIEW = {key: HEADLINE[key][1] for key in ("sps", "effect", "spi", "rec", "hit_rate", "base_leak")}
 _COST_HEAD = ["device", "s/step", "s/run", "peak MiB", "parameters"]
 PERCENT = ("sps", "rec")
+_INTERVAL = re.compile(r"\[[^\s\]]+, [^\s\]]+\]")
 Cells = tuple[list[str], list[list[str]]]
 
 
 def markdown(cells: Cells) -> str:
-    """A Markdown table."""
+    """A Markdown table; no line breaks within an interval."""
     head, rows = cells
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return _INTERVAL.sub(lambda found: found[0].replace(" ", "\u00a0"), text)
 
 
 def score_table(rows: Mapping[str, Json]) -> Cells:
@@ -148,6 +153,11 @@ def interval(value: Json, *, percent: bool = False) -> str:
     low, high = value["ci"]
     digits = 1 if percent else 2
     return f"{value['value']:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def by_purity(rows: Mapping[str, Json]) -> list[str]:
+    """Presets by falling SPS."""
+    return sorted(rows, key=lambda name: -(rows[name]["sps"]["value"] or 0.0))
 
 
 def p_value(p: float | None) -> str:

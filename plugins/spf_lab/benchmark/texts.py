@@ -1,63 +1,91 @@
-"""Words of results.md and of the page that `spf report` makes of a benchmark. Torch-free."""
+"""Words of a benchmark's pages and of the page that `spf report` makes of it. Torch-free."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 NAMED = 8  # missing cells that are named
 LEGEND = """\
-SPS purity (0 to 100), E how much of the target appears, SPI pollution, ΔSPI pollution added to prompting
-the original model, REC likeness under the base text alone (0 to 100), hit and base leak the shares of
-pictures that show the target when asked and unasked, then the parts of SPI. 95 % intervals in brackets, by a
-bootstrap over prompts with all their noise and training seeds: they do not tell how much another training
-seed would change. Bold: the best, where its interval excludes the runner-up. Handover is the fraction of the
-noise schedule down to which the original draws (1: not at all). Seconds and memory (of the whole process, or
-of the CUDA allocator) are of the machine that ran the cell, beside whatever else it did: compare them within
-one kind of device."""
+**SPS**: the purity score, from 0 to 100. **E**: the effect, how much of the target appears. **SPI**: the
+pollution, from 0 to 1; its parts stand in columns of their own. **ΔSPI**: SPI less that of the original
+model, prompted for the target. **REC**: likeness to the original model where the prompt lacks the target,
+from 0 to 100. **Hit** and **base leak**: the shares of pictures that show the target, with the target in
+the prompt and without it. 95 % intervals stand in brackets; a bootstrap over prompts, with all their
+noise and training seeds, gives them. They do not say how much another training seed would change.
+**Bold**: the best value, where its interval excludes the runner-up. **Handover**: the fraction of the
+noise schedule down to which the original model samples (1: it does not). Seconds and memory (of the whole
+process, or of the CUDA allocator) depend on the machine and on what else it did. Compare them within one
+kind of device."""
 STRATA = """\
-Explicit prompts name every attribute, silent ones leave some open. Under an explicit prompt another seed
-draws nearly the same picture, so that the same small change counts for more. Compare within a column, and
-with the perfect edit: the true picture with the target, as the judges see it. In scores of all prompts
-together the silent ones decide SPI."""
+Explicit prompts name every attribute, silent prompts leave some open. Another noise seed changes little
+under an explicit prompt, so the same small change counts for more there. Compare within a column, and
+with the perfect edit: the true picture with the target, as the judges see it. The silent prompts dominate
+SPI over all prompts."""
 SIGNS = """\
-The directions are those that the paper reports when it leaves a part of the method out. `spf-paper` is the
-method as drawn, whose terms act through the whole second stage; in preset `spf` they act in the last fifth
-alone, at a low learning rate. A direction holds where the whole 95 % interval lies on its side, and does not
-hold where all of it lies on the other; else it is unclear. Intervals are not adjusted for their number."""
+The paper reports what happens when a part of the method is left out. These tests look for the same
+directions here. `spf-paper` is the method as the paper describes it: its terms act through the whole
+second stage. In preset `spf` they act in the last fifth alone, at a low learning rate. A direction holds
+where the whole 95 % interval lies on its side. It does not hold where all of the interval lies on the
+other side. Otherwise it is unclear. Intervals are not adjusted for their number."""
+ALL_SIGNS = """\
+A dash stands where a target lacks a preset that the test compares. "Not applicable" means that a target
+lacks the part of SPI in question."""
+NO_MEAN = "A dash stands where a target lacks the part of SPI in question."
 NO_SIGNS = "None: they compare `spf` with its ablations and baselines, under these names."
 TESTS = """\
-`{reference}` less each other preset, paired by prompt; p by exchanging the two presets' results of whole
-prompts, Holm-adjusted over this table:"""
+`{reference}` less each other preset, paired by prompt. The p values come from exchanging the two presets'
+results of whole prompts; Holm's method adjusts them over this table:"""
 PREFACE = """\
-Numbers of the **{suite_label}**; they say nothing about other worlds. The terms of the method are
-reconstructions. Each cell: {prompts} unseen prompts x {seeds} noise seeds, split `{split}`. Training seeds:
-{training}."""
+These are numbers of the **{suite_label}**; they say nothing about other worlds. The terms of the method
+are reconstructions. Each row of a table is a preset, which trained one model for each target and training
+seed. Every model was then scored on the same {prompts} unseen prompts with {seeds} noise seeds each
+(split `{split}`). The training seeds are {training}; some presets have fewer."""
 PURITY = " SPI and SPS are those of the metrics `{label}`."
-OVERVIEW = """\
-Means over {targets}, of presets that were run on each; s/run is the mean time of a training run, memory the
-highest."""
+READING = """\
+- **SPS** is the purity score, from 0 to 100. It is high where the target appears and nothing else
+  changes.
+- **Hit rate** is how often the target appears when the prompt asks for it. **Leak rate** is how often it
+  appears when the prompt does not.
+- **SPI** is the pollution: how much else changes when the prompt asks for the target. It is 0 where
+  nothing else changes, and 1 where as much changes as under another noise seed.
+- **REC** says how close the model stays to the original model when the prompt does not ask for the
+  target, from 0 to 100.
+- *Explicit* prompts name every attribute, *silent* prompts leave some open. Another noise seed changes
+  little under an explicit prompt, so the same small change counts for more there.
+- A *perfect edit* is the true picture with the target, as the judges score it. No preset can be expected
+  to score better.
+- Brackets hold 95 % intervals, from a bootstrap over prompts. They do not say how much another training
+  seed would change. **Bold** marks the best value, where its interval excludes the runner-up."""
+OVERVIEW = "Means over {targets}, for the presets that were run on each."
+DEFINED = "[{file}]({file}) defines each preset. [All scores and costs]({means})."
 BEST = """\
-† Best of family `{family}`: {chosen}, by SPS on these same prompts. Chosen after the fact, it looks better
-than a rank or setting that was fixed beforehand."""
+† The best of family `{family}`: {chosen}, by SPS on these same prompts. This choice came after the fact,
+which flatters it beside a rank or setting that was fixed beforehand."""
 ORIGINAL = """\
-The original model shows it in {asked:.0%} when asked, which is worth SPS {sps:.0f} without any training, and
-in {unasked:.0%} unasked."""
+Without any training, the original model shows it in {asked:.0%} of the pictures when the prompt asks for
+it (SPS {sps:.0f}), and in {unasked:.0%} when the prompt does not."""
+ALL_SCORES = """\
+effect, parts of SPI, both kinds of prompts, training seeds, costs, scores of the literature, paired
+tests, and which attributes shift."""
 LITERATURE = """\
-Scores of the literature, which do not enter the purity score. A score that says `suite` or `backbone` is a
-formula over other networks than the published ones, and comparable within this page only."""
+Scores of the literature, which do not enter the purity score. A score whose name says `suite` or
+`backbone` uses the published formula with other networks, so compare it within this page only."""
 GRID = """\
-The first prompts of the evaluation, fixed in advance, first noise seed and first training seed{without}:"""
-PUREST = """\
-The same pictures as in the grid below, of `{reference}` and the presets of other families with the highest
-SPS:"""
+The first prompts of the evaluation with their first noise seed, fixed in advance; first training seed.
+The rows are the original model, `{reference}`, and the presets of other families with the highest
+SPS{without}:"""
 WORST = """\
-The pairs with the highest SPI under `{reference}`, first training seed: the original without and with the
-target asked, `{reference}`, and the purest preset of another family. Grey: not kept."""
+The pairs with the highest SPI under `{reference}`, first training seed. The rows are the original model
+without and with the target in the prompt, `{reference}`, and the purest preset of another family. Grey:
+not kept."""
 PLANE = """\
-Effect against what was kept, 95 % intervals; grey lines join equal SPS. A line through small dots shows other
-strengths of the adapter."""
+Effect against what stays as it was, with 95 % intervals. The effect E says how much likelier the target
+becomes, and lies close to the hit rate. SPS is the harmonic mean of E and 1 - SPI; grey lines join equal
+SPS."""
+STRENGTHS = "Small dots on a line are other strengths of the adapter."
 LEAKAGE = """\
-How far attributes shift: the mean |shift| of an attribute's values over the mean standard deviation that
-re-seeding gives them. A shift of all pictures the same way counts, one back and forth does not."""
+How far attributes shift: the mean |shift| of an attribute's values over the mean standard deviation of
+their shift under another noise seed. A shift of all pictures in one direction counts, a shift back and
+forth does not."""
 ABLATIONS = "`{reference}` and its variants; the dotted line is `{reference}`."
 
 

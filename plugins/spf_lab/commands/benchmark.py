@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import Device, DeviceName, PluginFiles
+from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
 from spf_lab.commands.sharing import Everything, bars_then_line, command_line, finished
 
 if TYPE_CHECKING:
@@ -27,6 +27,15 @@ def benchmark(
     ] = None,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Rebuild the tables from the cells that are finished.")
+    ] = False,
+    pack: Annotated[
+        bool,
+        typer.Option(
+            "--pack",
+            help="Move finished cells into one small file for each target, to commit or publish: their "
+            "records, and the pictures that the page shows.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
@@ -54,7 +63,7 @@ def benchmark(
         missing = partial(missing_cells, spec, out)
         if not finished(work, missing, "cell", command_line("benchmark", file, out, given)):
             return
-    _report(spec, out, suite)
+    _report(spec, out, suite, pack)
 
 
 def _say_finished(cell: "Cell", seconds: float, *, out: Path) -> None:
@@ -70,13 +79,13 @@ def _say_finished(cell: "Cell", seconds: float, *, out: Path) -> None:
     show(f"{cell.name}  {scores}  {timedelta(seconds=round(seconds))}")
 
 
-def _report(spec: "BenchmarkSpec", out: Path, suite: "Suite") -> None:
+def _report(spec: "BenchmarkSpec", out: Path, suite: "Suite", pack: bool) -> None:
     from spf_cli.render import show, table
     from spf_lab.benchmark.page import REPORT_FILE
     from spf_lab.benchmark.report import write_report
     from spf_lab.evaluation.readout import interval
 
-    results = write_report(spec, out, suite)
+    results = write_report(spec, out, suite, pack=pack)
     shown = {"SPS": "sps", "E": "effect", "SPI": "spi", "hit": "hit_rate", "leak": "base_leak"}
     rows = [
         (f"{target}/{name}", *(interval(row[measure]) for measure in shown.values()))

@@ -20,7 +20,13 @@ from spf_lab.continual.spec import ContinualSpec, parse_continual
 from spf_lab.continual.stage import is_complete, is_finished, run_stage
 
 RECORD = "continual.yaml"
-CONTINUAL = FolderKind(RECORD, "continual protocol", ("orders",), "sequences/{}/*", parse_continual)
+CONTINUAL = FolderKind(
+    RECORD,
+    "continual protocol",
+    ("orders",),
+    lambda out, preset: any(out.glob(f"sequences/{preset}/*")),
+    parse_continual,
+)
 Watch = Callable[[Stage], AbstractContextManager[Progress]]
 
 

@@ -132,7 +132,7 @@ def _first(shown: Compared, target: str, arms: Sequence[Arm]) -> list[Html]:
     shared = [pair for pair in arms[0].first if all(pair in arm.first for arm in arms)] if arms else []
     grids = sorted(shown.folder.glob(f"grid-{target}.*"))
     if not shared:
-        alt = f"{target}: the first prompts, drawn by the original model and by every preset"
+        alt = f"{target}: the first prompts under the original model and the purest presets"
         return [_whole_grid(grid, alt) for grid in grids[:1]]
     best = [arm for arm in arms if arm.name == shown.results["reference"]] or list(arms[:1])
     ordered = [*best, *(arm for arm in arms if arm not in best)]

@@ -11,7 +11,7 @@ from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_core.runs.run import CONFIG_FILE, file_hash
 from spf_core.utils.json_text import read_json
 from spf_core.utils.yaml_text import read_yaml
-from spf_lab.benchmark.cell import is_finished
+from spf_lab.benchmark.archive import is_finished
 from spf_lab.benchmark.collect import Finished, read_cells
 from spf_lab.benchmark.folder import RECORD
 from spf_lab.benchmark.plan import all_cells

@@ -13,6 +13,7 @@ from spf_core.utils.paths import expanded
 from spf_core.utils.special_files import refuse_special
 from spf_core.utils.validation import Text, explain
 from spf_core.utils.yaml_text import read_yaml
+from spf_lab.benchmark.archive import is_finished
 from spf_lab.benchmark.folder import RECORD
 from spf_lab.benchmark.plan import all_cells
 from spf_lab.benchmark.spec import parse_benchmark
@@ -149,7 +150,7 @@ def _cells(folder: Path, methods: Sequence[str]) -> Iterator[_Evaluation]:
     for cell in all_cells(spec):
         if (cell.evaluation(folder) / RESULTS_FILE).is_file():
             yield _read(cell.entry.name, cell.evaluation(folder))
-        elif cell.record(folder).is_file() and cell.entry.name in (methods or [cell.entry.name]):
+        elif is_finished(cell, folder) and cell.entry.name in (methods or [cell.entry.name]):
             raise DataError(
                 f"'{cell.evaluation(folder)}' is not there: the record beside it serves tables, but a study "
                 f"needs the pictures; take the folder where the benchmark ran, or run it again: "
