@@ -67,7 +67,7 @@ class RunConfig(Section):
     @classmethod
     def _some_loss(cls, losses: dict[str, LossConfig]) -> dict[str, LossConfig]:
         if not any(loss.weight > 0 for loss in losses.values()):
-            raise ValueError("losses has no term with a weight above 0; give at least one")
+            raise ValueError("no term has a weight above 0; give at least one")
         return losses
 
     @property
