@@ -299,7 +299,7 @@ def test_a_hub_id_that_cannot_be_reached_is_one_line(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"views": 2}, "would all be the same"),
+        ({"views": 2}, "would be the same"),
         ({"columns": {"img": "x"}}, "'img' is none of"),
         ({"trigger": " "}, "empty"),
     ],

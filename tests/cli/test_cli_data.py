@@ -164,5 +164,5 @@ def test_pictures_far_smaller_than_the_backbone_draws_are_warned_about(
     plugin.write_text(BACKBONE.format(folder=str(tiny_folder)))
     checked = spf("data", "check", folder, "--backbone", "tiny", "--plugin", plugin)
     assert checked.code == 0
-    assert "warning: pictures far smaller than the 32 pixels of 'tiny'" in checked.err
+    assert "warning: images far smaller than the 32 pixels of 'tiny'" in checked.err
     assert "(1): 2.png" in checked.err

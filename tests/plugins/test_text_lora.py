@@ -107,7 +107,7 @@ def test_memory_that_runs_out_names_them_among_the_ways_out(
                 "optimizer.learning_rate=1",
                 "optimizer.text_encoder_learning_rate=1",
             ),
-            "prodigy finds one step size for everything",
+            "prodigy estimates one step size for all weights",
         ),
     ],
 )
