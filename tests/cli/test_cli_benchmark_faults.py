@@ -76,8 +76,8 @@ def test_two_processes_share_the_cells_and_a_killed_one_is_replaced(spf, setting
         beside = spf("benchmark", file, "--out", out)
         other.kill()
     assert beside.code == 0, beside.err
-    assert f"{held} is left to " in beside.out
     assert f"process {other.pid}" in beside.out
+    assert f" works on {held}\n" in beside.out
     assert finished_cells(out) == [cell for cell in cells if cell != held]
     assert not (out / "results.json").exists()
     after = spf("benchmark", file, "--out", out)

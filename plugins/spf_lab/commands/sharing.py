@@ -1,4 +1,4 @@
-"""What commands say whose work several processes share: failures, what is missing, how to continue."""
+"""Messages of commands whose work several processes share: failures, missing parts, how to continue."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 def bars_then_line(
     say_finished: Callable[[Unit, float], None],
 ) -> "Callable[[Unit], AbstractContextManager[Progress]]":
-    """Bars while a unit of work runs; `say_finished` then hears of it with its seconds."""
+    """Show bars while a unit of work runs, then call `say_finished` with its seconds."""
     from spf_cli.bars import prefixed, progress_bars
 
     @contextmanager
@@ -45,7 +45,7 @@ def interruptible(work: Callable[[], Result], command: str) -> Result:
     try:
         return work()
     except (InterruptedRunError, KeyboardInterrupt):
-        raise InterruptedRunError(f"interrupted; what is done is kept. Continue with: {command}") from None
+        raise InterruptedRunError(f"interrupted; finished parts are kept. Continue with: {command}") from None
 
 
 def refuse_failures(outcome: "Pass[Unit]", what: str) -> None:
@@ -59,10 +59,10 @@ def refuse_failures(outcome: "Pass[Unit]", what: str) -> None:
 
 
 def say_what_is_missing(outcome: "Pass[Unit]", missing: Sequence[Unit], what: str, command: str) -> None:
-    """Who works on what, how many units are not finished, and how to continue."""
+    """Say which processes work on which units, how many are not finished, and how to continue."""
     from spf_cli.render import say
 
     for unit, process in outcome.elsewhere.items():
-        say(f"{unit.name} is left to {process}")
-    say(f"{what}s not finished: {len(missing)}; tables are written when all are")
+        say(f"{process} works on {unit.name}")
+    say(f"{what}s not finished: {len(missing)}; spf writes the tables when all are finished")
     say(f"continue with: {command}")

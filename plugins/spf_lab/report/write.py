@@ -99,7 +99,7 @@ def demo_report(folder: Path, plugins: Plugins, *, device: str) -> str:
     shared = ", ".join(f"{key} {value}" for key, value in bias.items())
     return comparison_page(
         Compared(
-            title=f"Learning “{target}” and nothing else",
+            title=f"Training “{target}” and nothing else",
             label=first["suite_label"],
             lead=DEMO.format(rows=len(read_folder(folder / "data")), bias=shared),
             results={"reference": "spf", "targets": {target: found}},
