@@ -2,11 +2,14 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from spf_core.plugins import BackboneConfig, Register, SuiteConfig, UserPath, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Backbone, Suite
 
 
 class Mini(BackboneConfig):
@@ -18,7 +21,7 @@ class Mini(BackboneConfig):
         description="StableDiffusionPipeline folder that contains clip/. By default, the packaged weights.",
     )
 
-    def build(self) -> Any:
+    def build(self) -> "Backbone":
         """Load the folder; RunError when it cannot be used."""
         from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
@@ -35,7 +38,7 @@ class PortraitsConfig(SuiteConfig):
         None, description="Folder of the judges' weights. By default, the packaged ones."
     )
 
-    def build(self) -> Any:
+    def build(self) -> "Suite":
         """Return the suite."""
         from spf_portraits.suite import PortraitsSuite
 

@@ -1,10 +1,13 @@
 """Adapters: the weights that training changes, and how to switch them off."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from spf_core.plugins import AdapterConfig, Register, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Adapter
 
 LARGEST_RANK = 2**16  # beyond the width of every layer that there is
 
@@ -64,7 +67,7 @@ class LoraAdapter(LowRank):
         """Whether the text encoders are adapted."""
         return self.text_encoder
 
-    def build(self) -> Any:
+    def build(self) -> "Adapter":
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.lora import Lora
 
@@ -97,7 +100,7 @@ class AdaLoraAdapter(LowRank):
             raise ValueError(f"warmup={self.warmup} and settle={self.settle} leave no time to drop ranks")
         return self
 
-    def build(self) -> Any:
+    def build(self) -> "Adapter":
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.adalora import AdaLora
 
@@ -109,7 +112,7 @@ class CrossAttention(AdapterConfig):
 
     name = "cross-attention"
 
-    def build(self) -> Any:
+    def build(self) -> "Adapter":
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.weights import Weights
 
@@ -121,7 +124,7 @@ class FullUnet(AdapterConfig):
 
     name = "full-unet"
 
-    def build(self) -> Any:
+    def build(self) -> "Adapter":
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.weights import Weights
 

@@ -1,10 +1,13 @@
 """Loss terms of the method: denoising, text consistency, fine-grained and output alignment."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from spf_core.plugins import LossConfig, Register, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Term
 
 Space = Literal["noise", "velocity", "image"]
 Gamma = Annotated[
@@ -21,7 +24,7 @@ class Denoising(LossConfig):
     name = "denoising"
     min_snr_gamma: Gamma = None
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.losses.denoising import DenoisingLoss
 
@@ -50,7 +53,7 @@ class RegionDenoising(LossConfig):
             )
         return self
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.losses.denoising import RegionDenoisingLoss
 
@@ -76,7 +79,7 @@ class TextConsistency(LossConfig):
         """Runs saved `true` or `false` before PAD took part."""
         return {True: "phrases", False: "none"}[value] if isinstance(value, bool) else value
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.losses.alignment import TextConsistencyLoss
 
@@ -94,7 +97,7 @@ class FineGrained(LossConfig):
         "query layer, or those inputs in the base model's query projection.",
     )
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.losses.alignment import FineGrainedLoss
 
@@ -115,7 +118,7 @@ class OutputAlignment(LossConfig):
         "velocity, image.",
     )
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.losses.alignment import OutputAlignmentLoss
 

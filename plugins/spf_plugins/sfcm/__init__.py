@@ -1,10 +1,13 @@
 """Control maps: the paper's SFCM, and the maps that it is compared with."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from spf_core.plugins import ControlMapConfig, Register, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import ControlMap
 
 
 class SfcmV1(ControlMapConfig):
@@ -21,7 +24,7 @@ class SfcmV1(ControlMapConfig):
         "[0, 1], and averaged. `plain`: the distances themselves, and summed.",
     )
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.v1 import SfcmV1Map
 
@@ -48,7 +51,7 @@ class SfcmV2(ControlMapConfig):
             raise ValueError(f"low={self.low} must lie below high={self.high}")
         return self
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.v2 import SfcmV2Map
 
@@ -61,7 +64,7 @@ class SfcmCounterfactual(ControlMapConfig):
     name = "sfcm-counterfactual"
     needs = frozenset({"counterfactuals"})
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.simple import CounterfactualMap
 
@@ -74,7 +77,7 @@ class Mask(ControlMapConfig):
     name = "mask"
     needs = frozenset({"masks"})
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.simple import MaskMap
 
@@ -86,7 +89,7 @@ class Uniform(ControlMapConfig):
 
     name = "uniform"
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.simple import UniformMap
 
@@ -102,7 +105,7 @@ class TargetAttention(ControlMapConfig):
         None, ge=0, le=1, description="Threshold that makes the map binary. By default, the map stays soft."
     )
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.simple import TargetAttentionMap
 
