@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_together import FAST, PAIR, SECOND_FAILS, launch, weights
+from test_distributed import FAST, SECOND_FAILS, WORKER, launch, weights
 
 from spf_core.config.loading import load_run_config
 from spf_core.config.run_config import RunConfig
@@ -117,7 +117,7 @@ def both(
     jobs |= {"half": half, "resumed": {**half, "resume": True, "remove": last}}
     jobs["failed"] = job(folder, "failed", settings("naive", "losses.failing.weight=1"))
     (folder / "jobs.json").write_text(json.dumps(list(jobs.values())))
-    done = launch(FSDP, PAIR, folder / "jobs.json", *files)
+    done = launch(FSDP, WORKER, folder / "jobs.json", *files)
     assert (folder / "runs" / "resumed" / ADAPTER_FILE).exists(), done.stderr
     (folder / "said.txt").write_text(done.stdout)
     (folder / "errors.txt").write_text(done.stderr)
@@ -125,7 +125,7 @@ def both(
 
 
 def job(folder: Path, name: str, config: RunConfig) -> dict[str, Any]:
-    """What `pair.py` is to train."""
+    """Runs that `distributed_worker.py` trains."""
     (folder / f"{name}.yaml").write_text(config.dump())
     return {
         "config": f"{folder}/{name}.yaml",

@@ -1,4 +1,4 @@
-"""How long a run will take: what is counted for it, against what is really made."""
+"""The estimate of a run's time: the passes it counts, against the passes that a run makes."""
 
 from pathlib import Path
 

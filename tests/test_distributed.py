@@ -1,4 +1,4 @@
-"""Two processes, started by a launcher, train one run: as one process does that accumulates twice."""
+"""Two processes of a launcher train one run, as one process does that accumulates twice."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
 from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
 
-PAIR = Path(__file__).with_name("pair.py")
+WORKER = Path(__file__).with_name("distributed_worker.py")
 FAST = ("train.batch_size=2", "checkpoint.every=2", "sample.every=0", "sample.steps=2")
 CASES = {
     "lora": ("lora", ("adapter.text_encoder=true", "optimizer.text_encoder_learning_rate=1e-4")),
@@ -87,7 +87,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, tiny_folder
     half = {**jobs[2], "run": f"{folder}/runs/resumed"}
     last = [f"{half['run']}/checkpoints/step-000004", f"{half['run']}/{ADAPTER_FILE}"]
     (folder / "jobs.json").write_text(json.dumps([*jobs, half, {**half, "resume": True, "remove": last}]))
-    done = launch(TORCHRUN, PAIR, folder / "jobs.json")
+    done = launch(TORCHRUN, WORKER, folder / "jobs.json")
     assert done.returncode == 0, done.stderr
     return folder
 

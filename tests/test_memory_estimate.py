@@ -1,4 +1,4 @@
-"""A rehearsed step against a real one: what is kept, what is there at most, and what is left as it was."""
+"""The memory estimate of a step against a real step: memory kept, peak, and state left unchanged."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from steps import PROMPTS, batch_of, config_of, parts_of, run
-from test_thrift import Saved
+from test_memory_options import Saved
 from test_trainer import config_of as run_config
 from test_trainer import noise_folder
 

@@ -1,4 +1,4 @@
-"""What preparation takes, rehearsed, against what it takes of real rows, stage by stage."""
+"""The memory estimate of preparation against that of real rows, stage by stage."""
 
 import shutil
 from collections.abc import Iterable
