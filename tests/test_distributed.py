@@ -136,7 +136,7 @@ def test_one_process_may_go_on_where_two_began_and_is_told(
     shutil.copytree(run, copy)
     config = settings(plugins, "lora", tiny_folder, both / "data", steps=STEPS + 1)
     train(config, copy, plugins, resume=True)
-    assert "trained by 2 process(es) and goes on with 1" in caplog.text
+    assert "2 process(es) trained the run so far, and 1 continue it" in caplog.text
     assert "spf_processes" not in read_safetensors(copy / ADAPTER_FILE)[1]
 
 

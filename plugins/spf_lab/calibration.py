@@ -104,8 +104,8 @@ def calibrate_strength(
     highest = max(each.response for each in found)
     if highest <= 0:
         raise ConfigError(
-            f"no strength of {', '.join(f'{each:g}' for each in rising)} draws more of the target than the "
-            "original model; train longer, or try higher ones with --strengths"
+            f"no strength of {', '.join(f'{each:g}' for each in rising)} shows more of the target than the "
+            "base model; train longer, or try higher ones with --strengths"
         )
     shares = tuple(replace(each, response=each.response / highest) for each in found)
     recommended = next(each.strength for each in shares if each.response >= keep)

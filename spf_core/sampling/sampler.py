@@ -137,7 +137,7 @@ def _sample_batch(
         pixels = backbone.decode(output.images)
     if not bool(pixels.isfinite().all()):  # they would be black, and be measured as if they were pictures
         raise NonFiniteError(
-            f"pictures became NaN or infinite with sample.guidance={options.guidance:g} and "
+            f"images became NaN or infinite with sample.guidance={options.guidance:g} and "
             f"sample.precision={options.precision}; set guidance lower, or precision to no or bf16"
         )
     images: list[Image] = pipeline.image_processor.postprocess(pixels, output_type="pil")

@@ -80,7 +80,7 @@ class ProcessGroup:
         before = metadata.get(PROCESSES, "1")
         if metadata and before != str(self.count) and self.main:
             _log.warning(
-                "the run was trained by %s process(es) and goes on with %d: a step now reads another number "
+                "%s process(es) trained the run so far, and %d continue it: a step now reads another number "
                 "of rows",
                 before,
                 self.count,

@@ -128,7 +128,7 @@ def test_a_cell_that_fails_is_named_and_the_others_run(spf, settings, plugin: Pa
         ({"target": ["hat"]}, ("unknown option 'target'", "Did you mean 'targets'?")),
         ({"evaluation": {"prompt": 3}}, ("evaluation.prompt", "Did you mean 'prompts'?")),
         ({"presets": [{"preset": "lora", "sets": []}]}, ("unknown option 'sets'", "Did you mean 'set'?")),
-        ({"presets": [{"preset": "lora", "seeds": [7]}]}, ("'lora' is to run on 7", "none of the seeds: 0")),
+        ({"presets": [{"preset": "lora", "seeds": [7]}]}, ("'lora' lists 7", "none of the seeds: 0")),
         ({"presets": [{"preset": "lora", "targets": ["hut"]}]}, ("'hut'", "none of the targets: hat")),
         ({"targets": []}, ("targets", "at least 1 item")),
         ({"presets": []}, ("presets", "at least 1 item")),

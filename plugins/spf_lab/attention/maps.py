@@ -41,7 +41,9 @@ def attention_maps(
     weights_BL = word.phrase_BPL[:, -1]
     if not bool(weights_BL.any()):
         reads = run.backbone.max_tokens
-        raise ConfigError(f"'{token}' lies beyond the {reads} tokens that are read; shorten the prompt")
+        raise ConfigError(
+            f"'{token}' lies beyond the {reads} tokens that the text encoder reads; shorten the prompt"
+        )
     look = _Look(run, prompt, weights_BL, span[1] > len(prompt.base_text), options, seed, columns)
     mapped = run.config.control_map
     return AttentionMaps(

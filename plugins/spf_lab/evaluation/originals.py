@@ -115,5 +115,5 @@ def _load(path: Path, says: str) -> Image.Image:
     """The picture; OSError when it says that it is another one."""
     with Image.open(path) as opened:
         if opened.info.get(_SAYS) != says:
-            raise OSError(f"'{path}' is another draw")
+            raise OSError(f"'{path}' belongs to other sampling")
         return opened.convert("RGB")

@@ -76,7 +76,7 @@ def judge_strength(
     if (best.sps.value or 0) < LEAST:
         shown = ", ".join(f"{each.strength:g}" for each in found)
         raise ConfigError(
-            f"SPS stays below {LEAST} at strengths {shown} ({basis}): the target is not learnt, or nothing "
-            "else stays; train longer, try others with --strengths, or ask CLIP with --by response"
+            f"SPS stays below {LEAST} at strengths {shown} ({basis}): the target does not appear, or too "
+            "much else changes; train longer, try others with --strengths, or use CLIP with --by response"
         )
     return Slider("sps", basis, found, best.strength)

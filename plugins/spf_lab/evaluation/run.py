@@ -127,7 +127,7 @@ def summarise(
     """
     if noise := noise_on_cpu(found.floor, provenance["environment"]):
         raise RunError(
-            f"noise floor {noise}: the original model drew the same pictures twice and got other pixels, "
+            f"noise floor {noise}: the base model sampled the same images twice with different pixels, "
             "which a CPU does not do; leave out the plugin whose backbone or adapter adds randomness, then "
             "evaluate again"
         )
