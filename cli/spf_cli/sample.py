@@ -114,9 +114,9 @@ def grid_rows(
     progress: "Progress",
 ) -> "dict[str, list[Image]]":
     """Labelled rows of same-seed images; the adapter is back at strength 1 afterwards."""
-    from spf_core.sampling.sampler import Opening, sample_images
+    from spf_core.sampling.sampler import BeforeHandover, sample_images
 
-    opening = Opening([text.base_text] * len(seeds), opened.adapter)
+    before_handover = BeforeHandover([text.base_text] * len(seeds), opened.adapter)
 
     def draw(words: str, stage: str, editor: "PromptEditor | None" = None) -> "list[Image]":
         return sample_images(
@@ -124,7 +124,7 @@ def grid_rows(
             [words] * len(seeds),
             seeds,
             options,
-            opening=opening,
+            before_handover=before_handover,
             editor=editor,
             progress=progress,
             stage=stage,

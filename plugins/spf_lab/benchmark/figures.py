@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from spf_lab.benchmark.analysis import Table
 from spf_lab.benchmark.charts import ablation_figure, leakage_figure, purity_figure
+from spf_lab.benchmark.effect_purity_plot import effect_purity_figure
 from spf_lab.benchmark.grids import write_first_grid, write_purest_grid, write_worst_grid
 from spf_lab.benchmark.page import PURITY_FILE, figure_file
-from spf_lab.benchmark.plane import plane_figure
 from spf_lab.benchmark.styles import related, styles_of
 from spf_lab.evaluation.plots import save_figure
 
@@ -27,7 +27,7 @@ def write_figures(out: Path, results: Mapping[str, Any]) -> None:
 def target_figures(target: str, results: Mapping[str, Any], rows: Mapping[str, Any]) -> "dict[str, Figure]":
     """Kind -> figure of a target: the plane, the leakage and, where the reference has some, its ablations."""
     label = f"{target} ({results['suite_label']})"
-    figures = {"plane": plane_figure(f"{label}: effect and purity", results, rows)}
+    figures = {"plane": effect_purity_figure(f"{label}: effect and purity", results, rows)}
     if all(row.get("leakage") for row in rows.values()):
         title = f"{label}: what shifts besides the target, A to C\n● q < 0.05   * may change with the target"
         figures["leakage"] = leakage_figure(title, rows)

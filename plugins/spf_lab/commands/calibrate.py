@@ -12,7 +12,7 @@ from spf_cli.options import MANY, Device, DeviceName, PluginFiles, RunFolder, nu
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from spf_lab.calibration import Slider
+    from spf_lab.calibration import StrengthCalibration
     from spf_lab.evaluation.statistics import Estimate
 
 JUDGED = "With a suite's judges"
@@ -98,7 +98,7 @@ def calibrate(
     from spf_core.preparation.rows import rows_of
     from spf_core.runs.run import open_run
     from spf_lab.calibration import calibrate_strength, store
-    from spf_lab.evaluation.purest import judge_strength, judged_subject
+    from spf_lab.evaluation.judged_strength import judge_strength, judged_subject
 
     tried = numbers("--strengths", strengths)
     if not tried or min(tried) <= 0:
@@ -128,17 +128,17 @@ def calibrate(
     show(strength_table(found), summary)
 
 
-def strength_table(found: "Slider") -> "Table":
+def strength_table(found: "StrengthCalibration") -> "Table":
     """Scores of each strength; the recommended one has a star."""
     from spf_cli.render import table
-    from spf_lab.calibration import Judged
+    from spf_lab.calibration import StrengthScores
 
     judged = ("sps", "effect", "spi", "hit rate", "leak rate")
     columns = judged if found.measure == "sps" else ("response", "drift of the base text")
     rows = []
     for each in found.settings:
         name = f"{each.strength:g}{' *' if each.strength == found.recommended else ''}"
-        if isinstance(each, Judged):
+        if isinstance(each, StrengthScores):
             shares = (each.hit_rate, each.base_leak)
             cells = (
                 _interval(each.sps, "{:.0f}"),

@@ -28,7 +28,7 @@ def convert_weights(
     """
     from spf_cli.loading import load, refuse_filled
     from spf_cli.render import say
-    from spf_lab.evaluation.chosen import choose_scores
+    from spf_lab.evaluation.score_options import choose_scores
 
     refuse_filled(out, "choose another --out")
     (config,) = choose_scores(load(plugin or ()), [score], assignments or ()).values()

@@ -135,7 +135,7 @@ def _draw_pairs(
 ) -> None:
     """Rows original, naive and spf from the same noise."""
     from spf_cli.loading import build
-    from spf_core.sampling.sampler import Opening, comparison_grid, sample_images, save_png
+    from spf_core.sampling.sampler import BeforeHandover, comparison_grid, sample_images, save_png
 
     if (out / PAIRS_FILE).is_file():
         return
@@ -153,7 +153,7 @@ def _draw_pairs(
             complete,
             seeds,
             run.config.sample,
-            opening=Opening(base, run.adapter),
+            before_handover=BeforeHandover(base, run.adapter),
             progress=progress,
             stage=f"{preset}: sampling",
         )

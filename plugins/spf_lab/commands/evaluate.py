@@ -87,7 +87,7 @@ def evaluate(
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show
     from spf_lab.commands.results import read_results, results_table
-    from spf_lab.evaluation.chosen import choose_scores, metric_options
+    from spf_lab.evaluation.score_options import choose_scores, metric_options
 
     asked: dict[str, Any] = {
         "suite": suite,

@@ -9,7 +9,7 @@ import typer
 from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, readable
 
 if TYPE_CHECKING:
-    from spf_lab.report.look import Subject
+    from spf_lab.report.attention_maps import Subject
 
 PAGE = "report.html"
 
@@ -109,7 +109,7 @@ def _page(
 
 def _subject(prompt: str, target: str) -> "Subject | None":
     from spf_core.errors import ConfigError
-    from spf_lab.report.look import subject_of
+    from spf_lab.report.attention_maps import subject_of
 
     if not prompt.strip() and not target.strip():
         return None

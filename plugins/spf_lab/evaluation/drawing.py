@@ -10,12 +10,12 @@ from spf_core.runs.run import OpenRun
 from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.quadruples import generate
-from spf_lab.evaluation.strengths import check_strengths, draw_strengths
+from spf_lab.evaluation.strengths import check_strengths, sample_strengths
 from spf_lab.evaluation.subject import Subject, find_subject
 
 
 @dataclass(frozen=True)
-class Drawn:
+class EvaluationImages:
     """What is judged: the pictures at strength 1 and at other strengths."""
 
     subject: Subject
@@ -37,7 +37,7 @@ def draw(
     strengths: Sequence[float] = (),
     progress: Progress = silent,
     group: ProcessGroup = SINGLE_PROCESS,
-) -> Drawn:
+) -> EvaluationImages:
     """Find the unseen prompts and draw them; the parameters are those of `run.evaluate`.
 
     Of several processes `group` each draws its share, and the main one has all pictures in the end, the
@@ -58,8 +58,8 @@ def draw(
         progress=progress,
         group=group,
     )
-    at = draw_strengths(run, quads, strengths, options, seed=seed, progress=progress, group=group)
-    return Drawn(subject, quads, at)
+    at = sample_strengths(run, quads, strengths, options, seed=seed, progress=progress, group=group)
+    return EvaluationImages(subject, quads, at)
 
 
 def subject_of(run: OpenRun, plugins: Plugins, suite: str | None, target: str | None) -> Subject:

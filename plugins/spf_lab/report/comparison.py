@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf_core.data import open_rgb
-from spf_lab.benchmark.sheet import WORST_SHOWN
+from spf_lab.benchmark.contact_sheet import WORST_SHOWN
 from spf_lab.benchmark.tables import (
     grouped,
     mean_ceiling,

@@ -35,7 +35,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ContactSheet:
     """A sheet that was read: pictures by pair."""
 
     content: bytes
@@ -63,7 +63,7 @@ class Sheet:
         return image
 
 
-def write_sheet(file: Path, evaluation: Path, wanted: Mapping[str, Sequence[int]]) -> Layout | None:
+def write_contact_sheet(file: Path, evaluation: Path, wanted: Mapping[str, Sequence[int]]) -> Layout | None:
     """Write what the evaluation's folder keeps of `wanted`, pairs by role; None when it keeps nothing."""
     kept = {pair: _kept(evaluation, pair) for pair in sorted({i for pairs in wanted.values() for i in pairs})}
     tiles = {role: [pair for pair in pairs if role in kept[pair]] for role, pairs in wanted.items()}
@@ -86,13 +86,13 @@ def write_sheet(file: Path, evaluation: Path, wanted: Mapping[str, Sequence[int]
     return Layout(list(first.size), tiles, digest)
 
 
-def read_sheet(file: Path, layout: Layout) -> Sheet:
+def read_contact_sheet(file: Path, layout: Layout) -> ContactSheet:
     """Read a sheet; OSError when it is not there, ValueError when it is another one."""
     refuse_special(file)
     content = file.read_bytes()
     if hashlib.sha256(content).hexdigest() != layout.sha256:
         raise ValueError(f"{file.name} is not the one of the record")
-    return Sheet(content, layout)
+    return ContactSheet(content, layout)
 
 
 def _kept(evaluation: Path, pair: int) -> dict[str, Image.Image]:

@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 Images = Sequence[Image]
 
 
-class RememberingSuite:
+class CachedSuite:
     """Wraps a suite; the same list object is judged once by each judge. Lists must not be changed."""
 
     def __init__(self, suite: Suite) -> None:
