@@ -238,6 +238,7 @@ def commands_in(text: str) -> Iterator[tuple[str, list[str]]]:
                 given.append(bare.strip("\"'"))
             if bare != word or given[-1:] != [bare.strip("\"'")]:
                 break
+        given = [word for word in given if word != "--help"]
         if given and (last := options.get(given[-1])) is not None and not last.is_flag:
             given.append("1")  # the text names an option without a value
         yield known, given

@@ -37,7 +37,7 @@ def original_images(
     """One image per text and noise seed, from the cache when it holds the same sampling (lossless PNG).
 
     The adapter must be off, that of `before_handover` too. The key covers the backbone's weights, texts,
-    seeds, sampling options, kind of device, library versions and the sampling code; an entry that is damaged, or
+    seeds, sampling options, kind of device, library versions and sampling code; an entry that is damaged, or
     whose pictures say another key, is drawn again. So is one that begins with other pixels than `begins`,
     which this process has drawn, or that was kept beside other pictures than `beside`. Of processes
     `group` the main one reads and keeps the entry; the others help to draw what it lacks, and get nothing.
