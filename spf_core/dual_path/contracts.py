@@ -144,7 +144,9 @@ class Contracts:
         """What a part returns that was given the state to read."""
         called = label(self._parts[name])
         pred = state.response.pred_BCHW
-        first = name not in self._known and not isinstance(pred, FakeTensor)  # a rehearsal has no values
+        first = name not in self._known and not isinstance(
+            pred, FakeTensor
+        )  # a memory estimate has no values
         foreign = bool(self._parts[name].provided_by)
         read = dict(_tensors(state))
         versions = {place: _version(tensor) for place, tensor in read.items()}

@@ -1,4 +1,4 @@
-"""Encodes the rows of a training folder once: latents, texts and, if asked for, image embeddings."""
+"""Encodes the rows of a training folder once: latents, texts and, where needed, image embeddings."""
 
 import logging
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""Terms that begin a stage of training: they are told of the run's start and of their own first step."""
+"""Terms that start a stage of training: they hear of the start of the run and of their own first step."""
 
 import logging
 from functools import partial

@@ -69,7 +69,7 @@ def write_worst_grid(
     best = next((table[name] for name in _purest_others(table, reference, families)), None)
     rows = {
         "original": _whole(found, "original", pairs),
-        "original, asked": _whole(found, "prompted", pairs),
+        "original, complete text": _whole(found, "prompted", pairs),
         reference: _whole(found, "tuned", pairs),
     }
     shown = {reference: found}

@@ -33,7 +33,7 @@ DIGITS = 7  # significant ones, of results.json
 def write_report(spec: BenchmarkSpec, out: Path, suite: "Suite") -> dict[str, Any]:
     """Write the report of all finished cells and return what results.json holds; RunError without any.
 
-    `suite` is asked for its ceilings alone.
+    Of `suite`, only the ceilings are used.
     """
     cells = [cell for cell in all_cells(spec) if is_finished(cell, out)]
     if not cells:

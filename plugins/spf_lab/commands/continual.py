@@ -76,13 +76,13 @@ def _say_finished(stage: "Stage", seconds: float, *, out: Path) -> None:
 
     learned = stage.sequence.order[: stage.number]
     found = {name: read_results(stage.evaluation(out, name)) for name in (learned[0], learned[-1])}
-    told = [f"REC {number(found[learned[0]]['rec']['value'])}"]
+    shown_scores = [f"REC {number(found[learned[0]]['rec']['value'])}"]
     for name, results in found.items():
         scores = (("E", "effect"), ("SPI", "spi"), ("hit", "hit_rate"))
-        told.append(
+        shown_scores.append(
             f"{name}: " + " ".join(f"{title} {number(results[key]['value'])}" for title, key in scores)
         )
-    show("  ".join([stage.name, *told, str(timedelta(seconds=round(seconds)))]))
+    show("  ".join([stage.name, *shown_scores, str(timedelta(seconds=round(seconds)))]))
 
 
 def _report(spec: "ContinualSpec", out: Path) -> None:

@@ -1,4 +1,4 @@
-"""One tuned model judged on several targets, asked for each of them and for none."""
+"""Judges one tuned model on several targets: images with each target text, and with none."""
 
 from collections.abc import Mapping
 from dataclasses import replace

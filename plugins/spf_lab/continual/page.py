@@ -101,8 +101,8 @@ def growth_table(presets: Mapping[str, Json]) -> Cells:
         slopes = [preset["summary"][measure] for measure in GROWTH]
         rec = preset["stages"]["rec"]
         ends = f"{interval(rec[0], percent=True)} to {interval(rec[-1], percent=True)}"
-        told = [f"{each['verdict']}: {small_interval(each)}" for each in slopes]
-        rows.append([name, *told, ends])
+        shown_slopes = [f"{each['verdict']}: {small_interval(each)}" for each in slopes]
+        rows.append([name, *shown_slopes, ends])
     return ["preset", *(SUMMARY[measure][0] for measure in GROWTH), "REC, first to last stage"], rows
 
 

@@ -1,4 +1,4 @@
-"""A suite that remembers what its judges said, as several metrics ask them about the same images."""
+"""A suite that caches its judges' answers, as several metrics ask for the same images."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path

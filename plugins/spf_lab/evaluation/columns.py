@@ -37,7 +37,7 @@ class Scored:
     not_available: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The tuned model's estimate, that of the original asked for the target, and the rest."""
+        """The estimates of the tuned model and of the base model under the complete text, and the rest."""
         tuned = self.estimates.get("tuned", NOTHING).to_json()
         if self.not_available is not None:
             return {**tuned, "not_available": self.not_available}

@@ -1,4 +1,4 @@
-"""The drawing of an evaluation: which prompts, and every picture of them. Several processes can share it."""
+"""The images of an evaluation: its prompts, and all images of them. Processes can share the sampling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from spf_lab.evaluation.subject import Subject, find_subject
 
 @dataclass(frozen=True)
 class EvaluationImages:
-    """What is judged: the pictures at strength 1 and at other strengths."""
+    """The images to judge: at strength 1, and at other strengths."""
 
     subject: Subject
     quads: Quadruples

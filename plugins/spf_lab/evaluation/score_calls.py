@@ -1,4 +1,4 @@
-"""Asking a score about all pairs when some of them make it fail."""
+"""Calls of a score on all pairs, also when some pairs make it fail."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

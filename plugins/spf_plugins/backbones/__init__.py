@@ -76,7 +76,7 @@ class Published(BackboneConfig):
         return look(self, self.architecture().layout)
 
     def architecture(self) -> Any:
-        """The class that holds such a model; imported when asked for."""
+        """The class that holds such a model; imported when needed."""
         raise NotImplementedError
 
 
