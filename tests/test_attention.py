@@ -125,9 +125,9 @@ def test_a_word_beyond_what_is_read_is_refused(opened) -> None:
 
 @pytest.mark.parametrize("case", [(20, 8, 0), (20, 8, 13), (2, 8, 0), (20, 8, 20), (3, 8, 1), (20, 1, 13)])
 def test_chosen_steps_are_distinct_ordered_and_end_with_the_picture(case) -> None:
-    steps, columns, opening = case
-    chosen = chosen_steps(steps, columns, opening)
+    steps, columns, before_handover = case
+    chosen = chosen_steps(steps, columns, before_handover)
     assert chosen == sorted(set(chosen))
     assert 1 <= len(chosen) <= columns
     assert len(chosen) == 1 or chosen[-1] == steps - 1
-    assert opening >= steps or any(step >= opening for step in chosen)
+    assert before_handover >= steps or any(step >= before_handover for step in chosen)

@@ -1,4 +1,4 @@
-"""Checkpoints: whatever is damaged is passed over or refused, and never taken for what was saved."""
+"""Checkpoints: training skips or refuses damaged ones, and never mistakes them for intact ones."""
 
 import json
 import logging
@@ -252,7 +252,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_an_older_one(
     assert trainer.step == 2
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert NEWEST in warning
-    assert "goes on from step 2" in warning
+    assert "resumes from step 2" in warning
     assert len(warning) < 600
     assert [path.name for path in checkpoints(run)] == [OLDER], "the place of the damaged one is free"
     assert (run / "checkpoints" / f"damaged-{NEWEST}").is_dir(), "nothing is deleted"

@@ -254,7 +254,7 @@ def test_an_impossible_value_is_one_line_with_its_place(
 
 
 def test_a_run_without_any_weighted_loss_is_refused(plugins: Plugins) -> None:
-    assert "at least one loss term" in refusal(
+    assert "no term has a weight above 0" in refusal(
         plugins, "losses.denoising=false", "losses.fine-grained.weight=0"
     )
 

@@ -1,4 +1,4 @@
-"""Parts of plugins that break their contract are named with their provider, as early as it can be known."""
+"""Plugin parts that break their contract are named with their provider, as early as possible."""
 
 import logging
 import os

@@ -15,7 +15,7 @@ from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import load_plugins
 from spf_core.runs.checkpoint import checkpoints, read_checkpoint
 from spf_core.runs.run import open_backbone, open_run
-from spf_core.sampling.sampler import Opening, sample_images
+from spf_core.sampling.sampler import BeforeHandover, sample_images
 from spf_core.training.resources.preparation_estimate import PreparationEstimate
 from spf_core.training.resources.run_estimate import memory_rows, preparation_estimate
 from spf_core.training.run_log import read_metrics
@@ -71,9 +71,9 @@ def test_a_preset_trains_and_samples_on_cuda(
     train(config, tmp_path / "run", PLUGINS)
     assert len(read_metrics(tmp_path / "run")) == STEPS
     run = open_run(tmp_path / "run", PLUGINS, device="cuda")
-    opening = Opening(["a portrait of an old man"], run.adapter)
+    before_handover = BeforeHandover(["a portrait of an old man"], run.adapter)
     images = sample_images(
-        run.backbone, ["a portrait, wearing a hat"], [0], run.config.sample, opening=opening
+        run.backbone, ["a portrait, wearing a hat"], [0], run.config.sample, before_handover=before_handover
     )
     assert np.asarray(images[0]).std() > 0
 

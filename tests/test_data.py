@@ -84,7 +84,7 @@ def test_an_unusable_folder_says_why(tmp_path: Path, make: Callable[[Path], Path
         ("{'file_name': 1}", "is not JSON"),
         ("[1, 2]", "expected a JSON object"),
         ("[" * 100_000, "is JSON that cannot be read"),
-        ('{"file_name": "0.png", "file_name": "1.png"}', "'file_name' stands there twice"),
+        ('{"file_name": "0.png", "file_name": "1.png"}', "'file_name' occurs twice"),
         ({"base_text": "a", "target_text": "b"}, "'file_name' is missing"),
         ({"file_name": "0.png", "base_text": "a"}, "'target_text' is missing"),
         ({**GOOD, "target_text": 7}, "'target_text' must be a text"),

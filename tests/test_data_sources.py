@@ -55,7 +55,7 @@ def test_a_table_holds_the_same_columns_as_json_lines(tmp_path: Path, mark: str)
         ("file_name,base_text,target_text\n", "has no rows"),
         ("file_name,text\n0.png,a man\n", "give a trigger"),
         ('file_name,base_text,target_text\n0.png,a man,hat\n0.png,"a man,hat\n', ":3: is no CSV"),
-        ("file_name,text,text\n0.png,a man,a hat\n", ":1: the column 'text' stands there twice"),
+        ("file_name,text,text\n0.png,a man,a hat\n", ":1: the column 'text' occurs twice"),
     ],
 )
 def test_a_bad_table_names_line_and_fault(tmp_path: Path, text: str, words: str) -> None:
@@ -298,7 +298,7 @@ def test_a_hub_id_that_cannot_be_reached_is_one_line(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"views": 2}, "would all be the same"),
+        ({"views": 2}, "would be the same"),
         ({"columns": {"img": "x"}}, "'img' is none of"),
         ({"trigger": " "}, "empty"),
     ],

@@ -1,5 +1,6 @@
 """What the documentation says exists, and what exists is documented."""
 
+import ast
 import inspect
 import re
 import shlex
@@ -201,6 +202,84 @@ def test_the_options_of_commands_in_texts_and_messages_exist(place: str) -> None
         options = {option for param in COMMANDS[known].params for option in param.opts} | {"--help"}
         for option in re.findall(r"(?<=\s)--[a-z][a-z-]+", mentioned):
             assert option in options, mentioned
+
+
+VALUE = re.compile(r"[A-Z]{2,}[\w./=|-]*|[A-Z]|[\d./~{\"'][^,;:)]*")
+
+
+def texts_of(source: str) -> Iterator[str]:
+    """The texts and docstrings of a Python file; 1 stands for what an f-string fills in."""
+    tree = ast.parse(source)
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "1" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            yield node.value
+
+
+def commands_in(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Every command of spf in a text by its words, with the arguments that the text gives it.
+
+    Arguments are options, their values, and placeholders such as RUN: prose may follow a command.
+    """
+    plain = re.sub(r"\[/?[a-z ]*\]", "", text)  # rich's markup
+    for mentioned in re.findall(r"\bspf [a-z][^`;\n]*", plain):
+        words = mentioned.split()
+        if not (known := next((n for end in (3, 2) if (n := " ".join(words[:end])) in COMMANDS), None)):
+            continue
+        options = {option: param for param in COMMANDS[known].params for option in param.opts}
+        given: list[str] = []
+        for word in words[len(known.split()) :]:
+            bare = word.rstrip(".,:)")
+            last = options.get(given[-1]) if given else None
+            is_value = last is not None and not last.is_flag
+            if bare.startswith("--") or is_value or VALUE.fullmatch(bare):
+                given.append(bare.strip("\"'"))
+            if bare != word or given[-1:] != [bare.strip("\"'")]:
+                break
+        given = [word for word in given if word != "--help"]
+        if given and (last := options.get(given[-1])) is not None and not last.is_flag:
+            given.append("1")  # the text names an option without a value
+        yield known, given
+
+
+COMMANDS_IN_TEXTS = sorted(
+    {
+        (str(file.relative_to(ROOT)), known, tuple(given))
+        for folder in ("spf_core", "plugins", "cli")
+        for file in (ROOT / folder).rglob("*.py")
+        for text in texts_of(file.read_text(encoding="utf-8"))
+        for known, given in commands_in(text)
+        if given
+    }
+)
+
+
+def test_there_are_commands_in_help_texts_and_messages() -> None:
+    assert ("spf train", ["--plugin", "sfcm-v2", "--set", "train.steps=5"]) in commands_in(
+        "Run [bold]spf train --plugin sfcm-v2 --set train.steps=5[/], then look."
+    )
+    assert len(COMMANDS_IN_TEXTS) > 10
+
+
+@pytest.mark.parametrize(("place", "known", "given"), COMMANDS_IN_TEXTS)
+def test_a_command_in_a_help_text_or_message_is_understood(
+    place: str, known: str, given: tuple[str, ...]
+) -> None:
+    fault = None
+    try:
+        COMMANDS[known].make_context(known, list(given))
+    except typer.TyperException as error:
+        fault = error
+    # A text may name an option without all else that the command needs.
+    assert fault is None or type(fault).__name__ == "MissingParameter", f"{place}: {fault}"
+
+
+@pytest.mark.parametrize("place", [place for place, text in TAUGHT.items() if "spf " in text])
+def test_what_a_text_marks_as_a_command_is_one(place: str) -> None:
+    marked = re.findall(r"(?:`|\[bold\]|\[bold cyan\])spf ([a-z][a-z-]*)(?=[ `\[])", TAUGHT[place])
+    assert {f"spf {word}" for word in marked} <= set(COMMANDS)
 
 
 def assignments() -> list[Any]:

@@ -56,7 +56,7 @@ def test_what_json_can_say_is_read_as_it_was_written(value: object) -> None:
         ("[" * 100_000, "nested"),
         ("[" * (DEPTH + 1) + "]" * (DEPTH + 1), f"more than {DEPTH} levels"),
         ("9" * 5000, "too many digits"),
-        ('{"a": 1, "b": {"c": 1, "c": 2}}', "'c' stands twice"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "'c' occurs twice"),
         ("[NaN]", "NaN in the place of a number"),
         ("-1e400", "-1e400 in the place of a number"),
         ('["a \\ud83d"]', "'a \\\\ud83d' holds half of a character"),
@@ -98,7 +98,7 @@ def test_an_endless_message_keeps_its_start_and_its_way_out(tmp_path: Path) -> N
     ended = call("report", *("x" * 90_000, "y" * 9000))
     assert ended.code == 2
     assert ended.err.startswith("error: Got unexpected extra argument")
-    assert ended.err.endswith("shows how it is used\n")
+    assert ended.err.endswith("shows its usage\n")
     assert len(ended.err) < 1300
 
 

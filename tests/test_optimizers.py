@@ -140,8 +140,11 @@ def test_a_piecewise_schedule_follows_its_rules() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (("optimizer.name=prodigy",), "factor of the step size that prodigy finds by itself; set it to 1"),
-        (("optimizer.name=adafactor", "optimizer.betas=[0.8, 0.9]"), "not read by adafactor"),
+        (
+            ("optimizer.name=prodigy",),
+            "factor of the step size that prodigy estimates by itself; set it to 1",
+        ),
+        (("optimizer.name=adafactor", "optimizer.betas=[0.8, 0.9]"), "adafactor does not read"),
         (("optimizer.schedule=piecewise_constant",), "step_rules and schedule=piecewise_constant"),
         (("optimizer.step_rules=0.5",), "step_rules"),
         (("optimizer.name=adam",), "optimizer.name"),

@@ -105,7 +105,7 @@ def test_what_cannot_be_extended_is_refused_and_left_as_it_is(
     steps = ("adapter.warmup=0", "adapter.settle=0.4")
     train(config(*steps, preset="adalora"), run, plugins)
     with pytest.raises(
-        RunError, match=r"train\.steps is 8 here, 4 in the run.*shares out its ranks.*--start-from"
+        RunError, match=r"train\.steps is 8 here, 4 in the run.*distributes its ranks.*--start-from"
     ):
         train(config(*steps, preset="adalora", steps=8), run, plugins, resume=True)
     with pytest.raises(RunError, match=r"train\.steps is 2 here, 4 in the run.*not shortened"):
@@ -145,7 +145,7 @@ def test_changed_data_is_refused_with_what_changed(
     run = tmp_path / "run"
     train(config(data=moved, steps=1), run, plugins)
     rewrite(moved, CHANGES[what])
-    with pytest.raises(RunError, match=f"is not what the run .* began with: .*{what}.*--accept-changed-data"):
+    with pytest.raises(RunError, match=f"differs from that of the run .*: .*{what}.*--accept-changed-data"):
         train(config(data=moved, steps=2), run, plugins, resume=True)
     assert (run / "adapter.safetensors").is_file()
 
@@ -181,7 +181,7 @@ def test_a_finished_run_without_checkpoints_is_not_trained_again(
     shutil.rmtree(run / "checkpoints")
     (run / "provenance.json").unlink()
     before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
-    with pytest.raises(RunError, match=r"is finished and has no checkpoint to go on from.*--start-from"):
+    with pytest.raises(RunError, match=r"is finished and has no checkpoint to resume from.*--start-from"):
         train(config(steps=steps), run, plugins, resume=True)
     assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from spf_core.config.sections import SampleSection
 from spf_core.errors import RunError
-from spf_core.sampling.sampler import Opening, comparison_grid, initial_noise, sample_images, save_png
+from spf_core.sampling.sampler import BeforeHandover, comparison_grid, initial_noise, sample_images, save_png
 from spf_core.utils.prompts import Prompt
 from spf_plugins.adapters import LoraAdapter
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
@@ -108,7 +108,9 @@ def test_the_original_opens_and_the_tuned_model_takes_over(
     lora = lora_that_changes_something(tiny_backbone)
     options = OPTIONS.model_copy(update={"handover": handover})
     complete = f"{TEXT}, red hair"
-    image = sample_images(tiny_backbone, [complete], [5], options, opening=Opening([TEXT], lora))[0]
+    image = sample_images(
+        tiny_backbone, [complete], [5], options, before_handover=BeforeHandover([TEXT], lora)
+    )[0]
     pixels = draw_by_hand(tiny_backbone, lora, TEXT, complete, handover * 1000)
     by_hand = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     assert largest_difference(image, Image.fromarray(by_hand)) <= 1
@@ -117,13 +119,17 @@ def test_the_original_opens_and_the_tuned_model_takes_over(
 def test_guidance_can_lead_away_from_the_target_alone(tiny_backbone: StableDiffusion) -> None:
     lora = lora_that_changes_something(tiny_backbone)
     options = OPTIONS.model_copy(update={"handover": 0.5, "negative": "target"})
-    complete, opening = f"{TEXT}, red hair", Opening([TEXT, TEXT], lora)
-    target, base = sample_images(tiny_backbone, [complete, TEXT], [5, 5], options, opening=opening)
+    complete, before_handover = f"{TEXT}, red hair", BeforeHandover([TEXT, TEXT], lora)
+    target, base = sample_images(
+        tiny_backbone, [complete, TEXT], [5, 5], options, before_handover=before_handover
+    )
     pixels = draw_by_hand(tiny_backbone, lora, TEXT, complete, 500, against="red hair")
     by_hand = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     assert largest_difference(target, Image.fromarray(by_hand)) <= 1
     plain = options.model_copy(update={"negative": "empty"})
-    away, same = sample_images(tiny_backbone, [complete, TEXT], [5, 5], plain, opening=opening)
+    away, same = sample_images(
+        tiny_backbone, [complete, TEXT], [5, 5], plain, before_handover=before_handover
+    )
     assert largest_difference(target, away) > 1
     assert largest_difference(base, same) == 0, "a text without the target is led away from no text"
 
@@ -132,7 +138,9 @@ def test_a_handover_that_never_comes_leaves_the_original(tiny_backbone: StableDi
     original = sample_images(tiny_backbone, [TEXT], [5], OPTIONS)[0]
     lora = lora_that_changes_something(tiny_backbone)
     never = OPTIONS.model_copy(update={"handover": 1e-3})
-    opened = sample_images(tiny_backbone, ["red hair"], [5], never, opening=Opening([TEXT], lora))[0]
+    opened = sample_images(
+        tiny_backbone, ["red hair"], [5], never, before_handover=BeforeHandover([TEXT], lora)
+    )[0]
     tuned = sample_images(tiny_backbone, [TEXT], [5], OPTIONS)[0]
     assert largest_difference(opened, original) == 0
     assert largest_difference(tuned, original) > 10, "the adapter is on again, and changes something"
@@ -141,9 +149,9 @@ def test_a_handover_that_never_comes_leaves_the_original(tiny_backbone: StableDi
 def test_without_guidance_the_handover_exchanges_the_text_alone(tiny_backbone: StableDiffusion) -> None:
     lora = lora_that_changes_something(tiny_backbone)
     options = OPTIONS.model_copy(update={"guidance": 1.0, "handover": 0.5})
-    opening = Opening([TEXT], lora)
-    with_target = sample_images(tiny_backbone, ["red hair"], [5], options, opening=opening)[0]
-    without = sample_images(tiny_backbone, [TEXT], [5], options, opening=opening)[0]
+    before_handover = BeforeHandover([TEXT], lora)
+    with_target = sample_images(tiny_backbone, ["red hair"], [5], options, before_handover=before_handover)[0]
+    without = sample_images(tiny_backbone, [TEXT], [5], options, before_handover=before_handover)[0]
     assert largest_difference(with_target, without) > 0
 
 

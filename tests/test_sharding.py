@@ -12,7 +12,7 @@ import pytest
 import torch
 from installing import PLUGIN_FILES
 from PIL import Image
-from test_together import FAST, PAIR, launch, weights
+from test_distributed import FAST, WORKER, launch, weights
 
 from spf_core.config.loading import load_run_config
 from spf_core.config.run_config import RunConfig
@@ -81,7 +81,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, settings: S
     jobs |= {"half": half, "resumed": {**half, "resume": True, "remove": last}}
     jobs["failed"] = job(folder, "failed", settings("naive", "losses.failing.weight=1"))
     (folder / "jobs.json").write_text(json.dumps(list(jobs.values())))
-    done = launch(FSDP, PAIR, folder / "jobs.json", *PLUGINS)
+    done = launch(FSDP, WORKER, folder / "jobs.json", *PLUGINS)
     assert (folder / "runs" / "resumed" / ADAPTER_FILE).exists(), done.stderr
     (folder / "said.txt").write_text(done.stdout)
     (folder / "errors.txt").write_text(done.stderr)
@@ -89,7 +89,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, settings: S
 
 
 def job(folder: Path, name: str, config: RunConfig) -> dict[str, Any]:
-    """What `pair.py` is to train."""
+    """Runs that `distributed_worker.py` trains."""
     (folder / f"{name}.yaml").write_text(config.dump())
     return {
         "config": f"{folder}/{name}.yaml",

@@ -20,7 +20,7 @@ from spf_core.dual_path.step import dual_path_step
 from spf_core.interfaces.types import Conditioning
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun, open_run
-from spf_core.sampling.sampler import Opening, sample_images
+from spf_core.sampling.sampler import BeforeHandover, sample_images
 from spf_core.training.trainer import train
 from spf_core.utils.prompts import Prompt
 from spf_lab.attention.maps import attention_maps
@@ -238,7 +238,9 @@ def test_the_original_opens_a_picture_with_its_own_texts(
     base, complete = "an old man in the park", TEXTS[0]
     options = opened.config.sample.model_copy(update={"handover": 0.5})
     with heard(opened) as read:
-        sample_images(opened.backbone, [complete], [0], options, opening=Opening([base], opened.adapter))
+        sample_images(
+            opened.backbone, [complete], [0], options, before_handover=BeforeHandover([base], opened.adapter)
+        )
     frozen, tuned = encode(loaded_backbone, ["", base]), encode(opened.backbone, ["", complete])
     for found, expected in ((read[0], frozen), (read[-1], tuned)):
         torch.testing.assert_close(found, expected.embeds_BLD, rtol=0, atol=1e-5)

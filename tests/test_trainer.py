@@ -284,4 +284,4 @@ def test_captions_beyond_the_encoders_length_are_counted_and_warned_of(
     rows[2]["base_text"] = "a portrait of a man, " * 40
     (data / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     train(config_of(plugins, tiny_folder, data, steps=1), tmp_path / "run", plugins)
-    assert "1 of 5 captions are longer than 77 tokens" in caplog.text
+    assert "1 of 5 captions exceed the 77 tokens" in caplog.text

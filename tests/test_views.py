@@ -1,4 +1,4 @@
-"""Crops, mirroring and buckets: what is drawn, in which order, and what training makes of it."""
+"""Crops, mirroring and buckets: the random choices, their order, and what training makes of them."""
 
 from collections import Counter
 from pathlib import Path

@@ -22,8 +22,10 @@ def build_app() -> typer.Typer:
     """The command line: spf's own commands, then those that installed plugins add."""
     app = typer.Typer(
         name="spf",
-        help="Fine-tune [bold]one portrait attribute[/] into a text-to-image model, and nothing else.",
-        epilog="Start with [bold cyan]spf demo[/]: about ten minutes, no GPU, no downloads.",
+        help="Fine-tune [bold]one portrait attribute[/] into a text-to-image model, and keep "
+        "everything else as it is.",
+        epilog="Start with [bold cyan]spf demo[/]. It takes about ten minutes, and needs no GPU "
+        "and no downloads.",
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -61,7 +63,7 @@ def _print_version(wanted: bool) -> None:
 
 
 def _refuse_launcher_for_others(app: typer.Typer) -> None:
-    """Let a launcher start several processes of those commands alone that work in a group."""
+    """Let a launcher start several processes only for commands that work in a group."""
     grouped = [each.name for each in app.registered_commands if runs_in_a_group(each.callback)]
 
     @app.callback(invoke_without_command=True)
@@ -70,7 +72,7 @@ def _refuse_launcher_for_others(app: typer.Typer) -> None:
         version: Annotated[
             bool,
             typer.Option(
-                "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+                "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
             ),
         ] = False,
     ) -> None:
@@ -96,7 +98,7 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 
 class _Notes(logging.Handler):
-    """Shows what the core logs as one line each, once in a command, in the manner of all notes."""
+    """Shows each message of the core's log as one line, once in a command, like all notes."""
 
     def __init__(self) -> None:
         super().__init__()

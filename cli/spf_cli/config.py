@@ -16,10 +16,10 @@ def show_config(
     config: ConfigFile = None,
     assignments: Assignments = None,
 ) -> None:
-    """Print the configuration that [bold]spf train[/] would use with the same options, as YAML.
+    """Print the configuration that [bold]spf train[/] uses with the same options, as YAML.
 
-    What comes later wins: defaults, preset, settings of the backbone, --config, --backbone and
-    --plugin, --set.
+    Settings come from these sources: defaults, preset, backbone, --config, --backbone and --plugin, --set.
+    Later ones override earlier ones.
     """
     from spf_cli.loading import load_config
 
@@ -31,7 +31,7 @@ def show_config(
 
 @app.command("schema")
 def show_schema(plugin: PluginFiles = None) -> None:
-    """Print the JSON schema of the run configuration with the options of every installed component."""
+    """Print the JSON schema of a configuration, with the options of every installed component."""
     import json
 
     from spf_cli.loading import load

@@ -1,4 +1,4 @@
-"""`spf data`: check a training folder, prepare captions, or write one with a suite."""
+"""`spf data`: check a training folder, prepare captions, or generate a folder with a suite."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ class SuiteGroup(typer.core.TyperGroup):
         return super().get_command(ctx, cmd_name) or _suite_command(cmd_name, _plugins(ctx))
 
 
-app = typer.Typer(cls=SuiteGroup, help="Check and prepare training folders, and write them with a suite.")
+app = typer.Typer(cls=SuiteGroup, help="Check, prepare and generate training folders.")
 app.callback(invoke_without_command=True)(show_help)
 
 
@@ -54,7 +54,7 @@ def check(
         str,
         typer.Argument(
             metavar="DIR|ID",
-            help="Training folder, or id of a Hugging Face dataset.",
+            help="A training folder, or the id of a Hugging Face dataset.",
             callback=text_at_home,
         ),
     ],
@@ -66,10 +66,10 @@ def check(
         bool, typer.Option("--json", help="Print rows, problems and warnings as one JSON object.")
     ] = False,
 ) -> None:
-    """Check a training folder: counts, sizes, texts, and every problem on its own line.
+    """Check a training folder: counts, sizes, texts, and each problem on its own line.
 
-    --set takes settings of `dataset`. --backbone adds texts and images that do not fit the model.
-    Exit code 2 on problems.
+    --set accepts settings of `dataset`. With --backbone, the command also reports texts and images that
+    do not fit the model. Exit code 2 if there are problems.
     """
     from spf_cli.render import note, show, table
     from spf_core.data import check_folder
@@ -107,7 +107,7 @@ def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "Dataset
     for assignment in assignments:
         raw = merge(raw, parse_assignment(assignment))
     if set(raw) != {"dataset"} or not isinstance(raw["dataset"], dict):
-        raise ConfigError(f"--set {short(' '.join(assignments))}: only settings of dataset are read here")
+        raise ConfigError(f"--set {short(' '.join(assignments))}: spf data reads only settings of dataset")
     try:
         return DatasetSection.model_validate(raw["dataset"])
     except ValidationError as error:
@@ -152,7 +152,7 @@ def _json(report: "FolderReport", folder: Path, warnings: Sequence[str]) -> dict
 
 
 def _unfit(report: "FolderReport", folder: Path, backbone: str, plugins: "Plugins") -> list[str]:
-    """Warnings about texts and images that the backbone is not made for."""
+    """Warnings about texts and images that do not fit the backbone."""
     from spf_cli.loading import build
 
     model = build(plugins, backbone, "backbone")
@@ -169,7 +169,7 @@ def _too_small(report: "FolderReport", folder: Path, backbone: str, model: "Mode
     if not small:
         return []
     return [
-        f"pictures far smaller than the {side} pixels of '{backbone}', which would be blurred "
+        f"images far smaller than the {side} pixels of '{backbone}' would be blurred "
         f"({len(small)}): {first_names(small, folder)}"
     ]
 
@@ -199,7 +199,7 @@ def _suite_command(name: str, plugins: "Plugins") -> Any:
     if entry is None:
         return None
     maker = typer.Typer(rich_markup_mode="rich", add_completion=False)
-    maker.command(name, help=f"Write a training folder: {escape(entry.summary)}")(
+    maker.command(name, help=f"Generate a training folder: {escape(entry.summary)}")(
         at_home(_writer(name, plugins))
     )
     return typer.main.get_command(maker)
@@ -209,13 +209,20 @@ def _writer(suite: str, plugins: "Plugins") -> Callable[..., None]:
     from spf_cli.render import say
 
     def write(
-        target: Annotated[str, typer.Option(help="What the model is to learn.")],
-        out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.", rich_help_panel=OUTPUT)],
-        count: Annotated[int, typer.Option(min=1, max=MANY, help="Images.")] = 60,
+        target: Annotated[str, typer.Option(help="The target to train.")],
+        out: Annotated[
+            Path, typer.Option(metavar="DIR", help="New folder to write.", rich_help_panel=OUTPUT)
+        ],
+        count: Annotated[int, typer.Option(min=1, max=MANY, help="Number of images.")] = 60,
         bias: Annotated[
-            str, typer.Option(metavar="ATTR=VALUE,...", help="What all images share and no text mentions.")
+            str,
+            typer.Option(
+                metavar="ATTR=VALUE,...", help="Attributes that all images share and no text mentions."
+            ),
         ] = "",
-        seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Same seed, same folder.")] = 0,
+        seed: Annotated[
+            int, typer.Option(min=0, max=LAST_SEED, help="Seed. The same seed gives the same folder.")
+        ] = 0,
         size: Annotated[int, typer.Option(min=16, max=4096, help="Side of an image in pixels.")] = 64,
     ) -> None:
         from spf_cli.loading import build, refuse_filled

@@ -1,4 +1,4 @@
-"""`spf train --dry-run`: what would be trained, as settings and tables."""
+"""`spf train --dry-run`: settings, terms and estimates of a training."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show_plan(config: "RunConfig") -> None:
-    """Print the settings that are not defaults, what they come to, and when each term counts."""
+    """Print the settings that are not defaults, the plan, and the steps of each term."""
     from spf_cli.render import say, show, table
     from spf_core.training.resources.dry_run import plan_of
 
@@ -26,7 +26,7 @@ def show_plan(config: "RunConfig") -> None:
         "",
         table("sizes", ("", ""), plan.sizes),
         "",
-        table("time, from passes made here", ("", ""), plan.time),
+        table("time, estimated from passes on this machine", ("", ""), plan.time),
         "",
     )
-    say("Nothing is written. All settings: spf config show, with the same options")
+    say("Nothing was written. To see all settings, run spf config show with the same options.")

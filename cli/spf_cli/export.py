@@ -1,4 +1,4 @@
-"""`spf export` and `spf push`: what a run has learnt, for other programs and other people."""
+"""`spf export` and `spf push`: the weights of a run, for other programs and other people."""
 
 import sys
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ WHOLE = "Whole models"
 
 
 class Precision(StrEnum):
-    """Of the written weights."""
+    """Number format of the written weights."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -30,7 +30,7 @@ class Precision(StrEnum):
 
 CardEvaluation = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Results of [bold]spf evaluate[/] for the model card."),
+    typer.Option(metavar="DIR", help="Results of [bold]spf evaluate[/], for the model card."),
 ]
 BaseLicence = Annotated[
     str | None,
@@ -54,18 +54,20 @@ Form = Annotated[
     ),
 ]
 Merge = Annotated[
-    bool, typer.Option("--merge", help="Bake the LoRA into the model's weights.", rich_help_panel=WHOLE)
+    bool, typer.Option("--merge", help="Merge the LoRA into the model's weights.", rich_help_panel=WHOLE)
 ]
 Strength = Annotated[
     float | None,
-    typer.Option(min=0, help="How much of the training.", show_default="1", rich_help_panel=WHOLE),
+    typer.Option(
+        min=0, help="Strength of the adapter in the merged weights.", show_default="1", rich_help_panel=WHOLE
+    ),
 ]
 Check = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Write nothing; say what each client reads of this LoRA file, or what it takes this checkpoint "
-        "to predict. Exit code 1 where that is wrong.",
+        help="Write nothing. Show what each client reads of this LoRA file, or which prediction "
+        "type it assumes for this checkpoint. Exit code 1 if a client is wrong.",
     ),
 ]
 
@@ -78,7 +80,7 @@ def export(
         typer.Option(metavar="PATH", help="File or new folder to write.", rich_help_panel=OUTPUT),
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="Of the written weights.", rich_help_panel=OUTPUT)
+        Precision, typer.Option(help="Number format of the written weights.", rich_help_panel=OUTPUT)
     ] = Precision.FP32,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it exists.", rich_help_panel=OUTPUT)
@@ -90,11 +92,11 @@ def export(
     check: Check = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Write a run for other programs, or [bold]--check[/] a file.
+    """Write the weights of a run for other programs, or [bold]--check[/] a file.
 
-    A finished LoRA run already holds RUN/NAME.safetensors, in kohya's keys.
+    A finished LoRA run already contains RUN/NAME.safetensors, with kohya's keys.
 
-    Give RUN to --check as well where the base model is neither Stable Diffusion 1.5 nor SDXL.
+    With --check, also give RUN if the base model is neither Stable Diffusion 1.5 nor SDXL.
     """
     if check is not None:
         _check(run, check, plugin or ())
@@ -127,18 +129,18 @@ def export(
 
 def push(
     run: RunFolder,
-    repository: Annotated[str, typer.Argument(metavar="REPO", help="On the hub, as in [cyan]me/hat[/].")],
-    public: Annotated[
-        bool, typer.Option("--public", help="Let everybody see a repository that is made now.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Upload without asking.")] = False,
+    repository: Annotated[
+        str, typer.Argument(metavar="REPO", help="Repository on the hub, as in [cyan]me/hat[/].")
+    ],
+    public: Annotated[bool, typer.Option("--public", help="Make a new repository public.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Upload without confirmation.")] = False,
     evaluation: CardEvaluation = None,
     base_license: BaseLicence = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Upload a run to the Hugging Face hub: LoRA files or the whole model, with a model card.
+    """Upload a run to the Hugging Face hub, with a model card.
 
-    You are asked first. Log in with [bold]hf auth login[/], or set HF_TOKEN.
+    The command asks for confirmation first. Log in with [bold]hf auth login[/], or set HF_TOKEN.
     """
     from spf_cli.loading import run_config
     from spf_cli.render import say
@@ -154,13 +156,13 @@ def push(
 
 
 def _ask(run: Path, repository: str, public: bool) -> None:
-    """Go on when somebody at a terminal says yes; RunError otherwise."""
+    """Return when the user confirms at a terminal; RunError otherwise."""
     from spf_core.errors import RunError
 
     seen = "everybody will see it" if public else "private"
     question = f"Upload {run} to {repository} ({seen}, if it is new)?"
     if not (sys.stdin.isatty() and typer.confirm(question)):
-        raise RunError("nothing was uploaded: nobody said yes; add --yes to upload without being asked")
+        raise RunError("nothing was uploaded, as nobody confirmed; add --yes to upload without confirmation")
 
 
 def _check(run: Path | None, file: Path, plugin: Sequence[Path]) -> None:
@@ -191,7 +193,7 @@ def _check(run: Path | None, file: Path, plugin: Sequence[Path]) -> None:
 
 
 def verdict_table(file: Path, verdicts: "Sequence[Verdict]") -> "Table":
-    """Clients and how many layers each reads rightly, loses, or applies at another scale than the file's."""
+    """Clients, and how many layers each reads correctly, loses, or scales wrongly."""
     from spf_cli.render import table
 
     rows = [
@@ -208,7 +210,7 @@ def verdict_table(file: Path, verdicts: "Sequence[Verdict]") -> "Table":
 
 
 def _show_readings(file: Path, label: str, colour: str) -> bool:
-    """Show what clients take a checkpoint to predict; whether any of them is wrong."""
+    """Show the prediction type that each client assumes; return whether any is wrong."""
     from spf_cli.render import note, show
     from spf_core.export.prediction import check_checkpoint
 
@@ -216,13 +218,13 @@ def _show_readings(file: Path, label: str, colour: str) -> bool:
     show(f"{file} predicts {meant}", reading_table(readings))
     for each in readings:
         if each.way_out:
-            note(label, colour, f"{each.client} takes it for {each.found}; {each.way_out}")
+            note(label, colour, f"{each.client} assumes {each.found};  {each.way_out}")
     return any(each.way_out for each in readings)
 
 
 def reading_table(readings: "Sequence[Reading]") -> "Table":
-    """Clients and what they take a checkpoint to predict, when nothing is done about it."""
+    """Clients and the prediction type that each assumes without further settings."""
     from spf_cli.render import table
 
     rows = [(each.client, "-" if each.absent else f"{each.found}", each.absent) for each in readings]
-    return table("what clients take it for", ("client", "prediction", ""), rows)
+    return table("prediction type that each client assumes", ("client", "prediction", ""), rows)

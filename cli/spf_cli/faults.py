@@ -67,7 +67,7 @@ def end(error: BaseException) -> NoReturn:
         if (message := fault_of_user(error)) is not None:
             say(message)
             sys.exit(USER_FAULT)
-    say(f"spf met a fault of its own: {_described(error)}. {_where(_log(whole))}")
+    say(f"spf has a bug: {_described(error)}. {_where(_log(whole))}")
     sys.exit(OWN_FAULT)
 
 
@@ -145,7 +145,7 @@ def leave_quietly() -> NoReturn:
 
 def _usage(error: typer.TyperException) -> str:
     ctx = getattr(error, "ctx", None)
-    hint = f"; `{ctx.command_path} --help` shows how it is used" if ctx is not None else ""
+    hint = f"; `{ctx.command_path} --help` shows its usage" if ctx is not None else ""
     return error.format_message().rstrip(".") + hint
 
 

@@ -16,7 +16,7 @@ LAST_SEED = 2**63 - 1
 
 
 class DeviceName(StrEnum):
-    """Where to compute; `auto` is the best there is."""
+    """The device to compute on; `auto` is the best one available."""
 
     AUTO = "auto"
     CPU = "cpu"
@@ -102,10 +102,13 @@ def _plugins_at_home(chosen: list[str] | None) -> list[str] | None:
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="Named choice of components and weights.", show_default="spf", rich_help_panel=CONFIGURATION
+        help="A named configuration, such as spf or lora.", show_default="spf", rich_help_panel=CONFIGURATION
     ),
 ]
-Backbone = Annotated[str | None, typer.Option(help="Text-to-image model.", rich_help_panel=CONFIGURATION)]
+Backbone = Annotated[
+    str | None,
+    typer.Option(help="The base model: mini, sd15, sdxl or a plugin's.", rich_help_panel=CONFIGURATION),
+]
 Plugin = Annotated[
     list[str] | None,
     typer.Option(
@@ -117,14 +120,16 @@ Plugin = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="YAML with settings.", rich_help_panel=CONFIGURATION),
+    typer.Option(
+        "--config", metavar="FILE", help="A YAML file with settings.", rich_help_panel=CONFIGURATION
+    ),
 ]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="One setting, as in [cyan]train.batch_size=4[/]. Wins over all else. Repeatable.",
+        help="One setting, as in [cyan]train.batch_size=4[/]. It overrides all other sources. Repeatable.",
         rich_help_panel=CONFIGURATION,
     ),
 ]
@@ -133,24 +138,25 @@ Trigger = Annotated[
     typer.Option(
         callback=readable,
         metavar="WORDS",
-        help="Words of the target in captions: they become the target text, the rest the base text.",
+        help="Words of the target in the captions. They become the target text, and the rest the base text.",
     ),
 ]
-Device = Annotated[DeviceName, typer.Option(help="Where to compute.", rich_help_panel="Machine")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that [bold]spf train[/] wrote.")]
+Device = Annotated[DeviceName, typer.Option(help="The device to compute on.", rich_help_panel="Machine")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder of [bold]spf train[/].")]
 OptionalRun = Annotated[
     Path | None,
-    typer.Argument(metavar="RUN", help="Folder that [bold]spf train[/] wrote.", show_default=False),
+    typer.Argument(metavar="RUN", help="A run folder of [bold]spf train[/].", show_default=False),
 ]
 PluginFiles = Annotated[
-    list[Path] | None, typer.Option("--plugin", metavar="FILE.py", help="Also load this file. Repeatable.")
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE.py", help="Also load this plugin file. Repeatable."),
 ]
 Handover = Annotated[
     float | None,
     typer.Option(
         min=0.01,
         max=1,
-        help="Where the tuned model takes over, with the target; 1 is from the start.",
+        help="Fraction of the noise schedule where the tuned model takes over. With 1, it takes every step.",
         show_default="of the run",
     ),
 ]

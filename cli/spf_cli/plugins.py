@@ -1,4 +1,4 @@
-"""`spf plugins`: what is installed and what it can be told."""
+"""`spf plugins`: the installed components and their options."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 @app.command("list")
 def list_plugins(plugin: PluginFiles = None) -> None:
-    """List every component: kind, name, what it does, who provides it."""
+    """List all components: kind, name, summary and provider."""
     from spf_cli.loading import load
     from spf_cli.render import show, table
     from spf_core.plugins.configs import KINDS
@@ -35,10 +35,10 @@ def list_plugins(plugin: PluginFiles = None) -> None:
 
 @app.command("show")
 def show_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from [bold]spf plugins list[/].")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that [bold]spf plugins list[/] shows.")],
     plugin: PluginFiles = None,
 ) -> None:
-    """Show a component: its options with type, default, range and meaning, or a preset's settings."""
+    """Show the options of a component, or the settings of a preset."""
     from spf_cli.loading import load
     from spf_cli.render import show, table
     from spf_core.plugins.configs import PresetConfig
@@ -63,7 +63,7 @@ def show_plugin(
 
 
 def _weights(config: "type[Component]") -> Iterator[tuple[str, str]]:
-    """What a score reads that does not come with it."""
+    """The weights that a score needs and that spf does not contain."""
     from inspect import getdoc
 
     from spf_core.plugins.configs import ScoreConfig

@@ -1,4 +1,4 @@
-"""`spf data prepare`: captions split into base and target texts, shown first, written on consent."""
+"""`spf data prepare`: split captions into base and target texts, and write them after confirmation."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,43 +16,48 @@ if TYPE_CHECKING:
     Splitting = Callable[[Caption], Texts]
 
 SHOWN = 20
-ASKED = "target: numbers, or words of the caption; Enter leaves it out"
+ASKED = "target: numbers, or words of the caption; press Enter to leave it out"
 
 
 def prepare(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Images with captions.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images with captions.")],
     trigger: Annotated[
         list[str] | None,
         typer.Option(
             callback=readable,
             metavar="WORDS",
-            help="Words of the target in a caption. Repeatable: the first found.",
+            help="Words of the target in a caption. Repeatable: the first that the caption contains counts.",
         ),
     ] = None,
     phrase: Annotated[
         str | None,
         typer.Option(
-            callback=readable, metavar="REGEX", help="Noun phrases in which this is found are the target."
+            callback=readable, metavar="REGEX", help="Noun phrases that match this expression are the target."
         ),
     ] = None,
     interactive: Annotated[
         bool,
-        typer.Option("--interactive", "-i", help="Ask for each caption that --trigger or --phrase leave."),
+        typer.Option(
+            "--interactive", "-i", help="Ask for each caption that --trigger or --phrase cannot split."
+        ),
     ] = False,
     target: Annotated[
         str | None,
         typer.Option(
-            callback=readable, metavar="TEXT", help="Target text of all rows, in place of what is split off."
+            callback=readable,
+            metavar="TEXT",
+            help="Target text of all rows, in place of the words that are split off.",
         ),
     ] = None,
     assignments: Assignments = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show every caption.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without confirmation.")] = False,
 ) -> None:
-    """Split captions into base and target texts and write metadata.jsonl.
+    """Split captions into base and target texts, and write metadata.jsonl.
 
     Captions are .txt or .caption files beside the images, or the column text of a metadata.jsonl or
-    metadata.csv. What will be written is shown first; images and caption files are never changed.
+    metadata.csv. The command first shows the rows that it will write. It never changes images or caption
+    files.
     """
     from spf_cli.data import dataset_options
     from spf_cli.render import say
@@ -72,7 +77,7 @@ def prepare(
     )
     _say("left out", [f"{place}: {reason}" for place, reason in plan.left], limit)
     if not plan.splits:
-        raise DataError(f"no caption in '{folder}' can be split so; nothing is written")
+        raise DataError(f"no caption in '{folder}' can be split in this way; nothing is written")
     left = f", without the {len(plan.left)} left out" if plan.left else ""
     if yes or _agreed(f"write {len(plan.splits)} rows to {folder / 'metadata.jsonl'}{left}?"):
         say(f"wrote {len(plan.splits)} rows to {write_plan(folder, plan)}")
@@ -87,7 +92,9 @@ def _rule(
     from spf_core.errors import ConfigError, DataError
 
     if bool(trigger) + bool(phrase) + interactive == 0:
-        raise ConfigError('say how to split: --trigger "wearing a hat", --phrase hat, or --interactive')
+        raise ConfigError(
+            'no rule to split captions; give --trigger "wearing a hat", --phrase hat, or --interactive'
+        )
     if trigger and phrase:
         raise ConfigError("--trigger and --phrase are both given; choose one")
     rule = trigger_rule(trigger) if trigger else phrase_rule(phrase) if phrase else None

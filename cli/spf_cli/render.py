@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spf_core.errors import printable
-from spf_core.utils.distributed import speaks
+from spf_core.utils.distributed import prints_messages
 from spf_core.utils.interrupts import end_at_once_on_sigterm
 
 PIPE_WIDTH = 200
@@ -34,7 +34,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def note(label: str, colour: str, message: str) -> None:
     """Print `label: message` as one line on stderr, never wrapped; one process on each machine does."""
-    if speaks():
+    if prints_messages():
         _line(label, colour, message)
 
 
@@ -44,7 +44,7 @@ def fault(message: str) -> None:
     A process that does not speak first leaves the word, for PATIENCE seconds, to the one on its machine that
     does: the launcher ends them all as soon as one ends.
     """
-    if not speaks():
+    if not prints_messages():
         end_at_once_on_sigterm()
         with suppress(KeyboardInterrupt):
             time.sleep(PATIENCE)

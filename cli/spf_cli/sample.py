@@ -1,4 +1,4 @@
-"""`spf sample`: same-seed pictures of the original and the tuned model."""
+"""`spf sample`: images of the base model and the tuned model from the same seeds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,44 +31,56 @@ if TYPE_CHECKING:
 
 Runs = Annotated[
     list[Path] | None,
-    typer.Option("--run", metavar="RUN", help="In place of RUN: several runs of one base at once."),
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        help="In place of RUN: a run to combine with others of the same base model. Repeatable.",
+    ),
 ]
 Strengths = Annotated[
     str,
-    typer.Option(metavar="S,S,...", help="0 is the original model, 1 the tuned one; one for each run."),
+    typer.Option(
+        metavar="S,S,...",
+        help="Strength of the adapter, one for each run. 0 is the base model, 1 the tuned model.",
+    ),
 ]
 
 
 def sample(
     prompt: Annotated[str, typer.Option(callback=readable, help="Base text.")],
-    out: Annotated[Path, typer.Option(metavar="FILE.png", help="Picture to write.", rich_help_panel=OUTPUT)],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.png", help="Image file to write.", rich_help_panel=OUTPUT)
+    ],
     run: OptionalRun = None,
     runs: Runs = None,
-    target: Annotated[str, typer.Option(callback=readable, help="Target text, added to the prompt.")] = "",
-    seeds: Annotated[int, typer.Option(min=1, max=MANY, help="How many seeds, one column each.")] = 4,
+    target: Annotated[
+        str, typer.Option(callback=readable, help="Target text, which is added to the prompt.")
+    ] = "",
+    seeds: Annotated[int, typer.Option(min=1, max=MANY, help="Number of seeds, one column each.")] = 4,
     first_seed: Annotated[
-        int, typer.Option(min=0, max=LAST_SEED, help="The first seed; the others follow.")
+        int, typer.Option(min=0, max=LAST_SEED, help="The first seed. The others follow it.")
     ] = 0,
     strength: Strengths = "1",
-    compare: Annotated[bool, typer.Option("--compare", help="Add rows of the original model.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Add rows of the base model.")] = False,
     steps: Annotated[
-        int | None, typer.Option(min=1, max=MANY, help="Sampler steps.", show_default="of the run")
+        int | None, typer.Option(min=1, max=MANY, help="Number of sampler steps.", show_default="of the run")
     ] = None,
     guidance: Annotated[
-        float | None, typer.Option(min=0, help="Guidance.", show_default="of the run")
+        float | None, typer.Option(min=0, help="Classifier-free guidance scale.", show_default="of the run")
     ] = None,
     handover: Handover = None,
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--overwrite", help="Replace the file if it exists.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
-    """Draw a grid: one column a seed, rows original and tuned (with --compare), or tuned alone.
+    """Generate a grid of images, with one column for each seed.
 
-    With --target, the original model is shown both without and with the target text. Down to --handover, a
-    fraction of the noise schedule, the original model draws the base text in every row.
-    Texts, seeds, strength and run are in the PNG's metadata.
+    With --compare, the grid shows the base model's images above those of the tuned model: without and, with
+    --target, also with the target text. Above --handover, the base model samples the base text in every row.
+
+    The PNG's metadata holds texts, seeds, strength and run.
     """
     from spf_cli.bars import progress_bars
     from spf_cli.render import say
@@ -102,9 +114,9 @@ def grid_rows(
     progress: "Progress",
 ) -> "dict[str, list[Image]]":
     """Labelled rows of same-seed images; the adapter is back at strength 1 afterwards."""
-    from spf_core.sampling.sampler import Opening, sample_images
+    from spf_core.sampling.sampler import BeforeHandover, sample_images
 
-    opening = Opening([text.base_text] * len(seeds), opened.adapter)
+    before_handover = BeforeHandover([text.base_text] * len(seeds), opened.adapter)
 
     def draw(words: str, stage: str, editor: "PromptEditor | None" = None) -> "list[Image]":
         return sample_images(
@@ -112,7 +124,7 @@ def grid_rows(
             [words] * len(seeds),
             seeds,
             options,
-            opening=opening,
+            before_handover=before_handover,
             editor=editor,
             progress=progress,
             stage=stage,

@@ -17,17 +17,15 @@ if TYPE_CHECKING:
 
 StartFrom = Annotated[
     Path | None,
-    typer.Option(
-        metavar="RUN", help="Begin with the weights of this run.", show_default="the original model"
-    ),
+    typer.Option(metavar="RUN", help="Start from the weights of this run.", show_default="the base model"),
 ]
 
 Out = Annotated[
     Path | None,
     typer.Option(
         metavar="RUN",
-        help="New run folder.",
-        show_default="runs/DATA-PRESET, numbered where that exists",
+        help="A new run folder.",
+        show_default="runs/DATA-PRESET, with a number if that exists",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -35,14 +33,14 @@ AcceptChangedData = Annotated[
     bool,
     typer.Option(
         "--accept-changed-data",
-        help="With --resume: go on although the training data changed.",
+        help="With --resume: continue although the training data changed.",
         rich_help_panel=OUTPUT,
     ),
 ]
 EvaluateEvery = Annotated[
     int | None,
     typer.Option(
-        min=0, metavar="K", help="Measure purity every K steps, on development prompts.", show_default="never"
+        min=0, metavar="K", help="Evaluate every K steps, on development prompts.", show_default="never"
     ),
 ]
 
@@ -51,14 +49,14 @@ EvaluateEvery = Annotated[
 def train(
     out: Out = None,
     data: Annotated[
-        str | None, typer.Option(metavar="DIR|ID", help="Training folder, or Hugging Face dataset.")
+        str | None, typer.Option(metavar="DIR|ID", help="A training folder, or a Hugging Face dataset.")
     ] = None,
     trigger: Trigger = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimizer steps.", show_default="of the preset")
+        int | None, typer.Option(min=1, help="Number of optimizer steps.", show_default="of the preset")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of everything random.", show_default="of the preset")
+        int | None, typer.Option(min=0, help="Seed of all random choices.", show_default="of the preset")
     ] = None,
     start_from: StartFrom = None,
     evaluate_every: EvaluateEvery = None,
@@ -70,18 +68,23 @@ def train(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Continue the run in RUN; with more --steps, extend it.", rich_help_panel=OUTPUT
+            "--resume", help="Continue the run in RUN. With more --steps, extend it.", rich_help_panel=OUTPUT
         ),
     ] = False,
     accept: AcceptChangedData = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be trained, then stop.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Show settings, terms and estimates of the run, then stop.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
 ) -> None:
     """Train an adapter on one attribute.
 
-    What comes later wins: defaults, preset, settings of the backbone, --config, --backbone and
-    --plugin, other options, --set.
+    Settings come from these sources: defaults, preset, backbone, --config, --backbone and --plugin,
+    other options, --set. Later ones override earlier ones.
     """
     given = {"steps": steps, "seed": seed, "start_from": None if start_from is None else str(start_from)}
     chosen = {name: value for name, value in given.items() if value is not None}
@@ -158,6 +161,6 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, ac
     say(f"trained {config.train.steps} steps: {out}")
     if found := read_calibration(out):
         say(
-            f"handover: {found.handover:g}, the latest that keeps {config.calibration.keep:.0%} of the target"
+            f"handover: {found.handover:g}, the lowest that keeps {config.calibration.keep:.0%} of the target"
         )
-    say(f'look at it: spf sample {out} --prompt "..." --target "..." --compare --out grid.png')
+    say(f'to see images: spf sample {out} --prompt "..." --target "..." --compare --out grid.png')

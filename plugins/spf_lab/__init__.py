@@ -23,7 +23,7 @@ def spf_register(register: Register) -> None:
 def spf_before_fit(config: "RunConfig", plugins: "Plugins") -> None:
     """Refuse a run that is to be evaluated while it trains, and whose target nobody knows."""
     if config.evaluation.every:
-        from spf_lab.evaluation.during import refuse_unknown_target
+        from spf_lab.evaluation.during_training import refuse_unknown_target
 
         refuse_unknown_target(config, plugins)
 
@@ -32,7 +32,7 @@ def spf_before_fit(config: "RunConfig", plugins: "Plugins") -> None:
 def spf_after_step(fit: "Fit") -> None:
     """Evaluate the weights every `evaluation.every` steps."""
     if fit.config.evaluation.every:
-        from spf_lab.evaluation.during import watch_purity
+        from spf_lab.evaluation.during_training import watch_purity
 
         watch_purity(fit)
 
@@ -41,7 +41,7 @@ def spf_after_step(fit: "Fit") -> None:
 def spf_after_fit(fit: "Fit", metadata: dict[str, str]) -> None:
     """With `evaluation.keep=purest`, let the run end with the weights of the highest SPS."""
     if fit.config.evaluation.every:
-        from spf_lab.evaluation.during import load_purest
+        from spf_lab.evaluation.during_training import load_purest
 
         load_purest(fit, metadata)
 

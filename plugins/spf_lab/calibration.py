@@ -1,6 +1,6 @@
-"""The strength of a run as a calibrated slider: what each strength draws of the target, and what it costs.
+"""Calibration of the strength: how much of the target each strength shows, and what else it changes.
 
-Where a suite has judges they say it (`evaluation.purest`). Here CLIP alone does, so that it works on
+Where a suite has judges they decide (`evaluation.judged_strength`). Here CLIP alone does, so that it works on
 photographs: response as in `calibration`, and drift, how far pictures of the base text move away from the
 original's, over how far re-seeding moves them.
 """
@@ -19,7 +19,7 @@ from spf_core.export.facts import STRENGTH, STRENGTH_BY
 from spf_core.export.files import write_weights
 from spf_core.runs.run import OpenRun, trained_weights
 from spf_core.sampling.handover import embedded, spread
-from spf_core.sampling.sampler import Opening, sample_images
+from spf_core.sampling.sampler import BeforeHandover, sample_images
 from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.progress import Progress, silent
 from spf_core.utils.prompts import Prompt
@@ -29,7 +29,7 @@ STRENGTHS_FILE = "strengths.json"
 
 
 @dataclass(frozen=True)
-class Setting:
+class StrengthResponse:
     """One strength: its response as a share of the highest, and drift (0 none, 1 as much as another seed)."""
 
     strength: float
@@ -38,7 +38,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Judged:
+class StrengthScores:
     """One strength by the judges of a suite."""
 
     strength: float
@@ -55,7 +55,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Slider:
+class StrengthCalibration:
     """All strengths that were tried, rising, and the one that is recommended.
 
     `measure` is what it is recommended by, `basis` what that was measured on.
@@ -63,7 +63,7 @@ class Slider:
 
     measure: Literal["response", "sps"]
     basis: str
-    settings: tuple[Setting, ...] | tuple[Judged, ...]
+    settings: tuple[StrengthResponse, ...] | tuple[StrengthScores, ...]
     recommended: float
 
 
@@ -76,7 +76,7 @@ def calibrate_strength(
     keep: float,
     count: int,
     progress: Progress = silent,
-) -> Slider:
+) -> StrengthCalibration:
     """The lowest strength that keeps a share `keep` of the highest response over `strengths`.
 
     Draws `count` of the prompts, each with a noise of its own. ConfigError when no strength draws the target.
@@ -86,7 +86,7 @@ def calibrate_strength(
     base, complete = [each.base_text for each in prompts], [each.complete_text for each in prompts]
     seeds, others = range(len(prompts)), range(len(prompts), 2 * len(prompts))
     target_BD = backbone.encode_prompts(prompts, with_target=True).target_embed_BD
-    draw = partial(sample_images, backbone, options=sample, opening=Opening(base, run.adapter))
+    draw = partial(sample_images, backbone, options=sample, before_handover=BeforeHandover(base, run.adapter))
     with run.adapter.disabled():
         original, again = (embedded(backbone, draw(base, each)) for each in (seeds, others))
     nothing, reseed = _mean_cosine(original, target_BD), 1 - _mean_cosine(original, again)
@@ -99,20 +99,20 @@ def calibrate_strength(
         finally:
             run.adapter.scale(1.0)
         drift = (1 - _mean_cosine(original, unasked)) / max(reseed, 1e-6)
-        found.append(Setting(strength, _mean_cosine(asked, target_BD) - nothing, drift))
+        found.append(StrengthResponse(strength, _mean_cosine(asked, target_BD) - nothing, drift))
         progress("calibrating the strength", number, len(rising))
     highest = max(each.response for each in found)
     if highest <= 0:
         raise ConfigError(
-            f"no strength of {', '.join(f'{each:g}' for each in rising)} draws more of the target than the "
-            "original model; train longer, or try higher ones with --strengths"
+            f"no strength of {', '.join(f'{each:g}' for each in rising)} shows more of the target than the "
+            "base model; train longer, or try higher ones with --strengths"
         )
     shares = tuple(replace(each, response=each.response / highest) for each in found)
     recommended = next(each.strength for each in shares if each.response >= keep)
-    return Slider("response", f"{len(prompts)} training texts", shares, recommended)
+    return StrengthCalibration("response", f"{len(prompts)} training texts", shares, recommended)
 
 
-def store(run: OpenRun, slider: Slider) -> None:
+def store(run: OpenRun, slider: StrengthCalibration) -> None:
     """Write the recommendation into the metadata of the run's files, and all of it to strengths.json."""
     recommended = {STRENGTH: f"{slider.recommended:g}", STRENGTH_BY: slider.measure}
     metadata = trained_weights(run.path)[1] | recommended

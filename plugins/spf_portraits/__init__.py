@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 class Mini(BackboneConfig):
-    """The small model of the embedded portraits: Stable Diffusion 1.5's classes at 64 x 64 pixels."""
+    """The small model of the embedded portraits, in Stable Diffusion 1.5's classes, at 64 x 64 pixels."""
 
     name = "mini"
     path: UserPath | None = Field(
-        None, description="StableDiffusionPipeline folder with clip/ inside; the packaged weights by default"
+        None,
+        description="StableDiffusionPipeline folder that contains clip/. By default, the packaged weights.",
     )
 
     def build(self) -> "Backbone":
@@ -33,7 +34,9 @@ class PortraitsConfig(SuiteConfig):
 
     name = "portraits"
 
-    judges: UserPath | None = Field(None, description="folder of the judges' weights; built-in when absent")
+    judges: UserPath | None = Field(
+        None, description="Folder of the judges' weights. By default, the packaged ones."
+    )
 
     def build(self) -> "Suite":
         """Return the suite."""

@@ -41,12 +41,12 @@ from spf_core.utils.yaml_text import dump_yaml
 
 
 class RunConfig(Section):
-    """Everything a run is made of; written to the run folder and into the weights' metadata."""
+    """All settings of a run. The run folder and the weights' metadata hold a copy."""
 
     preset: str
-    data: HubPath | None = Field(None, description="training folder, or Hugging Face dataset")
+    data: HubPath | None = Field(None, description="Training folder, or Hugging Face dataset.")
     dataset: DatasetSection = DatasetSection()
-    plugins: tuple[UserPath, ...] = Field((), description="plugin files loaded for this run")
+    plugins: tuple[UserPath, ...] = Field((), description="Plugin files that this run loads.")
     backbone: SerializeAsAny[BackboneConfig]
     adapter: SerializeAsAny[AdapterConfig]
     reference: SerializeAsAny[ReferenceConfig] | None = None
@@ -67,7 +67,7 @@ class RunConfig(Section):
     @classmethod
     def _some_loss(cls, losses: dict[str, LossConfig]) -> dict[str, LossConfig]:
         if not any(loss.weight > 0 for loss in losses.values()):
-            raise ValueError("at least one loss term with a weight above 0 is needed")
+            raise ValueError("no term has a weight above 0; give at least one")
         return losses
 
     @property

@@ -1,4 +1,4 @@
-"""Sections of the run configuration: how to train, redraw, optimise, keep and sample. Torch-free."""
+"""Sections of the run configuration. Torch-free."""
 
 import math
 from typing import Annotated, Literal
@@ -19,29 +19,36 @@ COLUMNS = ("image", "mask", "caption", "base_text", "target_text")
 
 
 class DatasetSection(Section):
-    """How the training data is read, and what of its images is shown."""
+    """How spf reads the training data, and what it uses of its images."""
 
     trigger: Text | None = Field(
-        None, description="words of the target in captions: without them a caption is the base text"
+        None, description="Words of the target in captions. Without them, the caption is the base text."
     )
     columns: dict[str, str] = Field(
-        {}, description="names of columns that are not called so, as in caption=prompt"
+        {}, description="Names of columns that differ from the usual ones, as in caption=prompt."
     )
-    split: str = Field("train", description="part of a Hugging Face dataset")
-    subset: str | None = Field(None, description="configuration of a Hugging Face dataset, if it has several")
-    revision: str | None = Field(None, description="branch, tag or commit of a dataset on the hub")
-    masks: str = Field("masks", description="sub-folder with a mask for each captioned image, of its name")
-    crop: Literal["center", "random"] = Field("center", description="where images are cropped")
-    flip: bool = Field(False, description="mirror half of the rows, left to right")
+    split: str = Field("train", description="Split of a Hugging Face dataset.")
+    subset: str | None = Field(None, description="Configuration of a Hugging Face dataset that has several.")
+    revision: str | None = Field(None, description="Branch, tag or commit of a dataset on the hub.")
+    masks: str = Field(
+        "masks", description="Sub-folder that holds a mask for each image, under the same name."
+    )
+    crop: Literal["center", "random"] = Field("center", description="Where images are cropped.")
+    flip: bool = Field(False, description="Mirror half of the rows, left to right.")
     views: int = Field(
-        1, ge=1, le=MANY, description="rows made of each row, each with its own crop and mirroring"
+        1,
+        ge=1,
+        le=MANY,
+        description="Number of rows to make of each row. Each has its own crop and mirroring.",
     )
     buckets: bool = Field(
         False,
-        description="keep about the shape of each image: a batch holds pictures of one shape, all of about "
-        "the model's area",
+        description="Keep about the shape of each image. The images of a batch share a shape, and "
+        "all have about the model's area.",
     )
-    cache: bool = Field(False, description="keep latents and text embeddings on disk for other runs")
+    cache: bool = Field(
+        False, description="Keep latents and text embeddings on disk, so that other runs reuse them."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "DatasetSection":
@@ -50,7 +57,7 @@ class DatasetSection(Section):
                 raise ValueError(f"columns: '{name}' is none of {', '.join(COLUMNS)}")
         if self.views > 1 and self.crop == "center" and not self.flip:
             raise ValueError(
-                f"views={self.views} would all be the same; set crop to random or flip to true, or views to 1"
+                f"all views={self.views} would be the same; set crop to random or flip to true, or views to 1"
             )
         if self.trigger is not None and not self.trigger.strip():
             raise ValueError("trigger is empty; name the words of the target, or leave it out")
@@ -60,81 +67,100 @@ class DatasetSection(Section):
 class TrainSection(Section):
     """Length, batch and schedule of training."""
 
-    steps: int = Field(600, ge=0, description="optimizer steps; 0 trains nothing: the original, merely asked")
+    steps: int = Field(
+        600,
+        ge=0,
+        description="Number of optimizer steps. With 0, the run trains nothing and keeps the base model.",
+    )
     extended_from: int | None = Field(
         None,
         ge=1,
-        description="steps before the run was extended: warm-up, and where terms start and stop, are "
-        "fractions of them",
+        description="Number of steps before an extension. Warm-up, start and stop are fractions of it.",
     )
-    batch_size: int = Field(8, ge=1, le=MANY, description="rows per step and device")
-    accumulation: int = Field(1, ge=1, description="forward passes per optimizer step")
-    seed: int = Field(0, ge=0, description="seed of data order, noise and adapter initialisation")
-    precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision, by Accelerate")
+    batch_size: int = Field(8, ge=1, le=MANY, description="Number of rows per step and device.")
+    accumulation: int = Field(1, ge=1, description="Number of forward passes per optimizer step.")
+    seed: int = Field(
+        0, ge=0, description="Seed of the data order, the noise and the adapter's initial weights."
+    )
+    precision: Literal["no", "bf16", "fp16"] = Field("no", description="Mixed precision, by Accelerate.")
     gradient_checkpointing: bool = Field(
-        False, description="compute activations twice instead of keeping them: less memory, more time"
+        False,
+        description="Compute activations twice instead of keeping them. This needs less "
+        "memory and more time.",
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="where to train")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="The device to train on.")
     start_from: UserPath | None = Field(
-        None, description="finished run whose weights training begins with; the reference stays the original"
+        None,
+        description="A finished run whose weights training starts from. The reference path "
+        "stays the base model.",
     )
     base_share: float = Field(
-        0.0, ge=0, lt=1, description="share of rows whose response path reads the base text; there M = 0"
+        0.0, ge=0, lt=1, description="Share of rows whose response path reads the base text. M = 0 there."
     )
     empty_share: float = Field(
-        0.0, ge=0, lt=1, description="share of rows where both paths read the empty text; there M = 0"
+        0.0, ge=0, lt=1, description="Share of rows where both paths read the empty text. M = 0 there."
     )
     preserve_on: Literal["data", "own"] = Field(
         "data",
-        description="what rows that do not read their target are noised from: the training images, or what "
-        "the original model draws for their base texts, which lacks what the training images share",
+        description="Which images rows without a target text are noised from. `data`: the training "
+        "images. `own`: images that the base model generates from their base texts, "
+        "which lack what the training images share.",
     )
     noise_share: float = Field(
-        0.0, ge=0, le=1, description="share of rows whose z_t is a state of the original model's own sampling"
+        0.0, ge=0, le=1, description="Share of rows whose z_t is a state of the base model's own sampling."
     )
     text_variants: int = Field(
         1,
         ge=1,
         le=MANY,
-        description="texts per image: one as written, the others with clauses left out at random",
+        description="Number of texts per image. One is the text as written; the others leave out "
+        "clauses at random.",
     )
     clause_dropout: float = Field(
-        0.4, ge=0, lt=1, description="chance of a clause after the first to be left out of a variant"
+        0.4,
+        ge=0,
+        lt=1,
+        description="Probability that a further text leaves out a clause. The first clause always stays.",
     )
     caption_dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the rows that read their target which read no text instead and learn their "
-        "image so; nothing of them is aligned",
+        description="Among the rows that read their target, the share that reads no text instead. "
+        "They train on their images, and no alignment applies to them.",
     )
     release: tuple[str, ...] = Field(
-        (), description="words of base phrases that are free to change: not aligned, and added to the map"
+        (),
+        description="Words of base phrases that are free to change. Alignment skips these "
+        "phrases, and the map includes them.",
     )
     noise_offset: float = Field(
         0.0,
         ge=0,
-        description="noise added to each channel as a whole; 0.05 to 0.1 are usual",
+        description="Size of the noise that each channel receives as a whole. Usual values are 0.05 to 0.1.",
     )
     ema_decay: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="keep a moving average of the trained weights, and end with it; 0.999 is usual",
+        description="Decay of a moving average of the trained weights, which the run ends with. "
+        "0.999 is usual.",
     )
     compile: bool = Field(
         False,
-        description="compile the denoiser by torch.compile: slow first steps, faster ones later",
+        description="Compile the denoiser with torch.compile. The first steps are slow, later ones faster.",
     )
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(
-        (), description="also write the curves and sample grids for these, by Accelerate"
+        (), description="Trackers that also receive the curves and sample grids, by Accelerate."
     )
-    min_timestep: float = Field(0.0, ge=0, lt=1, description="lowest t as a fraction of the schedule")
-    max_timestep: float = Field(1.0, gt=0, le=1, description="highest t as a fraction of the schedule")
+    min_timestep: float = Field(0.0, ge=0, lt=1, description="Lowest t, as a fraction of the noise schedule.")
+    max_timestep: float = Field(
+        1.0, gt=0, le=1, description="Highest t, as a fraction of the noise schedule."
+    )
 
     @property
     def planned_steps(self) -> int:
-        """What fractions of training are fractions of."""
+        """The number of steps that fractions of training refer to."""
         return self.extended_from or self.steps
 
     def progress(self, step: int) -> float:
@@ -156,7 +182,8 @@ class TrainSection(Section):
             )
         if self.base_share + self.empty_share >= 1:
             raise ValueError(
-                f"base_share={self.base_share} and empty_share={self.empty_share} leave no row its target"
+                f"base_share={self.base_share} and empty_share={self.empty_share} leave no row that reads "
+                "its target"
             )
         return self
 
@@ -169,15 +196,20 @@ class OptimizerSection(Section):
 
     name: Literal["adamw", "adamw8bit", "adafactor", "prodigy", "lion"] = Field(
         "adamw",
-        description="adamw (fused); adamw8bit by bitsandbytes, adafactor by transformers, prodigy by "
-        "prodigyopt, lion by lion-pytorch",
+        description="The optimizer: adamw (fused), adamw8bit by bitsandbytes, adafactor by "
+        "transformers, prodigy by prodigyopt, or lion by lion-pytorch.",
     )
-    learning_rate: float = Field(1e-4, gt=0, description="peak step size; prodigy takes 1")
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate. Prodigy takes 1.")
     text_encoder_learning_rate: float | None = Field(
-        None, gt=0, description="peak step size of text encoders, where they are trained; none: the same"
+        None,
+        gt=0,
+        description="Peak learning rate of text encoders, where the adapter trains "
+        "them. By default, the same as learning_rate.",
     )
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    betas: tuple[_Rate, _Rate] = Field((0.9, 0.999), description="moment decay rates; adafactor has none")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+    betas: tuple[_Rate, _Rate] = Field(
+        (0.9, 0.999), description="Decay rates of the moments. Adafactor has none."
+    )
     schedule: Literal[
         "constant",
         "constant_with_warmup",
@@ -186,79 +218,102 @@ class OptimizerSection(Section):
         "cosine_with_restarts",
         "polynomial",
         "piecewise_constant",
-    ] = Field("constant", description="decay after warm-up, by diffusers")
-    warmup: float = Field(0.0, ge=0, lt=1, description="fraction of training with rising step size")
-    cycles: int = Field(1, ge=1, description="restarts of cosine_with_restarts")
-    power: float = Field(1.0, gt=0, description="exponent of polynomial")
+    ] = Field("constant", description="Learning-rate schedule after the warm-up, by diffusers.")
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of training in which the learning rate rises from 0."
+    )
+    cycles: int = Field(1, ge=1, description="Number of restarts of cosine_with_restarts.")
+    power: float = Field(1.0, gt=0, description="Exponent of the polynomial schedule.")
     step_rules: str | None = Field(
         None,
         pattern=r"^(\d*\.?\d+:\d+,)+\d*\.?\d+$",
-        description="of piecewise_constant: factor:until step, ..., last factor, as in 1:100,0.1:200,0.01",
+        description="Rules of piecewise_constant: factor:until step, ..., last factor, as in "
+        "1:100,0.1:200,0.01.",
     )
-    clip_norm: float = Field(1.0, gt=0, description="largest gradient norm")
+    clip_norm: float = Field(
+        1.0, gt=0, description="Largest gradient norm. Larger gradients are scaled down to it."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "OptimizerSection":
         if self.name == "prodigy" and self.learning_rate < LEAST_FACTOR:
             raise ValueError(
-                f"learning_rate={self.learning_rate:g} is a factor of the step size that prodigy finds "
+                f"learning_rate={self.learning_rate:g} is a factor of the step size that prodigy estimates "
                 "by itself; set it to 1"
             )
         if self.name == "prodigy" and self.text_encoder_learning_rate is not None:
             raise ValueError(
-                "prodigy finds one step size for everything; leave text_encoder_learning_rate out"
+                "prodigy estimates one step size for all weights; leave text_encoder_learning_rate out"
             )
         if self.name == "adafactor" and self.betas != (0.9, 0.999):
-            raise ValueError(f"betas={list(self.betas)} are not read by adafactor; leave them out")
+            raise ValueError(f"adafactor does not read betas={list(self.betas)}; leave them out")
         piecewise = self.schedule == "piecewise_constant"
         if piecewise != (self.step_rules is not None):
             raise ValueError("step_rules and schedule=piecewise_constant need each other; set both or none")
         if piecewise and self.warmup:
-            raise ValueError(f"warmup={self.warmup} is not read by piecewise_constant; write it as a rule")
+            raise ValueError(f"piecewise_constant does not read warmup={self.warmup}; write it as a rule")
         return self
 
 
 class CheckpointSection(Section):
-    """What is kept while training."""
+    """Checkpoints during training."""
 
-    every: int = Field(100, ge=1, description="optimizer steps between checkpoints")
-    keep: int = Field(2, ge=1, description="newest checkpoints kept")
+    every: int = Field(100, ge=1, description="Number of optimizer steps between checkpoints.")
+    keep: int = Field(2, ge=1, description="Number of the newest checkpoints to keep.")
 
 
 class EvaluationSection(Section):
-    """Evaluation on development prompts while training goes on."""
+    """Evaluation on development prompts during training."""
 
-    every: int = Field(0, ge=0, description="optimizer steps between evaluations; 0 makes none")
-    prompts: int = Field(16, ge=1, le=MANY, description="unseen prompts, of the development split")
-    seeds: int = Field(1, ge=1, le=MANY, description="noise seeds for each prompt")
-    target: str | None = Field(None, description="target to judge; none: the one of the training folder")
+    every: int = Field(0, ge=0, description="Number of optimizer steps between evaluations. 0 makes none.")
+    prompts: int = Field(
+        16,
+        ge=1,
+        le=MANY,
+        description="Number of prompts, from the development split. Training never sees them.",
+    )
+    seeds: int = Field(1, ge=1, le=MANY, description="Number of noise seeds for each prompt.")
+    target: str | None = Field(
+        None, description="Target that the suite judges. By default, the one of the training folder."
+    )
     keep: Literal["last", "purest"] = Field(
-        "last", description="which weights the run ends with: the last, or those with the highest SPS"
+        "last", description="Which weights the run ends with: the last, or those with the highest SPS."
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> "EvaluationSection":
         if self.keep == "purest" and not self.every:
-            raise ValueError("keep=purest needs evaluations to choose from; set every above 0")
+            raise ValueError("keep=purest chooses between evaluations, but there are none; set every above 0")
         return self
 
 
 class CounterfactualSection(Section):
-    """Before training, the original model redraws every training image with the target and without."""
+    """The base model redraws each training image with and without the target, before training."""
 
-    enabled: bool = Field(False, description="train on images purified in this way")
+    enabled: bool = Field(False, description="Train on purified images.")
     start: tuple[float, float] = Field(
-        (0.6, 0.75), description="range of noise levels, as fractions of the schedule, to redraw from"
+        (0.6, 0.75), description="Range of noise levels to redraw from, as fractions of the noise schedule."
     )
     region: Literal["relevance", "style"] = Field(
         "relevance",
-        description="where the images teach: where they differ from the pictures without the target and the "
-        "target's text finds itself; or `style`: everywhere, and a style is all they teach",
+        description="Where the training images count. `relevance`: where they differ from the "
+        "images without the target, and CLIP finds the target text in the difference. "
+        "`style`: everywhere; a fitted map then transfers only colours and local "
+        "patterns.",
     )
-    inner: float = Field(1.0, gt=0, description="the region is 1 in so many effective shares of its map")
-    outer: float = Field(2.5, gt=0, description="the region is 0 beyond so many effective shares of its map")
+    inner: float = Field(
+        1.0, gt=0, description="Size of the area where the region is 1, in effective shares of its map."
+    )
+    outer: float = Field(
+        2.5,
+        gt=0,
+        description="Size of the area beyond which the region is 0, in effective shares of its map.",
+    )
     between: float = Field(
-        0.5, ge=0, le=1, description="share of rows whose z_t still lacks some of the target"
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of rows whose z_t is an intermediate state, which still lacks part of the target.",
     )
 
     @model_validator(mode="after")
@@ -271,45 +326,46 @@ class CounterfactualSection(Section):
 
 
 class ValidationPrompt(Section):
-    """A text to look at while training goes on, under the names of metadata.jsonl."""
+    """A text of the user's own for the sample grids, under the names of metadata.jsonl."""
 
-    base_text: Text = Field(min_length=1, description="what both models draw")
-    target_text: Text | None = Field(None, description="what the tuned model is to add; none: nothing")
+    base_text: Text = Field(min_length=1, description="Base text, for both models.")
+    target_text: Text | None = Field(None, description="Target text, for the tuned model. By default, none.")
 
 
 class SampleSection(Section):
-    """Sampling: the pictures during training and the defaults of `spf sample` and `spf evaluate`."""
+    """Sampling: the images during training, and the defaults of `spf sample` and `spf evaluate`."""
 
-    every: int = Field(200, ge=0, description="optimizer steps between sample grids; 0 draws none")
-    prompts: int = Field(4, ge=1, le=MANY, description="training texts drawn in each grid")
+    every: int = Field(200, ge=0, description="Number of optimizer steps between sample grids. 0 makes none.")
+    prompts: int = Field(4, ge=1, le=MANY, description="Number of training texts in each grid.")
     validation_prompts: tuple[ValidationPrompt, ...] = Field(
-        (), description="texts of your own, drawn in a second grid: base_text and, if you like, target_text"
+        (), description="Your own texts for a second grid: base_text and, optionally, target_text."
     )
-    steps: int = Field(20, ge=1, description="sampler steps")
-    guidance: float = Field(3.0, ge=0, description="classifier-free guidance scale")
-    batch_size: int = Field(25, ge=1, le=MANY, description="images sampled at once")
-    precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision of sampling")
+    steps: int = Field(20, ge=1, description="Number of sampler steps.")
+    guidance: float = Field(3.0, ge=0, description="Classifier-free guidance scale.")
+    batch_size: int = Field(25, ge=1, le=MANY, description="Number of images to sample at once.")
+    precision: Literal["no", "bf16", "fp16"] = Field("no", description="Mixed precision of sampling.")
     handover: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="the original model draws the base text down to this fraction of the schedule; "
-        "there the tuned one takes over, with the target (calibration may find a later one)",
+        description="Fraction of the noise schedule where the tuned model takes over. Before, the "
+        "base model samples the base text. Calibration may lower this value.",
     )
     negative: Literal["empty", "target"] = Field(
         "empty",
-        description="what guidance leads away from after the handover: no text, or the target's text alone, "
-        "so that the target is not amplified, as a style needs it",
+        description="Text that guidance leads away from after the handover. `empty`: no text. "
+        "`target`: the target text, so that guidance does not amplify the target. "
+        "Styles need this.",
     )
 
 
 class CalibrationSection(Section):
-    """When training ends: how late the original may hand over to the tuned model."""
+    """Calibration of the handover, after training."""
 
     enabled: bool = Field(
-        False, description="search below sample.handover, and let the run use what is found"
+        False, description="Search for a handover below sample.handover, and use it in the run."
     )
     keep: float = Field(
-        0.97, gt=0, le=1, description="share of the target's response at sample.handover that must remain"
+        0.97, gt=0, le=1, description="Share of the target's response at sample.handover that must remain."
     )
-    prompts: int = Field(32, ge=1, le=MANY, description="training texts drawn to measure the response")
+    prompts: int = Field(32, ge=1, le=MANY, description="Number of training texts that measure the response.")

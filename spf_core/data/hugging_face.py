@@ -91,7 +91,7 @@ def _library(data: str) -> Any:
         import datasets
     except ImportError:
         raise DataError(
-            f"{_what(data)} is read by the datasets library, which is missing: pip install 'spf[datasets]'"
+            f"{_what(data)} needs the datasets library, which is not installed: pip install 'spf[datasets]'"
         ) from None
     datasets.disable_progress_bars()
     return datasets
@@ -145,7 +145,7 @@ def _stored(data: str, name: str) -> Path:
 
     fetched = (_library(data).config.HF_DATASETS_CACHE, HF_HUB_CACHE)
     if not any(Path(real_path(Path(name))).is_relative_to(real_path(Path(place))) for place in fetched):
-        raise DataError(f"'{short(name)}' is no file of the dataset; take one that stores its pictures")
+        raise DataError(f"'{short(name)}' is no file of the dataset; choose one that stores its images")
     return Path(name)
 
 

@@ -62,7 +62,7 @@ def refuse_maskless(rows: Iterable[Row]) -> None:
         if row.mask is None:
             raise DataError(
                 f"'{row.image}' has no mask, but a term or the map reads one; give each row a 'mask', "
-                "a picture that is white where the target is"
+                "an image that is white where the target is"
             )
 
 

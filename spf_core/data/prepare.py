@@ -157,7 +157,7 @@ def _of_cells(values: Mapping[str, Any] | DataError, names: Mapping[str, str]) -
 def _of_values(values: Mapping[str, Any], names: Mapping[str, str]) -> Caption:
     file_name, text = values.get(names["image"]), values.get(names["caption"])
     if "base_text" in values and "target_text" in values:
-        raise DataError("has a base and a target text already; nothing is to be prepared")
+        raise DataError("has a base and a target text already; it needs no preparation")
     for name, value in ((names["image"], file_name), (names["caption"], text)):
         if not isinstance(value, str) or not value.strip():
             raise DataError(f"'{name}' must be a text; keys here: {', '.join(values) or 'none'}")

@@ -47,7 +47,7 @@ def record_of(rows: Sequence[Row], data: str) -> tuple[str, ...]:
             with file.open("rb") as opened:
                 return hashlib.file_digest(opened, "sha256").hexdigest()[:DIGITS]
         except OSError as error:
-            raise DataError(f"'{file}' cannot be read any more ({error.strerror}); put it back") from None
+            raise DataError(f"'{file}' can no longer be read ({error.strerror}); put it back") from None
 
     return tuple(
         " ".join(

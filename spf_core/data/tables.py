@@ -91,9 +91,7 @@ def csv_values(file: Path) -> Iterator[tuple[int, dict[str, str] | DataError]]:
             if not columns:
                 columns = cells if any(cells) else []
                 if twice := _twice(filter(None, columns)):
-                    raise DataError(
-                        f"{file}:{line}: the column '{short(twice)}' stands there twice; rename one"
-                    )
+                    raise DataError(f"{file}:{line}: the column '{short(twice)}' occurs twice; rename one")
             elif any(cells[len(columns) :]):
                 yield line, DataError(f"has more cells than columns; quote what holds '{delimiter}'")
             elif any(cells):
@@ -189,7 +187,7 @@ def parse_json(line: bytes) -> Mapping[str, Any]:
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if twice := _twice(key for key, _ in pairs):
-        raise DataError(f"'{short(twice)}' stands there twice; keep one")
+        raise DataError(f"'{short(twice)}' occurs twice; keep one")
     return dict(pairs)
 
 

@@ -113,7 +113,7 @@ class Contracts:
             if not isinstance(value, Tensor) or list(value.shape) != wanted:
                 found = f"shape {list(value.shape)}" if isinstance(value, Tensor) else quoted(value)
                 raise ContractError(
-                    f"{called} returns {found}; return a number for each picture, here {wanted}"
+                    f"{called} returns {found}; return a number for each image, here {wanted}"
                 )
             _check_kind(called, value, images_B3HW)
             if REWARD in self._known or isinstance(value, FakeTensor):
@@ -144,7 +144,9 @@ class Contracts:
         """What a part returns that was given the state to read."""
         called = label(self._parts[name])
         pred = state.response.pred_BCHW
-        first = name not in self._known and not isinstance(pred, FakeTensor)  # a rehearsal has no values
+        first = name not in self._known and not isinstance(
+            pred, FakeTensor
+        )  # a memory estimate has no values
         foreign = bool(self._parts[name].provided_by)
         read = dict(_tensors(state))
         versions = {place: _version(tensor) for place, tensor in read.items()}
@@ -174,8 +176,8 @@ class Contracts:
         for library in chance:
             if chance[library] != after[library]:
                 raise ContractError(
-                    f"{called} changes the global random state of {library}, so that the run cannot be "
-                    "repeated; draw with generator=state.generator"
+                    f"{called} changes the global random state of {library}, so the run is not "
+                    "reproducible; use generator=state.generator"
                 )
         return value
 

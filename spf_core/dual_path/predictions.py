@@ -1,4 +1,4 @@
-"""What either model predicts at the step's z_t under any of its texts, each computed once, when asked for."""
+"""Predictions of either model at the step's z_t under any of its texts, each computed once, when needed."""
 
 from torch import Tensor
 

@@ -68,7 +68,7 @@ def run_paths(
     mapped: bool,
     generator: torch.Generator,
 ) -> StepState:
-    """Run the response path and, if asked for, the reference path and the map."""
+    """Run the response path and, where a term needs them, the reference path and the map."""
     read = texts.read(batch)
     # The reference runs first: after the response, its activations would come on top of those that the
     # response keeps for its gradients, and the step's peak would be higher by them.

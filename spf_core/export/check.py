@@ -29,7 +29,7 @@ _OTHER_KINDS = (".hada_", ".lokr_", ".oft_", ".diff", ".w_norm", ".b_norm", ".lo
 class Verdict:
     """What one client makes of a file: how many layers it reads rightly, and which it does not.
 
-    `absent` says why the client was not asked.
+    `absent` says why the client was not checked.
     """
 
     client: str

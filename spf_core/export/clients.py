@@ -1,6 +1,6 @@
 """How other programs match the keys of a LoRA file with layers, and at which scale they apply it.
 
-diffusers is asked itself. Of the others only the naming rules are restated here, from their public sources:
+The check runs diffusers itself. For the others, it restates only the naming rules, from their public sources:
 ComfyUI `comfy/lora.py` and `comfy/weight_adapter/lora.py` (Forge uses the same tables); A1111
 `extensions-builtin/Lora/networks.py` and `network.py`; InvokeAI `patches/lora_conversions`,
 `layer_patcher.py` and the probe of a LoRA's base.

@@ -51,7 +51,7 @@ class Prediction:
 class Reading:
     """What a client takes a checkpoint for, and what to do where that is wrong.
 
-    `absent` says why the client was not asked.
+    `absent` says why the client was not checked.
     """
 
     client: str
@@ -62,8 +62,8 @@ class Reading:
 
 def said_by(names: Collection[str], metadata: Mapping[str, str]) -> Prediction:
     """What the names of the tensors and the metadata say; epsilon where they say nothing, as most do."""
-    told = metadata.get("modelspec.prediction_type") in _V_WORDS
-    return Prediction(told or V_MARK in names, ZERO_SNR_MARK in names)
+    declared = metadata.get("modelspec.prediction_type") in _V_WORDS
+    return Prediction(declared or V_MARK in names, ZERO_SNR_MARK in names)
 
 
 def is_checkpoint(file: Path) -> bool:
@@ -72,7 +72,7 @@ def is_checkpoint(file: Path) -> bool:
 
 
 def check_checkpoint(file: Path) -> tuple[Prediction, list[Reading]]:
-    """What the checkpoint says of itself, and what every client takes it for."""
+    """What the checkpoint says of itself, and the prediction type that each client assumes."""
     names, metadata, width = _header(file)
     meant = said_by(names, metadata)
     family = next((name for name, own in FAMILIES.items() if own == width), None)

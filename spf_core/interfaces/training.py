@@ -200,7 +200,7 @@ class Reference(Protocol):
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SampledStates:
     """A state and its timestep for every row of a batch; `output` is theta_0's on it where that is known."""
 
     states_BCHW: Tensor
@@ -211,7 +211,7 @@ class Drawn:
 class States(Protocol):
     """Where rows find a state of the original model's own sampling."""
 
-    def draw(self, rows: Tensor, *, generator: torch.Generator) -> Drawn:
+    def draw(self, rows: Tensor, *, generator: torch.Generator) -> SampledStates:
         """One state per row."""
 
 

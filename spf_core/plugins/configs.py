@@ -121,9 +121,13 @@ class TermConfig(Component):
 
     needs: ClassVar[frozenset[Need]] = frozenset()
     frozen_texts: ClassVar[bool] = False  # whether it needs text encoders that are left as they are
-    weight: float = Field(1.0, ge=0, description="factor of the term in the objective")
-    start: float = Field(0.0, ge=0, le=1, description="fraction of training at which the term switches on")
-    stop: float = Field(1.0, ge=0, le=1, description="fraction of training at which the term switches off")
+    weight: float = Field(1.0, ge=0, description="Factor of the term in the objective.")
+    start: float = Field(
+        0.0, ge=0, le=1, description="Fraction of training at which the term becomes active."
+    )
+    stop: float = Field(
+        1.0, ge=0, le=1, description="Fraction of training at which the term stops being active."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "TermConfig":

@@ -238,7 +238,7 @@ def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
 
     for returned in manager.hook.spf_register(register=register):  # pluggy leaves None out
         raise PluginError(
-            f"its 'spf_register' returns {quoted(returned)}, which nobody reads; "
+            f"its 'spf_register' returns {quoted(returned)}, which spf does not read; "
             "call register(MyConfig) for each component"
         )
     names: set[str] = set()

@@ -84,10 +84,12 @@ class WeightedScoreConfig(ScoreConfig):
     hub: ClassVar[str | None] = None  # the usual model's id there; None when it is not kept as safetensors
     licence: ClassVar[str] = ""  # of the usual weights
 
-    path: UserPath | None = Field(None, description="folder or .safetensors file of the weights")
-    model: str | None = Field(None, description="hub id; by default the usual model's")
-    revision: str | None = Field(None, description="commit, tag or branch on the hub")
-    allow_download: bool = Field(False, description="fetch from the hub what is not on disk")
+    path: UserPath | None = Field(None, description="Folder or .safetensors file of the weights.")
+    model: str | None = Field(None, description="Hub id. By default, that of the usual model.")
+    revision: str | None = Field(None, description="Commit, tag or branch on the hub.")
+    allow_download: bool = Field(
+        False, description="Download weights from the hub when they are not on disk."
+    )
 
     @property
     def weights_name(self) -> str:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from spf_core.interfaces.training import Drawn, States
+from spf_core.interfaces.training import SampledStates, States
 from spf_core.interfaces.types import Batch
 from spf_core.preparation.encoding import CachedRows
 from spf_core.utils.prompts import Prompt
@@ -73,7 +73,7 @@ class BucketedStates:
     parts: tuple[States, ...]
     members: tuple[tuple[int, ...], ...]
 
-    def draw(self, rows: Tensor, *, generator: torch.Generator) -> Drawn:
+    def draw(self, rows: Tensor, *, generator: torch.Generator) -> SampledStates:
         """One state per row; the rows are of one bucket."""
         number, places = find(self.members, rows.tolist())
         return self.parts[number].draw(torch.as_tensor(places, device=rows.device), generator=generator)

@@ -1,4 +1,4 @@
-"""Encodes the rows of a training folder once: latents, texts and, if asked for, image embeddings."""
+"""Encodes the rows of a training folder once: latents, texts and, where needed, image embeddings."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -193,7 +193,7 @@ def _warn_of_truncation(backbone: Backbone, prompts: Sequence[Prompt]) -> None:
     long = [prompt for prompt in prompts if backbone.token_count(prompt.complete_text) > backbone.max_tokens]
     if long:
         _log.warning(
-            "%d of %d captions are longer than %d tokens; what lies beyond is not read, first: '%s'",
+            "%d of %d captions exceed the %d tokens that the text encoder reads, first: '%s'",
             *(len(long), len(prompts), backbone.max_tokens, long[0].complete_text),
         )
 

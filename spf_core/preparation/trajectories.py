@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spf_core.config.sections import SampleSection
 from spf_core.interfaces import Backbone
-from spf_core.interfaces.training import Drawn
+from spf_core.interfaces.training import SampledStates
 from spf_core.interfaces.types import Conditioning, index
 from spf_core.sampling.sampler import guided_prediction, rows_at_once
 from spf_core.utils.progress import Progress, silent
@@ -27,14 +27,14 @@ class Trajectories:
     timesteps_S: Tensor
     from_noise: bool = True
 
-    def draw(self, rows: Tensor, *, generator: torch.Generator) -> Drawn:
+    def draw(self, rows: Tensor, *, generator: torch.Generator) -> SampledStates:
         """One state per row, early ones more often; the very first is drawn afresh."""
         u = torch.rand(rows.shape, generator=generator)
         steps = (u**EARLY * len(self.timesteps_S)).long()
         states = self.states_NSCHW[rows, steps]
         fresh = torch.randn(states.shape, generator=generator).to(states)
         started = ((steps > 0) | (not self.from_noise)).to(states.device).view(-1, 1, 1, 1)
-        return Drawn(torch.where(started, states, fresh), self.timesteps_S[steps])
+        return SampledStates(torch.where(started, states, fresh), self.timesteps_S[steps])
 
 
 @torch.no_grad()

@@ -149,7 +149,7 @@ def save_checkpoint(folder: Path, state: Checkpoint) -> None:
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """Read a checkpoint folder; DamagedCheckpointError says which file is not what was saved.
+    """Read a checkpoint folder; DamagedCheckpointError says which file differs from what spf saved.
 
     Checkpoints of older versions have no hashes: of them only the steps are compared here.
     """
@@ -170,7 +170,7 @@ def _read(folder: Path) -> Checkpoint:
         if not file.is_file():
             raise DamagedCheckpointError(f"{file.name} is missing")
         if state.hashed and (state.files or {}).get(file.name) != _hash(file):
-            raise DamagedCheckpointError(f"{file.name} is not what was saved")
+            raise DamagedCheckpointError(f"{file.name} differs from what spf saved")
     (adapter, metadata), (tensors, _), *others = (read_safetensors(file) for file in files)
     steps = {
         folder.name: step_of(folder),
@@ -200,7 +200,7 @@ def _read_state(file: Path) -> _State:
     except ValidationError as error:
         raise DamagedCheckpointError(f"{file.name}: {short(explain(error, '', _State), 120)}") from None
     if state.hashed and state.sha256 != _digest(raw):
-        raise DamagedCheckpointError(f"{file.name} is not what was saved")
+        raise DamagedCheckpointError(f"{file.name} differs from what spf saved")
     return state
 
 

@@ -38,7 +38,7 @@ class Claim:
         if now - self._beaten >= BEAT_EVERY:
             self._beaten = now
             if _next(self.path).exists():
-                raise RunError(f"another process took over '{self.path.parent}', as this one seemed dead")
+                raise RunError(f"another process took over '{self.path.parent}', as this process seemed dead")
             with suppress(FileNotFoundError):
                 os.utime(self.path)
 

@@ -1,4 +1,4 @@
-"""Opening what training left behind: a run folder with its configuration and weights."""
+"""Opens a finished run: a run folder with its configuration and weights."""
 
 import hashlib
 from dataclasses import dataclass

@@ -126,7 +126,7 @@ def _refuse_other_bases(runs: Sequence[Path]) -> None:
         if base != bases[0]:
             raise RunError(
                 f"'{runs[0]}' and '{run}' were trained on different base models ({bases[0]} and {base}); "
-                "only runs of one base can be sampled together"
+                "runs must have the same base model"
             )
 
 
@@ -138,7 +138,7 @@ def _attached_as_it_is(runs: Sequence[Path], plugins: Plugins) -> int:
         first, second = (runs[place] for place in whole[:2])
         raise RunError(
             f"'{first}' and '{second}' both trained whole weights ({adapters[whole[0]].name} and "
-            f"{adapters[whole[1]].name}); only low-rank runs can be added to another"
+            f"{adapters[whole[1]].name}); only low-rank runs can be combined with another"
         )
     return whole[0] if whole else 0
 
@@ -158,6 +158,8 @@ def _updates_of(run: Path, plugins: Plugins) -> tuple[Mapping[str, LowRankUpdate
 def _joint_config(configs: Sequence[RunConfig]) -> RunConfig:
     first = configs[0]
     if any(config.editor != first.editor for config in configs):
-        raise ConfigError("the runs have different prompt editors, and a picture has one; sample them alone")
+        raise ConfigError(
+            "the runs have different prompt editors, and an image has one; sample them separately"
+        )
     handover = max(config.sample.handover for config in configs)
     return first.model_copy(update={"sample": first.sample.model_copy(update={"handover": handover})})

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from spf_core.config.sections import CalibrationSection, SampleSection
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
-from spf_core.sampling.sampler import Opening, sample_images
+from spf_core.sampling.sampler import BeforeHandover, sample_images
 from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.pixels import to_pixels
 from spf_core.utils.progress import Progress, silent
@@ -80,8 +80,10 @@ def calibrate_handover(
     def response(handover: float) -> float:
         if handover not in responses:
             options = sample.model_copy(update={"handover": handover})
-            opening = Opening(base, adapter)
-            drawn = sample_images(backbone, complete, seeds, options, opening=opening, editor=editor)
+            before_handover = BeforeHandover(base, adapter)
+            drawn = sample_images(
+                backbone, complete, seeds, options, before_handover=before_handover, editor=editor
+            )
             responses[handover] = similarity(drawn) - nothing
             progress("calibrating the handover", min(len(responses), passes), passes)
         return responses[handover]

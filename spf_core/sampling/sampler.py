@@ -37,8 +37,8 @@ def initial_noise(seeds: Sequence[int], shape_CHW: tuple[int, int, int]) -> Tens
 
 
 @dataclass(frozen=True)
-class Opening:
-    """The original model draws every picture from its base text, down to t = `sample.handover`."""
+class BeforeHandover:
+    """Who samples before the handover: the base model, from the base text, down to t = `sample.handover`."""
 
     texts: Sequence[str]
     adapter: Adapter
@@ -51,19 +51,20 @@ def sample_images(
     seeds: Sequence[int],
     options: SampleSection,
     *,
-    opening: Opening | None = None,
+    before_handover: BeforeHandover | None = None,
     editor: PromptEditor | None = None,
     size: tuple[int, int] | None = None,
     progress: Progress = silent,
     stage: str = "sampling",
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> list[Image]:
-    """Draw one image for each pair of text and seed; `opening` has a base text for each as well.
+    """Sample an image for each pair of text and seed; `before_handover` has a base text for each too.
 
     Batches are cut by `options.batch_size` alone, so equal seeds meet equal batches whatever the texts are.
-    Without `opening`, and at `sample.handover` 1, the texts count from the first step on. `editor` changes
-    their embeddings, never those of the opening. `size` is width and height in pixels; by default the
-    pictures are squares of the model's size. `progress` hears of `stage` after every batch.
+    Without `before_handover`, and at `sample.handover` 1, the texts count from the first step on. `editor`
+    changes their embeddings, never those of the base texts before the handover. `size` is width and height in
+    pixels; by default the images are squares of the model's size. `progress` hears of `stage` after every
+    batch.
 
     Processes `group` take turns with whole batches, which leaves the images what they are: the main one
     gets all of them, the others none.
@@ -74,7 +75,11 @@ def sample_images(
 
     def batch(start: int) -> list[Image]:
         part = slice(start, start + options.batch_size)
-        first = None if opening is None else Opening(opening.texts[part], opening.adapter)
+        first = (
+            None
+            if before_handover is None
+            else BeforeHandover(before_handover.texts[part], before_handover.adapter)
+        )
         return _sample_batch(backbone, texts[part], seeds[part], options, first, editor, size)
 
     images: list[Image] = []
@@ -101,15 +106,15 @@ def _sample_batch(
     texts: Sequence[str],
     seeds: Sequence[int],
     options: SampleSection,
-    opening: Opening | None,
+    before_handover: BeforeHandover | None,
     editor: PromptEditor | None,
     size: tuple[int, int] | None,
 ) -> list[Image]:
     pipeline = backbone.pipeline()
     wanted, empty = _encode(backbone, texts)
     against = empty
-    if options.negative == "target" and opening is not None:
-        pairs = zip(texts, opening.texts, strict=True)
+    if options.negative == "target" and before_handover is not None:
+        pairs = zip(texts, before_handover.texts, strict=True)
         against, _ = _encode(backbone, [_target_alone(*pair) for pair in pairs])
     if editor is not None:
         wanted = replace(wanted, embeds_BLD=editor(backbone, texts))
@@ -119,9 +124,9 @@ def _sample_batch(
     inputs = backbone.pipeline_inputs
     with ExitStack() as original, mixed_precision(backbone, options):
         last = options.handover * len(backbone.abar_T)
-        if opening is not None and _first_timestep(pipeline, options.steps) >= last:
-            original.enter_context(opening.adapter.disabled())
-            first, nothing = _encode(backbone, opening.texts)
+        if before_handover is not None and _first_timestep(pipeline, options.steps) >= last:
+            original.enter_context(before_handover.adapter.disabled())
+            first, nothing = _encode(backbone, before_handover.texts)
             callback = _hand_over(inputs(against), inputs(wanted), last, original)
         output: Any = pipeline(
             **inputs(first),
@@ -137,7 +142,7 @@ def _sample_batch(
         pixels = backbone.decode(output.images)
     if not bool(pixels.isfinite().all()):  # they would be black, and be measured as if they were pictures
         raise NonFiniteError(
-            f"pictures became NaN or infinite with sample.guidance={options.guidance:g} and "
+            f"images became NaN or infinite with sample.guidance={options.guidance:g} and "
             f"sample.precision={options.precision}; set guidance lower, or precision to no or bf16"
         )
     images: list[Image] = pipeline.image_processor.postprocess(pixels, output_type="pil")

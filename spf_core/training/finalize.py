@@ -63,7 +63,7 @@ def _recommended(run: Path, adapter: Adapter) -> dict[str, str]:
     if stored and not same:
         _log.warning(
             "the run ends with other weights than those that the recommended strength %s was measured with: "
-            "the weights name no strength now; measure again with spf calibrate %s",
+            "the weights name no strength now; calibrate again with spf calibrate %s",
             *(quoted(stored.get(STRENGTH)), run),
         )
     return stored if same else {}

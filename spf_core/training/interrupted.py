@@ -22,7 +22,7 @@ def saved_when_interrupted(interrupts: Interrupts, save: Callable[[], int], run:
 
 
 @contextmanager
-def said_how_to_continue(run: Path) -> Iterator[None]:
+def explain_how_to_continue(run: Path) -> Iterator[None]:
     """KeyboardInterrupt within the context, before or after the steps, becomes InterruptedRunError."""
     try:
         yield

@@ -57,7 +57,7 @@ def _pictures(trainer: "Trainer") -> dict[str, Image]:
                 folder, trainer.step, trainer.parts, trainer.rows, trainer.config.sample, seed
             )
     except NonFiniteError as error:  # the weights are sound, and training needs no picture
-        _log.warning("step %d has no pictures: %s", trainer.step, error)
+        _log.warning("step %d has no sample grid: %s", trainer.step, error)
         return {}
 
 

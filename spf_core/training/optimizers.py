@@ -26,7 +26,7 @@ def make_optimizer(
     `texts` are those of the parameters that take `optimizer.text_encoder_learning_rate`, where that is set.
     """
     make, more = _maker(options)
-    with redirect_stdout(io.StringIO()):  # prodigy says there what it was told
+    with redirect_stdout(io.StringIO()):  # prodigy prints its settings
         optimizer: torch.optim.Optimizer = make(
             _groups(options, parameters, texts),
             lr=options.learning_rate,

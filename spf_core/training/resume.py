@@ -52,7 +52,7 @@ def resumed(saved: RunConfig, given: RunConfig, run: Path) -> RunConfig:
         others = f" (and {more} more: {', '.join(differing[1:4])})" if more else ""
         raise RunError(
             f"--resume: {key} is {quoted(now.get(key))} here, {quoted(before.get(key))} in the run "
-            f"'{run}'{others}; leave it out to go on with the run, or train another with a new --out"
+            f"'{run}'{others}; leave it out to resume the run, or train another with a new --out"
         )
     if given.train.steps < saved.train.steps:
         raise _too_short(given.train.steps, saved.train.steps, run)
@@ -174,12 +174,13 @@ def _refuse_length(config: RunConfig, run: Path, length: int) -> None:
         raise _too_short(steps, length, run)
     if (run / ADAPTER_FILE).is_file() and not any((run / "checkpoints").glob("step-*")):
         raise RunError(
-            f"'{run}' is finished and has no checkpoint to go on from; train another with --start-from {run}"
+            f"'{run}' is finished and has no checkpoint to resume from; train another with --start-from {run}"
         )
     if steps > length and isinstance(config.adapter.build(), AllocatesRank):
         raise RunError(
-            f"train.steps is {steps} here, {length} in the run '{run}': {config.adapter.name} shares out its "
-            f"ranks over the length of a run, which cannot be extended; train another with --start-from {run}"
+            f"train.steps is {steps} here, {length} in the run '{run}': {config.adapter.name} distributes "
+            "its ranks over the length of a run, so the run cannot be extended; train another with "
+            f"--start-from {run}"
         )
 
 
@@ -198,7 +199,7 @@ def _with_data(
     now = record_of(rows, data)
     if known.data is None:
         if (run / "checkpoints").is_dir():
-            _log.info("'%s' did not record its training data, which is recorded now and not compared", run)
+            _log.info("'%s' did not record its training data; spf records it now, and compares nothing", run)
         return known.model_copy(update={"data": now})
     was = read_yaml(run / CONFIG_FILE).get("data") if (run / CONFIG_FILE).is_file() else data
     if (what := changes(known.data, now)) is None:
@@ -208,10 +209,10 @@ def _with_data(
         return known.model_copy(update={"data": now})
     if not accept:
         raise RunError(
-            f"the training data '{short(data)}' is not what the run '{run}' began with: {what}; restore it, "
-            "train another run with a new --out, or go on with it by --accept-changed-data"
+            f"the training data '{short(data)}' differs from that of the run '{run}': {what};  restore it, "
+            "train another run with a new --out, or continue with --accept-changed-data"
         )
-    _log.warning("the run goes on with changed data: %s", what)
+    _log.warning("the run continues with changed data: %s", what)
     return known.model_copy(update={"data": now}).with_event(f"changed data was accepted: {what}")
 
 

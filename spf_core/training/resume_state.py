@@ -123,7 +123,7 @@ def _set_aside(damaged: Mapping[Path, str], step: int) -> None:
     listed = "; ".join(f"'{folder}': {why}" for folder, why in list(damaged.items())[:3])
     more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
     _log.warning(
-        "%d damaged checkpoint(s) passed over, the run goes on from step %d (%s%s); kept under the name "
+        "%d damaged checkpoint(s) skipped, the run resumes from step %d (%s%s); kept under the name "
         "'%s...', delete what you do not need",
         *(len(damaged), step, listed, more, DAMAGED),
     )
@@ -142,7 +142,7 @@ def _same_folder(folder: Path) -> Checkpoint:
     """The checkpoint that the main process chose; RunError when this process does not see it."""
     if not folder.is_dir():
         raise RunError(
-            f"the main process goes on from '{folder}', which another one does not see; "
+            f"the main process resumes from '{folder}', which another process does not see;  "
             "put the run where all machines see the same files"
         )
     return read_checkpoint(folder)

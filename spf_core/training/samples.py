@@ -19,7 +19,7 @@ from spf_core.dual_path.step_sampling import Texts
 from spf_core.interfaces.types import Batch, Capture
 from spf_core.preparation.buckets import BucketedRows
 from spf_core.preparation.encoding import CachedRows
-from spf_core.sampling.sampler import Opening, comparison_grid, sample_images, save_png
+from spf_core.sampling.sampler import BeforeHandover, comparison_grid, sample_images, save_png
 from spf_core.utils.pixels import to_images
 from spf_core.utils.prompts import Prompt
 
@@ -60,10 +60,10 @@ def _comparison(parts: Parts, prompts: Sequence[Prompt], options: SampleSection,
     """The original model's pictures of the complete texts above those of the tuned one."""
     texts = [prompt.complete_text for prompt in prompts]
     seeds = [seed + row for row in range(len(prompts))]
-    opening = Opening([prompt.base_text for prompt in prompts], parts.adapter)
+    before_handover = BeforeHandover([prompt.base_text for prompt in prompts], parts.adapter)
     with parts.adapter.disabled():
-        original = sample_images(parts.backbone, texts, seeds, options, opening=opening)
-    tuned = sample_images(parts.backbone, texts, seeds, options, opening=opening)
+        original = sample_images(parts.backbone, texts, seeds, options, before_handover=before_handover)
+    tuned = sample_images(parts.backbone, texts, seeds, options, before_handover=before_handover)
     return comparison_grid({"original": original, "tuned": tuned}, texts)
 
 

@@ -35,7 +35,7 @@ def in_shards(adapter: Adapter, config: RunConfig, accelerator: "Accelerator") -
         accelerator.state.fsdp_plugin = plugin = _plugin()  # where Accelerate computes on CPUs it has none
         if config.train.precision != "no":
             plugin.set_mixed_precision(config.train.precision)
-        with _told_by_accelerate():
+        with _explain_accelerate_errors():
             fsdp2_prepare_model(accelerator, denoiser)
 
     return adapter.in_shards(shard)
@@ -92,12 +92,12 @@ def _plugin() -> "FullyShardedDataParallelPlugin":
     """As the environment describes it; every process has read the whole model itself."""
     from accelerate.utils import FullyShardedDataParallelPlugin
 
-    with _told_by_accelerate():
+    with _explain_accelerate_errors():
         return FullyShardedDataParallelPlugin(cpu_ram_efficient_loading=False)
 
 
 @contextmanager
-def _told_by_accelerate() -> Iterator[None]:
+def _explain_accelerate_errors() -> Iterator[None]:
     """ConfigError for settings that Accelerate or torch do not take."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Terms that begin a stage of training: they are told of the run's start and of their own first step."""
+"""Terms that start a stage of training: they hear of the start of the run and of their own first step."""
 
 import logging
 from functools import partial
@@ -28,8 +28,8 @@ class Stages:
         self._fresh = optimizer.state_dict() if self._terms else None
         if self._terms and isinstance(parts.adapter, AllocatesRank):
             raise ConfigError(
-                f"'{next(iter(self._terms))}' begins a stage with other weights, but this adapter shares out "
-                "its ranks over the whole run; choose an adapter whose ranks stay"
+                f"'{next(iter(self._terms))}' starts a stage with other weights, but this adapter "
+                "distributes its ranks over the whole run; choose an adapter whose ranks stay"
             )
 
     def before_step(self, step: int) -> None:
@@ -47,7 +47,7 @@ class Stages:
         restore_schedule(self._scheduler, step)
         if self._average:
             self._average.restart()
-        _log.info("'%s' begins its stage with step %d", "', '".join(begun), step + 1)
+        _log.info("'%s' starts its stage at step %d", "', '".join(begun), step + 1)
 
     def _begins(self, name: str, step: int) -> bool:
         term, progress = self._parts.terms[name][0], self._parts.train.progress

@@ -1,4 +1,4 @@
-"""Where a run computes, and who else is told of it: Accelerate with TensorBoard and Weights & Biases."""
+"""The device of a run and its trackers: Accelerate, with TensorBoard and Weights & Biases."""
 
 import hashlib
 import logging

@@ -32,7 +32,7 @@ from spf_core.runs.run_lock import locked
 from spf_core.sampling.sampler import refuse_more_steps
 from spf_core.training.ema import EMA
 from spf_core.training.finalize import finish
-from spf_core.training.interrupted import said_how_to_continue, saved_when_interrupted
+from spf_core.training.interrupted import explain_how_to_continue, saved_when_interrupted
 from spf_core.training.nan_guard import Where, faulty_gradient, refuse_non_finite
 from spf_core.training.observers import observers_of
 from spf_core.training.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
@@ -74,7 +74,7 @@ def train(
     way_out = "continue from the last checkpoint with --resume"
     with (
         listening() as interrupts,
-        said_how_to_continue(run),
+        explain_how_to_continue(run),
         init_distributed(config.train.device, way_out, sharded=wants_shards()) as group,
     ):
         # From here on all processes stop after the same step: the others would wait for one that had left.

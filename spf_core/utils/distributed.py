@@ -47,7 +47,7 @@ def is_main() -> bool:
     return world_size() == 1 or os.environ["RANK"] == "0"
 
 
-def speaks() -> bool:
+def prints_messages() -> bool:
     """Whether this process may write to the terminal: one on each machine does. Torch-free."""
     return world_size() == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
 
@@ -80,7 +80,7 @@ class ProcessGroup:
         before = metadata.get(PROCESSES, "1")
         if metadata and before != str(self.count) and self.main:
             _log.warning(
-                "the run was trained by %s process(es) and goes on with %d: a step now reads another number "
+                "%s process(es) trained the run so far, and %d continue it: a step now reads another number "
                 "of rows",
                 before,
                 self.count,
@@ -178,7 +178,7 @@ class ProcessGroup:
             time.sleep(_GRACE)
         sys.exit(2)
 
-    def may_speak(self, error: BaseException) -> bool:
+    def reports_error(self, error: BaseException) -> bool:
         """Whether this process says why all end: the main one of an interrupt, else the first to fail."""
         if isinstance(error, InterruptedRunError):
             return self.main
@@ -232,7 +232,7 @@ def init_distributed(device: str, way_out: str, *, sharded: bool = False) -> Ite
         group.each()
     except BaseException as error:
         atexit.unregister(_leave)  # it would wait for the others
-        if group.sharded and not group.may_speak(error):
+        if group.sharded and not group.reports_error(error):
             end_at_once_on_sigterm()
             time.sleep(_MOMENT)
             sys.exit(2)

@@ -71,7 +71,7 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
-        raise NotJsonError(f"the key '{short(twice)}' stands twice in one place")
+        raise NotJsonError(f"the key '{short(twice)}' occurs twice in one place")
     return found
 
 

@@ -92,9 +92,9 @@ def _text(file: Path) -> str:
 def _value(event: Any, events: Iterator[Any], depth: int) -> Any:
     mark = event.start_mark
     if getattr(event, "anchor", None) is not None:
-        raise NotYamlError("anchors and aliases (& and *) are not read; write the value out", mark)
+        raise NotYamlError("spf reads no anchors and aliases (& and *); write the value out", mark)
     if event.tag is not None:
-        raise NotYamlError(f"tags such as {short(event.tag, 40)} are not read; leave it out", mark)
+        raise NotYamlError(f"spf reads no tags such as {short(event.tag, 40)}; leave it out", mark)
     if isinstance(event, yaml.ScalarEvent):
         return _scalar(event)
     if depth == 0:
@@ -117,7 +117,7 @@ def _mapping(events: Iterator[Any], depth: int) -> dict[str, Any]:
             raise NotYamlError(f"the key {quoted(key)} is not text; write it in quotes", event.start_mark)
         if key in found:
             raise NotYamlError(
-                f"the key '{short(key)}' stands here a second time; keep one", event.start_mark
+                f"the key '{short(key)}' occurs a second time here; keep one", event.start_mark
             )
         found[key] = _value(next(events), events, depth)
     return found

@@ -99,10 +99,12 @@ def test_the_report_compares_every_preset_in_one_page(spf, finished, tmp_path: P
     alts = [each["alt"] or "" for each in page.all("img")]
     for name, row in report(finished.out)["targets"]["hat"]["presets"].items():
         assert f"{row['sps']['value']:.1f} [" in page.text
-        assert sum(alt.startswith(f"{name}, target asked") for alt in alts) == 3, "one for each prompt"
-        assert any(f"Change from the original, {name}" in alt for alt in alts)
+        assert sum(alt.startswith(f"{name}, complete text") for alt in alts) == 3, "one for each prompt"
+        assert any(f"Change from the base model, {name}" in alt for alt in alts)
     assert any(alt.startswith("SPS: lora less the other on hat") for alt in alts)
-    assert "Not drawn: 'hat' lies beyond the 77 tokens" in page.text, "the tiny tokenizer cuts long texts"
+    assert "No attention maps: 'hat' lies beyond the 77 tokens" in page.text, (
+        "the tiny tokenizer cuts long texts"
+    )
     assert report(finished.out)["model_hash"] in page.text
 
 

@@ -40,8 +40,8 @@ def test_two_processes_share_the_cells_and_a_killed_one_is_replaced(spf, setting
         beside = spf("benchmark", file, "--out", out)
         other.kill()
     assert beside.code == 0, beside.err
-    assert f"{held} is left to " in beside.out
     assert f"process {other.pid}" in beside.out
+    assert f" works on {held}\n" in beside.out
     assert finished_cells(out) == [cell for cell in cells if cell != held]
     assert not (out / "results.json").exists()
     after = spf("benchmark", file, "--out", out)
@@ -92,7 +92,7 @@ def test_a_cell_that_fails_is_named_and_the_others_run(spf, settings, tmp_path: 
         ({"target": ["hat"]}, ("unknown option 'target'", "Did you mean 'targets'?")),
         ({"evaluation": {"prompt": 3}}, ("evaluation.prompt", "Did you mean 'prompts'?")),
         ({"presets": [{"preset": "lora", "sets": []}]}, ("unknown option 'sets'", "Did you mean 'set'?")),
-        ({"presets": [{"preset": "lora", "seeds": [7]}]}, ("'lora' is to run on 7", "none of the seeds: 0")),
+        ({"presets": [{"preset": "lora", "seeds": [7]}]}, ("'lora' lists 7", "none of the seeds: 0")),
         ({"presets": [{"preset": "lora", "targets": ["hut"]}]}, ("'hut'", "none of the targets: hat")),
         ({"targets": []}, ("targets", "at least 1 item")),
         ({"presets": []}, ("presets", "at least 1 item")),

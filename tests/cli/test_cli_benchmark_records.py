@@ -85,8 +85,8 @@ def test_the_page_of_a_clone_shows_pictures(spf, finished: Finished, cloned: Pat
     page.stands_alone()
     alts = [each["alt"] or "" for each in page.all("img")]
     for name in ("lora", "strong"):
-        assert sum(alt.startswith(f"{name}, target asked") for alt in alts) == 3, "one for each prompt"
-    assert "Not drawn: the run of lora is not in this folder" in page.text
+        assert sum(alt.startswith(f"{name}, complete text") for alt in alts) == 3, "one for each prompt"
+    assert "No attention maps: this folder does not contain the run of lora" in page.text
 
 
 def test_a_study_says_that_it_needs_the_pictures(spf, cloned: Path, tmp_path: Path) -> None:

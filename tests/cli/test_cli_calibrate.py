@@ -162,5 +162,5 @@ def test_a_target_that_no_strength_draws_is_told(run: Path) -> None:
     sample = opened.config.sample.model_copy(update={"handover": 0.0005})
     late = replace(opened, config=opened.config.model_copy(update={"sample": sample}))
     prompts = [Prompt("a portrait of an old man", "wearing a hat")]
-    with pytest.raises(ConfigError, match=r"no strength of 0\.5, 1 draws more of the target"):
+    with pytest.raises(ConfigError, match=r"no strength of 0\.5, 1 shows more of the target"):
         calibrate_strength(late, prompts, [1.0, 0.5], keep=0.5, count=1)

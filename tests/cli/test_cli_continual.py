@@ -218,7 +218,7 @@ def test_prompts_for_two_targets_count_where_the_suite_can_judge_them(spf, conti
     assert found["joint_hit_rate"]["value"] == pytest.approx(2 / 3)
     assert found["joint_hit_rate"]["original"]["value"] == pytest.approx(2 / 3)
     assert found["joint_hit_rate"]["pairs"] == ["beard + hat"]
-    assert "Pictures that show both targets" in (out / "results.md").read_text()
+    assert "Images that show both targets" in (out / "results.md").read_text()
     (each,) = found["orders"].values()
     assert each["spi"][0][1]["value"] is None, "the second target is not judged before it is learned"
     assert each["spi"][1][0]["value"] is not None

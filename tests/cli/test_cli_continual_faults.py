@@ -71,8 +71,8 @@ def test_two_processes_share_the_sequences_and_a_killed_one_is_replaced(
         beside = spf("continual", file, "--out", out)
         other.kill()
     assert beside.code == 0, beside.err
-    assert f"{held} is left to " in beside.out
     assert f"process {other.pid}" in beside.out
+    assert f" works on {held}\n" in beside.out
     assert "sequences not finished: 1;" in beside.out
     assert not (out / "results.json").exists()
     after = spf("continual", file, "--out", out)

@@ -158,5 +158,5 @@ def test_pictures_far_smaller_than_the_backbone_draws_are_warned_about(
     Image.new("RGB", (40, 9)).save(folder / "2.png")
     checked = spf("data", "check", folder, "--backbone", "tiny")
     assert checked.code == 0
-    assert "warning: pictures far smaller than the 32 pixels of 'tiny'" in checked.err
+    assert "warning: images far smaller than the 32 pixels of 'tiny'" in checked.err
     assert "(1): 2.png" in checked.err

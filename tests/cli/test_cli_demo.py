@@ -29,8 +29,10 @@ def test_the_report_shows_the_pictures_and_the_numbers(demo: Path) -> None:
     for preset in ("naive", "spf"):
         found = results(demo / "evaluation" / preset)
         assert f"{found['sps']['value']:.1f} [" in page.text
-        assert any((each["alt"] or "").startswith(f"{preset}, target asked") for each in page.all("img"))
-    assert "Not drawn: 'hat' lies beyond the 77 tokens" in page.text, "the tiny tokenizer cuts long texts"
+        assert any((each["alt"] or "").startswith(f"{preset}, complete text") for each in page.all("img"))
+    assert "No attention maps: 'hat' lies beyond the 77 tokens" in page.text, (
+        "the tiny tokenizer cuts long texts"
+    )
 
 
 def test_both_presets_are_trained_on_the_same_biased_rows_and_evaluated(demo: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_checkpoint_is_checked_for_what_it_predicts(spf, run: Path, tmp_path: 
     found = spf("export", "--check", out)
     assert found.code == 1
     assert f"{out} predicts v" in found.out
-    assert "fault: diffusers takes it for epsilon; give from_single_file config=FOLDER" in found.err
+    assert "fault: diffusers assumes epsilon; give from_single_file config=FOLDER" in found.err
     assert ["ComfyUI", "-", "opens", "no", "such", "base", "model"] in [
         line.split() for line in found.out.splitlines()
     ]

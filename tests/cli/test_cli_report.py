@@ -68,7 +68,9 @@ def test_the_page_shows_every_kind_of_picture_with_its_words(page: Page, run: Pa
     rows = [json.loads(line) for line in (run / "evaluation" / "pairs.jsonl").read_text().splitlines()]
     for row in rows:
         assert sum(row["base_text"] in alt for alt in alts) >= 5, "A, B, C, D and the change map"
-    assert sum(alt.startswith("Change from the original") for alt in alts) == 6, "three first and three worst"
+    assert sum(alt.startswith("Change from the base model") for alt in alts) == 6, (
+        "three first and three worst"
+    )
     assert any("outside the region" in alt for alt in alts)
     for words in (
         "original model's attention to wearing a hat",
@@ -94,7 +96,7 @@ def test_settings_and_hashes_are_at_the_end(page: Page, run: Path) -> None:
     assert dump_yaml(public(read_yaml(run / "config.yaml"))) in page.text
     assert str(run.parent) not in page.text
     _, metadata = read_safetensors(run / ADAPTER_FILE)
-    assert f"{metadata['spf_handover']}, the latest that keeps the target" in page.text
+    assert f"{metadata['spf_handover']}, the lowest that keeps the target" in page.text
 
 
 def test_the_same_folder_gives_the_same_page(spf, page: Page, run: Path, tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_without_usable_weights_the_page_says_so_in_their_place(spf, copied: Pat
     assert spf("report", copied).code == 0
     page = Page(copied / "report.html")
     page.stands_alone()
-    assert f"Not drawn: '{copied.name}' has no {ADAPTER_FILE}" in page.text
+    assert f"No attention maps: '{copied.name}' has no {ADAPTER_FILE}" in page.text
     assert shown(results(copied / "evaluation")["sps"]) in page.text
 
 
@@ -183,9 +185,9 @@ def test_a_published_folder_has_a_page_without_its_cells(spf, tmp_path: Path) ->
     assert spf("report", tmp_path / "published").code == 0
     page = Page(tmp_path / "published" / "report.html")
     page.stands_alone()
-    assert "Not drawn: the run of spf is not in this folder." in page.text
+    assert "No attention maps: this folder does not contain the run of spf." in page.text
     for target, found in results(PUBLISHED)["targets"].items():
-        assert any(f"{target}: the first prompts under" in (each["alt"] or "") for each in page.all("img"))
+        assert any(f"{target}: the first prompts, by" in (each["alt"] or "") for each in page.all("img"))
         assert all(f"{row['sps']['value']:.1f} [" in page.text for row in found["presets"].values())
 
 

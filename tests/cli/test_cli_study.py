@@ -44,7 +44,7 @@ def test_tables_and_report_show_strengths_for_every_question(
     done = spf("study", "analyse", study, votes, "--out", tmp_path / "results")
     assert done.code == 0, done.err
     assert done.out.count("preferred to lora") == 3
-    for title in ("Keeps more of the original", "Shows the target better", "Looks better"):
+    for title in ("Keeps more of the base image", "Shows the target better", "Looks better"):
         assert f"{LABEL}: {title}" in done.out
     assert LABEL in done.err
     results = json.loads((tmp_path / "results" / "results.json").read_text())

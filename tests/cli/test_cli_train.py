@@ -116,9 +116,9 @@ def test_captions_beyond_the_encoder_are_counted_in_one_warning(
     with (folder / "metadata.jsonl").open("a") as metadata:
         metadata.write("\n" + json.dumps(row))
     args = ("--data", folder, "--preset", "lora", "--out", tmp_path / "run", "--steps", 1)
-    warned = [line for line in spf("train", *args, *tiny).err.splitlines() if " captions are longer" in line]
+    warned = [line for line in spf("train", *args, *tiny).err.splitlines() if " captions exceed" in line]
     assert len(warned) == 1
-    assert "1 of 5 captions are longer than 77 tokens" in warned[0]
+    assert "1 of 5 captions exceed the 77 tokens" in warned[0]
 
 
 def test_resume_needs_only_the_run_and_keeps_a_finished_one(spf, run: Path) -> None:
@@ -271,4 +271,4 @@ def test_pictures_that_are_not_numbers_are_refused_and_do_not_end_a_training(
     wild = ("sample.every=1", "sample.steps=1", "sample.guidance=1e39")
     trained = spf(*args, *(part for setting in wild for part in ("--set", setting)))
     assert trained.code == 0, trained.err
-    assert "step 1 has no pictures" in trained.err
+    assert "step 1 has no sample grid" in trained.err

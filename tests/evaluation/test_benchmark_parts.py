@@ -8,12 +8,12 @@ from test_benchmark import finished, numbers
 
 from spf_lab.benchmark.analysis import make_tables
 from spf_lab.benchmark.collect import Finished
+from spf_lab.benchmark.effect_purity_plot import spread
 from spf_lab.benchmark.leaks import frontier_row, leakage_row
 from spf_lab.benchmark.literature import pooled_scores
 from spf_lab.benchmark.literature_table import literature_notes, literature_table
 from spf_lab.benchmark.overview import best_of_families, mean_over_targets
 from spf_lab.benchmark.packing import pack, rounded, unpack
-from spf_lab.benchmark.plane import spread
 from spf_lab.benchmark.spec import parse_benchmark
 from spf_lab.benchmark.styles import PALETTE, related, styles
 from spf_lab.benchmark.tables import overview_table, shown_by_original

@@ -168,7 +168,7 @@ def test_mps_converted_is_the_score_of_each_text_alone(
 def test_the_preference_is_the_odds_of_the_scores(clip_h, loaded_backbone):
     from squares import quadruples
 
-    from spf_lab.evaluation.asking import flat
+    from spf_lab.evaluation.score_calls import flat
 
     originals = scenes(3, seed=8)
     quads = flat(quadruples(originals, [scene.but(background="blue") for scene in originals]))

@@ -14,10 +14,10 @@ from spf_core.errors import ConfigError
 from spf_core.interfaces import PuritySet
 from spf_core.plugins import MetricConfig
 from spf_core.plugins.discovery import Plugins
-from spf_lab.evaluation.chosen import choose_scores, metric_options
 from spf_lab.evaluation.drawing import EvaluationPlan
 from spf_lab.evaluation.metrics import comparable, purity_metrics
 from spf_lab.evaluation.run import evaluate
+from spf_lab.evaluation.score_options import choose_scores, metric_options
 
 COUNT = 6
 PART = ("appearance", "halves")

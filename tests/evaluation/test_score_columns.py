@@ -12,10 +12,10 @@ from spf_core.errors import Unavailable
 from spf_core.interfaces.types import Column
 from spf_core.plugins import ScoreConfig
 from spf_core.plugins.discovery import load_plugins
-from spf_lab.evaluation.chosen import choose_scores
 from spf_lab.evaluation.columns import compute_scores
 from spf_lab.evaluation.drawing import EvaluationPlan
 from spf_lab.evaluation.run import evaluate
+from spf_lab.evaluation.score_options import choose_scores
 from spf_lab.evaluation.statistics import Bootstrap, estimate
 
 PROMPTS, SEEDS = 5, 2

@@ -14,8 +14,8 @@ from squares import Squares, quadruples, scenes
 from spf_core.errors import ConfigError, RunError, Unavailable
 from spf_core.plugins.discovery import load_plugins
 from spf_core.plugins.outside_weights import WeightedScoreConfig, sha256
-from spf_lab.evaluation.asking import flat
-from spf_lab.evaluation.chosen import choose_scores
+from spf_lab.evaluation.score_calls import flat
+from spf_lab.evaluation.score_options import choose_scores
 
 ALIKE = {"clip-i": 1.0, "dino": 1.0, "id": 1.0, "seg-cons": 100.0, "seg-cons-sam": 100.0, "lpips": 0.0}
 DISTANCES = ("fid", "fd-clip", "fd-dino", "fd-id")

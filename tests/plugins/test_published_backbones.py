@@ -17,7 +17,7 @@ from spf_core.errors import RunError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import read_safetensors
 from spf_core.runs.run import open_run
-from spf_core.sampling.sampler import Opening, initial_noise, sample_images
+from spf_core.sampling.sampler import BeforeHandover, initial_noise, sample_images
 from spf_core.training.trainer import train
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import Sd15, Sdxl
@@ -78,7 +78,9 @@ def test_the_handover_exchanges_both_embeddings(xl: StableDiffusionXL) -> None:
     lora = LoraAdapter().build()
     lora.attach(xl)
     options = OPTIONS.model_copy(update={"handover": 0.5})
-    drawn = sample_images(xl, [TEXTS[0]], [5], options, opening=Opening([GLASSES.base_text], lora))
+    drawn = sample_images(
+        xl, [TEXTS[0]], [5], options, before_handover=BeforeHandover([GLASSES.base_text], lora)
+    )
     base, complete, empty = (
         xl.encode_prompts([prompt], with_target=target)
         for prompt, target in ((GLASSES, False), (GLASSES, True), (Prompt(""), False))

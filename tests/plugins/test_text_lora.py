@@ -40,15 +40,15 @@ def test_a_plan_counts_both_text_encoders(tiny_xl_folder: Path) -> None:
 
 
 def test_the_memory_of_a_step_counts_what_the_text_encoder_keeps(tiny_folder: Path) -> None:
-    def rehearsed(*more: str) -> MemoryEstimate:
+    def estimated(*more: str) -> MemoryEstimate:
         config = of(("sd15", tiny_folder), *more, preset="lora")
         backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
         adapter.attach(backbone)
         return estimate_memory(config, backbone, adapter, [Prompt("an old man", "wearing a hat")], (32, 32))
 
-    plain, tuned = rehearsed(ONCE), rehearsed(TUNED, ONCE)
+    plain, tuned = estimated(ONCE), estimated(TUNED, ONCE)
     assert plain.peak < tuned.peak
-    assert rehearsed(TUNED, TWICE).kept - rehearsed(TWICE).kept < (tuned.kept - plain.kept) / 2
+    assert estimated(TUNED, TWICE).kept - estimated(TWICE).kept < (tuned.kept - plain.kept) / 2
 
 
 def test_tuned_text_encoders_stay_on_the_device(
@@ -107,7 +107,7 @@ def test_memory_that_runs_out_names_them_among_the_ways_out(
                 "optimizer.learning_rate=1",
                 "optimizer.text_encoder_learning_rate=1",
             ),
-            "prodigy finds one step size for everything",
+            "prodigy estimates one step size for all weights",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from PIL import Image
 
 from spf_core.errors import ConfigError, DataError
 from spf_core.plugins.discovery import load_plugins
-from spf_lab.evaluation.memory import RememberingSuite
+from spf_lab.evaluation.cached_suite import CachedSuite
 from spf_lab.evaluation.metrics import purity_metrics
 from spf_lab.evaluation.subject import find_subject
 from spf_portraits.judges.load import DEFAULT_FOLDER
@@ -175,7 +175,7 @@ def test_a_drawn_target_stays_in_its_region(suite, pairs):
 
 @judged
 def test_a_perfect_edit_is_far_closer_than_another_person(suite, pairs):
-    judge = RememberingSuite(suite)
+    judge = CachedSuite(suite)
     a, c = drawn(pairs[1]), drawn(pairs[0])
     others = drawn([sample_portrait(np.random.default_rng(i), split="test") for i in range(len(a))])
     region = judge.region(a, c, "sunglasses")

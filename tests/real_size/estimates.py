@@ -1,6 +1,6 @@
 """What a step of the real models would take on a GPU, estimated without weights and without a GPU.
 
-Printed as a table: `python tests/real_size/estimates.py`. The step is rehearsed on the CPU's kernels with the
+Printed as a table: `python tests/real_size/estimates.py`. The step is estimated on the CPU's kernels with the
 fused attention of a GPU, with the text encoders away unless they are tuned, and with the number formats of
 CUDA's autocast.
 """
@@ -95,7 +95,7 @@ def estimate_rows(kind: str, preset: str, count: int = 200, pictures: int = 50) 
 def estimate(
     kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16", *, texts: bool = False
 ) -> tuple[MemoryEstimate, int]:
-    """The rehearsed step of one picture, and its peak in bytes."""
+    """The estimated step of one picture, and its peak in bytes."""
     options = [
         "train.batch_size=1",
         "train.precision=bf16",

@@ -189,7 +189,7 @@ def test_folders_that_cannot_be_compared_are_refused(sources, tmp_path):
         ([sources[0]], "at least 2 methods, found: spf"),
         ([sources[0], str(tmp_path / "nowhere")], "nowhere' is not a folder"),
         ([sources[0], str(tmp_path / "empty")], "neither results.json nor benchmark.yaml"),
-        ([sources[0], str(bare)], "keeps no pictures; evaluate again with --keep"),
+        ([sources[0], str(bare)], "keeps no images; evaluate again with --keep"),
         ([sources[0], sources[0]], "two sources are called 'spf'"),
     ):
         with pytest.raises(DataError, match=words):

@@ -1,1 +1,1 @@
-"""Whether this machine can do what is asked of it: findings, each with a way out."""
+"""Checks of this machine: findings, each with a way out."""

@@ -1,4 +1,4 @@
-"""`spf doctor`: whether this machine can do it, and what to do where it cannot."""
+"""`spf doctor`: whether this machine is ready, and how to fix what is not."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +15,13 @@ _MARKS = {"fine": ("ok", "green"), "note": ("note", "yellow"), "broken": ("BROKE
 def doctor(
     backbone: Backbone = None,
     assignments: Assignments = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also look at this output folder.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Also check this output folder.")] = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Look at versions, device, precision, disk, plugins and the model. Exit code 1 when something is broken.
+    """Check versions, device, precision, disk, plugins and the base model.
 
-    Nothing is downloaded: of a model on a hub, only whether it can be reached is found out.
+    The command downloads nothing. For a model on a hub, it checks only whether the hub can be reached. Exit
+    code 1 if something is broken.
     """
     from rich.text import Text
 
@@ -49,9 +50,7 @@ def _options(backbone: str | None, assignments: Sequence[str]) -> dict[str, Any]
     for assignment in assignments:
         given = parse_assignment(assignment)
         if given.keys() != {"backbone"}:
-            raise ConfigError(
-                f"--set {short(assignment)}: spf doctor reads the settings of the backbone alone"
-            )
+            raise ConfigError(f"--set {short(assignment)}: spf doctor reads only settings of the backbone")
         raw = merge(raw, given)
     chosen = raw["backbone"]
     if not isinstance(chosen, str | dict):

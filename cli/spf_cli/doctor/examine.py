@@ -1,4 +1,4 @@
-"""The whole examination, in the order in which things depend on each other."""
+"""All checks, in the order in which they depend on each other."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from spf_core.plugins.discovery import Plugins
 
 
 def examine(plugins: Plugins, backbone: Mapping[str, Any], out: Path | None) -> Iterator[Finding]:
-    """Look at the machine, the plugins and the backbone of this name and these options."""
+    """Check the machine, the plugins, and the backbone of this name and these options."""
     yield from versions()
     yield from devices()
     yield from places(out)

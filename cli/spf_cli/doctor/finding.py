@@ -1,4 +1,4 @@
-"""One thing that was looked at. Torch-free."""
+"""The result of one check. Torch-free."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ State = Literal["fine", "note", "broken"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found; a `note` limits what can be done, `broken` stops it, and both have a way out."""
+    """The result; a `note` limits what can be done, `broken` prevents it, and both have a way out."""
 
     subject: str
     state: State

@@ -85,8 +85,8 @@ def devices() -> Iterator[Finding]:
 def _without_gpu() -> Finding:
     if shutil.which("nvidia-smi") and torch.version.cuda is None:
         way_out = "install a CUDA build of torch: https://pytorch.org/get-started/locally"
-        return Finding("device", "note", "a GPU is there, but this torch is built for CPUs", way_out)
-    way_out = "mini trains in minutes; sd15 and sdxl want a GPU"
+        return Finding("device", "note", "the machine has a GPU, but this torch is built for CPUs", way_out)
+    way_out = "mini trains in minutes; sd15 and sdxl need a GPU"
     return Finding("device", "note", f"CPU, {os.cpu_count()} cores; no GPU was found", way_out)
 
 

@@ -23,7 +23,7 @@ def plugins_load(plugins: Plugins) -> Iterator[Finding]:
 
 
 def model_is_there(plugins: Plugins, options: Mapping[str, Any]) -> Finding:
-    """Whether the backbone can be had; no weights are downloaded to find out. `options` has its name too."""
+    """Whether the backbone is available; this downloads no weights. `options` contains its name."""
     subject = f"backbone {options.get('name')}"
     try:
         config = parse_component(plugins, "backbone", options, "backbone")

@@ -45,7 +45,7 @@ def figure_rows(maps: AttentionMaps) -> list[tuple[str, Sequence[Any], float | N
     """Label, tiles and top of the scale of each row; pictures have no scale."""
     rows: list[tuple[str, Sequence[Any], float | None]] = []
     for name, strip in maps.strips.items():
-        rows.append((f"{name}\nexpects", strip.estimates, None))
+        rows.append((f"{name}\nestimate", strip.estimates, None))
         rows.append((f"{name}\nattention", strip.attention, maps.strongest))
         if strip.control:
             rows.append((f"control map\n{maps.control_map}", strip.control, 1.0))

@@ -16,7 +16,7 @@ from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone, Capture, Conditioning
 from spf_core.preparation.encoding import widen
 from spf_core.runs.run import OpenRun
-from spf_core.sampling.sampler import Opening, refuse_more_steps, sample_images
+from spf_core.sampling.sampler import BeforeHandover, refuse_more_steps, sample_images
 from spf_core.utils.pixels import to_images
 from spf_core.utils.prompts import Prompt
 from spf_lab.attention.control import control_maps, row_of
@@ -41,7 +41,9 @@ def attention_maps(
     weights_BL = word.phrase_BPL[:, -1]
     if not bool(weights_BL.any()):
         reads = run.backbone.max_tokens
-        raise ConfigError(f"'{token}' lies beyond the {reads} tokens that are read; shorten the prompt")
+        raise ConfigError(
+            f"'{token}' lies beyond the {reads} tokens that the text encoder reads; shorten the prompt"
+        )
     look = _Look(run, prompt, weights_BL, span[1] > len(prompt.base_text), options, seed, columns)
     mapped = run.config.control_map
     return AttentionMaps(
@@ -54,9 +56,9 @@ def attention_maps(
     )
 
 
-def chosen_steps(steps: int, columns: int, opening: int) -> list[int]:
-    """Steps to show, evenly spread; a quarter are of the `opening` ones, which do not read the word."""
-    first = opening if opening < steps else 0
+def chosen_steps(steps: int, columns: int, before_handover: int) -> list[int]:
+    """Steps to show, evenly spread; a quarter come before the handover, which do not read the word."""
+    first = before_handover if before_handover < steps else 0
     late = min(columns - columns // 4 if first else columns, steps - first)
     parts = [(0, first - 1, min(first, columns - late)), (first, steps - 1, late)]
     places = np.concatenate([np.linspace(low, high, count) for low, high, count in parts])
@@ -86,20 +88,22 @@ class _Look:
         scheduler: Any = backbone.pipeline().scheduler
         scheduler.set_timesteps(options.steps)
         timesteps = [int(t) for t in scheduler.timesteps]
-        opening = sum(self._opens(t) for t in timesteps) if of_target else 0
-        self.steps = chosen_steps(len(timesteps), columns, opening)
+        before_handover = sum(self._opens(t) for t in timesteps) if of_target else 0
+        self.steps = chosen_steps(len(timesteps), columns, before_handover)
         self.timesteps = [timesteps[step] for step in self.steps]
         self.fractions = tuple(t / len(backbone.abar_T) for t in self.timesteps)
 
     def strip(self, *, tuned: bool) -> Strip:
         """Sample with one of the models, then look at the chosen steps again."""
         run, texts = self.run, [self.prompt.complete_text]
-        opening = Opening([self.prompt.base_text], run.adapter)
+        before_handover = BeforeHandover([self.prompt.base_text], run.adapter)
         with (
             nullcontext() if tuned else run.adapter.disabled(),
             _kept_states(run.backbone.denoiser) as states,
         ):
-            (picture,) = sample_images(run.backbone, texts, [self.seed], self.options, opening=opening)
+            (picture,) = sample_images(
+                run.backbone, texts, [self.seed], self.options, before_handover=before_handover
+            )
         z_t = [states[step] for step in self.steps]
         seen = [self._seen(z, t, tuned) for z, t in zip(z_t, self.timesteps, strict=True)]
         return Strip(

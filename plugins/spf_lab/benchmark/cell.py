@@ -15,9 +15,9 @@ from spf_core.training import trainer
 from spf_core.utils.devices import pick_device, reset_peak_memory
 from spf_core.utils.progress import Progress
 from spf_lab.benchmark.archive import how_to_delete, is_finished
+from spf_lab.benchmark.contact_sheet import REGION, WORST_SHOWN, write_contact_sheet
 from spf_lab.benchmark.plan import Cell, cell_config, cell_scores, comparable, data_folder, differences
 from spf_lab.benchmark.record import Record, read_evaluation, read_record, write_record
-from spf_lab.benchmark.sheet import REGION, WORST_SHOWN, write_sheet
 from spf_lab.benchmark.spec import BenchmarkSpec
 from spf_lab.evaluation.drawing import EvaluationPlan
 from spf_lab.evaluation.pictures import SHOWN, WORST, first_pairs, worst_pairs
@@ -57,7 +57,7 @@ def run_cell(
     record = read_evaluation(cell, comparable(config), out)
     if cell.seed == spec.seeds[0]:
         wanted = _wanted(spec, cell, out, record)
-        record = replace(record, layout=write_sheet(cell.sheet(out), evaluation, wanted))
+        record = replace(record, layout=write_contact_sheet(cell.sheet(out), evaluation, wanted))
     write_record(cell, out, record)
 
 

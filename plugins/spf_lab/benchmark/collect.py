@@ -7,11 +7,11 @@ from typing import Any
 
 from spf_core.errors import RunError
 from spf_lab.benchmark.archive import cell_file, how_to_delete
+from spf_lab.benchmark.contact_sheet import ContactSheet, read_contact_sheet
 from spf_lab.benchmark.costs import Cost
 from spf_lab.benchmark.plan import SHEET_FILE, Cell
 from spf_lab.benchmark.pooling import read_numbers
 from spf_lab.benchmark.record import damaged, read_record
-from spf_lab.benchmark.sheet import Sheet, read_sheet
 from spf_lab.evaluation.measure import PairNumbers
 from spf_lab.evaluation.metrics import comparable
 
@@ -26,7 +26,7 @@ class Finished:
     pairs: tuple[tuple[str, int], ...]
     cost: Cost
     rows: Sequence[Mapping[str, Any]] = ()
-    sheet: Sheet | None = None
+    sheet: ContactSheet | None = None
 
 
 def read_cells(cells: Sequence[Cell], out: Path) -> list[Finished]:
@@ -51,7 +51,7 @@ def read_cell(cell: Cell, out: Path) -> Finished:
         numbers = read_numbers(record.results, record.rows)
         pairs = tuple((row["complete_text"], row["noise"]) for row in record.rows)
         layout = record.layout
-        sheet = None if layout is None else read_sheet(cell_file(cell, SHEET_FILE, out), layout)
+        sheet = None if layout is None else read_contact_sheet(cell_file(cell, SHEET_FILE, out), layout)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(cell, out, error) from None
     return Finished(cell, record.results, numbers, pairs, record.cost, record.rows, sheet)

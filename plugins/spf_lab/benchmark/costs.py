@@ -35,7 +35,7 @@ class Cost:
 def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
     """The cost of a run folder; ValueError, OSError or SafetensorError when its files are damaged.
 
-    A run of no steps, the original merely asked, has the cost of its calibration alone.
+    A run of no steps, which is the base model, has the cost of its calibration alone.
     """
     lines, calibration = read_metrics(run), read_calibration(run)
     searched = calibration.seconds if calibration else 0.0

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from spf_lab.benchmark.analysis import Table
 from spf_lab.benchmark.charts import ablation_figure, leakage_figure, purity_figure
+from spf_lab.benchmark.contact_sheet import ContactSheet
+from spf_lab.benchmark.effect_purity_plot import effect_purity_figure
 from spf_lab.benchmark.grids import Grid, first_grid, worst_grid, write_grid
 from spf_lab.benchmark.page import PURITY_FILE, target_file
-from spf_lab.benchmark.plane import plane_figure
-from spf_lab.benchmark.sheet import Sheet
 from spf_lab.benchmark.styles import related, styles_of
 from spf_lab.evaluation.plots import save_figure
 
@@ -30,7 +30,7 @@ def write_figures(out: Path, results: Mapping[str, Any]) -> None:
 def target_figures(target: str, results: Mapping[str, Any], rows: Mapping[str, Any]) -> "dict[str, Figure]":
     """Kind -> figure of a target: the plane, the leakage and, where the reference has some, its ablations."""
     label = f"{target} ({results['suite_label']})"
-    figures = {"plane": plane_figure(f"{label}: effect and purity", results, rows)}
+    figures = {"plane": effect_purity_figure(f"{label}: effect and purity", results, rows)}
     if all(row.get("leakage") for row in rows.values()):
         title = f"{label}: what shifts besides the target, A to C\n● q < 0.05   * may change with the target"
         figures["leakage"] = leakage_figure(title, rows)
@@ -54,7 +54,9 @@ def find_grids(tables: Mapping[str, Table], results: Mapping[str, Any]) -> dict[
     }
 
 
-def write_grids(out: Path, grids: Mapping[str, Mapping[str, Grid]], sheets: Mapping[str, Sheet]) -> None:
+def write_grids(
+    out: Path, grids: Mapping[str, Mapping[str, Grid]], sheets: Mapping[str, ContactSheet]
+) -> None:
     """Draw the grids of every target from the sheets, by their cells' names."""
     for target, found in grids.items():
         for kind in GRIDS:

@@ -12,7 +12,7 @@ from spf_core.sampling.sampler import comparison_grid
 from spf_core.utils.atomic import atomic_file
 from spf_lab.benchmark.analysis import Row, Table
 from spf_lab.benchmark.collect import Finished
-from spf_lab.benchmark.sheet import Sheet
+from spf_lab.benchmark.contact_sheet import ContactSheet
 from spf_lab.evaluation.pictures import WORST, first_pairs, worst_pairs
 
 PUREST = 5  # presets of other families
@@ -77,7 +77,7 @@ def worst_grid(table: Table, reference: str, families: Mapping[str, str]) -> Gri
         return None
     strips = {
         "original": Strip(found, "original", pairs),
-        "original, asked": Strip(found, "prompted", pairs),
+        "original, complete text": Strip(found, "prompted", pairs),
         reference: Strip(found, "tuned", pairs),
     }
     best: Row | None = next((table[name] for name in _purest_others(table, reference, families)), None)
@@ -89,7 +89,7 @@ def worst_grid(table: Table, reference: str, families: Mapping[str, str]) -> Gri
     return Grid(strips, captions, _facts(found, pairs, shown))
 
 
-def write_grid(path: Path, grid: Grid | None, sheets: Mapping[str, Sheet]) -> None:
+def write_grid(path: Path, grid: Grid | None, sheets: Mapping[str, ContactSheet]) -> None:
     """Draw a grid of the tiles in the sheets, by their cells' names; without a grid there is no file."""
     if grid is None:
         path.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ def literature_notes(rows: Mapping[str, Json]) -> list[str]:
         sound = [each for each in found.values() if "not_available" not in each]
         if sound:
             before = interval(sound[0]["original"])
-            parts = [sound[0]["meaning"], f"original asked for the target: {before}", sound[0]["note"]]
+            parts = [sound[0]["meaning"], f"base model, complete text: {before}", sound[0]["note"]]
             parts += [_failures(preset, each) for preset, each in found.items()]
             notes.append(f"`{name}`: {'; '.join(part for part in parts if part)}.")
         notes += _reasons(name, found)

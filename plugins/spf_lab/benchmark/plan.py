@@ -13,7 +13,7 @@ from spf_core.plugins import ScoreConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.utils.private import public
 from spf_lab.benchmark.spec import BenchmarkSpec, PresetEntry
-from spf_lab.evaluation.chosen import choose_scores
+from spf_lab.evaluation.score_options import choose_scores
 
 if TYPE_CHECKING:
     from spf_core.interfaces import Suite

@@ -7,19 +7,19 @@ from pathlib import Path
 
 from spf_lab.benchmark.archive import packed_files, write_archive
 from spf_lab.benchmark.collect import Finished
+from spf_lab.benchmark.contact_sheet import ContactSheet, thinned
 from spf_lab.benchmark.grids import Grid
 from spf_lab.benchmark.plan import RECORD_FILE, SHEET_FILE, Cell
 from spf_lab.benchmark.record import encoded, read_record
-from spf_lab.benchmark.sheet import Sheet, thinned
 
 
-def pack_cells(found: Sequence[Finished], grids: Iterable[Grid], out: Path) -> dict[str, Sheet]:
+def pack_cells(found: Sequence[Finished], grids: Iterable[Grid], out: Path) -> dict[str, ContactSheet]:
     """Pack every loose record and what the grids show of its sheet; the packed sheets by their cells' names.
 
     Runs and evaluations stay where they are. What was packed before is left as it is.
     """
     shown = _tiles(grids)
-    packed: dict[str, Sheet] = {}
+    packed: dict[str, ContactSheet] = {}
     loose = [each for each in found if each.cell.record(out).is_file()]
     for target in dict.fromkeys(each.cell.target for each in loose):
         of_target = [each for each in loose if each.cell.target == target]

@@ -15,10 +15,10 @@ from spf_core.errors import RunError, short
 from spf_core.utils.atomic import atomic_file
 from spf_core.utils.json_text import parse_json
 from spf_lab.benchmark.archive import cell_file, how_to_delete
+from spf_lab.benchmark.contact_sheet import Layout
 from spf_lab.benchmark.costs import Cost, read_cost
 from spf_lab.benchmark.packing import pack, rounded, unpack
 from spf_lab.benchmark.plan import RECORD_FILE, Cell
-from spf_lab.benchmark.sheet import Layout
 from spf_lab.evaluation.saved import check_evaluation
 from spf_lab.evaluation.saved import read_evaluation as read_saved
 

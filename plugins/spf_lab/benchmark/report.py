@@ -35,7 +35,7 @@ DIGITS = 7  # significant ones, of results.json
 def write_report(spec: BenchmarkSpec, out: Path, suite: "Suite", *, pack: bool = False) -> dict[str, Any]:
     """Write the report of all finished cells and return what results.json holds; RunError without any.
 
-    `suite` gives its ceilings alone. `pack` moves the cells into archives.
+    Of `suite`, only the ceilings are used. `pack` moves the cells into archives.
     """
     cells = [cell for cell in all_cells(spec) if is_finished(cell, out)]
     if not cells:

@@ -176,7 +176,7 @@ class BenchmarkSpec(RunsSpec):
                     if value not in getattr(self, key):
                         known = ", ".join(str(each) for each in getattr(self, key))
                         raise ValueError(
-                            f"preset '{entry.name}' is to run on {value!r}, none of the {key}: {known}"
+                            f"preset '{entry.name}' lists {value!r}, which is none of the {key}: {known}"
                         )
         return self
 

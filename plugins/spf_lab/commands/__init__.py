@@ -1,4 +1,4 @@
-"""The commands of the lab. They import what is heavy inside functions, so that help stays fast."""
+"""The commands of the lab. They import heavy packages inside functions, so that help stays fast."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`spf attention`: where a word of the prompt is looked at, step by step."""
+"""`spf attention`: the attention to a word of the prompt, timestep by timestep."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,23 +25,28 @@ def attention(
         str,
         typer.Option(callback=readable, metavar="WORD", help="Word or phrase of the prompt or the target."),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE.png", help="Picture to write.", rich_help_panel=OUTPUT)],
-    target: Annotated[str, typer.Option(callback=readable, help="Target text, added to the prompt.")] = "",
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.png", help="Image file to write.", rich_help_panel=OUTPUT)
+    ],
+    target: Annotated[
+        str, typer.Option(callback=readable, help="Target text, which is added to the prompt.")
+    ] = "",
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the initial noise.")] = 0,
-    columns: Annotated[int, typer.Option(min=1, max=MANY, help="Timesteps to show.")] = 8,
+    columns: Annotated[int, typer.Option(min=1, max=MANY, help="Number of timesteps to show.")] = 8,
     steps: Annotated[
-        int | None, typer.Option(min=1, max=MANY, help="Sampler steps.", show_default="of the run")
+        int | None, typer.Option(min=1, max=MANY, help="Number of sampler steps.", show_default="of the run")
     ] = None,
     handover: Handover = None,
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the picture if it exists.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--overwrite", help="Replace the file if it exists.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
-    """Draw the attention to a word while the original and the tuned model sample, and the control map.
+    """Show the attention to a word during sampling, for the base model and the tuned model.
 
-    One column a timestep, from noise to picture; all attention maps share a scale.
+    Each column is a timestep, from noise to image. All attention maps share a scale. The last row shows the
+    control map.
     """
     from spf_cli.render import say
     from spf_cli.sample import base_text, open_folder, refuse_existing, sample_options

@@ -1,4 +1,4 @@
-"""`spf benchmark`: presets x targets x training seeds, from one file into tables."""
+"""`spf benchmark`: presets x targets x training seeds, from one file to tables."""
 
 from functools import partial
 from pathlib import Path
@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 
 
 def benchmark(
-    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="What to compare.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.yaml", help="The benchmark's file: presets, targets and training seeds."
+        ),
+    ],
     out: Everything,
     only: Annotated[
         str | None,
         typer.Option(
             metavar="TARGET/PRESET",
-            help="Run these cells only, perhaps with /seed-N; [cyan]*[/] matches anything.",
+            help="Run only these cells. /seed-N may follow; [cyan]*[/] matches anything.",
         ),
     ] = None,
     report_only: Annotated[
-        bool, typer.Option("--report-only", help="Rebuild the tables from the cells that are finished.")
+        bool, typer.Option("--report-only", help="Rebuild the tables from the finished cells.")
     ] = False,
     pack: Annotated[
         bool,
@@ -40,10 +45,10 @@ def benchmark(
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:
-    """Train and evaluate every preset on every target, and write tables with confidence intervals.
+    """Train and evaluate each preset on each target, and write tables with confidence intervals.
 
-    Run it again to continue where it stopped. The same command may run several times at once, also on
-    several machines that share the folder: each takes the cells that nobody works on.
+    To continue an interrupted benchmark, run the command again. You can run it several times at once, also on
+    several machines that share the folder: each process takes cells that no other works on.
     """
     from spf_cli.loading import load, permitted
     from spf_lab.benchmark.folder import open_folder

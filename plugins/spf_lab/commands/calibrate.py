@@ -1,4 +1,4 @@
-"""`spf calibrate`: which strength of a run draws its target without more."""
+"""`spf calibrate`: the adapter strength that shows the target with the least pollution."""
 
 from dataclasses import replace
 from enum import StrEnum
@@ -12,7 +12,7 @@ from spf_cli.options import MANY, Device, DeviceName, PluginFiles, RunFolder, nu
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from spf_lab.calibration import Slider
+    from spf_lab.calibration import StrengthCalibration
     from spf_lab.evaluation.statistics import Estimate
 
 JUDGED = "With a suite's judges"
@@ -20,17 +20,17 @@ UNJUDGED = "With CLIP"
 
 
 class Measure(StrEnum):
-    """What decides."""
+    """The measure that decides."""
 
     SPS = "sps"
     RESPONSE = "response"
 
 
-Tried = Annotated[str, typer.Option(metavar="S,S,...", help="Strengths of the adapter to try.")]
+Tried = Annotated[str, typer.Option(metavar="S,S,...", help="Adapter strengths to try.")]
 By = Annotated[
     Measure | None,
     typer.Option(
-        help="[bold]sps[/]: the purest, by judges. [bold]response[/]: by what CLIP sees.",
+        help="[bold]sps[/]: the highest SPS, by judges. [bold]response[/]: the target's response, by CLIP.",
         show_default="sps where a suite knows the data",
     ),
 ]
@@ -38,7 +38,7 @@ World = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="World whose judges decide.",
+        help="Suite whose judges decide.",
         show_default="the one of the data",
         rich_help_panel=JUDGED,
     ),
@@ -46,26 +46,31 @@ World = Annotated[
 Target = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Target to judge.", show_default="the one of the data", rich_help_panel=JUDGED
+        metavar="NAME",
+        help="Target that the judges look for.",
+        show_default="the one of the data",
+        rich_help_panel=JUDGED,
     ),
 ]
-Seeds = Annotated[int, typer.Option(min=1, max=MANY, help="Seeds for each prompt.", rich_help_panel=JUDGED)]
+Seeds = Annotated[
+    int, typer.Option(min=1, max=MANY, help="Number of seeds for each prompt.", rich_help_panel=JUDGED)
+]
 Kept = Annotated[
     float,
     typer.Option(
-        min=0.01, max=1, help="Share of the highest response that must stay.", rich_help_panel=UNJUDGED
+        min=0.01, max=1, help="Share of the highest response that must remain.", rich_help_panel=UNJUDGED
     ),
 ]
 Texts = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Folder with texts.", show_default="what the run was trained on"),
+    typer.Option(metavar="DIR", help="Folder with the texts to use.", show_default="the run's training data"),
 ]
 
 
 def calibrate(
     run: RunFolder,
     strengths: Tried = "0.25,0.5,0.75,1,1.25,1.5",
-    prompts: Annotated[int, typer.Option(min=1, max=MANY, help="How many texts to draw.")] = 16,
+    prompts: Annotated[int, typer.Option(min=1, max=MANY, help="Number of texts.")] = 16,
     by: By = None,
     suite: World = None,
     target: Target = None,
@@ -75,16 +80,16 @@ def calibrate(
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:
-    """Draw pictures at several strengths, and recommend one.
+    """Generate images at several adapter strengths, and recommend a strength.
 
-    Where a suite has judges for what the run was trained on, they look at unseen
-    development prompts, and the highest SPS wins.
+    If a suite has judges for the training data, they judge images of development prompts.
+    The strength with the highest SPS wins.
 
-    Elsewhere CLIP looks at training texts, and the lowest strength that keeps the
-    target wins. Response is how much of the target CLIP sees; drift, how far
-    pictures without it move: 1 is as far as another seed.
+    Otherwise, CLIP measures images of the training texts. The lowest strength that keeps
+    the response wins. Response says how much of the target CLIP finds in the images.
+    Drift says how far images without the target move: 1 is as far as another seed.
 
-    The recommendation is stored with the weights and goes into exported files.
+    The run stores the recommendation with its weights, and exported files contain it.
     """
     from spf_cli.bars import progress_bars
     from spf_cli.loading import run_config
@@ -93,14 +98,14 @@ def calibrate(
     from spf_core.preparation.rows import rows_of
     from spf_core.runs.run import open_run
     from spf_lab.calibration import calibrate_strength, store
-    from spf_lab.evaluation.purest import judge_strength, judged_subject
+    from spf_lab.evaluation.judged_strength import judge_strength, judged_subject
 
     tried = numbers("--strengths", strengths)
     if not tried or min(tried) <= 0:
         raise ConfigError(f"--strengths {strengths}: give numbers above 0 between commas, as in 0.5,1")
     if by is Measure.RESPONSE and (suite or target):
         raise ConfigError(
-            "--suite and --target choose judges, --by response asks CLIP; leave one of them out"
+            "--suite and --target choose judges, but --by response uses CLIP;  leave one of them out"
         )
     _, plugins = run_config(run, plugin or ())
     opened = open_run(run, plugins, device=device)
@@ -119,21 +124,21 @@ def calibrate(
                 opened, subject, plugins, tried, prompts=prompts, seeds=seeds, progress=progress
             )
     store(opened, found)
-    told = f"recommended by {found.measure}: {found.recommended:g}, stored in {run}"
-    show(strength_table(found), told)
+    summary = f"recommended by {found.measure}: {found.recommended:g}, stored in {run}"
+    show(strength_table(found), summary)
 
 
-def strength_table(found: "Slider") -> "Table":
-    """What each strength does; the recommended one has a star."""
+def strength_table(found: "StrengthCalibration") -> "Table":
+    """Scores of each strength; the recommended one has a star."""
     from spf_cli.render import table
-    from spf_lab.calibration import Judged
+    from spf_lab.calibration import StrengthScores
 
-    judged = ("sps", "effect", "spi", "hits", "leak without target")
+    judged = ("sps", "effect", "spi", "hit rate", "leak rate")
     columns = judged if found.measure == "sps" else ("response", "drift of the base text")
     rows = []
     for each in found.settings:
         name = f"{each.strength:g}{' *' if each.strength == found.recommended else ''}"
-        if isinstance(each, Judged):
+        if isinstance(each, StrengthScores):
             shares = (each.hit_rate, each.base_leak)
             cells = (
                 _interval(each.sps, "{:.0f}"),

@@ -1,4 +1,4 @@
-"""`spf continual`: targets learnt one after another, from one file into tables."""
+"""`spf continual`: train several targets in sequence, from one file to tables."""
 
 from functools import partial
 from pathlib import Path
@@ -15,22 +15,27 @@ if TYPE_CHECKING:
 
 
 def continual(
-    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="Targets, orders and presets.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.yaml", help="The file of the continual benchmark: targets, orders and presets."
+        ),
+    ],
     out: Everything,
     only: Annotated[
         str | None,
-        typer.Option(metavar="PRESET/order-N", help="Run these sequences only; [cyan]*[/] matches anything."),
+        typer.Option(metavar="PRESET/order-N", help="Run only these sequences. [cyan]*[/] matches anything."),
     ] = None,
     report_only: Annotated[
-        bool, typer.Option("--report-only", help="Rebuild the tables from the sequences that are finished.")
+        bool, typer.Option("--report-only", help="Rebuild the tables from the finished sequences.")
     ] = False,
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:
-    """Learn several targets one after another, in several orders, and see what is forgotten and polluted.
+    """Train several targets in sequence, in several orders, and measure forgetting and pollution.
 
-    Run it again to continue where it stopped. The same command may run several times at once, also on
-    several machines that share the folder: each takes the sequences that nobody works on.
+    To continue an interrupted benchmark, run the command again. You can run it several times at once, also on
+    several machines that share the folder: each process takes sequences that no other works on.
     """
     from spf_cli.loading import load, permitted
     from spf_lab.benchmark.folder import open_folder
@@ -54,7 +59,7 @@ def continual(
 
 
 def _say_finished(stage: "Stage", seconds: float, *, out: Path) -> None:
-    """The target just learnt and, from the second stage on, the one learnt first."""
+    """The newest target and, from the second stage on, the first one."""
     from datetime import timedelta
 
     from spf_cli.render import show
@@ -63,13 +68,13 @@ def _say_finished(stage: "Stage", seconds: float, *, out: Path) -> None:
 
     learned = stage.sequence.order[: stage.number]
     found = {name: read_results(stage.evaluation(out, name)) for name in (learned[0], learned[-1])}
-    told = [f"REC {number(found[learned[0]]['rec']['value'])}"]
+    shown_scores = [f"REC {number(found[learned[0]]['rec']['value'])}"]
     for name, results in found.items():
         scores = (("E", "effect"), ("SPI", "spi"), ("hit", "hit_rate"))
-        told.append(
+        shown_scores.append(
             f"{name}: " + " ".join(f"{title} {number(results[key]['value'])}" for title, key in scores)
         )
-    show("  ".join([stage.name, *told, str(timedelta(seconds=round(seconds)))]))
+    show("  ".join([stage.name, *shown_scores, str(timedelta(seconds=round(seconds)))]))
 
 
 def _report(spec: "ContinualSpec", out: Path) -> None:

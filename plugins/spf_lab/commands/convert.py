@@ -1,4 +1,4 @@
-"""`spf convert-weights`: upstream's files into what a score reads."""
+"""`spf convert-weights`: published weights, converted for a score."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,25 +10,25 @@ from spf_lab.commands.evaluate import ScoreOptions
 
 
 def convert_weights(
-    score: Annotated[str, typer.Argument(metavar="SCORE", help="Score that is to read the weights.")],
-    sources: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Upstream's files, in order.")],
+    score: Annotated[str, typer.Argument(metavar="SCORE", help="Score to convert the weights for.")],
+    sources: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The published files, in order.")],
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="New folder for the weights.", rich_help_panel=OUTPUT)
     ],
     base: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Model folder whose configuration and tokenizer are used."),
+        typer.Option(metavar="DIR", help="Model folder whose configuration and tokenizer the command uses."),
     ] = None,
     assignments: ScoreOptions = None,
     plugin: PluginFiles = None,
 ) -> None:
-    """Turn published weights into safetensors, without running what is in the files.
+    """Convert published weights to safetensors, without running code from the files.
 
-    [bold]spf plugins show SCORE[/] tells which files, which base and where the result is looked for.
+    [bold]spf plugins show SCORE[/] lists the files, the base model, and the folder that the score reads.
     """
     from spf_cli.loading import load, refuse_filled
     from spf_cli.render import say
-    from spf_lab.evaluation.chosen import choose_scores
+    from spf_lab.evaluation.score_options import choose_scores
 
     refuse_filled(out, "choose another --out")
     (config,) = choose_scores(load(plugin or ()), [score], assignments or ()).values()

@@ -1,4 +1,4 @@
-"""`spf demo`: from nothing to a learnt attribute, with pictures and numbers. Finished parts are kept."""
+"""`spf demo`: train one attribute, with images and scores. Finished parts are reused."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ RESULTS_FILE, PAIRS_FILE = "results.json", "pairs.png"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a demo folder was made with."""
+    """The settings of a demo folder."""
 
     target: str
     steps: int
@@ -33,18 +33,20 @@ class Settings:
 
 def demo(
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for everything.", rich_help_panel=OUTPUT)
+        Path,
+        typer.Option(metavar="DIR", help="Folder for all runs, results and images.", rich_help_panel=OUTPUT),
     ] = Path("demo"),
-    target: Annotated[str, typer.Option(help="What the model is to learn.")] = "sunglasses",
-    steps: Annotated[int, typer.Option(min=1, max=MANY, help="Optimizer steps of each run.")] = 250,
-    prompts: Annotated[int, typer.Option(min=1, max=MANY, help="Unseen prompts of the evaluation.")] = 25,
+    target: Annotated[str, typer.Option(help="The target to train.")] = "sunglasses",
+    steps: Annotated[int, typer.Option(min=1, max=MANY, help="Number of optimizer steps of each run.")] = 250,
+    prompts: Annotated[int, typer.Option(min=1, max=MANY, help="Number of prompts of the evaluation.")] = 25,
     device: Device = DeviceName.AUTO,
     assignments: Assignments = None,
 ) -> None:
-    """Teach the small model one attribute and see what else changed.
+    """Train one attribute on the small model, and measure what else changes.
 
-    Renders 60 biased portraits, trains [bold]spf[/] and [bold]naive[/] fine-tuning on them, draws same-seed
-    pictures, measures both and writes a report. Run it again to continue where it stopped.
+    The demo renders 60 biased portraits. It trains the presets [bold]spf[/] and [bold]naive[/], generates
+    images from the same seeds, evaluates both runs and writes a report. To continue an interrupted demo, run
+    the command again.
     """
     from spf_cli.bars import progress_bars
     from spf_cli.loading import load
@@ -67,7 +69,7 @@ def demo(
         results_table(results),
         "",
         f"report:   {write_page(out, device=device)}",
-        f"pictures: {out / PAIRS_FILE}",
+        f"images:   {out / PAIRS_FILE}",
         f"runs:     {out / 'runs'}",
     )
 
@@ -131,9 +133,9 @@ def _open(out: Path, preset: str, device: str, plugins: "Plugins") -> "OpenRun":
 def _draw_pairs(
     out: Path, settings: Settings, opened: "dict[str, OpenRun]", plugins: "Plugins", progress: "Progress"
 ) -> None:
-    """Rows original, naive and spf from the same noise: the same people, ideally but for the target."""
+    """Rows original, naive and spf from the same noise."""
     from spf_cli.loading import build
-    from spf_core.sampling.sampler import Opening, comparison_grid, sample_images, save_png
+    from spf_core.sampling.sampler import BeforeHandover, comparison_grid, sample_images, save_png
 
     if (out / PAIRS_FILE).is_file():
         return
@@ -151,7 +153,7 @@ def _draw_pairs(
             complete,
             seeds,
             run.config.sample,
-            opening=Opening(base, run.adapter),
+            before_handover=BeforeHandover(base, run.adapter),
             progress=progress,
             stage=f"{preset}: sampling",
         )

@@ -1,4 +1,4 @@
-"""`spf evaluate`: how purely a run learnt its target."""
+"""`spf evaluate`: hit rate, effect and pollution of a run."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -17,8 +17,8 @@ Scores = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Score or metric to show beside the purity score, or [cyan]all[/] scores. Repeatable.",
-        show_default="those without outside weights",
+        help="Score or metric to report besides SPS, or [cyan]all[/] scores. Repeatable.",
+        show_default="scores without outside weights",
         rich_help_panel=SCORES,
     ),
 ]
@@ -33,16 +33,18 @@ ScoreOptions = Annotated[
 ]
 Keep = Annotated[
     int,
-    typer.Option(min=0, max=MANY, help="First prompts to keep pictures of.", rich_help_panel=OUTPUT),
+    typer.Option(
+        min=0, max=MANY, help="Number of first prompts whose images are kept.", rich_help_panel=OUTPUT
+    ),
 ]
 Strengths = Annotated[
     str,
-    typer.Option(metavar="S,S,...", help="Also draw at these adapter strengths, for the frontier."),
+    typer.Option(metavar="S,S,...", help="Adapter strengths to evaluate too, for the strength frontier."),
 ]
 
 
 class Split(StrEnum):
-    """Which unseen prompts: `dev` while choosing settings, `test` for what is reported."""
+    """Split of the prompts: `dev` to choose settings, `test` for published numbers."""
 
     TEST = "test"
     DEV = "dev"
@@ -54,17 +56,23 @@ def evaluate(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="New folder for the results.", rich_help_panel=OUTPUT)
     ],
-    prompts: Annotated[int, typer.Option(min=1, max=MANY, help="Unseen prompts.")] = 50,
-    seeds: Annotated[int, typer.Option(min=1, max=MANY, help="Seeds for each prompt.")] = 2,
+    prompts: Annotated[
+        int, typer.Option(min=1, max=MANY, help="Number of prompts. Training never saw them.")
+    ] = 50,
+    seeds: Annotated[int, typer.Option(min=1, max=MANY, help="Number of noise seeds for each prompt.")] = 2,
     suite: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="World to evaluate in.", show_default="the one of the data"),
+        typer.Option(metavar="NAME", help="Suite to evaluate with.", show_default="the one of the data"),
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Target to judge.", show_default="the one of the data"),
+        typer.Option(
+            metavar="NAME", help="Target that the judges look for.", show_default="the one of the data"
+        ),
     ] = None,
-    split: Annotated[Split, typer.Option(help="[bold]dev[/] while choosing settings.")] = Split.TEST,
+    split: Annotated[
+        Split, typer.Option(help="Split of the prompts. Use [bold]dev[/] to choose settings.")
+    ] = Split.TEST,
     score: Scores = None,
     assignments: ScoreOptions = None,
     plugin: PluginFiles = None,
@@ -72,16 +80,16 @@ def evaluate(
     strengths: Strengths = "",
     device: Device = DeviceName.AUTO,
 ) -> None:
-    """Measure effect and pollution on prompts that training never saw, with confidence intervals.
+    """Measure effect and pollution on unseen prompts, with confidence intervals.
 
-    Under torchrun or accelerate launch the processes share the drawing.
-    A score without its weights is reported as not available; [bold]spf plugins show NAME[/] tells more.
+    Under torchrun or accelerate launch, the processes share the sampling. A score whose weights are absent is
+    reported as not available; [bold]spf plugins show NAME[/] says how to get them.
     """
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show
     from spf_lab.commands.results import read_results, results_table
-    from spf_lab.evaluation.chosen import choose_scores, metric_options
     from spf_lab.evaluation.drawing import EvaluationPlan
+    from spf_lab.evaluation.score_options import choose_scores, metric_options
 
     plan = EvaluationPlan(
         suite=suite,
@@ -96,15 +104,15 @@ def evaluate(
     names, options = score or (), assignments or ()
     kept: dict[str, Any] = {"scores": choose_scores(plugins, names, options), "out": out, "keep": keep}
     kept["metric_options"] = metric_options(plugins, names, options)
-    if _together(run, plugins, device, plan, kept):
+    if _evaluate_in_group(run, plugins, device, plan, kept):
         command = f"spf report {run} --evaluation {out}"
         show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")
 
 
-def _together(
+def _evaluate_in_group(
     run: Path, plugins: "Plugins", device: str, plan: "EvaluationPlan", kept: dict[str, Any]
 ) -> bool:
-    """Evaluate, or help the main process to draw; returns whether this is the main one."""
+    """Evaluate on the main process, and sample for it on the others; returns whether this is the main one."""
     from spf_cli.bars import progress_bars
     from spf_core.runs.run import open_run
     from spf_core.utils.distributed import init_distributed

@@ -24,19 +24,23 @@ def maps(
     ],
     chosen: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="NAME", help="Control map; may repeat.", show_default="all there are"),
+        typer.Option(
+            "--map", metavar="NAME", help="Control map to compare. Repeatable.", show_default="all installed"
+        ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Images with masks.", show_default="what the run was trained on"),
+        typer.Option(
+            metavar="DIR", help="Folder of images with masks.", show_default="the run's training data"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of the noise.")] = 0,
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
 ) -> None:
-    """Compare control maps with the masks of a folder, at five noise levels, with the trained run.
+    """Compare control maps of a run with the masks of a folder, at five noise levels.
 
-    Writes maps.json and maps.png: the first images with their true region and every map.
+    The command writes maps.json, and maps.png with the first images, their true regions and all maps.
     """
     from spf_cli.bars import progress_bars
     from spf_cli.loading import refuse_filled, run_config

@@ -9,7 +9,7 @@ import typer
 from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, readable
 
 if TYPE_CHECKING:
-    from spf_lab.report.look import Subject
+    from spf_lab.report.attention_maps import Subject
 
 PAGE = "report.html"
 
@@ -22,7 +22,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE.html",
-            help="Page to write.",
+            help="HTML file to write.",
             show_default="report.html in the folder",
             rich_help_panel=OUTPUT,
         ),
@@ -31,7 +31,7 @@ def report(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="What [bold]spf evaluate[/] wrote of the run.",
+            help="Results of [bold]spf evaluate[/] for the run.",
             show_default="RUN/evaluation",
         ),
     ] = None,
@@ -41,17 +41,19 @@ def report(
             callback=readable, help="Base text of the attention maps.", show_default="the evaluation's first"
         ),
     ] = "",
-    target: Annotated[str, typer.Option(callback=readable, help="Target text, added to the prompt.")] = "",
+    target: Annotated[
+        str, typer.Option(callback=readable, help="Target text, which is added to the prompt.")
+    ] = "",
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace FILE.html if it exists.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
-    """Write one self-contained HTML page: pictures, change maps, attention, curves, tables, settings.
+    """Write a report as one HTML page, which needs no other files.
 
-    It is made from what is in the folder. Only the attention maps need the model: without its
-    weights the page says so in their place.
+    The page shows images, change maps, attention, curves, tables and settings. Only the attention maps need
+    the model's weights. Without these, the page says so in place of the maps.
     """
     from spf_cli.render import say
     from spf_cli.sample import refuse_existing
@@ -107,7 +109,7 @@ def _page(
 
 def _subject(prompt: str, target: str) -> "Subject | None":
     from spf_core.errors import ConfigError
-    from spf_lab.report.look import subject_of
+    from spf_lab.report.attention_maps import subject_of
 
     if not prompt.strip() and not target.strip():
         return None

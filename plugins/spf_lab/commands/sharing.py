@@ -1,4 +1,4 @@
-"""What commands say whose work several processes share: failures, what is missing, how to continue."""
+"""Messages of commands whose work several processes share: failures, missing parts, how to continue."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ Everything = Annotated[
 def bars_then_line(
     say_finished: Callable[[Unit, float], None],
 ) -> "Callable[[Unit], AbstractContextManager[Progress]]":
-    """Bars while a unit of work runs; `say_finished` then hears of it with its seconds."""
+    """Show bars while a unit of work runs, then call `say_finished` with its seconds."""
     from spf_cli.bars import prefixed, progress_bars
 
     @contextmanager
@@ -64,13 +64,13 @@ def finished(
     try:
         outcome = work()
     except (InterruptedRunError, KeyboardInterrupt):
-        raise InterruptedRunError(f"interrupted; what is done is kept. Continue with: {command}") from None
+        raise InterruptedRunError(f"interrupted; finished parts are kept. Continue with: {command}") from None
     _refuse_failures(outcome, what)
     if not (left := missing()):
         return True
     for unit, process in outcome.elsewhere.items():
-        say(f"{unit.name} is left to {process}")
-    say(f"{what}s not finished: {len(left)}; tables are written when all are")
+        say(f"{process} works on {unit.name}")
+    say(f"{what}s not finished: {len(left)}; spf writes the tables when all are finished")
     say(f"continue with: {command}")
     return False
 

@@ -1,4 +1,4 @@
-"""`spf study`: an offline page on which people compare methods, and what their votes say."""
+"""`spf study`: an offline page where people compare methods, and the analysis of their votes."""
 
 from collections.abc import Iterable
 from math import isfinite
@@ -10,34 +10,40 @@ import typer
 from spf_cli.options import LAST_SEED, MANY, OUTPUT, show_help
 
 RULE = "Exclusion rule, fixed in advance"
-app = typer.Typer(help="Let people compare methods on an offline page, and analyse their votes.")
+app = typer.Typer(help="Build a user study as an offline page, and analyse its votes.")
 app.callback(invoke_without_command=True)(show_help)
 
-StudyFolder = Annotated[
-    Path, typer.Argument(metavar="STUDY", help="Folder that [bold]spf study build[/] wrote.")
-]
+StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A folder of [bold]spf study build[/].")]
 
 
 @app.command("build")
 def build(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="[NAME=]DIR", help="Benchmark folder, or evaluations of several methods."),
+        typer.Argument(metavar="[NAME=]DIR", help="A benchmark folder, or evaluations of several methods."),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="DIR", help="New folder: page and key.", rich_help_panel=OUTPUT)
+        Path, typer.Option(metavar="DIR", help="New folder for the page and the key.", rich_help_panel=OUTPUT)
     ],
     method: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Compare only these. Repeatable.", show_default="all"),
+        typer.Option(metavar="NAME", help="Compare only these methods. Repeatable.", show_default="all"),
     ] = None,
-    raters: Annotated[int, typer.Option(min=1, max=MANY, help="Different forms to prepare.")] = 20,
-    trials: Annotated[int, typer.Option(min=1, max=MANY, help="Scored questions in each form.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Same seed, same study.")] = 0,
+    raters: Annotated[
+        int, typer.Option(min=1, max=MANY, help="Number of forms to prepare. Each has its own questions.")
+    ] = 20,
+    trials: Annotated[
+        int, typer.Option(min=1, max=MANY, help="Number of scored questions in each form.")
+    ] = 60,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LAST_SEED, help="Seed. The same seed gives the same study.")
+    ] = 0,
     consent: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Your own words for the first screen.", show_default="general words"
+            metavar="FILE",
+            help="File with your own text for the first screen.",
+            show_default="a general text",
         ),
     ] = None,
     max_wrong: Annotated[
@@ -50,10 +56,10 @@ def build(
         ),
     ] = 0.6,
 ) -> None:
-    """Make the page that raters open, from pictures that evaluations kept.
+    """Build the page for the raters, from images that evaluations kept.
 
-    Sources are a benchmark's folder or folders of [bold]spf evaluate --keep[/]. Give raters the folder
-    [bold]page[/]; [bold]key.json[/] says whose pictures they see and stays with you.
+    Sources are a benchmark folder, or folders of [bold]spf evaluate --keep[/]. Give the raters the folder
+    [bold]page[/]. Keep [bold]key.json[/] to yourself: it says which method made each image.
     """
     from spf_cli.loading import refuse_filled
     from spf_cli.render import say
@@ -80,7 +86,7 @@ def build(
 def analyse(
     study: StudyFolder,
     votes: Annotated[
-        list[Path], typer.Argument(metavar="VOTES", help="Files that raters saved, or folders of them.")
+        list[Path], typer.Argument(metavar="VOTES", help="Files that the raters saved, or folders of these.")
     ],
     out: Annotated[
         Path | None,
@@ -91,11 +97,11 @@ def analyse(
     against: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Method that others are measured against.", show_default="lora, or the first"
+            metavar="NAME", help="Method to compare the others with.", show_default="lora, or the first"
         ),
     ] = None,
 ) -> None:
-    """Strengths with confidence intervals for each question, side bias and agreement of the raters."""
+    """Analyse votes: strengths of the methods, side bias and agreement, with confidence intervals."""
     from spf_cli.render import console, note, show
     from spf_lab.study.analysis import analyse_study
     from spf_lab.study.report import REPORT_FILE, TITLES
@@ -115,17 +121,24 @@ def analyse(
 @app.command("simulate")
 def simulate(
     study: StudyFolder,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for votes.", rich_help_panel=OUTPUT)],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="New folder for the votes.", rich_help_panel=OUTPUT)
+    ],
     strength: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=NUMBER", help="Log-strength of a method, else 0. Repeatable."),
+        typer.Option(metavar="NAME=NUMBER", help="Log-strength of a method. By default, 0. Repeatable."),
     ] = None,
-    raters: Annotated[int, typer.Option(min=1, max=MANY, help="Simulated raters.")] = 20,
-    careless: Annotated[int, typer.Option(min=0, max=MANY, help="Of them, those who answer at random.")] = 0,
-    side_bias: Annotated[float, typer.Option(help="Added to the log-odds of the left side.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Same seed, same votes.")] = 0,
+    raters: Annotated[int, typer.Option(min=1, max=MANY, help="Number of simulated raters.")] = 20,
+    careless: Annotated[int, typer.Option(min=0, max=MANY, help="How many of them answer at random.")] = 0,
+    side_bias: Annotated[float, typer.Option(help="Value added to the log-odds of the left side.")] = 0.0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LAST_SEED, help="Seed. The same seed gives the same votes.")
+    ] = 0,
 ) -> None:
-    """Votes of raters who do not exist, to try an analysis and a sample size. They are no result."""
+    """Write simulated votes, to test an analysis and a sample size.
+
+    These votes come from no person, and are no result.
+    """
     from spf_cli.render import note, say
     from spf_lab.study.records import SIMULATED
     from spf_lab.study.simulate import Behaviour, simulate_raters

@@ -96,7 +96,7 @@ def _trace(sequence: Stages, spec: ContinualSpec, out: Path, draws: Bootstrap) -
             recs.append(scores["rec"])
             judged_on = tuple((row["complete_text"], row["noise"]) for row in rows)
             if pairs.setdefault(target, judged_on) != judged_on:
-                raise ValueError(f"{stage.name} was judged on other prompts than the stages before")
+                raise ValueError(f"{stage.name} was evaluated on other prompts than the stages before")
         rec_KR.append(np.mean(recs, axis=0))
     joint = read_json(joint_file(sequence, out))
     costs = tuple(read_cost(stage.run(out), None) for stage in stages)
@@ -130,7 +130,7 @@ def refuse_other_weights(stage: Stage, out: Path) -> None:
         return
     _, metadata = read_safetensors(stage.run(out) / ADAPTER_FILE)
     if metadata.get(WARM_START_HASH) != file_hash(before.run(out) / ADAPTER_FILE):
-        raise _stale(stage.folder(out), f"began with other weights than stage {before.number} has now")
+        raise _stale(stage.folder(out), f"started from other weights than stage {before.number} has now")
 
 
 def _stale(folder: Path, how: str) -> RunError:

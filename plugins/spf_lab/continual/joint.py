@@ -11,14 +11,14 @@ from PIL.Image import Image
 
 from spf_core.interfaces import JointlyJudged, Suite, UnseenPrompt
 from spf_core.runs.run import OpenRun
-from spf_core.sampling.sampler import Opening
+from spf_core.sampling.sampler import BeforeHandover
 from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.progress import Progress
 from spf_lab.continual.judge import SEED
 from spf_lab.continual.spec import ContinualSpec
 from spf_lab.evaluation.drawing import unseen_prompts
 from spf_lab.evaluation.originals import original_images
-from spf_lab.evaluation.quadruples import draw_tuned, noise_seeds
+from spf_lab.evaluation.quadruples import noise_seeds, sample_tuned
 from spf_lab.evaluation.scores import SEEN
 from spf_lab.evaluation.subject import Subject
 
@@ -54,7 +54,7 @@ def _hits(
     options, suite = run.config.sample, subjects[pair[0]].suite
     base = [item.prompt.base_text for item in texts for _ in range(seeds)]
     complete = [item.prompt.complete_text for item in texts for _ in range(seeds)]
-    tuned, _ = draw_tuned(
+    tuned, _ = sample_tuned(
         run.backbone,
         run.adapter,
         texts,
@@ -67,8 +67,13 @@ def _hits(
     )
     run.adapter.scale(0.0)
     try:
-        noise, opening = noise_seeds(len(texts), seeds, seed=SEED, draw=0), Opening(base, run.adapter)
-        original = original_images(run.backbone, complete, noise, options, opening=opening, progress=progress)
+        noise, before_handover = (
+            noise_seeds(len(texts), seeds, seed=SEED, draw=0),
+            BeforeHandover(base, run.adapter),
+        )
+        original = original_images(
+            run.backbone, complete, noise, options, before_handover=before_handover, progress=progress
+        )
     finally:
         run.adapter.scale(1.0)
     return {

@@ -1,4 +1,4 @@
-"""One tuned model judged on several targets, asked for each of them and for none."""
+"""Judges one tuned model on several targets: images with each target text, and with none."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,10 +11,10 @@ from spf_core.runs.run import OpenRun
 from spf_core.utils.progress import Progress
 from spf_lab.benchmark.plan import data_folder
 from spf_lab.continual.spec import ContinualSpec
+from spf_lab.evaluation.cached_suite import CachedSuite
 from spf_lab.evaluation.columns import ScoreTable
 from spf_lab.evaluation.drawing import unseen_prompts
 from spf_lab.evaluation.measure import measure
-from spf_lab.evaluation.memory import RememberingSuite
 from spf_lab.evaluation.metrics import purity_metrics
 from spf_lab.evaluation.provenance import provenance
 from spf_lab.evaluation.quadruples import generate
@@ -71,7 +71,7 @@ class StageJudge:
             progress=self.progress,
         )
         self._drawn[base] = quads.d
-        found = measure(RememberingSuite(subject.suite), self.purity.built, quads)
+        found = measure(CachedSuite(subject.suite), self.purity.built, quads)
         made = provenance(run, subject, self.purity, run.config.sample, SEED)
         results = summarise(subject, quads, found, ScoreTable(), split=options.split, provenance=made)
         out.mkdir(parents=True, exist_ok=True)

@@ -30,20 +30,21 @@ SUMMARY = {
 }
 GROWTH = ("rec_growth", "spi_growth")
 PREFACE = """\
-Numbers of the **{suite_label}**; they say nothing about other worlds. Targets are learnt one after another,
-each stage beginning with the weights of the stage before; the reference path stays the original model. After
-each stage: {prompts} unseen prompts x {seeds} noise seeds, split `{split}`, for {targets} targets. Training
-seed {seed}. The orders:"""
+The numbers come from the **{suite_label}** and say nothing about other data. Each sequence trains several
+targets, one after another. Each stage starts from the weights of the stage before; the reference path stays
+the base model. After each stage, an evaluation uses {prompts} unseen prompts x {seeds} noise seeds of split
+`{split}` for {targets} targets. The training seed is {seed}. The orders:"""
 LEGEND = """\
 E[k, i] is the effect of target i after stage k of K. Average effect: mean of E[K, i]. Forgetting: mean over
 i < K of the highest earlier E[k, i], less E[K, i]. Backward transfer: mean over i < K of E[K, i] - E[i, i].
 Growth: least-squares slope per stage. Final SPI, hit and base leak are means over all targets after the last
-stage. Means over orders; 95 % intervals in brackets by a bootstrap over prompts, drawn jointly for all
-stages, targets and orders: they do not tell how much other orders or training seeds would change. ± is the
-standard deviation over orders. Bold: the best, where its interval excludes the runner-up."""
+stage. All values are means over orders. Brackets hold 95 % intervals, from a bootstrap over prompts that is
+shared by all stages, targets and orders. They do not show how much other orders or training seeds would
+change. ± is the standard deviation over orders. Bold marks the best value, if its interval excludes the
+runner-up."""
 VERDICTS = """\
-A slope grows where its whole interval lies above 0. That it does not significantly grow does not prove that
-it is flat: its interval says how much growth is compatible with the prompts."""
+A slope grows if its whole interval lies above 0. A slope that does not grow significantly may still not be
+flat: its interval shows how much growth fits the prompts."""
 DIFFERENCES = "`{reference}` less each other preset, on the same prompts and orders:"
 
 
@@ -100,8 +101,8 @@ def growth_table(presets: Mapping[str, Json]) -> Cells:
         slopes = [preset["summary"][measure] for measure in GROWTH]
         rec = preset["stages"]["rec"]
         ends = f"{interval(rec[0], percent=True)} to {interval(rec[-1], percent=True)}"
-        told = [f"{each['verdict']}: {small_interval(each)}" for each in slopes]
-        rows.append([name, *told, ends])
+        shown_slopes = [f"{each['verdict']}: {small_interval(each)}" for each in slopes]
+        rows.append([name, *shown_slopes, ends])
     return ["preset", *(SUMMARY[measure][0] for measure in GROWTH), "REC, first to last stage"], rows
 
 
@@ -148,8 +149,10 @@ def _joint(presets: Mapping[str, Json]) -> list[str]:
         return [head, f"Not applicable here: {'; '.join(sorted(reasons))}."]
     rows = [[name, interval(rate), interval(rate["original"])] for name, rate in found.items()]
     pairs = next(iter(found.values()))["pairs"]
-    words = f"Pictures that show both targets a prompt asks for, after the last stage: {', '.join(pairs)}."
-    return [head, words, markdown((["preset", "joint hit rate ↑", "original model"], rows))]
+    words = (
+        f"Images that show both targets that the prompt asks for, after the last stage: {', '.join(pairs)}."
+    )
+    return [head, words, markdown((["preset", "joint hit rate ↑", "base model"], rows))]
 
 
 def _reproduce(results: Json) -> list[str]:

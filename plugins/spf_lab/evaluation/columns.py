@@ -14,9 +14,9 @@ from spf_core.interfaces import Backbone, Column, Quadruples, Score, Suite
 from spf_core.plugins import ScoreConfig
 from spf_core.plugins.building import built
 from spf_core.utils.progress import Progress, silent
-from spf_lab.evaluation.asking import ask, flat, one_line
-from spf_lab.evaluation.memory import RememberingSuite
+from spf_lab.evaluation.cached_suite import CachedSuite
 from spf_lab.evaluation.purity import Floats
+from spf_lab.evaluation.score_calls import call_score, flat, one_line
 from spf_lab.evaluation.statistics import Bootstrap, Estimate, estimate, jackknife
 
 NOTHING = Estimate(None, (None, None))
@@ -37,7 +37,7 @@ class Scored:
     not_available: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The tuned model's estimate, that of the original asked for the target, and the rest."""
+        """The estimates of the tuned model and of the base model under the complete text, and the rest."""
         tuned = self.estimates.get("tuned", NOTHING).to_json()
         if self.not_available is not None:
             return {**tuned, "not_available": self.not_available}
@@ -71,17 +71,17 @@ def compute_scores(
 ) -> ScoreTable:
     """Every score, one network in memory at a time. What is not available is a column that says why."""
     pairs = flat(quads)
-    judge, columns, models = RememberingSuite(suite), dict[str, Scored](), dict[str, Mapping[str, Any]]()
+    judge, columns, models = CachedSuite(suite), dict[str, Scored](), dict[str, Mapping[str, Any]]()
     for place, (name, config) in enumerate(scores.items()):
         progress("scores", place, len(scores))
         try:
             score: Score = built(config)
-            found = {"tuned": ask(score, pairs, judge, backbone)}
+            found = {"tuned": call_score(score, pairs, judge, backbone)}
             with suppress(Unavailable):  # the tuned model's numbers stand without those of the original
-                found["original"] = ask(score, replace(pairs, c=pairs.b), judge, backbone)
+                found["original"] = call_score(score, replace(pairs, c=pairs.b), judge, backbone)
             for key in found["tuned"]:
-                asked = {role: columns_of[key] for role, columns_of in found.items() if key in columns_of}
-                columns[f"{name}-{key}" if key else name] = _summary(asked, draws, quads)
+                roles = {role: columns_of[key] for role, columns_of in found.items() if key in columns_of}
+                columns[f"{name}-{key}" if key else name] = _summary(roles, draws, quads)
             models[name] = dict(score.provenance)
         except Exception as error:
             columns[name] = Scored({}, not_available=one_line(error))
@@ -89,14 +89,14 @@ def compute_scores(
     return ScoreTable(columns, models)
 
 
-def _summary(asked: Mapping[str, Column], draws: Bootstrap, quads: Quadruples) -> Scored:
-    tuned = asked["tuned"]
+def _summary(found: Mapping[str, Column], draws: Bootstrap, quads: Quadruples) -> Scored:
+    tuned = found["tuned"]
     return Scored(
-        estimates={role: _estimate(column, draws, quads) for role, column in asked.items()},
+        estimates={role: _estimate(column, draws, quads) for role, column in found.items()},
         meaning=tuned.meaning,
         better=tuned.better,
         pairs=len(_usable(tuned, len(quads.a))),
-        values={role: _array(column) for role, column in asked.items() if column.values_N is not None},
+        values={role: _array(column) for role, column in found.items() if column.values_N is not None},
         failed=_failures(tuned),
         note=tuned.note,
         root=tuned.root,

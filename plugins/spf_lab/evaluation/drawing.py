@@ -1,4 +1,4 @@
-"""The drawing of an evaluation: which prompts, and every picture of them. Several processes can share it."""
+"""The images of an evaluation: its prompts, and all images of them. Processes can share the sampling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from spf_core.runs.run import OpenRun
 from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.quadruples import generate
-from spf_lab.evaluation.strengths import check_strengths, draw_strengths
+from spf_lab.evaluation.strengths import check_strengths, sample_strengths
 from spf_lab.evaluation.subject import Subject, find_subject
 
 
@@ -33,8 +33,8 @@ class EvaluationPlan:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What is judged: the pictures at strength 1 and at other strengths."""
+class EvaluationImages:
+    """The images to judge: at strength 1, and at other strengths."""
 
     subject: Subject
     quads: Quadruples
@@ -48,7 +48,7 @@ def draw(
     *,
     progress: Progress = silent,
     group: ProcessGroup = SINGLE_PROCESS,
-) -> Drawn:
+) -> EvaluationImages:
     """Find the unseen prompts and draw them.
 
     Of several processes `group` each draws its share, and the main one has all pictures in the end, the
@@ -69,8 +69,8 @@ def draw(
         progress=progress,
         group=group,
     )
-    at = draw_strengths(run, quads, plan.strengths, options, seed=plan.seed, progress=progress, group=group)
-    return Drawn(subject, quads, at)
+    at = sample_strengths(run, quads, plan.strengths, options, seed=plan.seed, progress=progress, group=group)
+    return EvaluationImages(subject, quads, at)
 
 
 def subject_of(run: OpenRun, plugins: Plugins, plan: EvaluationPlan) -> Subject:

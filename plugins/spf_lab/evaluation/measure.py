@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from spf_core.interfaces import Metric, Quadruples, Region, Suite
-from spf_lab.evaluation.memory import RememberingSuite
+from spf_lab.evaluation.cached_suite import CachedSuite
 from spf_lab.evaluation.originals import same_pixels
 from spf_lab.evaluation.purity import Floats
 from spf_lab.evaluation.readout import STRATA
@@ -93,7 +93,7 @@ class Measurements(PairNumbers):
 
 def measure(suite: Suite, metrics: Mapping[str, Metric], quads: Quadruples) -> Measurements:
     """Ask every judge once and apply every metric to (A, C), (A, B), (A, D) and their re-seeds."""
-    judge, target = RememberingSuite(suite), quads.target
+    judge, target = CachedSuite(suite), quads.target
     compare = _Comparer(judge, metrics, quads)
     region = judge.region(quads.a, quads.c, target)
     images = {"a": quads.a, "b": quads.b, "c": quads.c, "d": quads.d}

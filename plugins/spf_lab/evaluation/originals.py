@@ -12,7 +12,7 @@ from spf_core.config.sections import SampleSection
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
 from spf_core.runs.cache import made_by
-from spf_core.sampling.sampler import Opening, sample_images
+from spf_core.sampling.sampler import BeforeHandover, sample_images
 from spf_core.utils.atomic import atomic_folder
 from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.paths import cache_folder
@@ -27,22 +27,22 @@ def original_images(
     noise: Sequence[int],
     options: SampleSection,
     *,
-    opening: Opening | None = None,
+    before_handover: BeforeHandover | None = None,
     begins: Sequence[Image.Image] = (),
     beside: Sequence[Image.Image] = (),
     progress: Progress = silent,
     stage: str = "sampling",
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> list[Image.Image]:
-    """One image per text and noise seed, from the cache when the very same draw is there (lossless PNG).
+    """One image per text and noise seed, from the cache when it holds the same sampling (lossless PNG).
 
-    The adapter must be off, that of `opening` too. The key covers the backbone's weights, texts, seeds,
-    sampling options, kind of device, library versions and the sampling code; an entry that is damaged, or
+    The adapter must be off, that of `before_handover` too. The key covers the backbone's weights, texts,
+    seeds, sampling options, kind of device, library versions and sampling code; an entry that is damaged, or
     whose pictures say another key, is drawn again. So is one that begins with other pixels than `begins`,
     which this process has drawn, or that was kept beside other pictures than `beside`. Of processes
     `group` the main one reads and keeps the entry; the others help to draw what it lacks, and get nothing.
     """
-    key = _key(backbone, texts, noise, options, opening)
+    key = _key(backbone, texts, noise, options, before_handover)
     folder = cache_folder() / "originals" / key
     says = f"{key}+{_digest(beside)}" if beside else key
     cached = _read(folder, says, len(texts)) if group.main else None
@@ -52,7 +52,14 @@ def original_images(
         progress(stage, len(texts), len(texts))
         return cached or []
     images = sample_images(
-        backbone, texts, noise, options, opening=opening, progress=progress, stage=stage, group=group
+        backbone,
+        texts,
+        noise,
+        options,
+        before_handover=before_handover,
+        progress=progress,
+        stage=stage,
+        group=group,
     )
     if group.main:
         _keep(folder, says, images)
@@ -88,7 +95,7 @@ def _key(
     texts: Sequence[str],
     noise: Sequence[int],
     options: SampleSection,
-    opening: Opening | None,
+    before_handover: BeforeHandover | None,
 ) -> str:
     drawn = {
         **made_by(backbone),
@@ -97,8 +104,8 @@ def _key(
         "noise": list(noise),
         "options": [options.steps, options.guidance, options.batch_size, options.precision],
     }
-    if opening is not None and options.handover < 1:
-        drawn["opening"] = [options.handover, *opening.texts]
+    if before_handover is not None and options.handover < 1:
+        drawn["opening"] = [options.handover, *before_handover.texts]
         if options.negative != "empty":
             drawn["negative"] = options.negative
     return hashlib.sha256(json.dumps(drawn, sort_keys=True).encode()).hexdigest()[:32]
@@ -115,5 +122,5 @@ def _load(path: Path, says: str) -> Image.Image:
     """The picture; OSError when it says that it is another one."""
     with Image.open(path) as opened:
         if opened.info.get(_SAYS) != says:
-            raise OSError(f"'{path}' is another draw")
+            raise OSError(f"'{path}' belongs to other sampling")
         return opened.convert("RGB")

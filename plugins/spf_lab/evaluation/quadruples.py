@@ -8,7 +8,7 @@ from PIL.Image import Image
 
 from spf_core.config.sections import SampleSection
 from spf_core.interfaces import Adapter, Backbone, PromptEditor, Quadruples, UnseenPrompt
-from spf_core.sampling.sampler import Opening, sample_images
+from spf_core.sampling.sampler import BeforeHandover, sample_images
 from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.originals import original_images
@@ -66,24 +66,24 @@ def generate(
                 texts,
                 drawn,
                 options,
-                opening=opening,
+                before_handover=before_handover,
                 beside=a,
                 stage=f"original, {stage}",
                 **watched,
             )
-            for texts, drawn, opening, stage in (
-                (complete, noise, Opening(base, adapter), "complete text"),
+            for texts, drawn, before_handover, stage in (
+                (complete, noise, BeforeHandover(base, adapter), "complete text"),
                 (base, noise2, None, "another seed"),
             )
         )
     finally:
         adapter.scale(1.0)
     tuned: dict[str, Any] = {"editor": editor, "seed": seed, "base_images": base_images}
-    c, d = draw_tuned(backbone, adapter, prompts, seeds, options, **tuned, **watched)
+    c, d = sample_tuned(backbone, adapter, prompts, seeds, options, **tuned, **watched)
     return Quadruples(target, tuple(prompts), seeds, noise, noise2, a, b, c, d, a2, rerun)
 
 
-def draw_tuned(
+def sample_tuned(
     backbone: Backbone,
     adapter: Adapter,
     prompts: Sequence[UnseenPrompt],
@@ -100,7 +100,10 @@ def draw_tuned(
     """C and D with the adapter at `strength`; it is back at 1 afterwards. D may have been drawn before."""
     base = [item.prompt.base_text for item in prompts for _ in range(seeds)]
     complete = [item.prompt.complete_text for item in prompts for _ in range(seeds)]
-    noise, opening = noise_seeds(len(prompts), seeds, seed=seed, draw=0), Opening(base, adapter)
+    noise, before_handover = (
+        noise_seeds(len(prompts), seeds, seed=seed, draw=0),
+        BeforeHandover(base, adapter),
+    )
     name = "tuned" if strength == 1 else f"tuned x {strength:g}"
     wanted = [(complete, "complete text"), *([(base, "base text")] if base_images is None else [])]
     adapter.scale(strength)
@@ -111,7 +114,7 @@ def draw_tuned(
                 texts,
                 noise,
                 options,
-                opening=opening,
+                before_handover=before_handover,
                 editor=editor,
                 progress=progress,
                 group=group,

@@ -5,16 +5,16 @@ from typing import Any
 
 Results = Mapping[str, Any]
 MEASURES = {
-    "sps": "purity score, 0 to 100, higher is better",
-    "sps_original": "the same of the prompted original",
-    "effect": "how much of the target appears",
-    "hit_rate": "share of pictures that show the target",
-    "hit_rate_original": "the same before training",
-    "base_leak": "share that shows the target unasked",
-    "spi": "pollution, lower is better",
-    "spi_original": "the same before training",
-    "delta_spi": "pollution added by training",
-    "rec": "likeness under the base text alone, 0 to 100",
+    "sps": "Semantic Purity Score, 0 to 100, higher is better",
+    "sps_original": "SPS of the base model under the same prompts",
+    "effect": "how much of the target appears, 0 to 1",
+    "hit_rate": "hit rate: images that show the target when the prompt asks for it",
+    "hit_rate_original": "the same for the base model",
+    "base_leak": "leak rate: images that show the target when the prompt does not ask for it",
+    "spi": "Semantic Pollution Index, 0 to 1, lower is better",
+    "spi_original": "the same for the base model",
+    "delta_spi": "SPI less that of the base model: pollution that training adds",
+    "rec": "reconstruction under the base text alone, 0 to 100",
 }
 STRATA = {
     "explicit": "prompts that name every attribute",
@@ -23,8 +23,8 @@ STRATA = {
 STRATUM = ("sps", "effect", "spi", "hit_rate")  # what is shown of each
 ARROWS = {"higher": "↑", "lower": "↓"}
 GROUPS = {
-    "parts": "part of spi",
-    "bias_rise": "percentage points that this unmentioned bias rose",
+    "parts": "part of SPI",
+    "bias_rise": "percentage points by which this unmentioned bias rose",
 }
 
 
@@ -64,7 +64,7 @@ def _stratum_rows(runs: Collection[Results]) -> list[tuple[str, ...]]:
             found = [run.get("strata", {}).get(name, {}).get(key) for run in runs]
             limits = [run.get("ceiling", {}).get(name, {}).get(key) for run in runs]
             best = next((number(limit) for limit in limits if limit is not None), None)
-            meaning = STRATA[name] + (f"; a perfect edit has {best}" if best else "")
+            meaning = STRATA[name] + (f"; ceiling {best}" if best else "")
             rows.append((f"  {key}, {name}", *(interval(each) for each in found), meaning))
     return rows
 
@@ -87,7 +87,7 @@ def _score(value: Mapping[str, Any] | None) -> str:
 def _meaning(score: Mapping[str, Any]) -> str:
     before = score["original"]["value"]
     parts = [f"{score['meaning']} {ARROWS[score['better']]}"]
-    parts += [f"before training {number(before)}"] if before is not None else []
+    parts += [f"base model {number(before)}"] if before is not None else []
     failed = len(score["failed"])
     parts += [f"failed on {failed} of {failed + score['pairs']} pairs"] if failed else []
     return "; ".join([*parts, *([score["note"]] if score["note"] else [])])

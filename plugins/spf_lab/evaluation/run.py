@@ -14,20 +14,20 @@ from spf_core.runs.run import OpenRun
 from spf_core.utils.atomic import emptied_on_failure
 from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
-from spf_lab.evaluation.chosen import choose_scores, warn_of_missing
+from spf_lab.evaluation.cached_suite import CachedSuite
 from spf_lab.evaluation.columns import ScoreTable, compute_scores
 from spf_lab.evaluation.drawing import EvaluationPlan, draw, subject_of
 from spf_lab.evaluation.figures import write_grids
 from spf_lab.evaluation.frontier import frontier
 from spf_lab.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
 from spf_lab.evaluation.measure import Measurements, measure
-from spf_lab.evaluation.memory import RememberingSuite
 from spf_lab.evaluation.metrics import purity_metrics
 from spf_lab.evaluation.pictures import SHOWN, WORST, first_pairs, keep_pictures, worst_pairs
 from spf_lab.evaluation.plots import write_plots
 from spf_lab.evaluation.provenance import provenance as _provenance
 from spf_lab.evaluation.results import Results, pair_rows, write_results
 from spf_lab.evaluation.saved import noise_on_cpu
+from spf_lab.evaluation.score_options import choose_scores, warn_of_missing
 from spf_lab.evaluation.scores import pair_pollution, score, stratum_scores
 from spf_lab.evaluation.statistics import Bootstrap, estimate
 from spf_lab.evaluation.strengths import measure_strengths
@@ -64,7 +64,7 @@ def evaluate(
     drawn = draw(run, plugins, plan, progress=progress, group=group)
     subject, quads = drawn.subject, drawn.quads
     progress("judging", 0, 1)
-    judge = RememberingSuite(subject.suite)
+    judge = CachedSuite(subject.suite)
     found = measure(judge, purity.built, quads)
     columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(found.prompts), progress)
     provenance = _provenance(run, subject, purity, plan.sample or run.config.sample, plan.seed)
@@ -116,7 +116,7 @@ def summarise(
     """
     if noise := noise_on_cpu(found.floor, provenance["environment"]):
         raise RunError(
-            f"noise floor {noise}: the original model drew the same pictures twice and got other pixels, "
+            f"noise floor {noise}: the base model sampled the same images twice with different pixels, "
             "which a CPU does not do; leave out the plugin whose backbone or adapter adds randomness, then "
             "evaluate again"
         )

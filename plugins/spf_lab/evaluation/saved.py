@@ -163,8 +163,8 @@ def check_evaluation(results: Any, rows: Any) -> None:
     found = _check(results, _Results)
     if noise := noise_on_cpu(found.calibration.floor, found.environment):
         raise ValueError(
-            f"{RESULTS_FILE}: calibration.floor {noise} on a CPU, where a repeated draw has the same pixels: "
-            "it was measured wrongly; evaluate again"
+            f"{RESULTS_FILE}: calibration.floor {noise} on a CPU, where repeated sampling gives the same "
+            "pixels: the measurement is wrong; evaluate again"
         )
     try:
         pairs: Sequence[_Pair] = _PAIRS.validate_python(rows)

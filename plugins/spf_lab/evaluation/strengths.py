@@ -12,7 +12,7 @@ from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress
 from spf_lab.evaluation.columns import ScoreTable
 from spf_lab.evaluation.measure import Measurements, measure
-from spf_lab.evaluation.quadruples import draw_tuned
+from spf_lab.evaluation.quadruples import sample_tuned
 from spf_lab.evaluation.results import pair_rows, write_rows
 
 STRONGEST = 4.0
@@ -27,7 +27,7 @@ def check_strengths(strengths: Sequence[float]) -> None:
         raise ConfigError(f"--strengths {shown}: give every strength once")
 
 
-def draw_strengths(
+def sample_strengths(
     run: OpenRun,
     quads: Quadruples,
     strengths: Iterable[float],
@@ -44,7 +44,7 @@ def draw_strengths(
             return quads
         if strength == 0:
             return replace(quads, c=quads.b, d=quads.a)
-        c, d = draw_tuned(
+        c, d = sample_tuned(
             run.backbone,
             run.adapter,
             quads.prompts,

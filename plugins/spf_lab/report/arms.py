@@ -42,6 +42,6 @@ def read_arm(name: str, folder: Path) -> Arm:
         results, rows = read_evaluation(folder)
     except (OSError, ValueError) as error:
         raise RunError(
-            f"'{folder}' holds no whole evaluation ({error}); make one with spf evaluate RUN --out {folder}"
+            f"'{folder}' holds no full evaluation ({error}); make one with spf evaluate RUN --out {folder}"
         ) from None
     return Arm(name, results, rows, partial(read_pictures, folder))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spf_core.data import open_rgb
-from spf_lab.benchmark.sheet import WORST_SHOWN
+from spf_lab.benchmark.contact_sheet import WORST_SHOWN
 from spf_lab.benchmark.tables import (
     grouped,
     mean_ceiling,
@@ -116,13 +116,13 @@ def _target(shown: Compared, target: str, found: Json) -> Html:
         score_plots(target, shown.results, arms),
         table(f"Scores on {target}", *score_table(rows)),
         *_strata(target, rows, found.get("ceiling") or {}),
-        folded("What the columns are", paragraph(LEGEND)),
+        folded("Meaning of the columns", paragraph(LEGEND)),
         *literature(target, rows),
         *variants(target, shown.results),
         *ablations(target, found, shown.results["reference"]),
         *drifts(target, arms),
         *_worst(arms),
-        tag("h3", "Where the target is looked at"),
+        tag("h3", "Attention to the target"),
         shown.looks[target],
     )
 
@@ -132,7 +132,7 @@ def _first(shown: Compared, target: str, arms: Sequence[Arm]) -> list[Html]:
     shared = [pair for pair in arms[0].first if all(pair in arm.first for arm in arms)] if arms else []
     grids = sorted(shown.folder.glob(f"grid-{target}.*"))
     if not shared:
-        alt = f"{target}: the first prompts under the original model and the purest presets"
+        alt = f"{target}: the first prompts, by the base model and by the presets with the highest SPS"
         return [_whole_grid(grid, alt) for grid in grids[:1]]
     best = [arm for arm in arms if arm.name == shown.results["reference"]] or list(arms[:1])
     ordered = [*best, *(arm for arm in arms if arm not in best)]
@@ -141,7 +141,7 @@ def _first(shown: Compared, target: str, arms: Sequence[Arm]) -> list[Html]:
     hero = slider(titles, ordered[0].rows[shared[0]], kept["original"], kept["tuned"])
     return [
         hero,
-        tag("h3", "The first prompts, which nobody chose"),
+        tag("h3", "The first prompts (not selected)"),
         paragraph(texts.ARM_ROWS),
         arm_rows(arms, shared),
     ]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from spf_lab.benchmark.effect_purity_plot import effect_purity_figure
 from spf_lab.benchmark.figures import target_figures
 from spf_lab.benchmark.literature_table import literature_notes, literature_table
-from spf_lab.benchmark.plane import plane_figure
 from spf_lab.benchmark.styles import Style, styles_of
 from spf_lab.benchmark.tables import HEADLINE, test_table
 from spf_lab.benchmark.texts import LEAKAGE, LITERATURE, TESTS
@@ -72,7 +72,7 @@ def literature(target: str, rows: Mapping[str, Json]) -> list[Html]:
 def _plane(target: str, results: Json, arms: Sequence[Arm]) -> "Figure":
     rows = results["targets"][target]["presets"]
     if "benchmark" in results:
-        return plane_figure(f"{target}: effect and purity", results, rows)
+        return effect_purity_figure(f"{target}: effect and purity", results, rows)
     swept = {arm.name: arm.results["frontier"]["points"] for arm in arms if "frontier" in arm.results}
     curves = {name: swept.get(name, [row]) for name, row in rows.items()}
     return frontier_figure(f"{target}: effect and purity", curves)

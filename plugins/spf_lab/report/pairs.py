@@ -13,10 +13,10 @@ from spf_lab.report.sources import HEAT, change_map, picture
 from spf_lab.report.texts import MAP_SCALE
 
 ROLES = {
-    "original": "A original",
-    "prompted": "B original, target asked",
-    "tuned": "C tuned, target asked",
-    "tuned-base": "D tuned, not asked",
+    "original": "A base model, base text",
+    "prompted": "B base model, complete text",
+    "tuned": "C tuned model, complete text",
+    "tuned-base": "D tuned model, base text",
 }
 
 
@@ -65,10 +65,10 @@ def _arm_row(arms: Sequence[Arm], pair: int) -> Html:
     kept = [(arm, arm.pictures(pair)) for arm in arms]
     shown = [(arm, pictures) for arm, pictures in kept if {"original", "tuned"} <= set(pictures.roles)]
     row, top = arms[0].rows[pair], shared_top([_change(pictures) for _, pictures in shown])
-    first = Tile("original", "original", shown[0][1].roles["original"], f"original model, {short(row)}")
+    first = Tile("original", "original", shown[0][1].roles["original"], f"base model, {short(row)}")
     tiles, maps = [first], [tag("div", class_="blank")]
     for arm, pictures in shown:
-        alt = f"{arm.name}, target asked, {short(row)}"
+        alt = f"{arm.name}, complete text,  {short(row)}"
         tiles.append(Tile(arm.name, f"{arm.name} {_spi(arm.rows[pair])}", pictures.roles["tuned"], alt))
         maps.append(_map(pictures, top, "", alt))
     return _row(row, _described(row, f"change maps: 0 to {top:.2f}"), tiles, maps, paired=True)
@@ -106,7 +106,7 @@ def _map(pictures: Pictures, top: float, title: str, of: str) -> Html:
     region = pictures.region_HW
     outside = changes if region is None else changes[~region]
     where = "" if region is None else f", {outside.mean() if outside.size else 0.0:.2f} outside the region"
-    alt = f"Change from the original, {of}: mean {changes.mean():.2f}{where}"
+    alt = f"Change from the base model,  {of}: mean {changes.mean():.2f}{where}"
     caption = (tag("figcaption", title),) if title else ()
     return tag("figure", image(source, alt), *caption)
 
@@ -122,7 +122,7 @@ def _described(row: Json, more: str) -> Html:
 def _scores(row: Json) -> str:
     tau = row["tau"]
     seen = ", ".join(f"{role.upper()} {_value(tau[role])}" for role in ("b", "c", "d"))
-    return f"SPI {_value(row['spi'])} · target seen in {seen}"
+    return f"SPI {_value(row['spi'])} · target probability {seen}"
 
 
 def _spi(row: Json) -> str:

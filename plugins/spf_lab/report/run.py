@@ -1,4 +1,4 @@
-"""The page of one run: what it learnt, what else changed, how it was trained."""
+"""The page of one run: its images, scores, training and settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,11 +22,11 @@ Part = tuple[str, str, Html]
 
 
 def run_page(run: Path, config: Mapping[str, Any], rows: list[Row], arm: Arm | None, look: Html) -> str:
-    """The page as HTML; `look` shows attention and control map, or says why not."""
+    """The page as HTML; `look` shows attention and control map, or the reason why they are absent."""
     taught = arm.results["target_text"] if arm else next((row.target_text for row in rows), "one attribute")
     parts = [
         *(_pictures(arm) if arm else [_nothing_evaluated(run)]),
-        ("attention", "Attention", section("attention", "Where the target is looked at", look)),
+        ("attention", "Attention", section("attention", "Attention to the target", look)),
         *(_scores(arm) if arm else []),
         ("training", "Training", section("training", "Training", training(run, config, rows, arm))),
         _settings(run, arm),
@@ -37,8 +37,8 @@ def run_page(run: Path, config: Mapping[str, Any], rows: list[Row], arm: Arm | N
 def _header(run: Path, config: Mapping[str, Any], taught: str, arm: Arm | None) -> Html:
     label = arm.results["suite_label"] if arm else "not evaluated"
     lead = (
-        f"Preset `{config.get('preset')}` on backbone `{config.get('backbone', {}).get('name')}`, taught "
-        f"“{taught}” and meant to leave all else as it was."
+        f"Preset `{config.get('preset')}` on backbone `{config.get('backbone', {}).get('name')}`, trained "
+        f"on “{taught}”. All else should stay as in the base model."
     )
     return tag(
         "header",
@@ -72,7 +72,7 @@ def _pictures(arm: Arm) -> list[Part]:
             "First prompts",
             section(
                 "first",
-                "The first prompts, which nobody chose",
+                "The first prompts (not selected)",
                 paragraph(texts.QUADRUPLE),
                 run_rows(arm, arm.first),
             ),

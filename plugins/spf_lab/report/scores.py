@@ -8,12 +8,12 @@ from spf_lab.report.html import Html, paragraph, table, tag
 from spf_lab.report.texts import FRONTIER_SUM
 
 CARDS = {
-    "sps": ("SPS", "purity, 0 to 100", "up"),
-    "effect": ("E", "how much of the target appears", "up"),
-    "spi": ("SPI", "what else changed", "down"),
-    "hit_rate": ("hit", "shows the target when asked", "up"),
-    "base_leak": ("leak", "shows it unasked", "down"),
-    "rec": ("REC", "likeness when not asked, 0 to 100", "up"),
+    "sps": ("SPS", "Semantic Purity Score, 0 to 100", "up"),
+    "effect": ("E", "effect: how much of the target appears", "up"),
+    "spi": ("SPI", "pollution: how much else changed", "down"),
+    "hit_rate": ("hit rate", "images that show the target when the prompt asks for it", "up"),
+    "base_leak": ("leak rate", "images that show the target when the prompt does not ask for it", "down"),
+    "rec": ("REC", "reconstruction under the base text, 0 to 100", "up"),
 }
 _ARROWS = {"up": "↑ higher is better", "down": "↓ lower is better"}
 
@@ -24,7 +24,7 @@ def cards(results: Json) -> Html:
 
 
 def measures(results: Mapping[str, Json]) -> Html:
-    """Every measure, part and bias; runs side by side."""
+    """Each measure, part and bias; runs side by side."""
     first = next(iter(results.values()))
     size = f"{first['n_prompts']} prompts x {first['n_seeds']} seeds, split {first['split']}"
     caption = f"{first['suite_label']}, target {first['target']}: {size}; 95 % intervals over prompts"
@@ -32,9 +32,9 @@ def measures(results: Mapping[str, Json]) -> Html:
 
 
 def frontier_table(frontier: Json) -> Html:
-    """Scores at each adapter strength, and what the frontier comes to."""
+    """Scores at each adapter strength, and the summary of the frontier."""
     names = ("sps", "effect", "spi", "hit_rate", "base_leak", "delta_spi", "rec")
-    head = ("strength", "SPS ↑", "E ↑", "SPI ↓", "hit ↑", "leak ↓", "ΔSPI ↓", "REC ↑")
+    head = ("strength", "SPS ↑", "E ↑", "SPI ↓", "hit rate ↑", "leak rate ↓", "ΔSPI ↓", "REC ↑")
     rows = [
         (f"{point['strength']:g}", *(interval(point[name]) for name in names)) for point in frontier["points"]
     ]

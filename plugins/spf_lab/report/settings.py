@@ -18,7 +18,7 @@ def settings(file: Path) -> Html:
 
 
 def hashes(adapter: Path) -> list[tuple[str, str]]:
-    """What the weights are, what they were trained on, and the handover that calibration found for them."""
+    """The weights, their training, and the handover that calibration found."""
     try:
         tensors, metadata = read_safetensors(adapter)
     except RunError as error:
@@ -29,7 +29,7 @@ def hashes(adapter: Path) -> list[tuple[str, str]]:
         ("trained on base weights", f"`{metadata.get('spf_backbone', 'unknown')}`"),
         ("trained with spf", metadata.get("spf_version", "unknown")),
         ("parameters", f"{sum(tensor.numel() for tensor in tensors.values()):,}"),
-        *([("handover", f"{found}, the latest that keeps the target")] if found else []),
+        *([("handover", f"{found}, the lowest that keeps the target")] if found else []),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Before and after, one picture over the other."""
+"""Before and after, one image over the other."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ def slider(titles: Sequence[tuple[str, str]], row: Json, before: Image.Image, af
     options = [tag("option", title, value=key) for key, title in titles]
     stage = tag(
         "div",
-        image(picture(before), f"Before: original model, {short(row)}", class_="before"),
+        image(picture(before), f"Before: base model, {short(row)}", class_="before"),
         image(picture(after), f"After: {titles[0][1]}, {short(row)}", class_="after"),
         tag("span", "", class_="handle", aria_hidden="true"),
         tag("span", "before", class_="corner left", aria_hidden="true"),
@@ -26,7 +26,7 @@ def slider(titles: Sequence[tuple[str, str]], row: Json, before: Image.Image, af
             min="0",
             max="100",
             value="50",
-            aria_label="How much of the picture shows the original",
+            aria_label="Share of the image that shows the base model",
         ),
         class_="stage",
     )

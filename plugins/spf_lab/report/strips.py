@@ -11,19 +11,19 @@ from spf_lab.report.texts import ATTENTION, CONTROL, UNREAD
 
 
 def strips(maps: AttentionMaps) -> Html:
-    """Both models' expected pictures and attention, and the control map, one column a timestep."""
+    """Clean estimates and attention of both models, and the control map; one column for each timestep."""
     about = ATTENTION.format(token=maps.token, seed=maps.seed)
     unread = any(each is None for strip in maps.strips.values() for each in strip.attention)
     parts = [tag("p", tag("q", maps.prompt.complete_text)), paragraph(f"{about} {UNREAD if unread else ''}")]
     for name, strip in maps.strips.items():
         seen = [picture(each) for each in strip.estimates]
-        parts.append(_strip(f"{name}: picture expected", f"{name} model's expected picture", seen, maps))
+        parts.append(_strip(f"{name}: clean estimate", f"{name} model's clean estimate", seen, maps))
         attended = [None if each is None else heat(each, maps.strongest) for each in strip.attention]
         peaks = ["" if each is None else f", strongest {each.max():.2f}" for each in strip.attention]
         parts.append(
             _strip(f"{name}: attention", f"{name} model's attention to {maps.token}", attended, maps, peaks)
         )
-    parts.append(scale(maps.strongest, "share of a place's attention"))
+    parts.append(scale(maps.strongest, "share of the attention at a position"))
     controls = [strip.control for strip in maps.strips.values() if strip.control]
     for control in controls:
         means = [f", mean {each.mean():.2f}" for each in control]
@@ -37,8 +37,8 @@ def strips(maps: AttentionMaps) -> Html:
 
 
 def missing(reason: str) -> Html:
-    """What stands in place of the maps when the model cannot be used."""
-    return tag("p", tag("strong", "Not drawn: "), marked(reason), class_="missing")
+    """The text in place of the maps when the model cannot be used."""
+    return tag("p", tag("strong", "No attention maps: "), marked(reason), class_="missing")
 
 
 def _strip(

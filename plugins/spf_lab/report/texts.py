@@ -1,62 +1,63 @@
-"""What the page says around its pictures."""
+"""Texts of the report page."""
 
 FOOT = """\
-Made by spf report from files on disk; nothing is loaded from elsewhere. The terms of the method are
+spf report made this page from files on disk. The page loads nothing else. The terms of the method are
 reconstructions of SPF-Portrait (arXiv 2504.00396)."""
 
 QUADRUPLE = """\
-All pictures of a row start from the same noise. **A** original model, base text. **B** original model,
-asked for the target. **C** tuned model, asked for the target. **D** tuned model, not asked. Whatever
-differs between A and C besides the target is pollution; SPI 0 is none, 1 as much as another seed would
-change."""
+All images of a row start from the same noise. **A**: base model, base text. **B**: base model, complete
+text. **C**: tuned model, complete text. **D**: tuned model, base text. All differences between A and C
+besides the target are pollution. SPI 0 means none; SPI 1 means as much as another seed changes."""
 BEFORE_AFTER = """\
-Drag, or use the arrow keys: the original model's picture, and what the tuned one makes of it from the
+Drag, or use the arrow keys. One side is the base model's image, the other the tuned model's image from the
 same noise."""
 WORST = "The pairs with the highest SPI of this evaluation."
-MAP_SCALE = "change |A - C|, mean over colours; white line: the border of the target's region"
-NO_PICTURES = "This evaluation kept no pictures; evaluate the run again to have them."
-NO_EVALUATION = (
-    "There is no evaluation of this run yet. Make one: `spf evaluate {run} --out {run}/evaluation`"
-)
+MAP_SCALE = "change |A - C|, mean over colours; white line: border of the target's region"
+NO_PICTURES = "This evaluation kept no images. Evaluate the run again to keep them."
+NO_EVALUATION = "This run has no evaluation yet. To make one: `spf evaluate {run} --out {run}/evaluation`"
 
 LEAKAGE = """\
-How much more or less often each attribute value is seen in C than in A. A pure model leaves all of it
-pale."""
+The change in how often each attribute value appears, from A to C. For a model without pollution, all fields
+are pale."""
 FRONTIER = """\
-The adapter at several strengths, with lines of equal SPS; up and to the right is better. At strength 0 it
-is the original model, asked for the target."""
+The adapter at several strengths, with lines of equal SPS. Points further up and to the right are better.
+Strength 0 is the base model with the complete text."""
 FRONTIER_SUM = """\
-SPI where E rises to {effects}. Area under the frontier (0 to 1, the share of the plane below and left of
-its points): {area}."""
+SPI at which E reaches {effects}. The area under the frontier, from 0 to 1, is the share of the square below
+and left of its points: {area}."""
 
 ATTENTION = """\
-How much of its attention each place gives to “{token}” while the original and the tuned model sample the
-same noise (seed {seed}): the mean over all cross-attention layers, heads and tokens. All attention maps
-share one scale. t runs from noise (1) to picture (0)."""
-UNREAD = "Until the handover the original model draws the base text, so the word is not read yet."
+The attention to “{token}” at each position, while the base model and the tuned model sample the same noise
+(seed {seed}). Each map is a mean over all cross-attention layers, heads and tokens. All attention maps share
+one scale. t runs from noise (1) to image (0)."""
+UNREAD = "Until the handover, the base model samples the base text. It does not read the word yet."
 CONTROL = """\
-The control map `{name}` says where the target may respond (1), and where the tuned model is held to the
-original (0)."""
+The control map `{name}` is 1 where the target may respond, and 0 where alignment holds the tuned model to
+the base model."""
 
 BENCHMARK = """\
-Presets on the same unseen prompts and noise. Numbers of the {label}; they say nothing about other worlds."""
+All presets have the same unseen prompts and noise. The numbers come from the {label} and say nothing about
+other data."""
 DEMO = """\
-The same {rows} training pictures, which all share {bias}, taught to one model by plain fine-tuning and to
-another by preset `spf`. A model that learns the attribute alone leaves all else as it was."""
+Two models trained on the same {rows} images, which all share {bias}: one by full fine-tuning, the other by
+preset `spf`. A model that learns only the attribute leaves all else as it is."""
 TARGET = """\
 Target text: “{target_text}”. {prompts} unseen prompts x {seeds} noise seeds. {original}"""
 PLANE = """\
-Each preset's effect against what it kept, with lines of equal SPS and 95 % intervals; up and to the right
-is better. Points on a line are strengths of one adapter, that of the first training seed."""
+The effect of each preset, and 1 - SPI, with lines of equal SPS and 95 % intervals. Points further up and to
+the right are better. A line joins several strengths of one adapter, that of the first training seed."""
 BARS = """\
-What `{reference}` gains over each other preset on the same prompts; pale where the interval holds 0.
-Against an ablation it is what the part that was left out contributes."""
+The difference of `{reference}` and each other preset on the same prompts. A bar is pale where its interval
+contains 0. For an ablation, the difference shows what the removed part contributes."""
 DRIFT = """\
-Percentage points by which the mix of each attribute's values moved from the original to the tuned model,
-on attributes that should stay (first training seed)."""
-GRID = "The first prompts of the evaluation, fixed in advance, first noise seed and first training seed."
-NO_CELL = "the run of `{reference}` is not in this folder."
+How far the values of each attribute moved from the base model to the tuned model, in percentage points. Only
+attributes that the target may not change count (first training seed)."""
+GRID = (
+    "The first prompts of the evaluation, which are fixed in advance; first noise seed and "
+    "first training seed."
+)
+NO_CELL = "this folder does not contain the run of `{reference}`."
 ARM_ROWS = """\
-The first prompts of the evaluation, fixed in advance, first noise seed and first training seed. Below
-each picture is its change from the original, on one scale a row; white line: the border of the target's
-region."""
+The first prompts of the evaluation, which are fixed in advance; first noise seed and first training seed.
+Below each image is its change from the base model's image, on one scale for each row. The white line is the
+border of the target's region."""

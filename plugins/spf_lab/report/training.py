@@ -1,4 +1,4 @@
-"""How a run was trained: pictures, curves and costs."""
+"""The training of a run: images, curves and costs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +23,12 @@ def training(run: Path, config: Mapping[str, Any], rows: list[Row], arm: Arm | N
         bias = (
             ", ".join(f"{key} {value}" for key, value in arm.results["training_bias"].items()) if arm else ""
         )
-        shared = f" All of them share {bias}, which no text mentions." if bias else ""
-        parts += [paragraph(f"{len(rows)} training pictures, the first {len(shown)} here.{shared}")]
+        shared = f" All of them share {bias}, which no caption mentions." if bias else ""
+        parts += [paragraph(f"{len(rows)} training images. These are the first {len(shown)}.{shared}")]
         parts.append(tag("div", *tiles, class_="tiles steps"))
     else:
         parts.append(
-            paragraph(f"The training folder `{Path(str(config.get('data'))).name}` is not here any more.")
+            paragraph(f"The training folder `{Path(str(config.get('data'))).name}` no longer exists.")
         )
     return join([*parts, _curves(run)])
 
@@ -36,7 +36,7 @@ def training(run: Path, config: Mapping[str, Any], rows: list[Row], arm: Arm | N
 def _curves(run: Path) -> Html:
     lines = read_metrics(run)
     if not lines:
-        return paragraph("No step was logged.")
+        return paragraph("The run has no logged step.")
     steps = [line["step"] for line in lines]
     terms = {
         name: ([line["step"] for line in lines if name in line["terms"]], _term(lines, name))

@@ -19,9 +19,9 @@ from spf_lab.benchmark.spec import BenchmarkSpec, parse_benchmark
 from spf_lab.evaluation.pictures import Pictures
 from spf_lab.evaluation.saved import RESULTS_FILE
 from spf_lab.report.arms import Arm, Json, read_arm
+from spf_lab.report.attention_maps import Subject, look, subject_of
 from spf_lab.report.comparison import Compared, comparison_page
 from spf_lab.report.html import Html, facts, folded, join
-from spf_lab.report.look import Subject, look, subject_of
 from spf_lab.report.run import run_page
 from spf_lab.report.settings import hashes, listed, settings
 from spf_lab.report.strips import missing
@@ -99,7 +99,7 @@ def demo_report(folder: Path, plugins: Plugins, *, device: str) -> str:
     shared = ", ".join(f"{key} {value}" for key, value in bias.items())
     return comparison_page(
         Compared(
-            title=f"Learning “{target}” and nothing else",
+            title=f"Training “{target}” and nothing else",
             label=first["suite_label"],
             lead=DEMO.format(rows=len(read_folder(folder / "data")), bias=shared),
             results={"reference": "spf", "targets": {target: found}},

@@ -18,9 +18,9 @@ ASSETS = Path(__file__).parent / "assets"
 MANIFEST_FILE = "manifest.js"
 DWELL_MS = 1000
 QUESTION_TEXTS = {
-    "original": "Which picture keeps more of the original?",
-    "target": "Which picture shows “{target}” better?",
-    "appearance": "Which picture looks better?",
+    "original": "Which image keeps more of the original?",
+    "target": "Which image shows “{target}” better?",
+    "appearance": "Which image looks better?",
 }
 CONSENT = """\
 In this study you compare pictures that computer programs made. The people in them do not exist. You see two

@@ -54,11 +54,13 @@ def design(
     """
     people = _people(scenes)
     if len(people) < 2:
-        raise ConfigError("a study needs pictures of at least 2 different prompts; keep more when evaluating")
+        raise ConfigError(
+            "a study needs images of at least 2 different prompts;keep more with spf evaluate --keep"
+        )
     if trials > len(people):
         raise ConfigError(
-            f"--trials {trials}: there are {len(people)} different prompts and seeds with pictures of all "
-            f"methods; ask for at most {len(people)}, or keep more pictures when evaluating"
+            f"--trials {trials}: there are {len(people)} different prompts and seeds with images of all "
+            f"methods; ask for at most {len(people)}, or keep more images with spf evaluate --keep"
         )
     order = np.random.default_rng([seed, 0]).permutation(len(people))
     return [

@@ -51,7 +51,7 @@ class Album:
         image = open_rgb(file)
         if image.size != self.size:
             one, other = ("x".join(map(str, size)) for size in (image.size, self.size))
-            raise DataError(f"'{file}' is {one} pixels, others are {other}; pictures need one size")
+            raise DataError(f"'{file}' is {one} pixels, others are {other}; all images need one size")
         return image
 
     def _file(self, picture: Picture) -> Path:
@@ -67,7 +67,7 @@ def corrupted(image: Image.Image, *, seed: int) -> Image.Image:
     pixels = np.asarray(image).copy()
     height, width = (side // _BLOCKS for side in pixels.shape[:2])
     if not height or not width:
-        raise DataError(f"pictures of {image.width}x{image.height} pixels are too small; 8x8 is the least")
+        raise DataError(f"images of {image.width}x{image.height} pixels are too small; 8x8 is the least")
     places = [(y * height, x * width) for y in range(_BLOCKS) for x in range(_BLOCKS)]
     source = pixels.copy()
     for (y, x), (v, u) in zip(places, np.random.default_rng(seed).permutation(places), strict=True):

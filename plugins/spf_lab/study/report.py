@@ -8,23 +8,24 @@ from spf_lab.benchmark.tables import interval, markdown
 Json = Mapping[str, Any]
 REPORT_FILE, FIGURE_FILE = "report.md", "strengths.png"
 TITLES = {
-    "original": "Keeps more of the original (original shown)",
+    "original": "Keeps more of the base image (base image shown)",
     "target": "Shows the target better",
-    "appearance": "Looks better (original not shown)",
+    "appearance": "Looks better (base image not shown)",
 }
 _LEGEND = """\
-Log-strengths are those of a Bradley-Terry model with ties and a side bias (Davidson), around the mean of all
-methods; a difference of 1 means odds of e : 1 where nobody calls it a tie. "Preferred" is the chance to be
-chosen over `{against}`, ties and side bias left out. 95 % intervals in brackets: for other raters and other
-prompts, by a two-way clustered bootstrap. Shares of the raw answers have Wilson intervals, which take every
-answer for independent and are therefore too narrow. Alpha is Krippendorff's, between raters who saw the same
-two pictures: 1 is full agreement, 0 what chance gives."""
+Log-strengths come from a Bradley-Terry model with ties and a side bias (Davidson). Their mean over all
+methods is 0. A difference of 1 means odds of e : 1 if no rater calls it a tie. "Preferred" is the
+probability that raters choose the method over `{against}`, without ties and side bias. Brackets hold 95 %
+intervals for other raters and other prompts, by a two-way clustered bootstrap. Shares of the raw answers
+have Wilson intervals. These treat all answers as independent, so they are too narrow. Alpha is
+Krippendorff's, between raters who saw the same two images: 1 is full agreement, 0 is what chance gives."""
 _PROTOCOL = """\
-{analysed} raters ({complete} finished) in {files} files; {superseded_files} earlier files of the same raters
-and {withdrawn} withdrawn raters left out. Median time for an answer: {median_seconds:.1f} s. One question a
-screen, sides and order at random, at least 1 s for every answer, no feedback. Left out by the rule that was
-fixed before: raters with more than {max_wrong:.0%} of the catch trials wrong, or less than
-{min_consistency:.0%} of the repeats free of contradiction, judged by {least} or more of them."""
+{analysed} raters ({complete} finished) in {files} files. The analysis leaves out {superseded_files} earlier
+files of the same raters and {withdrawn} withdrawn raters. The median time of an answer is
+{median_seconds:.1f} s. Each screen has one question; sides and order are random; an answer takes at least 1
+s; raters get no feedback. A rule that was fixed in advance excludes raters with more than {max_wrong:.0%} of
+the catch trials wrong, or with less than {min_consistency:.0%} of the repeats without contradiction, if they
+judged at least {least}."""
 FEW_RATERS = 5
 
 
@@ -35,7 +36,7 @@ def page(results: Json) -> str:
     raters = results["raters"]
     parts = [title, *label, _protocol(results), f"![log-strengths]({FIGURE_FILE})"]
     if raters["analysed"] - len(raters["excluded"]) < FEW_RATERS:
-        parts.append(f"**Fewer than {FEW_RATERS} raters**: the intervals cannot tell how raters differ.")
+        parts.append(f"**Fewer than {FEW_RATERS} raters**: the intervals do not show how raters differ.")
     parts.append(_LEGEND.format(against=results["against"]))
     parts += _questions(results["questions"], results)
     if raters["excluded"]:
@@ -64,7 +65,7 @@ def summary(found: Json) -> str:
     alpha = "-" if found["alpha"] is None else f"{found['alpha']:.2f}"
     return (
         f"{found['answers']} answers, {found['ties']} ties; left side between equals "
-        f"{interval(found['left'])}; alpha {alpha} ({found['pictures_seen_by_several']} pairs of pictures)"
+        f"{interval(found['left'])}; alpha {alpha} ({found['pictures_seen_by_several']} pairs of images)"
     )
 
 

@@ -169,7 +169,7 @@ def _read(method: str, folder: Path) -> _Evaluation:
     evaluation = _Evaluation(method, folder, results, tuple(row for row in rows if row.seed == 0))
     kept = tuple(row for row in evaluation.pairs if evaluation.tuned(row).is_file())
     if not kept:
-        raise DataError(f"'{folder}' keeps no pictures; evaluate again with --keep 100 or more")
+        raise DataError(f"'{folder}' keeps no images; evaluate again with --keep 100 or more")
     return _Evaluation(method, folder, results, kept)
 
 

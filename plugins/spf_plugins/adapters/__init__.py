@@ -1,4 +1,4 @@
-"""Adapters: what is trainable, and how it is switched off to get the original model back."""
+"""Adapters: the weights that training changes, and how to switch them off."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -18,36 +18,48 @@ class LowRank(AdapterConfig):
     targets: tuple[str, ...] = Field(
         ("to_q", "to_k", "to_v", "to_out.0"),
         min_length=1,
-        description="endings of the adapted layers' names, or patterns of names, as in up_blocks.*.to_v",
+        description="Names of the adapted layers: endings, or patterns as in up_blocks.*.to_v.",
     )
-    attention: Literal["both", "cross", "self"] = Field("both", description="which layers are adapted")
+    attention: Literal["both", "cross", "self"] = Field(
+        "both", description="Which attention layers to adapt."
+    )
 
 
 class LoraAdapter(LowRank):
-    """Low-rank updates of the attention projections (LoRA, DoRA), of text encoders too, by PEFT."""
+    """Low-rank updates of attention layers (LoRA, DoRA), optionally of text encoders too, by PEFT."""
 
     name = "lora-adapter"
-    rank: int = Field(8, ge=1, le=LARGEST_RANK, description="rank of each update")
-    alpha: float | None = Field(None, gt=0, description="scales updates by alpha / rank; default: the rank")
-    dora: bool = Field(False, description="learn the size of each row of a weight apart (DoRA, 2402.09353)")
+    rank: int = Field(8, ge=1, le=LARGEST_RANK, description="Rank of each update.")
+    alpha: float | None = Field(
+        None, gt=0, description="Scales the updates by alpha / rank. By default, alpha equals the rank."
+    )
+    dora: bool = Field(
+        False, description="Train the magnitude of each weight row separately (DoRA, 2402.09353)."
+    )
     text_encoder: bool = Field(
         False,
-        description="adapt the text encoder too, SDXL's both (see optimizer.text_encoder_learning_rate)",
+        description="Adapt the text encoder too; for SDXL, both. See optimizer.text_encoder_learning_rate.",
     )
     text_encoder_rank: int | None = Field(
-        None, ge=1, le=LARGEST_RANK, description="rank of updates there; default: rank"
+        None,
+        ge=1,
+        le=LARGEST_RANK,
+        description="Rank of the updates of text encoders. By default, the same as rank.",
     )
     text_encoder_targets: tuple[str, ...] = Field(
         ("q_proj", "k_proj", "v_proj", "out_proj"),
         min_length=1,
-        description="endings of the layers' names there, or patterns, as in text_model.encoder.layers.1?.*",
+        description="Names of the adapted layers of text encoders: endings, or patterns as in "
+        "text_model.encoder.layers.1?.*",
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> "LoraAdapter":
         for option in ("text_encoder_rank", "text_encoder_targets"):
             if not self.text_encoder and getattr(self, option) != type(self).model_fields[option].default:
-                raise ValueError(f"{option} is read with text_encoder=true alone; set that, or leave it out")
+                raise ValueError(
+                    f"{option} takes effect only with text_encoder=true; set that, or leave it out"
+                )
         return self
 
     @property
@@ -63,16 +75,22 @@ class LoraAdapter(LowRank):
 
 
 class AdaLoraAdapter(LowRank):
-    """Low-rank updates that share one budget of ranks, the least important are dropped (AdaLoRA), by PEFT."""
+    """Low-rank updates that share a budget of ranks and drop the least important ones (AdaLoRA, by PEFT)."""
 
     name = "adalora-adapter"
-    init_rank: int = Field(12, ge=1, le=LARGEST_RANK, description="rank of each update at first")
-    target_rank: int = Field(8, ge=1, le=LARGEST_RANK, description="mean rank at the end")
-    alpha: float | None = Field(None, gt=0, description="scale of the updates; default: the first rank")
-    warmup: float = Field(0.1, ge=0, lt=1, description="fraction of training before ranks are dropped")
-    settle: float = Field(0.3, gt=0, lt=1, description="fraction of training after the last one is dropped")
-    every: int = Field(1, ge=1, description="optimizer steps between allocations")
-    beta: float = Field(0.85, gt=0, lt=1, description="decay of the importance scores")
+    init_rank: int = Field(12, ge=1, le=LARGEST_RANK, description="Rank of each update at the start.")
+    target_rank: int = Field(8, ge=1, le=LARGEST_RANK, description="Mean rank at the end.")
+    alpha: float | None = Field(
+        None, gt=0, description="Scales the updates by alpha / rank. By default, alpha equals init_rank."
+    )
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="Fraction of training before AdaLoRA drops the first rank."
+    )
+    settle: float = Field(
+        0.3, gt=0, lt=1, description="Fraction of training after AdaLoRA drops the last rank."
+    )
+    every: int = Field(1, ge=1, description="Number of optimizer steps between allocations of ranks.")
+    beta: float = Field(0.85, gt=0, lt=1, description="Decay of the moving averages of importance scores.")
 
     @model_validator(mode="after")
     def _consistent(self) -> "AdaLoraAdapter":
@@ -90,7 +108,7 @@ class AdaLoraAdapter(LowRank):
 
 
 class CrossAttention(AdapterConfig):
-    """Every weight of the cross-attention layers, with the originals kept."""
+    """Every weight of the cross-attention layers. The adapter keeps the base weights."""
 
     name = "cross-attention"
 
@@ -102,7 +120,7 @@ class CrossAttention(AdapterConfig):
 
 
 class FullUnet(AdapterConfig):
-    """Every weight of the UNet, with the originals kept."""
+    """Every weight of the UNet. The adapter keeps the base weights, and switches back to them."""
 
     name = "full-unet"
 

@@ -1,4 +1,4 @@
-"""LoRA on a UNet and, if asked for, on its text encoders: W = W0 + strength * (alpha / rank) B A.
+"""LoRA on a UNet and, optionally, on its text encoders: W = W0 + strength * (alpha / rank) B A.
 
 DoRA: W0 + strength * (m W1 / |W1| - W0).
 """

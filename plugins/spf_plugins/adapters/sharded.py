@@ -61,7 +61,7 @@ class ShardedWeights:
     def drift(self) -> Tensor:
         """No term can read it."""
         raise ConfigError(
-            "FSDP: || W - W0 || of sharded weights is not supported; leave out the loss that asks"
+            "FSDP: || W - W0 || of sharded weights is not supported; leave out the loss that needs it"
         )
 
     def state_dict(self) -> dict[str, Tensor]:

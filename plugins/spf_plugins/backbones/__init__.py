@@ -20,27 +20,36 @@ RATES = {"lora-adapter": 1e-4, "adalora-adapter": 1e-4}
 RATE_OF_WHOLE_WEIGHTS = 1e-5
 
 Place = Annotated[
-    HubPath, Field(description="hub id, folder in diffusers' layout, or single .safetensors file")
+    HubPath, Field(description="Hub id, folder in diffusers' layout, or single .safetensors file.")
 ]
 
 
 class Published(BackboneConfig):
-    """A model of a published architecture, from a hub or from a folder."""
+    """A model of a published architecture, from the hub or from a folder."""
 
     guidance: ClassVar[float]
     path: Place
-    revision: str | None = Field(None, description="branch, tag or commit on the hub; the default branch")
-    variant: str | None = Field(None, description="kind of weight files, such as fp16; the plain ones")
+    revision: str | None = Field(
+        None, description="Branch, tag or commit on the hub. By default, the default branch."
+    )
+    variant: str | None = Field(
+        None, description="Kind of weight files, such as fp16. By default, the plain ones."
+    )
     settings: UserPath | None = Field(
-        None, description="folder with the settings of a single file's model; those of the architecture"
+        None,
+        description="Folder with the settings of a single file's model. By default, those of "
+        "the architecture.",
     )
     clip: HubPath = Field(
         HubPath("openai/clip-vit-large-patch14"),
-        description="hub id or folder of the CLIP model that measures; clip/ inside the pipeline comes first",
+        description="Hub id or folder of the CLIP model that measures. A folder clip/ inside the "
+        "pipeline takes precedence.",
     )
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="of the frozen weights; auto is bfloat16 where a GPU computes in it, else float32"
+        "auto",
+        description="Number format of the frozen weights. auto is bfloat16 where a GPU "
+        "supports it, otherwise float32.",
     )
 
     @classmethod
@@ -67,7 +76,7 @@ class Published(BackboneConfig):
         return look(self, self.architecture().layout)
 
     def architecture(self) -> Any:
-        """The class that holds such a model; imported when asked for."""
+        """The class that holds such a model; imported when needed."""
         raise NotImplementedError
 
 

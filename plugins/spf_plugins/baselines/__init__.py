@@ -1,4 +1,4 @@
-"""Loss terms of the neighbours: what today's trainers and other papers do against pollution."""
+"""Loss terms of the baselines: what other trainers and papers do against pollution."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class OutputPreservation(LossConfig):
-    """Under the base text, on the very same z_t, the prediction stays the original's (DOP of ai-toolkit)."""
+    """Keeps the prediction under the base text, on the same z_t, as the base model's (DOP of ai-toolkit)."""
 
     name = "output-preservation"
     needs = frozenset({"original"})
@@ -24,7 +24,7 @@ class OutputPreservation(LossConfig):
 
 
 class BlankPreservation(LossConfig):
-    """Under the empty text the prediction stays the original's (BPP of ai-toolkit)."""
+    """Keeps the prediction under the empty text as the base model's (BPP of ai-toolkit)."""
 
     name = "blank-preservation"
     needs = frozenset({"original"})
@@ -37,7 +37,7 @@ class BlankPreservation(LossConfig):
 
 
 class MaskedPrior(LossConfig):
-    """Outside the map the prediction stays the original's under the same complete text (OneTrainer)."""
+    """Keeps the prediction outside the map as the base model's under the complete text (OneTrainer)."""
 
     name = "masked-prior-preservation"
     needs = frozenset({"original", "map"})
@@ -50,7 +50,7 @@ class MaskedPrior(LossConfig):
 
 
 class ClassImages(LossConfig):
-    """L_DM on pictures that the original draws for the base texts (DreamBooth's prior preservation)."""
+    """L_DM on images that the base model generates from base texts (DreamBooth's prior preservation)."""
 
     name = "class-preservation"
     needs = frozenset({"class_images"})
@@ -63,12 +63,12 @@ class ClassImages(LossConfig):
 
 
 class Slider(LossConfig):
-    """No images: the prediction moves along the original's own direction of the target (Concept Sliders)."""
+    """Moves the prediction along the base model's own direction of the target (Concept Sliders)."""
 
     name = "concept-direction"
     needs = frozenset({"original", "target_text"})
-    text: Literal["complete", "base"] = Field("complete", description="what the tuned model reads")
-    eta: float = Field(4.0, gt=0, description="length of the step along the direction")
+    text: Literal["complete", "base"] = Field("complete", description="Text that the tuned model reads.")
+    eta: float = Field(4.0, gt=0, description="Length of the step along the direction.")
 
     def build(self) -> "Term":
         """Build the term."""
@@ -78,15 +78,17 @@ class Slider(LossConfig):
 
 
 class PureCC(LossConfig):
-    """What the target's words change keeps the direction that stage 1 gave it (PureCC)."""
+    """Keeps the direction that stage 1 gave the change by the target text (PureCC)."""
 
     name = "pure-concept"
     needs = frozenset({"target_text"})
     frozen_texts = True  # its extractor has a denoiser of its own alone
-    weight: float = Field(2.0, ge=0, description="factor of the term in the objective")
-    start: float = Field(0.5, ge=0, le=1, description="fraction of training at which stage 1 ends")
+    weight: float = Field(2.0, ge=0, description="Factor of the term in the objective.")
+    start: float = Field(0.5, ge=0, le=1, description="Fraction of training at which stage 1 ends.")
     length: float | None = Field(
-        None, gt=0, description="fixed factor of stage 1's direction; without it, the best one for each row"
+        None,
+        gt=0,
+        description="Fixed factor of stage 1's direction. By default, each row has the one that fits best.",
     )
 
     def build(self) -> "Term":
@@ -97,7 +99,7 @@ class PureCC(LossConfig):
 
 
 class L2Drift(LossConfig):
-    """The trained weights stay near the original ones: || theta - theta_0 ||^2 (Preserve and Personalize)."""
+    """Keeps the weights near the base model's: || theta - theta_0 ||^2 (Preserve and Personalize)."""
 
     name = "weight-drift"
 
@@ -109,10 +111,10 @@ class L2Drift(LossConfig):
 
 
 class Orthogonality(LossConfig):
-    """AdaLoRA's factors stay orthogonal: || A A^T - I || + || B^T B - I ||."""
+    """Keeps AdaLoRA's factors orthogonal: || A A^T - I || + || B^T B - I ||."""
 
     name = "orthogonality"
-    weight: float = Field(0.5, ge=0, description="factor of the term in the objective")
+    weight: float = Field(0.5, ge=0, description="Factor of the term in the objective.")
 
     def build(self) -> "Term":
         """Build the term."""
@@ -122,11 +124,11 @@ class Orthogonality(LossConfig):
 
 
 class TokenGrounding(LossConfig):
-    """L_token: the target's words attend inside the mask (TokenCompose)."""
+    """L_token pulls the attention to the target's words inside the mask (TokenCompose)."""
 
     name = "token-grounding"
     needs = frozenset({"attention", "masks"})
-    weight: float = Field(1e-3, ge=0, description="factor of the term in the objective")
+    weight: float = Field(1e-3, ge=0, description="Factor of the term in the objective.")
 
     def build(self) -> "Term":
         """Build the term."""
@@ -136,11 +138,11 @@ class TokenGrounding(LossConfig):
 
 
 class PixelGrounding(LossConfig):
-    """L_pixel: the target's attention is the mask, position by position (TokenCompose)."""
+    """L_pixel makes the attention to the target equal the mask at each position (TokenCompose)."""
 
     name = "pixel-grounding"
     needs = frozenset({"attention", "masks"})
-    weight: float = Field(5e-5, ge=0, description="factor of the term in the objective")
+    weight: float = Field(5e-5, ge=0, description="Factor of the term in the objective.")
 
     def build(self) -> "Term":
         """Build the term."""
@@ -150,15 +152,17 @@ class PixelGrounding(LossConfig):
 
 
 class Refl(LossConfig):
-    """The model's own pictures please a reward (ReFL)."""
+    """Trains the model's own images towards a high reward (ReFL)."""
 
     name = "reward-feedback"
     needs = frozenset({"reward"})
-    weight: float = Field(1e-3, ge=0, description="factor of the term in the objective")
-    rows: int = Field(2, ge=1, description="rows drawn in each step")
-    steps: int = Field(10, ge=2, description="sampler steps of a whole picture")
-    last: int = Field(4, ge=1, description="the step that is trained is drawn from the last ones")
-    margin: float = Field(2.0, gt=0, description="a reward above this is good enough")
+    weight: float = Field(1e-3, ge=0, description="Factor of the term in the objective.")
+    rows: int = Field(2, ge=1, description="Number of rows that the term samples in each step.")
+    steps: int = Field(10, ge=2, description="Number of sampler steps of a whole image.")
+    last: int = Field(
+        4, ge=1, description="Number of last sampler steps among which the term chooses the one to train."
+    )
+    margin: float = Field(2.0, gt=0, description="Reward above which the term is 0.")
 
     def build(self) -> "Term":
         """Build the term."""

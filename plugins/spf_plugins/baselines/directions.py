@@ -71,7 +71,7 @@ class PureCCLoss:
         return target - empty
 
     def _stage_1(self, backbone: Backbone, adapter: Adapter) -> Backbone:
-        if not self._stage1:  # a step outside of a training, such as a rehearsed one
+        if not self._stage1:  # a step outside of a training, such as a memory estimate
             self._stage1 = adapter.state_dict()
         if self._extractor is None:
             self._extractor = snapshot(backbone, adapter, self._stage1)

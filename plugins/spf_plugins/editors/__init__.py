@@ -17,12 +17,16 @@ _NOUNS = (
 
 
 class MagnetEditor(PromptEditorConfig):
-    """Draws every word towards its own attribute and away from the others' (Magnet)."""
+    """Moves each word's embedding towards its own attribute and away from those of other words (Magnet)."""
 
     name = "magnet-editor"
-    neighbours: int = Field(5, ge=1, description="nouns near a concept that show what its attribute does")
+    neighbours: int = Field(
+        5, ge=1, description="Number of similar nouns that show what a concept's attribute does."
+    )
     nouns: tuple[str, ...] = Field(
-        tuple(_NOUNS.split()), min_length=1, description="nouns to look for neighbours in"
+        tuple(_NOUNS.split()),
+        min_length=1,
+        description="Nouns among which the editor looks for similar ones.",
     )
 
     def build(self) -> "PromptEditor":

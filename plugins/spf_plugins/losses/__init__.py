@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 Space = Literal["noise", "velocity", "image"]
 Gamma = Annotated[
     float | None,
-    Field(gt=0, description="min-SNR weighting of t with this gamma, usually 5; none weighs every t alike"),
+    Field(
+        gt=0, description="Gamma of min-SNR weighting, usually 5. By default, every t has the same weight."
+    ),
 ]
 
 
 class Denoising(LossConfig):
-    """L_DM: the standard error of what the model predicts, noise or velocity, on the training images."""
+    """L_DM, the standard loss: the error of the predicted noise or velocity on training images."""
 
     name = "denoising"
     min_snr_gamma: Gamma = None
@@ -30,12 +32,16 @@ class Denoising(LossConfig):
 
 
 class RegionDenoising(LossConfig):
-    """L_DM weighed by the control map: the images teach only where the target responds."""
+    """L_DM weighted by the control map: the training images count only inside it."""
 
     name = "region-denoising"
     needs = frozenset({"map"})
-    floor: float = Field(0.0, ge=0, le=1, description="least weight of a position outside the map")
-    space: Space = Field("noise", description="what is compared: the later ones weigh high t more")
+    floor: float = Field(0.0, ge=0, le=1, description="Lowest weight of a position outside the map.")
+    space: Space = Field(
+        "noise",
+        description="What the term compares. In this order, the choices weight high t more: noise, "
+        "velocity, image.",
+    )
     min_snr_gamma: Gamma = None
 
     @model_validator(mode="after")
@@ -55,16 +61,17 @@ class RegionDenoising(LossConfig):
 
 
 class TextConsistency(LossConfig):
-    """L_tc: base phrases keep attending where they attended before, outside the control map."""
+    """L_tc keeps the attention to base phrases as in the reference path, outside the control map."""
 
     name = "text-consistency"
     needs = frozenset({"reference", "attention", "map"})
     renormalise: Literal["all", "phrases", "none"] = Field(
         "all",
-        description="compare each token's share among the tokens of base phrases, EOT and PAD; `phrases`: "
-        "among those of base phrases, with EOT and PAD as they are; `none`: what the layers have",
+        description="Which attention the term compares. `all`: each token's share among base "
+        "phrases, EOT and PAD. `phrases`: its share among base phrases, with EOT and "
+        "PAD as they are. `none`: the attention of the layers, unchanged.",
     )
-    pad: bool = Field(True, description="compare the mean of EOT and PAD too")
+    pad: bool = Field(True, description="Compare the mean attention of EOT and PAD too.")
 
     @field_validator("renormalise", mode="before")
     @classmethod
@@ -80,13 +87,14 @@ class TextConsistency(LossConfig):
 
 
 class FineGrained(LossConfig):
-    """L_fg: cross-attention queries stay as the reference's outside the control map."""
+    """L_fg keeps the cross-attention queries as in the reference path, outside the control map."""
 
     name = "fine-grained"
     needs = frozenset({"reference", "queries", "map"})
     features: Literal["query", "hidden", "query_ref_projection"] = Field(
         "query",
-        description="what is compared: each path's queries, their input, or it in the original's basis",
+        description="Which features the term compares: each path's queries, the inputs of the "
+        "query layer, or those inputs in the base model's query projection.",
     )
 
     def build(self) -> "Term":
@@ -97,14 +105,18 @@ class FineGrained(LossConfig):
 
 
 class OutputAlignment(LossConfig):
-    """The prediction stays as the reference's outside the control map."""
+    """Keeps the prediction as in the reference path, outside the control map."""
 
     name = "output-alignment"
     needs = frozenset({"reference", "map"})
     rows: Literal["all", "target", "preserved"] = Field(
-        "all", description="which rows count: all, those that read their target, or those that do not"
+        "all", description="Which rows count: all, those that read their target, or those that do not."
     )
-    space: Space = Field("noise", description="what is compared: the later ones weigh high t more")
+    space: Space = Field(
+        "noise",
+        description="What the term compares. In this order, the choices weight high t more: noise, "
+        "velocity, image.",
+    )
 
     def build(self) -> "Term":
         """Build the term."""

@@ -1,4 +1,4 @@
-"""Presets: the method, its ablations and the baselines, each a choice of components."""
+"""Presets: the method, its ablations and the baselines. Each chooses components and settings."""
 
 from spf_core.plugins import Register, hookimpl
 from spf_plugins.presets.baselines import BASELINES

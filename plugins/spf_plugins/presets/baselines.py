@@ -1,6 +1,6 @@
-"""What a user could pick instead: plain fine-tuning and what other tools and papers do against pollution.
+"""Baselines: plain fine-tuning, and what other tools and papers do against pollution.
 
-Rates and lengths are set by hand for the small model and were not searched; the benchmark's slider alone was
+Rates and lengths are set by hand for the small model, without a search. Only the slider of the benchmark was
 chosen on the development split, among four settings. docs/reference/baselines.md has the sources and the
 upstream values.
 """
@@ -11,32 +11,32 @@ from spf_core.plugins import PresetConfig
 from spf_plugins.presets.common import DENOISING
 
 _FULL: dict[str, Any] = {**DENOISING, "adapter": "full-unet", "optimizer": {"learning_rate": 1e-4}}
-_REFERRED: dict[str, Any] = {**DENOISING, "reference": "adapter-off"}
+_WITH_REFERENCE: dict[str, Any] = {**DENOISING, "reference": "adapter-off"}
 
 
 class Naive(PresetConfig):
-    """Plain fine-tuning of the whole UNet on the denoising loss."""
+    """Baseline: plain fine-tuning of the whole UNet with the denoising loss."""
 
     name = "naive"
     settings: ClassVar[dict[str, Any]] = _FULL
 
 
 class Lora(PresetConfig):
-    """Plain LoRA fine-tuning on the denoising loss."""
+    """Baseline: plain LoRA fine-tuning with the denoising loss."""
 
     name = "lora"
     settings: ClassVar[dict[str, Any]] = DENOISING
 
 
 class Prompting(PresetConfig):
-    """Nothing is trained: the original model, merely asked for the target."""
+    """Baseline: no training. The base model reads the complete text."""
 
     name = "prompt"
     settings: ClassVar[dict[str, Any]] = {**DENOISING, "train": {**DENOISING["train"], "steps": 0}}
 
 
 class AdaLora(PresetConfig):
-    """LoRA whose ranks share a budget, with orthogonal factors (AdaLoRA)."""
+    """Baseline: LoRA with a shared budget of ranks and orthogonal factors (AdaLoRA)."""
 
     name = "adalora"
     settings: ClassVar[dict[str, Any]] = {
@@ -48,7 +48,7 @@ class AdaLora(PresetConfig):
 
 
 class TokenCompose(PresetConfig):
-    """Fine-tuning with the target's attention grounded in masks (TokenCompose); the data needs masks."""
+    """Baseline: full fine-tuning with the target's attention grounded in masks (TokenCompose)."""
 
     name = "tokencompose"
     settings: ClassVar[dict[str, Any]] = {
@@ -58,14 +58,14 @@ class TokenCompose(PresetConfig):
 
 
 class Magnet(PresetConfig):
-    """Plain fine-tuning, sampled with text embeddings that Magnet has drawn apart."""
+    """Baseline: full fine-tuning, and text embeddings that Magnet edits at sampling."""
 
     name = "magnet"
     settings: ClassVar[dict[str, Any]] = {**_FULL, "editor": "magnet-editor"}
 
 
 class ClipDirect(PresetConfig):
-    """LoRA with direct CLIP supervision of the target's text."""
+    """Baseline: LoRA with direct CLIP supervision by the target text."""
 
     name = "clip-direct"
     settings: ClassVar[dict[str, Any]] = {
@@ -75,7 +75,7 @@ class ClipDirect(PresetConfig):
 
 
 class Refl(PresetConfig):
-    """LoRA with reward feedback on its own pictures (ReFL)."""
+    """Baseline: LoRA with reward feedback on the model's own images (ReFL)."""
 
     name = "refl"
     settings: ClassVar[dict[str, Any]] = {
@@ -86,43 +86,49 @@ class Refl(PresetConfig):
 
 
 class ClassImages(PresetConfig):
-    """LoRA with prior preservation on pictures that the original draws (DreamBooth)."""
+    """Baseline: LoRA with prior preservation on images that the base model generates (DreamBooth)."""
 
     name = "class-images"
     settings: ClassVar[dict[str, Any]] = {**DENOISING, "losses": {"denoising": {}, "class-preservation": {}}}
 
 
 class OutputPreservation(PresetConfig):
-    """LoRA that predicts what the original predicts under the base text (DOP of ai-toolkit)."""
+    """Baseline: LoRA that keeps the base model's prediction under the base text (DOP of ai-toolkit)."""
 
     name = "dop"
-    settings: ClassVar[dict[str, Any]] = {**_REFERRED, "losses": {"denoising": {}, "output-preservation": {}}}
+    settings: ClassVar[dict[str, Any]] = {
+        **_WITH_REFERENCE,
+        "losses": {"denoising": {}, "output-preservation": {}},
+    }
 
 
 class BlankPreservation(PresetConfig):
-    """LoRA that predicts what the original predicts under the empty text (BPP of ai-toolkit)."""
+    """Baseline: LoRA that keeps the base model's prediction under the empty text (BPP of ai-toolkit)."""
 
     name = "bpp"
-    settings: ClassVar[dict[str, Any]] = {**_REFERRED, "losses": {"denoising": {}, "blank-preservation": {}}}
+    settings: ClassVar[dict[str, Any]] = {
+        **_WITH_REFERENCE,
+        "losses": {"denoising": {}, "blank-preservation": {}},
+    }
 
 
 class MaskedPrior(PresetConfig):
-    """LoRA taught inside the data's masks, held to the original outside (OneTrainer)."""
+    """Baseline: LoRA inside masks, with the base model's predictions outside (OneTrainer)."""
 
     name = "masked-prior"
     settings: ClassVar[dict[str, Any]] = {
-        **_REFERRED,
+        **_WITH_REFERENCE,
         "control_map": "mask",
         "losses": {"region-denoising": {"floor": 0.1}, "masked-prior-preservation": {"weight": 0.5}},
     }
 
 
 class PriorPrediction(PresetConfig):
-    """LoRA where half of the rows read the base text and keep the original's prediction (OneTrainer)."""
+    """Baseline: LoRA where half of the rows keep the base model's predictions (OneTrainer)."""
 
     name = "prior-prediction"
     settings: ClassVar[dict[str, Any]] = {
-        **_REFERRED,
+        **_WITH_REFERENCE,
         "control_map": "uniform",
         "losses": {"denoising": {}, "output-alignment": {"rows": "preserved"}},
         "train": {**DENOISING["train"], "base_share": 0.5},
@@ -130,18 +136,18 @@ class PriorPrediction(PresetConfig):
 
 
 class Slider(PresetConfig):
-    """LoRA along the original's own direction of the target, without images (Concept Sliders)."""
+    """Baseline: LoRA along the base model's own direction of the target (Concept Sliders)."""
 
     name = "slider"
     settings: ClassVar[dict[str, Any]] = {
-        **_REFERRED,
+        **_WITH_REFERENCE,
         "losses": {"concept-direction": {}},
         "train": {**DENOISING["train"], "noise_share": 1.0},
     }
 
 
 class L2Drift(PresetConfig):
-    """Fine-tuning of the whole UNet that stays near the original weights (Preserve and Personalize)."""
+    """Baseline: full fine-tuning that stays near the base weights (Preserve and Personalize)."""
 
     name = "l2-drift"
     settings: ClassVar[dict[str, Any]] = {
@@ -151,7 +157,7 @@ class L2Drift(PresetConfig):
 
 
 class PureCC(PresetConfig):
-    """LoRA, then a new one whose target words only add the direction that the first one learnt (PureCC)."""
+    """Baseline: LoRA, then a second LoRA that keeps the target direction of the first (PureCC)."""
 
     name = "purecc"
     settings: ClassVar[dict[str, Any]] = {**DENOISING, "losses": {"denoising": {}, "pure-concept": {}}}

@@ -1,4 +1,4 @@
-"""What all presets start from: fine-tuning on the denoising loss."""
+"""Settings that all presets start from: fine-tuning with the denoising loss."""
 
 from typing import Any
 

@@ -55,12 +55,12 @@ _SPF: dict[str, Any] = {
 
 
 def _without(settings: dict[str, Any], loss: str, **options: Any) -> dict[str, Any]:
-    """The settings with a loss that weighs nothing."""
+    """The settings with the weight of a loss set to 0."""
     return {**settings, "losses": {**settings["losses"], loss: {"weight": 0.0, **options}}}
 
 
 class Spf(PresetConfig):
-    """The method at its best known setting: aligned from the first step, under a map made before training."""
+    """Our default: purified training images, alignment from the first step, and a calibrated handover."""
 
     name = "spf"
     default = True
@@ -68,7 +68,7 @@ class Spf(PresetConfig):
 
 
 class SpfStyle(PresetConfig):
-    """The method for a style, taught on the original's own pictures by a map of a few latent pixels."""
+    """Preset spf for styles: a fitted map of local colours and patterns makes the training images."""
 
     name = "spf-style"
     settings: ClassVar[dict[str, Any]] = {
@@ -79,42 +79,42 @@ class SpfStyle(PresetConfig):
 
 
 class SpfPaper(PresetConfig):
-    """The method as the paper draws it: fine-tuning, then alignment under the SFCM with enhancement."""
+    """Reconstruction of the paper: plain fine-tuning, then alignment under the SFCM with enhancement."""
 
     name = "spf-paper"
     settings: ClassVar[dict[str, Any]] = _PAPER
 
 
 class PaperWithoutTextConsistency(PresetConfig):
-    """Ablation: the method as the paper draws it, without L_tc."""
+    """Ablation of spf-paper: no text consistency (L_tc)."""
 
     name = "spf-paper-no-text-consistency"
     settings: ClassVar[dict[str, Any]] = _without(_PAPER, "text-consistency")
 
 
 class PaperWithoutFineGrained(PresetConfig):
-    """Ablation: the method as the paper draws it, without L_fg."""
+    """Ablation of spf-paper: no fine-grained alignment (L_fg)."""
 
     name = "spf-paper-no-fine-grained"
     settings: ClassVar[dict[str, Any]] = _without(_PAPER, "fine-grained")
 
 
 class PaperWithoutEnhancement(PresetConfig):
-    """Ablation: the method as the paper draws it, without response enhancement."""
+    """Ablation of spf-paper: no response enhancement (L_en)."""
 
     name = "spf-paper-no-enhancement"
     settings: ClassVar[dict[str, Any]] = {**_PAPER, "response": None}
 
 
 class PaperWithoutSfcm(PresetConfig):
-    """Ablation: the method as the paper draws it, with alignment everywhere (M = 0)."""
+    """Ablation of spf-paper: no control map (M = 0), so alignment applies everywhere."""
 
     name = "spf-paper-no-sfcm"
     settings: ClassVar[dict[str, Any]] = {**_PAPER, "control_map": "uniform"}
 
 
 class SpfJoint(PresetConfig):
-    """The method as the paper draws it, in one stage: alignment and enhancement from the first step."""
+    """Preset spf-paper in one stage: alignment and enhancement from the first step."""
 
     name = "spf-joint"
     settings: ClassVar[dict[str, Any]] = {
@@ -125,28 +125,28 @@ class SpfJoint(PresetConfig):
 
 
 class WithoutTextConsistency(PresetConfig):
-    """Ablation: the method without L_tc."""
+    """Ablation of spf: no text consistency (L_tc)."""
 
     name = "spf-no-text-consistency"
     settings: ClassVar[dict[str, Any]] = _without(_SPF, "text-consistency", renormalise="phrases")
 
 
 class WithoutFineGrained(PresetConfig):
-    """Ablation: the method without L_fg."""
+    """Ablation of spf: no fine-grained alignment (L_fg)."""
 
     name = "spf-no-fine-grained"
     settings: ClassVar[dict[str, Any]] = _without(_SPF, "fine-grained")
 
 
 class WithoutEnhancement(PresetConfig):
-    """Ablation: the method without response enhancement."""
+    """Ablation of spf: no response enhancement (L_en)."""
 
     name = "spf-no-enhancement"
     settings: ClassVar[dict[str, Any]] = {**_SPF, "response": None}
 
 
 class WithoutSfcm(PresetConfig):
-    """Ablation: the method with alignment everywhere (M = 0)."""
+    """Ablation of spf: no control map (M = 0), so alignment applies everywhere."""
 
     name = "spf-no-sfcm"
     settings: ClassVar[dict[str, Any]] = {**_SPF, "control_map": "uniform"}

@@ -1,4 +1,4 @@
-"""Reference paths: the original model on the base text, without gradient."""
+"""Reference paths: the base model on the base text, without gradient."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class AdapterOff(ReferenceConfig):
-    """The trained model with its adapter switched off: no second set of weights."""
+    """Runs the tuned model with its adapter switched off. Needs no second set of weights."""
 
     name = "adapter-off"
     runs_shards = True
@@ -25,7 +25,7 @@ class AdapterOff(ReferenceConfig):
 
 
 class FrozenCopy(ReferenceConfig):
-    """A copy of the original model beside the trained one: twice the weights, nothing to switch."""
+    """Runs a copy of the base model beside the tuned one. Needs twice the weights."""
 
     name = "frozen-copy"
 
@@ -37,14 +37,14 @@ class FrozenCopy(ReferenceConfig):
 
 
 class Bank(ReferenceConfig):
-    """The original model's outputs on states of its own sampling, computed before training: faster steps.
+    """Computes the reference path before training, on states of the base model's own sampling.
 
-    Rows that are noised training images are not aligned.
+    Steps are faster, as they run only the response path. Rows of noised training images have no alignment.
     """
 
     name = "bank"
     replaces: ClassVar[dict[str, str]] = {"train.bank": "states"}
-    states: int = Field(1, ge=1, le=MANY, description="states that are kept of each row")
+    states: int = Field(1, ge=1, le=MANY, description="Number of states to keep for each row.")
 
     @property
     def recorded_states(self) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spf_core.interfaces import Backbone, Drawn, States
+from spf_core.interfaces import Backbone, SampledStates, States
 from spf_core.interfaces.types import Capture, Conditioning, PathOutput, index
 from spf_core.runs.cache import cached
 from spf_core.utils.progress import Progress
@@ -27,11 +27,11 @@ class ReferenceBank:
     timesteps_NK: Tensor
     outputs: PathOutput
 
-    def draw(self, rows: Tensor, *, generator: torch.Generator) -> Drawn:
+    def draw(self, rows: Tensor, *, generator: torch.Generator) -> SampledStates:
         """One kept state per row."""
         kept_states = self.timesteps_NK.shape[1]
         place = torch.randint(kept_states, (len(rows),), generator=generator).to(rows.device)
-        return Drawn(
+        return SampledStates(
             self.states_NKCHW[rows, place],
             self.timesteps_NK[rows, place],
             self.outputs.each(lambda tensor: tensor[rows, place]),

@@ -11,21 +11,30 @@ if TYPE_CHECKING:
 
 
 class Enhancement(ResponseConfig):
-    """What the variants have in common: the gate on t, how large they decode, and how many rows."""
+    """What the variants have in common: the gate on t, the size that they decode, and how many rows."""
 
     max_timestep: float = Field(
-        0.6, gt=0, le=1, description="only rows with t below this fraction of the schedule"
+        0.6,
+        gt=0,
+        le=1,
+        description="The term counts only rows with t below this fraction of the noise schedule.",
     )
     decode_size: int = Field(
-        64, ge=1, description="longest side in latent pixels that is decoded; larger estimates are averaged"
+        64,
+        ge=1,
+        description="Longest side of a decoded estimate, in latent pixels. Larger "
+        "estimates are averaged down to it.",
     )
     share: float = Field(
-        1.0, gt=0, le=1, description="of the rows inside the gate, those decoded; each counts 1 / share times"
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of those rows that the term decodes. Each then counts 1 / share times.",
     )
 
 
 class ClipRegion(Enhancement):
-    """The clean estimate, changed inside the control map alone, looks like the target's text."""
+    """Pulls the clean estimate, changed inside the control map alone, towards the target text."""
 
     name = "clip-region"
     needs = frozenset({"map"})
@@ -38,7 +47,7 @@ class ClipRegion(Enhancement):
 
 
 class ClipDirection(Enhancement):
-    """The clean estimate stands to the target's text as the training image does, and nears that image (A)."""
+    """Variant A: pulls the clean estimate towards the training image, seen from the target text, in CLIP."""
 
     name = "clip-direction"
     needs = frozenset({"clean_image"})
@@ -51,7 +60,7 @@ class ClipDirection(Enhancement):
 
 
 class ClipChange(Enhancement):
-    """The clean estimate leaves the original's as the training image its text, and nears that image (B)."""
+    """Variant B: makes the clean estimate's change equal that from base text to training image, in CLIP."""
 
     name = "clip-change"
     needs = frozenset({"clean_image", "original"})
@@ -64,7 +73,7 @@ class ClipChange(Enhancement):
 
 
 class ClipDirect(Enhancement):
-    """The clean estimate looks like the target's text: direct supervision of the whole picture (C)."""
+    """Variant C: pulls the whole clean estimate towards the target text, by direct CLIP supervision."""
 
     name = "clip-direct-supervision"
 

@@ -1,4 +1,4 @@
-"""Rewards: differentiable preferences over decoded pictures."""
+"""Rewards: differentiable preferences over decoded images."""
 
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class ClipReward(RewardConfig):
-    """How well the picture fits its complete text, by the backbone's own CLIP."""
+    """Similarity of the image and its complete text, by the backbone's own CLIP."""
 
     name = "clip-reward"
-    scale: float = Field(2.5, gt=0, description="factor of the cosine")
+    scale: float = Field(2.5, gt=0, description="Factor of the cosine similarity.")
 
     def build(self) -> "Reward":
         """Build the reward."""

@@ -1,4 +1,4 @@
-"""Control maps: the SFCM as drawn in the paper, and the maps it is compared with."""
+"""Control maps: the paper's SFCM, and the maps that it is compared with."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 class SfcmV1(ControlMapConfig):
-    """SFCM as drawn in the paper: noise difference minus the attention of phrases unrelated to the target."""
+    """The paper's SFCM, reconstructed: noise difference less the attention to unrelated phrases."""
 
     name = "sfcm-v1"
     needs = frozenset({"reference", "attention"})
     path: Literal["reference", "response"] = Field(
-        "reference", description="path whose phrase attention is subtracted"
+        "reference", description="Path whose attention to phrases is subtracted."
     )
     weights: Literal["rescaled", "plain"] = Field(
         "rescaled",
-        description="of the phrases: `rescaled` from 0 for the one most like the target to 1, and their mean "
-        "is subtracted; `plain`: each phrase's distance from the target, and their sum",
+        description="Weights of the phrases. `rescaled`: distances from the target, rescaled to "
+        "[0, 1], and averaged. `plain`: the distances themselves, and summed.",
     )
 
     def build(self) -> "ControlMap":
@@ -32,13 +32,18 @@ class SfcmV1(ControlMapConfig):
 
 
 class SfcmV2(ControlMapConfig):
-    """Where the two paths differ, remembered for every row over the timesteps at which it was seen."""
+    """Difference of the two paths' predictions, averaged for each row over the steps that read it."""
 
     name = "sfcm-v2"
     needs = frozenset({"reference"})
-    memory: float = Field(0.9, ge=0, lt=1, description="weight of earlier steps; 0 maps every step alone")
-    low: float = Field(0.7, ge=0, lt=1, description="quantile of positions where the map becomes 0")
-    high: float = Field(0.9, gt=0, le=1, description="quantile of positions where the map becomes 1")
+    memory: float = Field(
+        0.9,
+        ge=0,
+        lt=1,
+        description="Weight of earlier steps in the average. With 0, each step has its own map.",
+    )
+    low: float = Field(0.7, ge=0, lt=1, description="Quantile of positions at and below which the map is 0.")
+    high: float = Field(0.9, gt=0, le=1, description="Quantile of positions at and above which the map is 1.")
 
     @model_validator(mode="after")
     def _ordered(self) -> "SfcmV2":
@@ -54,7 +59,7 @@ class SfcmV2(ControlMapConfig):
 
 
 class SfcmCounterfactual(ControlMapConfig):
-    """Where the original model's own pictures with and without the target differ."""
+    """Region of the target, from counterfactuals and relevance. Computed before training."""
 
     name = "sfcm-counterfactual"
     needs = frozenset({"counterfactuals"})
@@ -67,7 +72,7 @@ class SfcmCounterfactual(ControlMapConfig):
 
 
 class Mask(ControlMapConfig):
-    """The mask that comes with the training image."""
+    """Mask that the data holds for the training image."""
 
     name = "mask"
     needs = frozenset({"masks"})
@@ -92,12 +97,12 @@ class Uniform(ControlMapConfig):
 
 
 class TargetAttention(ControlMapConfig):
-    """Where the response path attends to the target's tokens."""
+    """Attention of the response path to the target's tokens."""
 
     name = "target-attention"
     needs = frozenset({"attention"})
     threshold: float | None = Field(
-        None, ge=0, le=1, description="make the map binary at this value; none keeps it soft"
+        None, ge=0, le=1, description="Threshold that makes the map binary. By default, the map stays soft."
     )
 
     def build(self) -> "ControlMap":

@@ -47,7 +47,7 @@ def evaluation_prompts(
     The captions mention the attributes in `mention`, all of them when None. Raises ConfigError as above.
     """
     if split == "train":
-        raise ConfigError("split 'train' holds what models were trained on. Evaluate on 'dev' or 'test'.")
+        raise ConfigError("split 'train' holds training data. Evaluate on 'dev' or 'test'.")
     return _items(count, seed, mention=mention, target=None, bias={}, split=split)
 
 

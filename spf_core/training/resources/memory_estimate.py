@@ -1,4 +1,4 @@
-"""A training step rehearsed on tensors that have shapes and no values: what memory the real one takes.
+"""Estimates the memory of a training step, by running it on tensors that have shapes and no values.
 
 The model is copied without its weights (torch's FakeTensorMode), and one whole step runs on the copy, forward
 and backward, while the bytes of every storage are counted from when it is made until it is let go.

@@ -1,4 +1,4 @@
-"""Memory that ran out in a step, told with what would need less."""
+"""Explains out-of-memory errors: the peak, and settings that need less."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

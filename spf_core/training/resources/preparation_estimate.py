@@ -1,4 +1,4 @@
-"""What the rows take before the first step, rehearsed like a step: encoding, redrawing, the original's own.
+"""Estimates the memory of preparation, as for a step: encoding, counterfactuals, the base model's images.
 
 The preparation itself runs on tensors without values, with as many rows as it ever treats at once; what all
 rows keep is reckoned from what these keep.

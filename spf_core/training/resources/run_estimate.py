@@ -1,4 +1,4 @@
-"""What a run will need, told before it starts: sizes that counting gives, without a step computed."""
+"""Estimates what a run needs before it starts: sizes that follow from counting, without a training step."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -50,7 +50,8 @@ def memory_rows(
     `rows` is what `preparation_estimate` says of their preparation.
     """
     found = unless_unknown(
-        "the step cannot be rehearsed", lambda: estimate_memory(config, backbone, adapter, prompts, size)
+        "the memory of a step cannot be estimated",
+        lambda: estimate_memory(config, backbone, adapter, prompts, size),
     )
     if isinstance(found, str):
         return [("peak memory", found)]
@@ -88,7 +89,7 @@ def preparation_estimate(
 ) -> PreparationEstimate | str:
     """What preparing the rows takes, of a backbone without adapter; or that it is not known, and why."""
     return unless_unknown(
-        "the preparation cannot be rehearsed",
+        "the memory of preparation cannot be estimated",
         lambda: estimate_preparation_memory(config, backbone, prompts, pictures, size),
     )
 

@@ -73,11 +73,11 @@ def time_estimate(
         stages=stages,
         row_seconds=_seconds(lambda: _drawing(backbone, batch, config), backbone.device) / len(batch.ids),
         accumulation=config.train.accumulation,
-        rows_before=rows_drawn(config, len(prompts)),
+        rows_before=sampled_rows(config, len(prompts)),
     )
 
 
-def rows_drawn(config: RunConfig, rows: int) -> int:
+def sampled_rows(config: RunConfig, rows: int) -> int:
     """How many rows pass the denoiser before the first step; guidance passes each twice."""
     steps, drawn = config.sample.steps, 0.0
     if "class_images" in config.needs:

@@ -1,4 +1,4 @@
-"""Scores that need no outside weights: the formulas of the literature over the judges that are there."""
+"""Scores that need no outside weights: formulas of the literature with the judges at hand."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -13,10 +13,10 @@ SUITE, CLIP = "the suite's judge", "the backbone's own CLIP"
 
 
 class SuiteFd(ScoreConfig):
-    """Frechet distance, KID and displacement of features of the suite's judges; no FID."""
+    """Frechet distance, KID and displacement, on features of the suite's judges. Not comparable with FID."""
 
     name = "suite-fd"
-    features: Literal["patches", "identity"] = Field("patches", description="which of the judges' features")
+    features: Literal["patches", "identity"] = Field("patches", description="Which features of the judges.")
 
     def build(self) -> "Score":
         """Return the score."""
@@ -29,7 +29,7 @@ class SuiteFd(ScoreConfig):
 
 
 class SuiteId(ScoreConfig):
-    """Cosine of identities by the suite's identity judge."""
+    """Identity score: cosine similarity of identity embeddings, by the suite's identity judge."""
 
     name = "suite-id"
 
@@ -43,7 +43,7 @@ class SuiteId(ScoreConfig):
 
 
 class SuiteSegCons(ScoreConfig):
-    """Segmentation consistency by the suite's part segmenter, whole and outside the target's region."""
+    """Seg-Cons: segmentation consistency by the suite's part segmenter, whole and outside the region."""
 
     name = "suite-seg-cons"
 
@@ -56,7 +56,7 @@ class SuiteSegCons(ScoreConfig):
 
 
 class BackboneClipI(ScoreConfig):
-    """CLIP-I with the backbone's own CLIP, which training may use: no independent judge."""
+    """CLIP-I with the backbone's own CLIP. Training may use that CLIP, so this judge is not independent."""
 
     name = "backbone-clip-i"
 
@@ -69,7 +69,7 @@ class BackboneClipI(ScoreConfig):
 
 
 class BackboneClipT(ScoreConfig):
-    """CLIP-T with the backbone's own CLIP, which training may use: no independent judge."""
+    """CLIP-T with the backbone's own CLIP. Training may use that CLIP, so this judge is not independent."""
 
     name = "backbone-clip-t"
 

@@ -1,4 +1,4 @@
-"""Scores of how alike the tuned model's pictures are to the original's, by outside networks."""
+"""Scores of how similar the tuned model's images are to the base model's, by outside networks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 
 class Lpips(WeightedScoreConfig):
-    """LPIPS, version 0.1: perceptual distance of whole pictures, and outside the target's region."""
+    """LPIPS, version 0.1: perceptual distance of whole images, and outside the region."""
 
     name = "lpips"
     weights = "lpips-alex"
     licence = "trunk BSD-3-Clause, heads BSD-2-Clause"
-    network: Literal["alex", "vgg"] = Field("alex", description="trunk that the heads were trained on")
-    size: int = Field(256, ge=64, description="side in pixels at which pictures are compared")
+    network: Literal["alex", "vgg"] = Field(
+        "alex", description="Trunk network that the heads were trained on."
+    )
+    size: int = Field(256, ge=64, description="Side in pixels at which images are compared.")
 
     @property
     def weights_name(self) -> str:
@@ -44,7 +46,7 @@ class Lpips(WeightedScoreConfig):
 
 
 class ClipI(ClipConfig):
-    """CLIP-I: cosine of CLIP image embeddings; the target itself lowers it, as it changes the picture."""
+    """CLIP-I: cosine similarity of CLIP image embeddings. The target itself lowers it."""
 
     name = "clip-i"
 
@@ -72,7 +74,7 @@ class DinoConfig(WeightedScoreConfig):
 
 
 class Dino(DinoConfig):
-    """DINO: cosine of DINOv2's CLS embeddings, more of shape and texture than CLIP-I."""
+    """DINO: cosine similarity of DINOv2's CLS embeddings. It sees more shape and texture than CLIP-I."""
 
     name = "dino"
 
@@ -109,7 +111,7 @@ class Fid(WeightedScoreConfig):
 
 
 class FdClip(ClipConfig):
-    """Frechet distance, KID and displacement of CLIP's image embeddings; no FID."""
+    """Frechet distance, KID and displacement, on CLIP's image embeddings. Not comparable with FID."""
 
     name = "fd-clip"
 
@@ -122,7 +124,7 @@ class FdClip(ClipConfig):
 
 
 class FdDino(DinoConfig):
-    """Frechet distance, KID and displacement of DINOv2's CLS embeddings; no FID."""
+    """Frechet distance, KID and displacement, on DINOv2's CLS embeddings. Not comparable with FID."""
 
     name = "fd-dino"
 
@@ -141,17 +143,17 @@ class FaceConfig(WeightedScoreConfig):
     licence = "InsightFace's published weights: research only, not commercial"
 
     alignment: Literal["detect", "none"] = Field(
-        "detect", description="find faces and align them, or take pictures for aligned faces"
+        "detect", description="`detect` finds and aligns faces. `none` takes images for aligned faces."
     )
-    detector: UserPath | None = Field(None, description="OpenCV's face_detection_yunet .onnx file")
-    threshold: float = Field(0.7, gt=0, lt=1, description="least confidence of a face")
+    detector: UserPath | None = Field(None, description="OpenCV's face_detection_yunet .onnx file.")
+    threshold: float = Field(0.7, gt=0, lt=1, description="Lowest confidence of a detected face.")
 
     def missing(self) -> str | None:
         """What the weights lack, or the detector."""
         from importlib.util import find_spec
 
         if self.alignment == "detect" and find_spec("cv2") is None:
-            return "faces are found by OpenCV: pip install opencv-python-headless, or set alignment=none"
+            return "OpenCV finds the faces: pip install opencv-python-headless, or set alignment=none"
         return super().missing()
 
     def faces(self) -> tuple[Any, dict[str, Any]]:
@@ -172,7 +174,7 @@ class FaceConfig(WeightedScoreConfig):
 
 
 class Id(FaceConfig):
-    """ID: cosine of ArcFace embeddings of the same person's face; not for targets that alter the identity."""
+    """ID: cosine similarity of ArcFace embeddings. Not for targets that change the identity."""
 
     name = "id"
 
@@ -185,7 +187,7 @@ class Id(FaceConfig):
 
 
 class FdId(FaceConfig):
-    """Frechet distance, KID and displacement of ArcFace embeddings; no FID."""
+    """Frechet distance, KID and displacement, on ArcFace embeddings. Not comparable with FID."""
 
     name = "fd-id"
 
@@ -198,13 +200,15 @@ class FdId(FaceConfig):
 
 
 class SegCons(WeightedScoreConfig):
-    """Seg-Cons by face parsing: mean IoU of parts, whole and outside the target's region."""
+    """Seg-Cons by face parsing: mean IoU of parts, whole and outside the region."""
 
     name = "seg-cons"
     weights = "face-parsing"
     hub = "jonathandinu/face-parsing"
     licence = "unclear: NVIDIA SegFormer and CelebAMask-HQ are not for commercial use"
-    allowed: tuple[str, ...] = Field((), description="classes that the target may change, as hat or hair")
+    allowed: tuple[str, ...] = Field(
+        (), description="Classes that the target may change, such as hat or hair."
+    )
 
     def build(self) -> "Score":
         """Return the score."""
@@ -219,16 +223,20 @@ class SegCons(WeightedScoreConfig):
 
 
 class SegConsSam(WeightedScoreConfig):
-    """Seg-Cons by Segment Anything: masks of the original found again in the tuned picture, by area."""
+    """Seg-Cons by Segment Anything: masks of image A found again in image C, weighted by area."""
 
     name = "seg-cons-sam"
     weights = "sam"
     hub = "facebook/sam-vit-base"
     licence = "Apache-2.0"
-    points: int = Field(16, ge=2, description="points on a side of the grid that asks for masks")
-    sure: float = Field(0.88, ge=0, le=1, description="least quality that the model itself expects of a mask")
+    points: int = Field(
+        16, ge=2, description="Number of points on a side of the grid that prompts for masks."
+    )
+    sure: float = Field(
+        0.88, ge=0, le=1, description="Lowest quality that the model predicts for a mask that counts."
+    )
     stable: float = Field(
-        0.95, ge=0, le=1, description="least IoU of a mask cut 1 above and 1 below its logit"
+        0.95, ge=0, le=1, description="Lowest IoU of a mask cut 1 above and 1 below its logit."
     )
 
     def build(self) -> "Score":

@@ -1,4 +1,4 @@
-"""Configs of the distances that make up SPI, one per part of what may be polluted. Torch-free."""
+"""Configs of the distances that SPI averages, one for each part of an image. Torch-free."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class AppearanceConfig(MetricConfig):
-    """Colours and edges outside the target's region: mean absolute pixel and image-gradient difference."""
+    """Appearance distance: mean absolute difference of colours and image gradients, outside the region."""
 
     name = "appearance"
 
@@ -21,7 +21,7 @@ class AppearanceConfig(MetricConfig):
 
 
 class StructureConfig(MetricConfig):
-    """Patch features outside the target's region: 1 - mean cosine."""
+    """Structure distance: 1 - mean cosine similarity of patch features, outside the region."""
 
     name = "structure"
 
@@ -33,7 +33,7 @@ class StructureConfig(MetricConfig):
 
 
 class LayoutConfig(MetricConfig):
-    """Parts outside the target's region: 1 - mean intersection over union."""
+    """Layout distance: 1 - mean IoU of face and body parts, outside the region."""
 
     name = "layout"
 
@@ -45,7 +45,7 @@ class LayoutConfig(MetricConfig):
 
 
 class IdentityConfig(MetricConfig):
-    """The person: 1 - cosine of identity embeddings."""
+    """Identity distance: 1 - cosine similarity of identity embeddings."""
 
     name = "identity"
 
@@ -57,7 +57,7 @@ class IdentityConfig(MetricConfig):
 
 
 class AttributesConfig(MetricConfig):
-    """Attributes that the target may not change: mean total variation of their probabilities."""
+    """Attribute distance: mean total variation of the probabilities of attributes beside the target."""
 
     name = "attributes"
 

@@ -1,4 +1,4 @@
-"""Scores of how well the tuned model's pictures show what the text asks for, by outside networks."""
+"""Scores of how well the tuned model's images fit the text, by outside networks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ClipT(ClipConfig):
-    """CLIP-T: raw cosine of picture and text; complete text, target text alone, and along the change."""
+    """CLIP-T: raw cosine similarity of image and text, for the complete text, the target and the change."""
 
     name = "clip-t"
 
@@ -27,7 +27,7 @@ class ClipT(ClipConfig):
 
 
 class PickScore(ClipConfig):
-    """PickScore: a CLIP tuned on choices of people, exp(scale) x cosine; compare under equal prompts only."""
+    """PickScore: a CLIP tuned on human choices. Compare it only under equal prompts."""
 
     name = "pick-score"
     weights = "pick-score"
@@ -43,7 +43,7 @@ class PickScore(ClipConfig):
 
 
 class HpsV2(ClipConfig):
-    """HPSv2: a CLIP tuned on people's preferences, raw cosine; not comparable with HPSv2.1."""
+    """HPSv2: a CLIP tuned on human preferences; raw cosine similarity. Not comparable with HPSv2.1."""
 
     name = "hps-v2"
     weights = "hps-v2"
@@ -66,7 +66,7 @@ class HpsV2(ClipConfig):
 
 
 class HpsV21(HpsV2):
-    """HPSv2.1: as HPSv2, tuned on more and better data; not comparable with HPSv2."""
+    """HPSv2.1: HPSv2 tuned on more and better data. Not comparable with HPSv2."""
 
     name = "hps-v2-1"
     weights = "hps-v2-1"
@@ -74,7 +74,7 @@ class HpsV21(HpsV2):
 
 
 class ImageReward(WeightedScoreConfig):
-    """ImageReward: a BLIP that rates pictures under their text, about -2 to 2."""
+    """ImageReward: a BLIP that rates images under their text, from about -2 to 2."""
 
     name = "image-reward"
     weights = "image-reward"
@@ -96,7 +96,7 @@ class ImageReward(WeightedScoreConfig):
 
 
 class Mps(WeightedScoreConfig):
-    """MPS-overall: CLIP-H with cross-attention to the words that matter; raw, unlike the paper's column."""
+    """MPS-overall: CLIP-H with cross-attention to the relevant words; raw, unlike in the paper."""
 
     name = "mps"
     weights = "mps"
@@ -105,10 +105,10 @@ class Mps(WeightedScoreConfig):
         0.3,
         ge=0,
         lt=1,
-        description="least relative nearness of a word to the conditions; the model file has 0.01",
+        description="Lowest relative similarity of a word to the conditions. The model file has 0.01.",
     )
     condition: str | None = Field(
-        None, description="list of conditions; by default those of the overall score"
+        None, description="List of conditions. By default, those of the overall score."
     )
 
     def build(self) -> "Score":

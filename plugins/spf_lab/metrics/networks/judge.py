@@ -1,4 +1,4 @@
-"""What all networks share: RGB pictures in, CPU float32 out, in batches, each list asked once."""
+"""What all networks share: RGB pictures in, CPU float32 out, in batches, each list judged once."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

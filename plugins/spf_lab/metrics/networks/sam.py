@@ -1,4 +1,4 @@
-"""Masks of a picture by Segment Anything (Kirillov et al. 2023, arXiv 2304.02643), asked on a grid."""
+"""Masks of a picture by Segment Anything (Kirillov et al. 2023, arXiv 2304.02643), prompted on a grid."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from transformers import AutoImageProcessor, SamModel
 from spf_core.interfaces import Backbone
 from spf_core.runs.pretrained import load, load_network, quiet
 
-ASKED = 64  # points at once
+POINTS_AT_ONCE = 64  # points at once
 SAME = 0.7  # IoU from which two masks are one
 OFFSET = 1.0  # of the logits, for stability
 
@@ -31,7 +31,7 @@ class MaskFinder:
         read = self.processor(images=image.convert("RGB"), return_tensors="pt")
         height, width = (int(side) for side in read["reshaped_input_sizes"][0])
         embedded = self.model.get_image_embeddings(read["pixel_values"].to(backbone.device))
-        parts = torch.split(self._grid(height, width).to(backbone.device), ASKED)
+        parts = torch.split(self._grid(height, width).to(backbone.device), POINTS_AT_ONCE)
         asked = [self.model(image_embeddings=embedded, input_points=part[None, :, None]) for part in parts]
         logits = torch.cat([each.pred_masks[0].flatten(0, 1) for each in asked]).float().cpu()
         quality = torch.cat([each.iou_scores[0].flatten() for each in asked]).float().cpu()

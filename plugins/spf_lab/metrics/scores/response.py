@@ -31,10 +31,10 @@ class ClipT:
         """Complete text, target text alone, and the change of the picture along the change of the text."""
         complete, base, target = texts_of(quads)
         a, c = (self.images(images, suite, backbone) for images in (quads.a, quads.c))
-        full, bare, asked = (self.texts(texts, suite, backbone) for texts in (complete, base, target))
+        full, bare, target_embeds = (self.texts(texts, suite, backbone) for texts in (complete, base, target))
         along = (F.normalize(c - a, dim=-1) * F.normalize(full - bare, dim=-1)).sum(dim=-1)
         note = self.truncated(complete, backbone)
-        whole, phrase = (c * full).sum(dim=-1), (c * asked).sum(dim=-1)
+        whole, phrase = (c * full).sum(dim=-1), (c * target_embeds).sum(dim=-1)
         return {
             "": Column(f"cosine with the complete text by {self.by}", "higher", whole, note=note),
             "target": Column(f"cosine with the target text by {self.by}", "higher", phrase),

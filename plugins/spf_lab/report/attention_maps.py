@@ -16,7 +16,7 @@ from spf_lab.report.strips import missing, strips
 
 @dataclass(frozen=True)
 class Subject:
-    """What to sample, and the word of it that is looked at."""
+    """The prompt to sample, and the word of it whose attention the page shows."""
 
     prompt: Prompt
     token: str
@@ -32,7 +32,7 @@ def subject_of(base_text: str, target_text: str, target: str = "", seed: int = 0
 def look(run: Path, plugins: Plugins, subject: Subject | None, device: str) -> Html:
     """Attention maps of the run, or why there are none: the rest of the page does not depend on them."""
     if subject is None:
-        return missing("there is no prompt to draw; give one with --prompt and --target.")
+        return missing("there is no prompt; give one with --prompt and --target.")
     try:
         opened = open_run(run, plugins, device=device)
         return strips(

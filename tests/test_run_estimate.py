@@ -1,4 +1,4 @@
-"""Sizes that are told before a run starts, against what a run then keeps."""
+"""Sizes that spf estimates before a run, against the sizes of the run."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Training that begins with another run's weights: what it keeps, and what it refuses."""
+"""Warm starts: training from another run's weights, what it keeps, and what it refuses."""
 
 import shutil
 from pathlib import Path

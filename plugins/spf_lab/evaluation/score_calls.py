@@ -1,4 +1,4 @@
-"""Asking a score about all pairs when some of them make it fail."""
+"""Calls of a score on all pairs, also when some pairs make it fail."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ def flat(quads: Quadruples) -> Quadruples:
     return replace(quads, prompts=prompts, seeds=1)
 
 
-def at(quads: Quadruples, places: Sequence[int]) -> Quadruples:
+def at_pairs(quads: Quadruples, places: Sequence[int]) -> Quadruples:
     """The pairs at `places` of flat quadruples, without a re-run."""
     lists = ("a", "b", "c", "d", "a2")
     chosen: dict[str, Any] = {name: [getattr(quads, name)[i] for i in places] for name in lists}
@@ -27,7 +27,7 @@ def at(quads: Quadruples, places: Sequence[int]) -> Quadruples:
 
 
 @torch.no_grad()
-def ask(score: Score, pairs: Quadruples, suite: Suite, backbone: Backbone) -> dict[str, Column]:
+def call_score(score: Score, pairs: Quadruples, suite: Suite, backbone: Backbone) -> dict[str, Column]:
     """The score's columns over all pairs; those it fails on are traced, named and left out."""
     everything = range(len(pairs.a))
     try:
@@ -35,11 +35,11 @@ def ask(score: Score, pairs: Quadruples, suite: Suite, backbone: Backbone) -> di
     except Unavailable:
         raise
     except Exception:
-        faults = _faults(lambda places: score(at(pairs, places), suite, backbone), everything)
+        faults = _faults(lambda places: score(at_pairs(pairs, places), suite, backbone), everything)
     usable = [place for place in everything if place not in faults]
     if not usable:
         raise Unavailable(f"it failed on every pair: {next(iter(faults.values()))}")
-    found = score(at(pairs, usable), suite, backbone)
+    found = score(at_pairs(pairs, usable), suite, backbone)
     return {key: _spread(column, usable, faults) for key, column in found.items()}
 
 

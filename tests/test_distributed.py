@@ -1,4 +1,4 @@
-"""Two processes, started by a launcher, train one run: as one process does that accumulates twice."""
+"""Two processes of a launcher train one run, as one process does that accumulates twice."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
 from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
 
-PAIR = Path(__file__).with_name("pair.py")
+WORKER = Path(__file__).with_name("distributed_worker.py")
 FAST = ("train.batch_size=2", "checkpoint.every=2", "sample.every=0", "sample.steps=2")
 CASES = {
     "lora": ("lora", ("adapter.text_encoder=true", "optimizer.text_encoder_learning_rate=1e-4")),
@@ -83,7 +83,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, tiny_folder
     half = {**jobs[2], "run": f"{folder}/runs/resumed"}
     last = [f"{half['run']}/checkpoints/step-000004", f"{half['run']}/{ADAPTER_FILE}"]
     (folder / "jobs.json").write_text(json.dumps([*jobs, half, {**half, "resume": True, "remove": last}]))
-    done = launch(TORCHRUN, PAIR, folder / "jobs.json")
+    done = launch(TORCHRUN, WORKER, folder / "jobs.json")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -132,7 +132,7 @@ def test_one_process_may_go_on_where_two_began_and_is_told(
     shutil.copytree(run, copy)
     config = settings(plugins, "lora", tiny_folder, both / "data", steps=STEPS + 1)
     train(config, copy, plugins, resume=True)
-    assert "trained by 2 process(es) and goes on with 1" in caplog.text
+    assert "2 process(es) trained the run so far, and 1 continue it" in caplog.text
     assert "spf_processes" not in read_safetensors(copy / ADAPTER_FILE)[1]
 
 

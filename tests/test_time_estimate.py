@@ -1,4 +1,4 @@
-"""How long a run will take: what is counted for it, against what is really made."""
+"""The estimate of a run's time: the passes it counts, against the passes that a run makes."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from spf_core.preparation.rows import encoded_rows, prepared_rows, recorded_stat
 from spf_core.runs.cache import cache_override
 from spf_core.runs.run import open_backbone
 from spf_core.training.resources.dry_run import duration_of, plan_of
-from spf_core.training.resources.time_estimate import Duration, Stage, rows_drawn, time_estimate
+from spf_core.training.resources.time_estimate import Duration, Stage, sampled_rows, time_estimate
 from spf_core.utils.progress import silent
 
 SIZE = 32, 32
@@ -46,7 +46,7 @@ def test_the_passes_before_the_first_step_are_counted(
         recorded_states(
             backbone, rows, config.preparation, built(config.reference) if config.reference else None, silent
         )
-    assert rows_drawn(config, len(rows_of(config.preparation))) == pytest.approx(sum(passed), rel=0.1)
+    assert sampled_rows(config, len(rows_of(config.preparation))) == pytest.approx(sum(passed), rel=0.1)
 
 
 def test_a_stage_is_where_the_same_terms_count(plugins: Plugins, tiny_folder: Path, data: Path) -> None:

@@ -1,4 +1,4 @@
-"""What each process of test_together and test_sharding runs: runs in turn, and what it wrote itself."""
+"""Runs of each process of test_distributed and test_sharding, in turn, and what the process wrote itself."""
 
 import json
 import os

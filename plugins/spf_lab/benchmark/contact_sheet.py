@@ -36,7 +36,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ContactSheet:
     """A sheet that was read: pictures by pair."""
 
     content: bytes
@@ -64,7 +64,7 @@ class Sheet:
         return image
 
 
-def write_sheet(file: Path, evaluation: Path, wanted: Tiles) -> Layout | None:
+def write_contact_sheet(file: Path, evaluation: Path, wanted: Tiles) -> Layout | None:
     """Write what the evaluation's folder keeps of `wanted`; None when it keeps nothing."""
     kept = {pair: _kept(evaluation, pair) for pair in sorted({i for pairs in wanted.values() for i in pairs})}
     tiles = {role: [pair for pair in pairs if role in kept[pair]] for role, pairs in wanted.items()}
@@ -77,7 +77,7 @@ def write_sheet(file: Path, evaluation: Path, wanted: Tiles) -> Layout | None:
     return sheet.layout
 
 
-def thinned(sheet: Sheet, wanted: Tiles) -> Sheet | None:
+def thinned(sheet: ContactSheet, wanted: Tiles) -> ContactSheet | None:
     """The sheet with the wanted tiles alone, compressed once more; None when it holds none of them."""
     held = set(_places(sheet.layout.tiles))
     tiles = {role: [pair for pair in pairs if (role, pair) in held] for role, pairs in wanted.items()}
@@ -85,14 +85,14 @@ def thinned(sheet: Sheet, wanted: Tiles) -> Sheet | None:
     return _drawn(pictures, tiles) if pictures else None
 
 
-def read_sheet(content: bytes, layout: Layout) -> Sheet:
+def read_contact_sheet(content: bytes, layout: Layout) -> ContactSheet:
     """The sheet of a file's content; ValueError when it is another one."""
     if hashlib.sha256(content).hexdigest() != layout.sha256:
         raise ValueError(f"{SHEET_FILE} is not the one of the record")
-    return Sheet(content, layout)
+    return ContactSheet(content, layout)
 
 
-def _drawn(pictures: Sequence[Image.Image], tiles: Tiles) -> Sheet:
+def _drawn(pictures: Sequence[Image.Image], tiles: Tiles) -> ContactSheet:
     first = pictures[0].copy()
     first.thumbnail((_LARGEST, _LARGEST))
     width, height = first.size
@@ -106,7 +106,7 @@ def _drawn(pictures: Sequence[Image.Image], tiles: Tiles) -> Sheet:
     stream = io.BytesIO()
     sheet.save(stream, format="WEBP", quality=_QUALITY, method=6)
     content = stream.getvalue()
-    return Sheet(content, Layout(list(first.size), tiles, hashlib.sha256(content).hexdigest()))
+    return ContactSheet(content, Layout(list(first.size), tiles, hashlib.sha256(content).hexdigest()))
 
 
 def _kept(evaluation: Path, pair: int) -> dict[str, Image.Image]:

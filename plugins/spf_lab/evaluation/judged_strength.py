@@ -6,15 +6,15 @@ from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun
 from spf_core.utils.progress import Progress, silent
-from spf_lab.calibration import Judged, Slider
+from spf_lab.calibration import StrengthCalibration, StrengthScores
+from spf_lab.evaluation.cached_suite import CachedSuite
 from spf_lab.evaluation.drawing import unseen_prompts
 from spf_lab.evaluation.frontier import frontier
 from spf_lab.evaluation.measure import measure
-from spf_lab.evaluation.memory import RememberingSuite
 from spf_lab.evaluation.metrics import purity_metrics
 from spf_lab.evaluation.quadruples import generate
 from spf_lab.evaluation.statistics import Bootstrap
-from spf_lab.evaluation.strengths import draw_strengths
+from spf_lab.evaluation.strengths import sample_strengths
 from spf_lab.evaluation.subject import Subject, find_subject, is_known
 
 LEAST = 1  # of 100; below, the best is chance
@@ -43,7 +43,7 @@ def judge_strength(
     prompts: int,
     seeds: int,
     progress: Progress = silent,
-) -> Slider:
+) -> StrengthCalibration:
     """The strength with the highest SPS, of equal ones the lowest; every measure at each of them.
 
     ConfigError when SPS is below 1 at all of them.
@@ -60,15 +60,15 @@ def judge_strength(
         editor=run.editor,
         progress=progress,
     )
-    drawn = draw_strengths(run, quads, sorted(set(strengths)), sample, seed=0, progress=progress)
-    judge = RememberingSuite(subject.suite)
+    drawn = sample_strengths(run, quads, sorted(set(strengths)), sample, seed=0, progress=progress)
+    judge = CachedSuite(subject.suite)
     measured = {}
     for number, (strength, each) in enumerate(drawn.items(), 1):
         measured[strength] = measure(judge, metrics, each)
         progress("judging", number, len(drawn))
     points = frontier(measured, Bootstrap(len(texts))).points
     found = tuple(
-        Judged(strength, **{name: scores[name] for name in Judged.measures()})
+        StrengthScores(strength, **{name: scores[name] for name in StrengthScores.measures()})
         for strength, scores in points.items()
     )
     basis = f"{len(texts)} unseen prompts x {seeds} seeds, {subject.suite.label}, {subject.target}"
@@ -76,7 +76,7 @@ def judge_strength(
     if (best.sps.value or 0) < LEAST:
         shown = ", ".join(f"{each.strength:g}" for each in found)
         raise ConfigError(
-            f"SPS stays below {LEAST} at strengths {shown} ({basis}): the target is not learnt, or nothing "
-            "else stays; train longer, try others with --strengths, or ask CLIP with --by response"
+            f"SPS stays below {LEAST} at strengths {shown} ({basis}): the target does not appear, or too "
+            "much else changes; train longer, try others with --strengths, or use CLIP with --by response"
         )
-    return Slider("sps", basis, found, best.strength)
+    return StrengthCalibration("sps", basis, found, best.strength)

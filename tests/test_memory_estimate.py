@@ -1,4 +1,4 @@
-"""A rehearsed step against a real one: what is kept, what is there at most, and what is left as it was."""
+"""The memory estimate of a step against a real step: memory kept, peak, and state left unchanged."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from steps import PROMPTS, batch_of, config_of, parts_of, run
-from test_thrift import Saved
+from test_memory_options import Saved
 from test_trainer import config_of as run_config
 from test_trainer import noise_folder
 
@@ -52,7 +52,7 @@ def real_step(parts: Any, watching: Any, precision: str = "no") -> Any:
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 @pytest.mark.parametrize("preset", ["lora", "naive", "spf-paper", "spf"])
-def test_a_step_keeps_what_the_rehearsal_kept(preset: str, precision: str, tiny_folder: Path) -> None:
+def test_a_step_keeps_the_estimated_memory(preset: str, precision: str, tiny_folder: Path) -> None:
     decoded = DECODED if "spf" in preset else ()
     config = config_of(tiny_folder, *EVERYTHING, *decoded, f"train.precision={precision}", preset=preset)
     parts = parts_of(config)
@@ -66,7 +66,7 @@ def test_a_step_keeps_what_the_rehearsal_kept(preset: str, precision: str, tiny_
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_a_step_takes_at_most_what_the_rehearsal_took(checkpointing: bool, tiny_folder: Path) -> None:
+def test_a_step_takes_at_most_the_estimated_memory(checkpointing: bool, tiny_folder: Path) -> None:
     setting = f"train.gradient_checkpointing={str(checkpointing).lower()}"
     config = config_of(tiny_folder, *EVERYTHING, *DECODED, setting)
     parts = parts_of(config)
@@ -80,7 +80,7 @@ def test_a_step_takes_at_most_what_the_rehearsal_took(checkpointing: bool, tiny_
     assert found.peak - sum(found.weights.values()) == pytest.approx(memory.peak, rel=CLOSE)
 
 
-def test_a_rehearsal_leaves_everything_as_it_was(tiny_folder: Path) -> None:
+def test_an_estimate_leaves_everything_as_it_was(tiny_folder: Path) -> None:
     config = config_of(tiny_folder, *EVERYTHING, "train.gradient_checkpointing=true")
     parts = parts_of(config)
     state = torch.get_rng_state()
@@ -125,10 +125,12 @@ def test_a_plan_shows_the_estimate(tiny_folder: Path, tmp_path: Path) -> None:
     assert sizes["peak memory, estimated"].endswith("at 32x32 with every term on")
 
 
-def test_a_step_that_cannot_be_rehearsed_says_so(tiny_folder: Path) -> None:
+def test_a_step_that_cannot_be_estimated_says_so(tiny_folder: Path) -> None:
     config = config_of(tiny_folder, preset="lora")
     parts = parts_of(config)
     parts.backbone.predict = lambda *_: torch.zeros(1).numpy()  # type: ignore[method-assign]
     ((name, told),) = memory_rows(config, parts.backbone, parts.adapter, PROMPTS, SIZE)
     assert name == "peak memory"
-    assert told.startswith("not known: the step cannot be rehearsed (RuntimeError: .numpy() is not")
+    assert told.startswith(
+        "not known: the memory of a step cannot be estimated (RuntimeError: .numpy() is not"
+    )

@@ -1,4 +1,4 @@
-"""Shorter wordings of training texts: what they say, and that images are encoded once."""
+"""Caption augmentation: shorter variants of training texts, and images that are encoded once."""
 
 from pathlib import Path
 

@@ -19,7 +19,7 @@ _APART = 0.036  # of labels, as a share of the axes
 _COLUMNS = 3
 
 
-def plane_figure(title: str, results: Json, rows: Mapping[str, Json]) -> "Figure":
+def effect_purity_figure(title: str, results: Json, rows: Mapping[str, Json]) -> "Figure":
     """A point with 95 % intervals for every preset, and a curve over strengths where they were swept."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -97,5 +97,5 @@ def test_a_target_that_nobody_judges_is_refused_before_anything_is_written(
 
 
 def test_choosing_without_evaluations_is_refused(config) -> None:
-    with pytest.raises(ConfigError, match="keep=purest needs evaluations"):
+    with pytest.raises(ConfigError, match="keep=purest chooses between evaluations, but there are none"):
         config("evaluation.every=0", "evaluation.keep=purest")

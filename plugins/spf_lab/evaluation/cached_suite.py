@@ -1,4 +1,4 @@
-"""A suite that remembers what its judges said, as several metrics ask them about the same images."""
+"""A suite that caches its judges' answers, as several metrics ask for the same images."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 Images = Sequence[Image]
 
 
-class RememberingSuite:
+class CachedSuite:
     """Wraps a suite; the same list object is judged once by each judge. Lists must not be changed."""
 
     def __init__(self, suite: Suite) -> None:

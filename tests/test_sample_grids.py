@@ -1,4 +1,4 @@
-"""Pictures that training draws of itself."""
+"""Sample grids during training."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The moving average of the weights: its formula, what is saved of it, and that training never sees it."""
+"""The moving average of the weights (EMA): its formula, its checkpoints, and that training never reads it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What preparation takes, rehearsed, against what it takes of real rows, stage by stage."""
+"""The memory estimate of preparation against that of real rows, stage by stage."""
 
 import shutil
 from collections.abc import Iterable
@@ -72,12 +72,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compared(config: RunConfig, pictures: int) -> dict[str, float]:
-    """The rehearsed over the real peak of every stage, and of what stays, without the weights."""
+    """The estimated over the real peak of every stage, and of what stays, without the weights."""
     backbone = open_backbone(config.backbone, "cpu")
     found = estimate_preparation_memory(
         config, backbone, [row.prompt for row in rows_of(config.preparation)], pictures, SIZE
     )
-    weights = sum(rehearsed_weights(backbone))
+    weights = sum(estimated_weights(backbone))
     peaks, kept = real(config, backbone)
     assert found.peaks.keys() == peaks.keys()
     return {name: (found.peaks[name] - weights) / peak for name, peak in peaks.items()} | {
@@ -86,14 +86,14 @@ def compared(config: RunConfig, pictures: int) -> dict[str, float]:
     }
 
 
-def rehearsed_weights(backbone: Backbone) -> Iterable[int]:
+def estimated_weights(backbone: Backbone) -> Iterable[int]:
     with weightless(backbone.device, backbone) as (copied, tensors):
         return weights_of(copied, tensors, parked=False).values()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
-def test_preparation_takes_what_its_rehearsal_took(
+def test_preparation_takes_the_estimated_memory(
     case: str, plugins: Plugins, tiny_folder: Path, data: Path
 ) -> None:
     preset, settings = CASES[case]
@@ -114,7 +114,7 @@ def test_more_rows_than_are_treated_at_once_are_reckoned(
     assert found["kept"] == pytest.approx(1, abs=0.05), found
 
 
-def test_a_rehearsal_reads_and_writes_no_cache(
+def test_an_estimate_reads_and_writes_no_cache(
     plugins: Plugins, tiny_folder: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPF_CACHE", str(tmp_path / "cache"))
@@ -140,7 +140,7 @@ def test_a_plan_tells_the_most_of_preparation_and_steps(
     assert "memory of a step" not in sizes
 
 
-def test_a_preparation_that_cannot_be_rehearsed_says_so(
+def test_a_preparation_that_cannot_be_estimated_says_so(
     plugins: Plugins, tiny_folder: Path, data: Path
 ) -> None:
     config = run_config(plugins, tiny_folder, data, preset="lora")
@@ -150,7 +150,9 @@ def test_a_preparation_that_cannot_be_rehearsed_says_so(
         config, backbone, [row.prompt for row in rows_of(config.preparation)], 5, SIZE
     )
     assert isinstance(told, str)
-    assert told.startswith("not known: the preparation cannot be rehearsed (RuntimeError: .numpy() is not")
+    assert told.startswith(
+        "not known: the memory of preparation cannot be estimated (RuntimeError: .numpy() is not"
+    )
     backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
     adapter.attach(backbone)
     lines = memory_rows(

@@ -1,4 +1,4 @@
-"""Phrases that are free to change: left out of text consistency, covered by the map."""
+"""Released phrases: text consistency leaves them out, and the map covers them."""
 
 from pathlib import Path
 

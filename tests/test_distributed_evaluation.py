@@ -1,4 +1,4 @@
-"""Two processes share the drawing of an evaluation: every file is the one that one process writes."""
+"""Two processes share the sampling of an evaluation, and write the same files as one process."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from installing import PLUGIN_FILES
-from test_together import ACCELERATE, TORCHRUN
+from test_distributed import ACCELERATE, TORCHRUN
 
 from spf_cli.main import main
 from spf_core.config.loading import load_run_config

@@ -1,4 +1,4 @@
-"""Memory that runs out in a step ends in one line that names what would need less."""
+"""An out-of-memory error in a step ends in one line that names settings that need less."""
 
 from collections.abc import Iterator
 from pathlib import Path

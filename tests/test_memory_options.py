@@ -1,4 +1,4 @@
-"""Saving memory changes no result: gradients with and without checkpointing, and in half precision."""
+"""Memory options change no result: gradients with and without checkpointing, and in half precision."""
 
 from pathlib import Path
 from typing import Any
