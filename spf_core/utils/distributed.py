@@ -187,8 +187,8 @@ class ProcessGroup:
         """Whether this process says why all end: the main one of an interrupt, else the first to fail."""
         if isinstance(error, InterruptedRunError):
             return self.main
-        # No public name gives the store that the processes share; a second connection to it would wait for its
-        # host, which may be the process that failed.
+        # No public name gives the store that the processes share. A second connection to it would wait for
+        # its host, which may be the process that failed.
         from torch.distributed.distributed_c10d import _get_default_store
 
         try:
