@@ -1,5 +1,6 @@
 """What each kind of component must do, and what it reads and returns. A plugin inherits from nothing."""
 
+from spf_core.interfaces.exporting import Exporter
 from spf_core.interfaces.fit import Fit
 from spf_core.interfaces.judging import (
     JointlyJudged,
@@ -53,31 +54,32 @@ from spf_core.interfaces.types import (
 from spf_core.utils.prompts import Prompt
 
 __all__ = [
-    "Batch",
-    "Capture",
-    "Column",
-    "Conditioning",
-    "LossReport",
     "NOTHING",
-    "Noised",
-    "PathOutput",
-    "Prompt",
     "Adapter",
     "AllocatesRank",
     "Backbone",
+    "Batch",
+    "Capture",
     "Checkpointing",
+    "Column",
+    "Conditioning",
     "ControlMap",
     "Drawn",
+    "Exporter",
     "Fit",
     "HasWeightDrift",
     "JointlyJudged",
     "Limited",
+    "LossReport",
     "LowRank",
     "LowRankUpdate",
     "Mergeable",
     "Metric",
+    "Noised",
     "OffloadsTextEncoders",
+    "PathOutput",
     "Predictions",
+    "Prompt",
     "PromptEditor",
     "PuritySet",
     "Quadruples",

@@ -8,6 +8,7 @@ from spf_core.plugins.configs import (
     BackboneConfig,
     Component,
     ControlMapConfig,
+    ExporterConfig,
     LossConfig,
     MetricConfig,
     PresetConfig,
@@ -23,13 +24,12 @@ from spf_core.plugins.outside_weights import WeightedScoreConfig
 from spf_core.utils.paths import HubPath, UserPath
 
 __all__ = [
-    "HubPath",
-    "UserPath",
-    "WeightedScoreConfig",
     "AdapterConfig",
     "BackboneConfig",
     "Component",
     "ControlMapConfig",
+    "ExporterConfig",
+    "HubPath",
     "LossConfig",
     "MetricConfig",
     "PresetConfig",
@@ -40,5 +40,7 @@ __all__ = [
     "RewardConfig",
     "ScoreConfig",
     "SuiteConfig",
+    "UserPath",
+    "WeightedScoreConfig",
     "hookimpl",
 ]

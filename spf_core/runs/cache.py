@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from spf_core import __version__
-from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
+from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.utils.paths import cache_folder
 
 _log = logging.getLogger("spf")

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from spf_core.utils.atomic import atomic_file, atomic_folder, atomic_write_text
 from spf_core.errors import RunError, short
+from spf_core.utils.atomic import atomic_file, atomic_folder, atomic_write_text
 from spf_core.utils.special_files import refuse_special
 from spf_core.utils.validation import explain
 

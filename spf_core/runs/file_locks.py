@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 
-from spf_core.utils.atomic import create_text
 from spf_core.errors import RunError
+from spf_core.utils.atomic import create_text
 from spf_core.utils.json_text import read_json
 from spf_core.utils.progress import Progress
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from spf_core.errors import RunError
 from spf_core.runs.checkpoint import (
     UNREADABLE,
     Checkpoint,
@@ -17,7 +18,6 @@ from spf_core.runs.checkpoint import (
     read_checkpoint,
     reason,
 )
-from spf_core.errors import RunError
 
 LARGE = 4096  # values from which on bitsandbytes keeps 8-bit moments
 

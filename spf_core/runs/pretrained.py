@@ -10,8 +10,8 @@ import torch
 from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
-from spf_core.runs.checkpoint import refuse_non_numbers
 from spf_core.errors import RunError, SpfError, quoted, short
+from spf_core.runs.checkpoint import refuse_non_numbers
 from spf_core.utils.special_files import refuse_special
 
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spf_core import __version__
-from spf_core.utils.atomic import atomic_file, atomic_write_text
 from spf_core.errors import RunError
-from spf_core.utils.json_text import NotJsonError, read_json
 from spf_core.plugins.discovery import FILE, GROUP, Entry, Plugins
 from spf_core.plugins.trust import PLUGINS_FOLDER, file_digest
+from spf_core.utils.atomic import atomic_file, atomic_write_text
+from spf_core.utils.json_text import NotJsonError, read_json
 from spf_core.utils.validation import explain
 
 if TYPE_CHECKING:

@@ -4,23 +4,22 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from spf_core.plugins.building import attach, built
-from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
-from spf_core.plugins.configs import BackboneConfig
 from spf_core.config.run_config import RunConfig
-from spf_core.errors import ConfigError, RunError, quoted, short
+from spf_core.config.sections import SampleSection
+from spf_core.errors import RunError, quoted, short
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
-from spf_core.utils.devices import pick_device
-from spf_core.utils.paths import refuse_lost_options
+from spf_core.plugins.building import attach, built
+from spf_core.plugins.configs import BackboneConfig
 from spf_core.plugins.discovery import Plugins
+from spf_core.plugins.trust import resume_command
+from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.runs.saved_config import CONFIG_FILE as CONFIG_FILE
 from spf_core.runs.saved_config import saved_config as saved_config
-from spf_core.config.sections import SampleSection
-from spf_core.plugins.trust import resume_command
+from spf_core.utils.devices import pick_device
+from spf_core.utils.paths import refuse_lost_options
 
 HANDOVER = "spf_handover"  # in the metadata of weights: the handover that calibration chose
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spf_core.utils.atomic import is_leftover
-from spf_core.runs.file_locks import claimed, holder, sweep
 from spf_core.errors import RunError
+from spf_core.runs.file_locks import claimed, holder, sweep
+from spf_core.utils.atomic import is_leftover
 from spf_core.utils.progress import Progress
 
 LOCK = "lock"

@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from spf_core.plugins.configs import KINDS, Component
+from spf_core.config.loading import parse_component, read_from, resolve
 from spf_core.config.merging import SLOTS
 from spf_core.config.run_config import RunConfig
-from spf_core.config.loading import parse_component, read_from, resolve
 from spf_core.errors import ConfigError, PluginError, RunError
-from spf_core.utils.paths import starting_in
+from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.discovery import Entry, Plugins
 from spf_core.runs.provenance import origin_of, read_provenance
+from spf_core.utils.paths import starting_in
 from spf_core.utils.yaml_text import read_yaml
 
 CONFIG_FILE = "config.yaml"

@@ -1,0 +1,1 @@
+"""Run folders: the run configuration, weights, checkpoints, caches, locks and provenance."""
