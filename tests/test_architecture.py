@@ -58,6 +58,12 @@ def test_nothing_that_is_read_can_run_code(file: Path) -> None:
     assert not re.search(r"torch\.load\(|pickle|yaml\.(unsafe_|full_)?load\(", text)
 
 
+def test_private_names_of_torch_stand_in_two_files_that_say_why() -> None:
+    private = re.compile(r"\btorch(\.\w+)*\._[a-zA-Z]|^\s*from torch\S* import .*\b_[a-z]", re.MULTILINE)
+    found = {relative(file) for file in PACKAGES if private.search(file.read_text(encoding="utf-8"))}
+    assert found == {"spf_core/utils/fake_tensors.py", "spf_core/utils/distributed.py"}
+
+
 @pytest.mark.parametrize("file", [file for file in SOURCES if file not in PACKAGES], ids=relative)
 def test_no_test_imports_a_conftest(file: Path) -> None:
     """Several folders have one: the import finds whichever pytest read last in this process."""

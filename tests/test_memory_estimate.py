@@ -13,8 +13,9 @@ from test_trainer import noise_folder
 from spf_core.dual_path.step import dual_path_step
 from spf_core.plugins.discovery import load_plugins
 from spf_core.training.resources.dry_run import plan_of
-from spf_core.training.resources.memory_estimate import ALL_ON, Counted, estimate_memory, rounded
+from spf_core.training.resources.memory_estimate import ALL_ON, estimate_memory
 from spf_core.training.resources.run_estimate import memory_rows
+from spf_core.utils.fake_tensors import Counted, rounded
 
 SIZE = 32, 32
 CLOSE = 0.03

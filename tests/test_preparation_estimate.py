@@ -18,9 +18,10 @@ from spf_core.preparation.rows import encoded_rows, prepared_rows, recorded_stat
 from spf_core.runs.cache import cache_override
 from spf_core.runs.run import open_backbone
 from spf_core.training.resources.dry_run import plan_of
-from spf_core.training.resources.memory_estimate import Counted, autocast, weightless, weights_of
+from spf_core.training.resources.memory_estimate import autocast, weights_of
 from spf_core.training.resources.preparation_estimate import Stages, estimate_preparation_memory
 from spf_core.training.resources.run_estimate import memory_rows, preparation_estimate
+from spf_core.utils.fake_tensors import Counted, weightless
 from spf_core.utils.progress import silent
 
 SIZE = 32, 32

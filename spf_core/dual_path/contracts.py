@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
 from spf_core.errors import PluginError, SpfError, quoted
 from spf_core.interfaces import Backbone, ControlMap, Reward, StepState, Term
@@ -22,6 +21,7 @@ from spf_core.interfaces.types import Conditioning, PathOutput
 from spf_core.plugins.configs import Component, label
 from spf_core.plugins.containment import place_of, reason_of
 from spf_core.utils.devices import is_out_of_memory
+from spf_core.utils.fake_tensors import has_values
 from spf_core.utils.prompts import Prompt
 
 _READ = {"batch", "noised", "response", "reference", "response_text", "reference_text", "predictions"}
@@ -116,7 +116,7 @@ class Contracts:
                     f"{called} returns {found}; return a number for each image, here {wanted}"
                 )
             _check_kind(called, value, images_B3HW)
-            if REWARD in self._known or isinstance(value, FakeTensor):
+            if REWARD in self._known or not has_values(value):
                 return value
             self._known.add(REWARD)
             sound = bool(images_B3HW.isfinite().all())  # else the weights are to blame
@@ -144,9 +144,7 @@ class Contracts:
         """What a part returns that was given the state to read."""
         called = label(self._parts[name])
         pred = state.response.pred_BCHW
-        first = name not in self._known and not isinstance(
-            pred, FakeTensor
-        )  # a memory estimate has no values
+        first = name not in self._known and has_values(pred)  # a memory estimate has none
         foreign = bool(self._parts[name].provided_by)
         read = dict(_tensors(state))
         versions = {place: _version(tensor) for place, tensor in read.items()}
@@ -205,7 +203,7 @@ class Contracts:
         """Once, of a term that is not 0: one that has nothing to say about these rows is."""
         if value.requires_grad or name in self._warned or not torch.is_grad_enabled():
             return
-        if isinstance(value, FakeTensor) or not bool(value != 0):
+        if not has_values(value) or not bool(value != 0):
             return
         self._warned.add(name)
         _log.warning(

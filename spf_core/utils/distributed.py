@@ -93,18 +93,24 @@ class ProcessGroup:
         """
         return self._exchange((mine, None))
 
-    def one_after_another(self) -> "_Turns":
+    @contextmanager
+    def one_after_another(self) -> Iterator[None]:
         """Within the context the main process works first, then the others, who find what it kept."""
-        return _Turns(self)
+        # accelerate's main_process_first waits at a barrier, past which no process could name its fault
+        if not self.main:
+            self.each()
+        yield
+        if self.main:
+            self.each()
+        self.each()
 
     def same(self, tensors: Iterable["Tensor"]) -> None:
         """Give every process the main one's values; shards are what they are."""
         if self.count > 1 and not self.sharded:
-            import torch.distributed as dist
+            from accelerate.utils import broadcast
 
             self.each()
-            for tensor in tensors:
-                dist.broadcast(tensor.detach(), 0)
+            broadcast([tensor.detach() for tensor in tensors])
 
     def average_gradients(self, parameters: Sequence["nn.Parameter"]) -> None:
         """Replace every gradient by its mean over the processes; where one lacks it, it counts as 0 there.
@@ -138,11 +144,10 @@ class ProcessGroup:
     def _exchange(self, mine: tuple[Any, str | None]) -> list[Any]:
         if self.count == 1:
             return [mine[0]]
-        import torch.distributed as dist
+        from accelerate.utils import gather_object
 
-        found: list[Any] = [None] * self.count
         try:
-            dist.all_gather_object(found, mine)
+            found = gather_object([mine])
         except RuntimeError as error:
             raise self.lost(error) from error
         faults = [(rank, fault) for rank, (_, fault) in enumerate(found) if fault is not None]
@@ -182,6 +187,8 @@ class ProcessGroup:
         """Whether this process says why all end: the main one of an interrupt, else the first to fail."""
         if isinstance(error, InterruptedRunError):
             return self.main
+        # No public name gives the store that the processes share. A second connection to it would wait for
+        # its host, which may be the process that failed.
         from torch.distributed.distributed_c10d import _get_default_store
 
         try:
@@ -191,21 +198,6 @@ class ProcessGroup:
 
 
 SINGLE_PROCESS = ProcessGroup()
-
-
-@dataclass(frozen=True)
-class _Turns:
-    group: ProcessGroup
-
-    def __enter__(self) -> None:
-        if not self.group.main:
-            self.group.each()
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            if self.group.main:
-                self.group.each()
-            self.group.each()
 
 
 @contextmanager

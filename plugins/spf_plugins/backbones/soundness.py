@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from spf_core.errors import RunError, quoted
 from spf_core.runs.pretrained import blaming
+from spf_core.utils.fake_tensors import shapes_only
 
 LARGEST_SIDE = 4096  # of latents; a picture of it would be eight times as wide
 _COMPUTED: set[int] = set()  # forms of the models that did compute: a benchmark opens one many times
@@ -40,7 +40,7 @@ def refuse_unsound(named: Mapping[str, Any], place: Path) -> None:
     if (form := _form(named)) in _COMPUTED:
         return
     for name, compute in (("vae", _code), ("unet", _denoise)):
-        with blaming(place / name), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        with blaming(place / name), shapes_only(), torch.no_grad():
             compute(named, side)  # the shapes alone, which takes no time
     _COMPUTED.add(form)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from spf_core.runs.checkpoint import read_safetensors
 from spf_portraits.pretrain.recipe import Options, Stage
@@ -50,8 +51,8 @@ class Ema:
 
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards the network's parameters."""
-        weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.values, [p.detach() for p in network.parameters()], weight)
+        move = get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
+        move(self.values, [p.detach() for p in network.parameters()], step)
 
     def state(self) -> dict[str, Tensor]:
         """Averaged parameters by name."""

@@ -22,7 +22,8 @@ from spf_core.preparation.relevance import pictures_at_once
 from spf_core.preparation.rows import prepared_rows, recorded_states
 from spf_core.runs.cache import cache_override
 from spf_core.sampling.sampler import ROWS, mixed_precision
-from spf_core.training.resources.memory_estimate import Counted, autocast, weightless, weights_of
+from spf_core.training.resources.memory_estimate import autocast, weights_of
+from spf_core.utils.fake_tensors import Counted, weightless
 from spf_core.utils.prompts import Prompt
 
 AT_ONCE = max(CHUNK, ROWS)
