@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from spf_core.interfaces.noise import NoiseProcess
 from spf_core.interfaces.types import NOTHING, Batch, Capture, Conditioning, Noised, PathOutput
 from spf_core.utils.progress import Progress
 from spf_core.utils.prompts import Prompt
@@ -21,9 +22,8 @@ class Backbone(Protocol):
     denoiser: nn.Module
     image_size: int
     clip_size: int  # side of the pictures that `embed_images` looks at; others are resized
-    abar_T: Tensor  # cumulative alphas of the training schedule
+    noise: NoiseProcess
     dtype: torch.dtype  # of the frozen weights; what goes in and comes out is float32
-    prediction_type: str  # what it was trained to predict: "epsilon" or "v_prediction", as diffusers has it
 
     @property
     def device(self) -> torch.device:
@@ -34,6 +34,9 @@ class Backbone(Protocol):
 
     def encode_prompts(self, prompts: Sequence[Prompt], *, with_target: bool) -> Conditioning:
         """Encode the complete texts (`with_target`) or the base texts alone."""
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """C, H and W of the latents of pictures of this size in pixels."""
 
     def encode_images(self, images_B3HW: Tensor) -> Tensor:
         """Map pixels in [-1, 1] to scaled latents (posterior mean)."""
@@ -50,7 +53,10 @@ class Backbone(Protocol):
     def predict(
         self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = NOTHING
     ) -> PathOutput:
-        """Predict the noise eps, recording what `capture` asks for."""
+        """Predict in the space of the noise process, recording what `capture` asks for.
+
+        That is the noise eps for `DDPMNoise` and the velocity eps - z_0 for `FlowNoise`.
+        """
 
     def token_count(self, text: str) -> int:
         """Tokens of `text` including begin and end marks, before truncation."""
@@ -243,10 +249,10 @@ class Predictions(Protocol):
         """What the tuned model reads under `text`; with gradient where its text encoders are tuned."""
 
     def tuned(self, text: TextName) -> Tensor:
-        """eps_theta(z_t, t, text), B C H W, with gradient."""
+        """The tuned model's prediction at z_t and t under `text`, B C H W, with gradient."""
 
     def original(self, text: TextName) -> Tensor:
-        """eps_theta0(z_t, t, text), B C H W, without gradient."""
+        """The original model's prediction at z_t and t under `text`, B C H W, without gradient."""
 
 
 class PromptEditor(Protocol):

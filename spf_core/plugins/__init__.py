@@ -23,13 +23,11 @@ from spf_core.plugins.outside_weights import WeightedScoreConfig
 from spf_core.utils.paths import HubPath, UserPath
 
 __all__ = [
-    "HubPath",
-    "UserPath",
-    "WeightedScoreConfig",
     "AdapterConfig",
     "BackboneConfig",
     "Component",
     "ControlMapConfig",
+    "HubPath",
     "LossConfig",
     "MetricConfig",
     "PresetConfig",
@@ -40,5 +38,7 @@ __all__ = [
     "RewardConfig",
     "ScoreConfig",
     "SuiteConfig",
+    "UserPath",
+    "WeightedScoreConfig",
     "hookimpl",
 ]

@@ -89,7 +89,7 @@ def sample_images(
 
 def refuse_more_steps(backbone: Backbone, options: SampleSection) -> None:
     """ConfigError when the sampler is to take more steps than the model has timesteps."""
-    most = len(backbone.abar_T)
+    most = backbone.noise.steps
     if options.steps > most:
         raise ConfigError(
             f"sample.steps={options.steps}: the model has {most} timesteps; set it to {most} or less"
@@ -114,12 +114,12 @@ def _sample_batch(
     if editor is not None:
         wanted = replace(wanted, embeds_BLD=editor(backbone, texts))
     width, height = size or (backbone.image_size, backbone.image_size)
-    shape = pipeline.unet.config.in_channels, *(side // pipeline.vae_scale_factor for side in (height, width))
+    shape = backbone.latent_shape(height, width)
     first, nothing, callback = wanted, empty, None
     inputs = backbone.pipeline_inputs
     with ExitStack() as original, mixed_precision(backbone, options):
-        last = options.handover * len(backbone.abar_T)
-        if opening is not None and _first_timestep(pipeline, options.steps) >= last:
+        last = backbone.noise.timestep_at(options.handover)
+        if opening is not None and float(backbone.noise.sampler(options.steps).timesteps_S[0]) >= last:
             original.enter_context(opening.adapter.disabled())
             first, nothing = _encode(backbone, opening.texts)
             callback = _hand_over(inputs(against), inputs(wanted), last, original)
@@ -166,15 +166,10 @@ def guided_prediction(
     empty: Conditioning,
     guidance: float,
 ) -> Tensor:
-    """Classifier-free guidance: eps(empty) + g (eps(texts) - eps(empty)); `empty` has a batch of one."""
+    """Classifier-free guidance: p(empty) + g (p(texts) - p(empty)); `empty` has a batch of one."""
     nothing = index(empty, torch.zeros(len(z_t_BCHW), dtype=torch.long, device=z_t_BCHW.device))
     free = backbone.predict(z_t_BCHW, timesteps_B, nothing).pred_BCHW
     return free + guidance * (backbone.predict(z_t_BCHW, timesteps_B, texts).pred_BCHW - free)
-
-
-def _first_timestep(pipeline: Any, steps: int) -> int:
-    pipeline.scheduler.set_timesteps(steps)
-    return int(pipeline.scheduler.timesteps[0])
 
 
 def _encode(backbone: Backbone, texts: Sequence[str]) -> tuple[Conditioning, Conditioning]:

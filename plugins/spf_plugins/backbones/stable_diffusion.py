@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from spf_core.dual_path.capture import checkpointed, record
-from spf_core.interfaces.types import Capture, Conditioning, PathOutput, scatter_like
+from spf_core.interfaces.types import Capture, Conditioning, PathOutput
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import loading
+from spf_plugins.backbones.noise_processes import DDPMNoise
 from spf_plugins.backbones.precision import computing_in, never_in_float16
 from spf_plugins.backbones.tokens import Tokens, average_over_all, normalised, tokenize
 
 TEXTS_AT_ONCE = 64
 SLICED_FROM = 512  # pixels; from this size on, pictures pass the VAE one by one, as a batch needs gigabytes
-LEAST_ABAR = 1e-6  # schedules of zero terminal SNR end at 0, where z0_hat would divide by it
 NO_CAPTURE = Capture()
 
 
@@ -27,12 +27,6 @@ def unit_features(output: Any) -> Tensor:
     """L2-normalised CLIP features, from a tensor or from the output object of transformers 5."""
     features: Tensor = getattr(output, "pooler_output", output)
     return F.normalize(features.float(), dim=-1)
-
-
-def eps_from_v(v_BCHW: Tensor, z_t_BCHW: Tensor, abar_B: Tensor) -> Tensor:
-    """Convert: eps = sqrt(abar) v + sqrt(1 - abar) z_t (Salimans and Ho 2022, arXiv 2202.00512)."""
-    abar = scatter_like(abar_B, v_BCHW)
-    return abar.sqrt() * v_BCHW + (1 - abar).sqrt() * z_t_BCHW
 
 
 class StableDiffusion:
@@ -63,10 +57,9 @@ class StableDiffusion:
         self.denoiser, self.vae = self._parts["unet"], self._parts["vae"]
         self.text_encoder, self.tokenizer = self._parts["text_encoder"], self._parts["tokenizer"]
         self.scheduler, self.clip = self._parts["scheduler"], parts.clip
-        self.prediction_type: str = self.scheduler.config.prediction_type
+        self.noise = DDPMNoise(self.scheduler)
         self.device = torch.device("cpu")
         self._checkpointing = False
-        self.abar_T: Tensor = self.scheduler.alphas_cumprod.float().clamp(min=LEAST_ABAR)
         self.max_tokens: int = self.tokenizer.model_max_length
         self.image_size: int = self.denoiser.config.sample_size * 2 ** (
             len(self.vae.config.block_out_channels) - 1
@@ -82,7 +75,7 @@ class StableDiffusion:
         for name in self.layout.networks:
             self._parts[name].to(device)
         self.clip.to(device)
-        self.abar_T = self.abar_T.to(device)
+        self.noise.to(device)
         self._mean_311, self._std_311 = self._mean_311.to(device), self._std_311.to(device)
         self.device = device
 
@@ -113,6 +106,11 @@ class StableDiffusion:
     def read_texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """What the denoiser reads of texts, `embeds_BLD` and `pooled_BD`, with gradient."""
         return self._encode_texts(texts, tokenize(self.tokenizer, texts, self.max_tokens))
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """C, H and W of the latents of pictures of this size in pixels."""
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return self.denoiser.config.in_channels, height // factor, width // factor
 
     @torch.no_grad()
     def encode_images(self, images_B3HW: Tensor) -> Tensor:
@@ -153,8 +151,8 @@ class StableDiffusion:
                 z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD, **self._also_read(cond)
             )
         pred_BCHW: Tensor = output.sample.float()
-        if self.prediction_type == "v_prediction":
-            pred_BCHW = eps_from_v(pred_BCHW, z_t_BCHW, self.abar_T[timesteps_B])
+        if self.noise.trained_on_v:
+            pred_BCHW = self.noise.eps_from_v(pred_BCHW, z_t_BCHW, timesteps_B)
         return PathOutput(pred_BCHW, captured.attention, captured.queries, captured.hidden)
 
     def checkpoint_gradients(self) -> None:

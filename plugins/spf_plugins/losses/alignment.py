@@ -12,8 +12,7 @@ from torch import Tensor
 
 from spf_core.dual_path.capture import cross_attention_layers
 from spf_core.dual_path.control_maps import at_queries
-from spf_core.interfaces import Conditioning, PathOutput, StepState
-from spf_plugins.losses.denoising import space_weight
+from spf_core.interfaces import Conditioning, PathOutput, Space, StepState
 
 
 class TextConsistencyLoss:
@@ -112,12 +111,12 @@ class FineGrainedLoss:
 
 
 class OutputAlignmentLoss:
-    """mean w(t) (1 - M) (eps_res - eps_ref)^2; with M = 0 and w = 1 this is output preservation.
+    """mean w(t) (1 - M) (pred_res - pred_ref)^2; with M = 0 and w = 1 this is output preservation.
 
     `space` decides w(t): what a picture shows is settled at high noise, where differences in eps are small.
     """
 
-    def __init__(self, rows: str, space: str) -> None:
+    def __init__(self, rows: str, space: Space) -> None:
         self.rows, self.space = rows, space
 
     def __call__(self, state: StepState) -> Tensor:
@@ -125,7 +124,8 @@ class OutputAlignmentLoss:
         assert state.reference is not None
         difference = (state.response.pred_BCHW - state.reference.pred_BCHW).pow(2)
         per_row = ((1 - _map(state)) * difference).mean((1, 2, 3))
-        return (per_row * space_weight(state.noised.abar_B, self.space) * self._weights(state)).mean()
+        weight_B = state.backbone.noise.weight(self.space, state.noised.timesteps_B)
+        return (per_row * weight_B * self._weights(state)).mean()
 
     def _weights(self, state: StepState) -> Tensor:
         with_target = state.has_target_B.to(state.response.pred_BCHW.dtype)
