@@ -20,14 +20,6 @@ LOSS = 1
 WHOLE = "Whole models"
 
 
-class FileFormat(StrEnum):
-    """What is written."""
-
-    KOHYA = "kohya"
-    DIFFUSERS = "diffusers"
-    CHECKPOINT = "checkpoint"
-
-
 class Precision(StrEnum):
     """Of the written weights."""
 
@@ -52,11 +44,12 @@ BaseLicence = Annotated[
 
 
 Form = Annotated[
-    FileFormat,
+    str,
     typer.Option(
         "--format",
+        metavar="NAME",
         help="[bold]kohya[/]: a LoRA file that every client opens. [bold]diffusers[/]: a folder with a "
-        "model card. [bold]checkpoint[/]: the whole model in one file.",
+        "model card. [bold]checkpoint[/]: the whole model in one file. Plugins may add others.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -79,7 +72,7 @@ Check = Annotated[
 
 def export(
     run: OptionalRun = None,
-    form: Form = FileFormat.KOHYA,
+    form: Form = "kohya",
     out: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="File or new folder to write.", rich_help_panel=OUTPUT),
@@ -110,23 +103,26 @@ def export(
     from spf_cli.render import say, show
     from spf_cli.sample import refuse_existing
     from spf_core.errors import ConfigError
+    from spf_core.export.architecture import architecture_of
+    from spf_core.export.check import check_file
+    from spf_core.export.prediction import is_checkpoint
     from spf_core.export.run import Request
     from spf_core.export.run import export as write
 
     if run is None or out is None:
         raise ConfigError("give a run and --out PATH, or --check FILE; `spf export --help` shows how")
-    if form is FileFormat.DIFFUSERS:
+    _, plugins = run_config(run, plugin or ())
+    if getattr(plugins.get(form, "exporter"), "folder", False):
         refuse_filled(out, "choose another --out")
     else:
         refuse_existing(out, overwrite)
-    _, plugins = run_config(run, plugin or ())
-    request = Request(form.value, out, merge, strength, precision.value, evaluation, base_license)
-    verdicts = write(run, plugins, request)
+    request = Request(form, out, merge, strength, precision.value, evaluation, base_license)
+    finished = write(run, plugins, request)
     say(f"wrote {out}")
-    if verdicts:
-        show(verdict_table(out, verdicts))
-    if form is FileFormat.CHECKPOINT:
+    if out.is_file() and is_checkpoint(out):
         _show_readings(out, "note", "yellow")
+    elif out.is_file():
+        show(verdict_table(out, check_file(out, architecture_of(finished.opened.backbone))))
 
 
 def push(

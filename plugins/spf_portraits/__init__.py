@@ -2,11 +2,14 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from spf_core.plugins import BackboneConfig, Register, SuiteConfig, UserPath, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Backbone, Suite
 
 
 class Mini(BackboneConfig):
@@ -17,7 +20,7 @@ class Mini(BackboneConfig):
         None, description="StableDiffusionPipeline folder with clip/ inside; the packaged weights by default"
     )
 
-    def build(self) -> Any:
+    def build(self) -> "Backbone":
         """Load the folder; RunError when it cannot be used."""
         from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
@@ -32,7 +35,7 @@ class PortraitsConfig(SuiteConfig):
 
     judges: UserPath | None = Field(None, description="folder of the judges' weights; built-in when absent")
 
-    def build(self) -> Any:
+    def build(self) -> "Suite":
         """Return the suite."""
         from spf_portraits.suite import PortraitsSuite
 

@@ -9,16 +9,21 @@ from spf_core.errors import RunError
 from spf_core.export.run import Request, export
 from spf_core.interfaces import LowRank
 from spf_core.plugins.building import built
+from spf_core.plugins.configs import ExporterConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import saved_config
 
 
 def prepare(run: Path, plugins: Plugins, folder: Path, evaluation: Path | None, licence: str | None) -> None:
-    """Fill `folder` with what a repository holds: the diffusers export, and a LoRA in kohya's keys too."""
-    export(run, plugins, Request("diffusers", folder, evaluation=evaluation, licence=licence))
-    if isinstance(built(saved_config(run, plugins).adapter), LowRank):
-        file = folder / f"{run.resolve().name}.safetensors"
-        export(run, plugins, Request("kohya", file, licence=licence))
+    """Fill `folder` with what a repository holds: every format that is made for it and can hold the run."""
+    lora = isinstance(built(saved_config(run, plugins).adapter), LowRank)
+    exporters = [entry.config for entry in plugins.of_kind("exporter").values()]
+    made = [each for each in exporters if issubclass(each, ExporterConfig) and each.on_hub]
+    for config in sorted(made, key=lambda each: not each.folder):  # a folder must be new
+        if lora or "model" in config.holds:
+            out = folder if config.folder else folder / f"{run.resolve().name}.safetensors"
+            shown = evaluation if config.folder else None
+            export(run, plugins, Request(config.name, out, evaluation=shown, licence=licence))
 
 
 def push(

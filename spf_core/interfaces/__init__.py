@@ -1,5 +1,7 @@
 """What each kind of component must do, and what it reads and returns. A plugin inherits from nothing."""
 
+from spf_core.interfaces.attention import AttentionSite, Captured
+from spf_core.interfaces.exporting import Exporter
 from spf_core.interfaces.fit import Fit
 from spf_core.interfaces.judging import (
     JointlyJudged,
@@ -57,14 +59,17 @@ __all__ = [
     "NOTHING",
     "Adapter",
     "AllocatesRank",
+    "AttentionSite",
     "Backbone",
     "Batch",
     "Capture",
+    "Captured",
     "Checkpointing",
     "Column",
     "Conditioning",
     "ControlMap",
     "Drawn",
+    "Exporter",
     "Fit",
     "HasWeightDrift",
     "JointlyJudged",

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from spf_core.interfaces.attention import AttentionSite
 from spf_core.interfaces.noise import NoiseProcess
 from spf_core.interfaces.types import NOTHING, Batch, Capture, Conditioning, Noised, PathOutput
 from spf_core.utils.progress import Progress
@@ -34,6 +35,12 @@ class Backbone(Protocol):
 
     def encode_prompts(self, prompts: Sequence[Prompt], *, with_target: bool) -> Conditioning:
         """Encode the complete texts (`with_target`) or the base texts alone."""
+
+    def attention_sites(self) -> Sequence[AttentionSite]:
+        """The denoiser's layers in which image queries meet text keys, in the order of a pass.
+
+        `PathOutput` has what they record under their names; none where the model has no such layer.
+        """
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """C, H and W of the latents of pictures of this size in pixels."""
@@ -288,6 +295,12 @@ class StepState:
     predictions: Predictions
     generator: torch.Generator  # on the CPU, for terms that draw something themselves
     reward: Reward | None = None
+
+    @property
+    def grids(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of each attention site's positions, by its name."""
+        height, width = self.noised.z_t_BCHW.shape[-2:]
+        return {site.name: site.grid(height, width) for site in self.backbone.attention_sites()}
 
     @property
     def has_image_loss_B(self) -> Tensor:

@@ -20,6 +20,7 @@ PROTOCOLS: dict[str, type] = {
     "metric": interfaces.Metric,
     "score": interfaces.Score,
     "suite": interfaces.Suite,
+    "exporter": interfaces.Exporter,
 }
 
 

@@ -187,6 +187,15 @@ class SuiteConfig(Component):
     kind = "suite"
 
 
+class ExporterConfig(Component):
+    """A format of `spf export`; builds an `interfaces.Exporter`."""
+
+    kind = "exporter"
+    folder: ClassVar[bool] = False  # whether it writes a new folder; else a single file
+    holds: ClassVar[frozenset[Literal["lora", "model"]]] = frozenset({"lora", "model"})
+    on_hub: ClassVar[bool] = False  # whether `spf push` uploads it
+
+
 class PresetConfig(Component):
     """A named choice of components with weights and schedule: a baseline or an ablation."""
 
@@ -209,6 +218,7 @@ KINDS: dict[str, type[Component]] = {
         MetricConfig,
         ScoreConfig,
         SuiteConfig,
+        ExporterConfig,
         PresetConfig,
     )
 }

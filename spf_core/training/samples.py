@@ -94,7 +94,7 @@ def map_overlays(parts: Parts, batch: Batch, seed: int) -> Image.Image:
             process.clean(noised.z_t_BCHW, state.response.pred_BCHW, noised.timesteps_B)
         )
         attention = phrase_attention(
-            state.response.attention, batch.complete.target_BL, noised.z_t_BCHW.shape[-2:]
+            state.response.attention, batch.complete.target_BL, state.grids, noised.z_t_BCHW.shape[-2:]
         )
         images[f"attention, t={level:g}"] = _overlay(pixels, min_max(attention))
         if state.map_B1HW is not None:

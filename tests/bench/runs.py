@@ -15,7 +15,7 @@ from typing import Any
 
 Step = Callable[[], None]
 CPU = "cpu"
-PACKAGED = Path(__file__).parents[2] / "plugins" / "spf_plugins" / "portraits" / "weights" / "mini"
+PACKAGED = Path(__file__).parents[2] / "plugins" / "spf_portraits" / "weights" / "mini"
 TEXTS = {"base_text": "a man, red hair, in the park", "target_text": "with a hat"}
 STEPS = 1000  # that a run is said to have
 CHEAP = ("sample.steps=3", "sample.every=0", "dataset.cache=false", "train.text_variants=1")  # not measured

@@ -16,7 +16,9 @@ from spf_core.errors import ConfigError, RunError
 from spf_core.export.facts import Facts
 from spf_core.export.files import run_file
 from spf_core.export.prediction import Prediction
-from spf_core.export.run import Request, export
+from spf_core.export.run import FinishedRun, Request, export
+from spf_core.interfaces.exporting import Exporter
+from spf_core.plugins.configs import ExporterConfig
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.checkpoint import read_safetensors
 from spf_core.runs.run import OpenRun, open_run
@@ -256,3 +258,26 @@ def test_metadata_that_spf_never_writes_is_named(key: str, said: str) -> None:
     with pytest.raises(RunError, match=f"the weights of 'hat' name {key}=") as refusal:
         print(facts.targets, facts.strength)
     assert len(str(refusal.value)) < 300
+
+
+class Shopping(ExporterConfig):
+    """What to buy for the look of a run."""
+
+    name = "shopping-list"
+    holds = frozenset({"lora"})
+
+    def build(self) -> Exporter:
+        def write(run: FinishedRun) -> None:
+            run.request.out.write_text("\n".join(run.facts.targets), encoding="utf-8")
+
+        return write
+
+
+def test_a_plugin_brings_a_format_of_its_own(make_run: MakeRun, tmp_path: Path) -> None:
+    plugins = load_plugins()
+    plugins.add(Shopping, "my-package", "1.2")
+    run, out = make_run("sd15"), tmp_path / "list.txt"
+    export(run, plugins, Request("shopping-list", out))
+    assert out.read_text(encoding="utf-8") == "wearing a hat"
+    with pytest.raises(ConfigError, match="no exporter named 'shoping-list'. Did you mean 'shopping-list'"):
+        export(run, plugins, Request("shoping-list", out))

@@ -10,6 +10,8 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
+from spf_core.export.architecture import architecture_of
+from spf_core.export.check import Verdict, check_file
 from spf_core.export.files import run_file
 from spf_core.export.run import Request, export
 from spf_core.plugins.discovery import Plugins
@@ -135,12 +137,17 @@ def test_the_diffusers_folder_has_settings_for_every_part(
         assert "encoder.layers.1.mlp.fc1" in written[f"{part}.target_modules"]
 
 
+def checked(run: Path, plugins: Plugins, file: Path) -> list[Verdict]:
+    written = export(run, plugins, Request("kohya", file))
+    return check_file(file, architecture_of(written.opened.backbone))
+
+
 @both
 def test_a_check_finds_every_layer(
     make_run: MakeRun, plugins: Plugins, tmp_path: Path, backbone: str
 ) -> None:
     run = make_run(backbone, *OWN_RANK)
-    (first, *_) = export(run, plugins, Request("kohya", tmp_path / "hat.safetensors"))
+    (first, *_) = checked(run, plugins, tmp_path / "hat.safetensors")
     layers = 4 * 4 * 2 + 2 * 5 * len(PARTS[backbone])
     assert (first.client, first.matched, first.lost, first.wrong) == ("diffusers", layers, (), ())
 
@@ -150,7 +157,7 @@ def test_a_check_tells_that_diffusers_needs_the_output_projection(
 ) -> None:
     """It knows kohya's names of a text encoder's attention by that of `out_proj` alone."""
     run = make_run("sd15", *TUNED, "adapter.text_encoder_targets=[q_proj]")
-    (first, *_) = export(run, plugins, Request("kohya", tmp_path / "hat.safetensors"))
+    (first, *_) = checked(run, plugins, tmp_path / "hat.safetensors")
     assert len(first.lost) == 2
     assert all(name.endswith("q_proj") for name in first.lost)
 

@@ -148,7 +148,8 @@ def test_older_runs_renormalised_among_phrases_alone(tiny_folder: Path) -> None:
 )
 def test_the_middle_resolutions_are_read(sides: tuple[int, ...], read: set[int]) -> None:
     attention = {f"layer.{side}": torch.full((1, side * side, 3), float(side)) for side in sides}
-    found = middle_attention(attention, torch.tensor([[[1.0, 0, 0]]]), torch.Size((8, 8)))
+    grids = {f"layer.{side}": (side, side) for side in sides}
+    found = middle_attention(attention, torch.tensor([[[1.0, 0, 0]]]), grids, torch.Size((8, 8)))
     assert float(found.mean()) == pytest.approx(sum(read) / len(read))
 
 

@@ -55,7 +55,7 @@ def test_tuned_text_encoders_stay_on_the_device(
     tiny_backbone: StableDiffusion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parked: list[bool] = []
-    monkeypatch.setattr(tiny_backbone, "park_encoders", lambda: parked.append(True))
+    monkeypatch.setattr(tiny_backbone, "offload_text_encoders", lambda: parked.append(True))
     tiny_backbone.device = torch.device("meta")  # any that is no CPU
     save_memory(tiny_backbone, TrainSection(), park=False)
     assert not parked

@@ -123,7 +123,9 @@ class _Look:
         (estimate,) = to_images(backbone.decode(backbone.noise.clean(z_t, pred, times)))
         if opens and self.of_target:
             return estimate, None
-        return estimate, _array(phrase_attention(read.attention, self.weights_BL, z_t.shape[-2:]))
+        size = z_t.shape[-2:]
+        grids = {site.name: site.grid(*size) for site in backbone.attention_sites()}
+        return estimate, _array(phrase_attention(read.attention, self.weights_BL, grids, size))
 
     def _control(self, states: Sequence[Tensor], picture: Image.Image) -> tuple[Floats, ...]:
         if self.run.config.control_map is None:

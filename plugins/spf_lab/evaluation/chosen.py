@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SerializeAsAny
 
@@ -11,6 +11,9 @@ from spf_core.config.merging import parse_assignment
 from spf_core.errors import ConfigError, short, unknown
 from spf_core.plugins import MetricConfig, ScoreConfig
 from spf_core.plugins.discovery import Plugins
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Score
 
 ALL = "all"
 _log = logging.getLogger("spf")
@@ -21,7 +24,7 @@ class BesideConfig(ScoreConfig):
 
     metric: SerializeAsAny[MetricConfig]
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the metric as a score."""
         from spf_lab.evaluation.metrics import Beside
 

@@ -53,7 +53,7 @@ def generate(
     complete = [item.prompt.complete_text for item in prompts for _ in range(seeds)]
     noise, noise2 = (noise_seeds(len(prompts), seeds, seed=seed, draw=draw) for draw in (0, 1))
     again = slice(options.batch_size)  # a whole batch: CUDA draws one of another size with other kernels
-    watched: dict[str, Any] = {"progress": progress, "together": group}
+    watched: dict[str, Any] = {"progress": progress, "group": group}
     adapter.scale(0.0)
     try:
         rerun = sample_images(backbone, base[again], noise[again], options, group=group)

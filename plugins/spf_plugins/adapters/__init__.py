@@ -1,10 +1,13 @@
 """Adapters: what is trainable, and how it is switched off to get the original model back."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from spf_core.plugins import AdapterConfig, Register, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Adapter
 
 LARGEST_RANK = 2**16  # beyond the width of every layer that there is
 
@@ -52,7 +55,7 @@ class LoraAdapter(LowRank):
         """Whether the text encoders are adapted."""
         return self.text_encoder
 
-    def build(self) -> Any:
+    def build(self) -> "Adapter":
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.lora import Lora
 
@@ -79,7 +82,7 @@ class AdaLoraAdapter(LowRank):
             raise ValueError(f"warmup={self.warmup} and settle={self.settle} leave no time to drop ranks")
         return self
 
-    def build(self) -> Any:
+    def build(self) -> "Adapter":
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.adalora import AdaLora
 
@@ -91,11 +94,11 @@ class CrossAttention(AdapterConfig):
 
     name = "cross-attention"
 
-    def build(self) -> Any:
+    def build(self) -> "Adapter":
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.weights import Weights
 
-        return Weights(".attn2.")
+        return Weights(cross=True)
 
 
 class FullUnet(AdapterConfig):
@@ -103,11 +106,11 @@ class FullUnet(AdapterConfig):
 
     name = "full-unet"
 
-    def build(self) -> Any:
+    def build(self) -> "Adapter":
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.weights import Weights
 
-        return Weights("")
+        return Weights()
 
 
 @hookimpl

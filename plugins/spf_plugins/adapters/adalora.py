@@ -70,7 +70,7 @@ class AdaLora:
     def attach(self, backbone: Backbone) -> None:
         """Add the SVD layers to the denoiser and freeze everything else in it."""
         self._unet = backbone.denoiser
-        targets = find_targets(self._unet, self.config)
+        targets = find_targets(backbone, self.config)
         self._unet.requires_grad_(False)
         inject_adapter_in_model(self._peft_config(targets, steps=1000), self._unet, ADAPTER)
         self._named = layers_of("unet", self._unet, BaseTunerLayer)

@@ -39,7 +39,7 @@ class Lora:
     def attach(self, backbone: Backbone) -> None:
         """Add the LoRA layers to the denoiser and the text encoders, and freeze everything else in them."""
         config = self.config
-        targets = find_targets(backbone.denoiser, config)
+        targets = find_targets(backbone, config)
         encoders = _text_encoders(backbone) if config.text_encoder else {}
         in_texts = find_text_targets(encoders, config.text_encoder_targets) if encoders else {}
         self._add(UNET, backbone.denoiser, targets, config.rank)

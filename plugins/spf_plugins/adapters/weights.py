@@ -1,4 +1,4 @@
-"""Training weights of the UNet themselves, with the originals kept: W0 + strength * (W - W0)."""
+"""Training weights of the denoiser themselves, with the originals kept: W0 + strength * (W - W0)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ from spf_plugins.adapters.state import load_into, opened
 
 
 class Weights:
-    """All parameters whose name contains `part`; satisfies `interfaces.Adapter`.
+    """All of the denoiser's parameters, or those of its `cross`-attention; satisfies `interfaces.Adapter`.
 
     The original and the trained tensors take turns as a parameter's storage. Nothing is written in place,
     so switching between the forward and the backward pass leaves the gradients right.
     """
 
-    def __init__(self, part: str) -> None:
-        self.part = part
+    def __init__(self, *, cross: bool = False) -> None:
+        self.cross = cross
         self.strength = 1.0
         self._parameters: dict[str, nn.Parameter] = {}
         self._original: dict[str, Tensor] = {}
@@ -26,14 +26,14 @@ class Weights:
 
     def attach(self, backbone: Backbone) -> None:
         """Make the parameters trainable, freeze the rest of the denoiser and keep copies of the originals."""
-        self._parameters = opened(backbone, self.part)
+        self._parameters = opened(backbone, cross=self.cross)
         self._original = {name: each.detach().clone() for name, each in self._parameters.items()}
 
     def in_shards(self, shard: Callable[[nn.Module], None]) -> Adapter:
         """The same adapter, not attached yet, over a denoiser that `shard` shares out."""
         from spf_plugins.adapters.sharded import ShardedWeights
 
-        return ShardedWeights(self.part, shard)
+        return ShardedWeights(self.cross, shard)
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """The trainable weights."""

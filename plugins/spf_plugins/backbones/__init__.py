@@ -1,11 +1,14 @@
 """Backbones: text-to-image models with everything training and sampling need around them."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from spf_core.plugins import BackboneConfig, HubPath, Register, UserPath, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Backbone
 
 # By the estimate a full step then fits a card of 8 GB (SD1.5, 512 pixels) and 16 GB (SDXL, 1024 pixels).
 FOR_ONE_CARD: dict[str, Any] = {
@@ -47,14 +50,15 @@ class Published(BackboneConfig):
         rate = RATES.get(adapter, RATE_OF_WHOLE_WEIGHTS)
         return {**FOR_ONE_CARD, "sample": sample, "optimizer": {"learning_rate": rate}}
 
-    def build(self) -> Any:
+    def build(self) -> "Backbone":
         """Load it, from the hub where it is no folder; RunError when it cannot be used."""
         from spf_plugins.backbones.hub import find
         from spf_plugins.backbones.precision import chosen_dtype
 
         architecture = self.architecture()
         places, settings = find(self, architecture.layout), Path(self.settings) if self.settings else None
-        return architecture(*places, self.variant, chosen_dtype(self.dtype), settings)
+        backbone: Backbone = architecture(*places, self.variant, chosen_dtype(self.dtype), settings)
+        return backbone
 
     def look(self) -> str:
         """Where it comes from; RunError when that cannot be reached."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from spf_core.dual_path.capture import checkpointed, record
+from spf_core.dual_path.capture import CrossAttentionSite, checkpointed, record
 from spf_core.interfaces.types import Capture, Conditioning, PathOutput
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import loading
@@ -27,6 +27,14 @@ def unit_features(output: Any) -> Tensor:
     """L2-normalised CLIP features, from a tensor or from the output object of transformers 5."""
     features: Tensor = getattr(output, "pooler_output", output)
     return F.normalize(features.float(), dim=-1)
+
+
+def _halvings(name: str, last: int) -> int:
+    """How often a layer's latents are halved: every down block but the `last` halves them once."""
+    side, number, *_ = name.split(".")
+    if side == "mid_block":
+        return last
+    return int(number) if side == "down_blocks" else last - int(number)
 
 
 class StableDiffusion:
@@ -107,6 +115,15 @@ class StableDiffusion:
         """What the denoiser reads of texts, `embeds_BLD` and `pooled_BD`, with gradient."""
         return self._encode_texts(texts, tokenize(self.tokenizer, texts, self.max_tokens))
 
+    def attention_sites(self) -> list[CrossAttentionSite]:
+        """The UNet's cross-attention layers: what diffusers calls `attn2` in a transformer block."""
+        last = len(self.denoiser.config.down_block_types) - 1
+        return [
+            CrossAttentionSite(name, module, _halvings(name, last))
+            for name, module in self.denoiser.named_modules()
+            if name.endswith("attn2") and hasattr(module, "set_processor")
+        ]
+
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """C, H and W of the latents of pictures of this size in pixels."""
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
@@ -146,7 +163,7 @@ class StableDiffusion:
         self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = NO_CAPTURE
     ) -> PathOutput:
         """Predict the noise eps in float32, recording what `capture` asks for."""
-        with computing_in(self.dtype, self.device), record(self.denoiser, capture) as captured:
+        with computing_in(self.dtype, self.device), record(self.attention_sites(), capture) as captured:
             output = self.denoiser(
                 z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD, **self._also_read(cond)
             )

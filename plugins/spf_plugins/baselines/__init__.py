@@ -1,10 +1,13 @@
 """Loss terms of the neighbours: what today's trainers and other papers do against pollution."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from spf_core.plugins import LossConfig, Register, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Term
 
 
 class OutputPreservation(LossConfig):
@@ -13,7 +16,7 @@ class OutputPreservation(LossConfig):
     name = "output-preservation"
     needs = frozenset({"original"})
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.preservation import OutputPreservationLoss
 
@@ -26,7 +29,7 @@ class BlankPreservation(LossConfig):
     name = "blank-preservation"
     needs = frozenset({"original"})
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.preservation import OutputPreservationLoss
 
@@ -39,7 +42,7 @@ class MaskedPrior(LossConfig):
     name = "masked-prior-preservation"
     needs = frozenset({"original", "map"})
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.preservation import MaskedPriorLoss
 
@@ -52,7 +55,7 @@ class ClassImages(LossConfig):
     name = "class-preservation"
     needs = frozenset({"class_images"})
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.preservation import ClassImagesLoss
 
@@ -67,7 +70,7 @@ class Slider(LossConfig):
     text: Literal["complete", "base"] = Field("complete", description="what the tuned model reads")
     eta: float = Field(4.0, gt=0, description="length of the step along the direction")
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.directions import SliderLoss
 
@@ -86,7 +89,7 @@ class PureCC(LossConfig):
         None, gt=0, description="fixed factor of stage 1's direction; without it, the best one for each row"
     )
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.directions import PureCCLoss
 
@@ -98,7 +101,7 @@ class L2Drift(LossConfig):
 
     name = "weight-drift"
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.weights import L2DriftLoss
 
@@ -111,7 +114,7 @@ class Orthogonality(LossConfig):
     name = "orthogonality"
     weight: float = Field(0.5, ge=0, description="factor of the term in the objective")
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.weights import OrthogonalityLoss
 
@@ -125,7 +128,7 @@ class TokenGrounding(LossConfig):
     needs = frozenset({"attention", "masks"})
     weight: float = Field(1e-3, ge=0, description="factor of the term in the objective")
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.tokencompose import TokenLoss
 
@@ -139,7 +142,7 @@ class PixelGrounding(LossConfig):
     needs = frozenset({"attention", "masks"})
     weight: float = Field(5e-5, ge=0, description="factor of the term in the objective")
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.tokencompose import PixelLoss
 
@@ -157,7 +160,7 @@ class Refl(LossConfig):
     last: int = Field(4, ge=1, description="the step that is trained is drawn from the last ones")
     margin: float = Field(2.0, gt=0, description="a reward above this is good enough")
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.baselines.refl import ReflLoss
 

@@ -1,10 +1,13 @@
 """Prompt editors: training-free changes of the text embeddings at sampling."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from spf_core.plugins import PromptEditorConfig, Register, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import PromptEditor
 
 _NOUNS = (
     "person man woman child face hair eyes mouth skin beard hat cap scarf shirt dress jacket coat blazer "
@@ -22,7 +25,7 @@ class MagnetEditor(PromptEditorConfig):
         tuple(_NOUNS.split()), min_length=1, description="nouns to look for neighbours in"
     )
 
-    def build(self) -> Any:
+    def build(self) -> "PromptEditor":
         """Build the editor."""
         from spf_plugins.editors.magnet import Magnet
 

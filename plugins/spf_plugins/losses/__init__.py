@@ -1,10 +1,13 @@
 """Loss terms of the method: denoising, text consistency, fine-grained and output alignment."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from spf_core.plugins import LossConfig, Register, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Term
 
 Space = Literal["noise", "velocity", "image"]
 Gamma = Annotated[
@@ -19,7 +22,7 @@ class Denoising(LossConfig):
     name = "denoising"
     min_snr_gamma: Gamma = None
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.losses.denoising import DenoisingLoss
 
@@ -44,7 +47,7 @@ class RegionDenoising(LossConfig):
             )
         return self
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.losses.denoising import RegionDenoisingLoss
 
@@ -69,7 +72,7 @@ class TextConsistency(LossConfig):
         """Runs saved `true` or `false` before PAD took part."""
         return {True: "phrases", False: "none"}[value] if isinstance(value, bool) else value
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.losses.alignment import TextConsistencyLoss
 
@@ -86,7 +89,7 @@ class FineGrained(LossConfig):
         description="what is compared: each path's queries, their input, or it in the original's basis",
     )
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.losses.alignment import FineGrainedLoss
 
@@ -103,7 +106,7 @@ class OutputAlignment(LossConfig):
     )
     space: Space = Field("noise", description="what is compared: the later ones weigh high t more")
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.losses.alignment import OutputAlignmentLoss
 

@@ -1,11 +1,14 @@
 """Reference paths: the original model on the base text, without gradient."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from spf_core.plugins import ReferenceConfig, Register, hookimpl
 from spf_core.utils.validation import MANY
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Reference
 
 
 class AdapterOff(ReferenceConfig):
@@ -14,7 +17,7 @@ class AdapterOff(ReferenceConfig):
     name = "adapter-off"
     runs_shards = True
 
-    def build(self) -> Any:
+    def build(self) -> "Reference":
         """Return the reference path."""
         from spf_plugins.reference.paths import AdapterOffPath
 
@@ -26,7 +29,7 @@ class FrozenCopy(ReferenceConfig):
 
     name = "frozen-copy"
 
-    def build(self) -> Any:
+    def build(self) -> "Reference":
         """Return the reference path."""
         from spf_plugins.reference.paths import FrozenCopyPath
 
@@ -48,7 +51,7 @@ class Bank(ReferenceConfig):
         """All of them."""
         return self.states
 
-    def build(self) -> Any:
+    def build(self) -> "Reference":
         """Return the reference path."""
         from spf_plugins.reference.bank import BankPath
 

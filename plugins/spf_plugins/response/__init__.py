@@ -1,10 +1,13 @@
 """Response enhancement: terms that keep the target strong while everything else is aligned."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from spf_core.plugins import Register, ResponseConfig, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Term
 
 
 class Enhancement(ResponseConfig):
@@ -27,7 +30,7 @@ class ClipRegion(Enhancement):
     name = "clip-region"
     needs = frozenset({"map"})
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.response.clip import ClipRegionEnhancement
 
@@ -40,7 +43,7 @@ class ClipDirection(Enhancement):
     name = "clip-direction"
     needs = frozenset({"clean_image"})
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.response.clip import ClipDirectionEnhancement
 
@@ -53,7 +56,7 @@ class ClipChange(Enhancement):
     name = "clip-change"
     needs = frozenset({"clean_image", "original"})
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.response.clip import ClipChangeEnhancement
 
@@ -65,7 +68,7 @@ class ClipDirect(Enhancement):
 
     name = "clip-direct-supervision"
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_plugins.response.clip import ClipDirectEnhancement
 

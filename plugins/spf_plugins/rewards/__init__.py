@@ -1,10 +1,13 @@
 """Rewards: differentiable preferences over decoded pictures."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from spf_core.plugins import Register, RewardConfig, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Reward
 
 
 class ClipReward(RewardConfig):
@@ -13,7 +16,7 @@ class ClipReward(RewardConfig):
     name = "clip-reward"
     scale: float = Field(2.5, gt=0, description="factor of the cosine")
 
-    def build(self) -> Any:
+    def build(self) -> "Reward":
         """Build the reward."""
         from spf_plugins.rewards.clip import ClipAgreement
 

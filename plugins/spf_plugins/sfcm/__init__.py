@@ -1,10 +1,13 @@
 """Control maps: the SFCM as drawn in the paper, and the maps it is compared with."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from spf_core.plugins import ControlMapConfig, Register, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import ControlMap
 
 
 class SfcmV1(ControlMapConfig):
@@ -21,7 +24,7 @@ class SfcmV1(ControlMapConfig):
         "is subtracted; `plain`: each phrase's distance from the target, and their sum",
     )
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.v1 import SfcmV1Map
 
@@ -43,7 +46,7 @@ class SfcmV2(ControlMapConfig):
             raise ValueError(f"low={self.low} must lie below high={self.high}")
         return self
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.v2 import SfcmV2Map
 
@@ -56,7 +59,7 @@ class SfcmCounterfactual(ControlMapConfig):
     name = "sfcm-counterfactual"
     needs = frozenset({"counterfactuals"})
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.simple import CounterfactualMap
 
@@ -69,7 +72,7 @@ class Mask(ControlMapConfig):
     name = "mask"
     needs = frozenset({"masks"})
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.simple import MaskMap
 
@@ -81,7 +84,7 @@ class Uniform(ControlMapConfig):
 
     name = "uniform"
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.simple import UniformMap
 
@@ -97,7 +100,7 @@ class TargetAttention(ControlMapConfig):
         None, ge=0, le=1, description="make the map binary at this value; none keeps it soft"
     )
 
-    def build(self) -> Any:
+    def build(self) -> "ControlMap":
         """Build the map."""
         from spf_plugins.sfcm.simple import TargetAttentionMap
 

@@ -1,10 +1,13 @@
 """Scores that need no outside weights: the formulas of the literature over the judges that are there."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from spf_core.plugins import ScoreConfig
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Score
 
 SUITE, CLIP = "the suite's judge", "the backbone's own CLIP"
 
@@ -15,7 +18,7 @@ class SuiteFd(ScoreConfig):
     name = "suite-fd"
     features: Literal["patches", "identity"] = Field("patches", description="which of the judges' features")
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.scores import judges
         from spf_lab.metrics.scores.preservation import FeatureDistance, judged_alike
@@ -30,7 +33,7 @@ class SuiteId(ScoreConfig):
 
     name = "suite-id"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.scores.judges import suite_identity
         from spf_lab.metrics.scores.preservation import Cosine, judged_alike
@@ -44,7 +47,7 @@ class SuiteSegCons(ScoreConfig):
 
     name = "suite-seg-cons"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.scores.judges import suite_allowed, suite_parts
         from spf_lab.metrics.scores.preservation import SegmentationConsistency
@@ -57,7 +60,7 @@ class BackboneClipI(ScoreConfig):
 
     name = "backbone-clip-i"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.scores.judges import backbone_images
         from spf_lab.metrics.scores.preservation import Cosine, judged_alike
@@ -70,7 +73,7 @@ class BackboneClipT(ScoreConfig):
 
     name = "backbone-clip-t"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.scores.judges import backbone_images, backbone_texts, backbone_truncated
         from spf_lab.metrics.scores.response import ClipT

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from spf_core.plugins import ScoreConfig, UserPath, WeightedScoreConfig
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Score
 
 
 class Lpips(WeightedScoreConfig):
@@ -23,7 +26,7 @@ class Lpips(WeightedScoreConfig):
         """A name for each trunk."""
         return f"lpips-{self.network}"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.lpips import load_lpips
         from spf_lab.metrics.scores.preservation import LpipsScore
@@ -47,7 +50,7 @@ class ClipI(WeightedScoreConfig):
     hub = "openai/clip-vit-large-patch14"
     licence = "MIT"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.clip import Clip
         from spf_lab.metrics.scores.preservation import Cosine, judged_alike
@@ -65,7 +68,7 @@ class Dino(WeightedScoreConfig):
     hub = "facebook/dinov2-base"
     licence = "Apache-2.0"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.transformers import dino
         from spf_lab.metrics.scores.preservation import Cosine, judged_alike
@@ -82,7 +85,7 @@ class Fid(WeightedScoreConfig):
     weights = "inception"
     licence = "Apache-2.0"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.inception import load_inception
         from spf_lab.metrics.scores.preservation import FeatureDistance, judged_alike
@@ -107,7 +110,7 @@ class FdClip(WeightedScoreConfig):
     hub = ClipI.hub
     licence = ClipI.licence
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.clip import Clip
         from spf_lab.metrics.scores.preservation import FeatureDistance, judged_alike
@@ -125,7 +128,7 @@ class FdDino(WeightedScoreConfig):
     hub = Dino.hub
     licence = Dino.licence
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.transformers import dino
         from spf_lab.metrics.scores.preservation import FeatureDistance, judged_alike
@@ -177,7 +180,7 @@ class Id(FaceConfig):
 
     name = "id"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.scores.preservation import Cosine, faces_of
 
@@ -190,7 +193,7 @@ class FdId(FaceConfig):
 
     name = "fd-id"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.scores.preservation import FeatureDistance, faces_of
 
@@ -207,7 +210,7 @@ class SegCons(WeightedScoreConfig):
     licence = "unclear: NVIDIA SegFormer and CelebAMask-HQ are not for commercial use"
     allowed: tuple[str, ...] = Field((), description="classes that the target may change, as hat or hair")
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.transformers import Parser
         from spf_lab.metrics.scores.preservation import SegmentationConsistency
@@ -232,7 +235,7 @@ class SegConsSam(WeightedScoreConfig):
         0.95, ge=0, le=1, description="least IoU of a mask cut 1 above and 1 below its logit"
     )
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.sam import MaskFinder
         from spf_lab.metrics.scores.masks import MaskConsistency

@@ -1,8 +1,11 @@
 """Configs of the distances that make up SPI, one per part of what may be polluted. Torch-free."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from spf_core.plugins import MetricConfig
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Metric
 
 
 class AppearanceConfig(MetricConfig):
@@ -10,7 +13,7 @@ class AppearanceConfig(MetricConfig):
 
     name = "appearance"
 
-    def build(self) -> Any:
+    def build(self) -> "Metric":
         """Return the metric."""
         from spf_lab.metrics.distances import Appearance
 
@@ -22,7 +25,7 @@ class StructureConfig(MetricConfig):
 
     name = "structure"
 
-    def build(self) -> Any:
+    def build(self) -> "Metric":
         """Return the metric."""
         from spf_lab.metrics.distances import Structure
 
@@ -34,7 +37,7 @@ class LayoutConfig(MetricConfig):
 
     name = "layout"
 
-    def build(self) -> Any:
+    def build(self) -> "Metric":
         """Return the metric."""
         from spf_lab.metrics.distances import Layout
 
@@ -46,7 +49,7 @@ class IdentityConfig(MetricConfig):
 
     name = "identity"
 
-    def build(self) -> Any:
+    def build(self) -> "Metric":
         """Return the metric."""
         from spf_lab.metrics.distances import Identity
 
@@ -58,7 +61,7 @@ class AttributesConfig(MetricConfig):
 
     name = "attributes"
 
-    def build(self) -> Any:
+    def build(self) -> "Metric":
         """Return the metric."""
         from spf_lab.metrics.distances import Attributes
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from spf_core.plugins import ScoreConfig, WeightedScoreConfig
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Score
 
 
 class ClipT(WeightedScoreConfig):
@@ -17,7 +20,7 @@ class ClipT(WeightedScoreConfig):
     hub = "openai/clip-vit-large-patch14"
     licence = "MIT"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.clip import Clip
         from spf_lab.metrics.scores import response
@@ -35,7 +38,7 @@ class PickScore(WeightedScoreConfig):
     hub = "yuvalkirstain/PickScore_v1"
     licence = "MIT (code); see the model card for the weights"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.clip import Clip
         from spf_lab.metrics.scores.response import Preference, clip_scorer
@@ -53,7 +56,7 @@ class HpsV2(WeightedScoreConfig):
     licence = "Apache-2.0"
     version: ClassVar[str] = "2.0"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.clip import Clip
         from spf_lab.metrics.scores.response import Preference, clip_scorer
@@ -85,7 +88,7 @@ class ImageReward(WeightedScoreConfig):
     weights = "image-reward"
     licence = "Apache-2.0"
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.image_reward import DEVIATION, RewardModel
         from spf_lab.metrics.scores.response import Preference
@@ -116,7 +119,7 @@ class Mps(WeightedScoreConfig):
         None, description="list of conditions; by default those of the overall score"
     )
 
-    def build(self) -> Any:
+    def build(self) -> "Score":
         """Return the score."""
         from spf_lab.metrics.networks.mps import CONDITION, MpsModel
         from spf_lab.metrics.scores.response import Preference
