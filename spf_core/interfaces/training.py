@@ -21,6 +21,8 @@ class Backbone(Protocol):
     """A latent text-to-image model: encoders, denoiser, schedule and the pipeline that samples from it."""
 
     denoiser: nn.Module
+    denoiser_name: str  # of the pipeline's part: "unet" or "transformer"
+    loop_names: Mapping[str, str]  # inputs of the pipeline that its sampling loop calls otherwise
     image_size: int
     clip_size: int  # side of the pictures that `embed_images` looks at; others are resized
     noise: NoiseProcess

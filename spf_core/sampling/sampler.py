@@ -22,7 +22,6 @@ from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 from spf_core.utils.prompts import Prompt
 
-IN_LOOP = {"pooled_prompt_embeds": "add_text_embeds"}  # how diffusers calls an argument in its sampling loop
 ROWS, POSITIONS = 32, 2**17  # in a pass without gradients: 32 latents of 64 x 64, 8 of 128 x 128
 _INK, _PAPER, _FAINT = "#111111", "#ffffff", "#555555"
 _GAP = 6
@@ -122,7 +121,7 @@ def _sample_batch(
         if opening is not None and float(backbone.noise.sampler(options.steps).timesteps_S[0]) >= last:
             original.enter_context(opening.adapter.disabled())
             first, nothing = _encode(backbone, opening.texts)
-            callback = _hand_over(inputs(against), inputs(wanted), last, original)
+            callback = _hand_over(inputs(against), inputs(wanted), last, original, backbone.loop_names)
         output: Any = pipeline(
             **inputs(first),
             **{f"negative_{name}": tensor for name, tensor in inputs(nothing).items()},
@@ -186,7 +185,11 @@ def _target_alone(text: str, base: str) -> str:
 
 
 def _hand_over(
-    empty: Mapping[str, Tensor], texts: Mapping[str, Tensor], last_timestep: float, original: ExitStack
+    empty: Mapping[str, Tensor],
+    texts: Mapping[str, Tensor],
+    last_timestep: float,
+    original: ExitStack,
+    loop_names: Mapping[str, str],
 ) -> Callable[[Any, int, Any, dict[str, Tensor]], dict[str, Tensor]]:
     """A step callback for diffusers: when the next t lies below `last_timestep`, the texts are exchanged
     and `original` is left, which switches the adapter on.
@@ -198,7 +201,7 @@ def _hand_over(
             original.close()
             guided = pipeline.do_classifier_free_guidance
             return {
-                IN_LOOP.get(name, name): torch.cat([empty[name], tensor]) if guided else tensor
+                loop_names.get(name, name): torch.cat([empty[name], tensor]) if guided else tensor
                 for name, tensor in texts.items()
             }
         return {}

@@ -73,7 +73,7 @@ class AdaLora:
         targets = find_targets(backbone, self.config)
         self._unet.requires_grad_(False)
         inject_adapter_in_model(self._peft_config(targets, steps=1000), self._unet, ADAPTER)
-        self._named = layers_of("unet", self._unet, BaseTunerLayer)
+        self._named = layers_of(backbone.denoiser_name, self._unet, BaseTunerLayer)
         for name, parameter in self._unet.named_parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)

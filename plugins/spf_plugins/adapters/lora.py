@@ -13,7 +13,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from spf_core.errors import ConfigError, RunError
-from spf_core.export.names import TEXT_1, TEXT_2, UNET, text_layer
+from spf_core.export.names import TEXT_1, TEXT_2, text_layer
 from spf_core.interfaces import Backbone, LowRankUpdate, TunesText
 from spf_plugins.adapters import LoraAdapter
 from spf_plugins.adapters.state import layers_of, load_into, merged_layers
@@ -28,6 +28,7 @@ class Lora:
     def __init__(self, config: LoraAdapter) -> None:
         self.config = config
         self.strength = 1.0
+        self._denoiser = ""  # its name in the pipeline
         self._enabled = True
         self._named: dict[str, Any] = {}
         self._parameters: dict[str, nn.Parameter] = {}
@@ -42,7 +43,8 @@ class Lora:
         targets = find_targets(backbone, config)
         encoders = _text_encoders(backbone) if config.text_encoder else {}
         in_texts = find_text_targets(encoders, config.text_encoder_targets) if encoders else {}
-        self._add(UNET, backbone.denoiser, targets, config.rank)
+        self._denoiser = backbone.denoiser_name
+        self._add(self._denoiser, backbone.denoiser, targets, config.rank)
         for part, names in in_texts.items():
             self._add(part, encoders[part], names, config.text_encoder_rank or config.rank)
         if config.dora:
@@ -62,7 +64,11 @@ class Lora:
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)
-                self._parameters[_key(part, name.replace(f".{ADAPTER}.", "."))] = parameter
+                self._parameters[self._key(part, name.replace(f".{ADAPTER}.", "."))] = parameter
+
+    def _key(self, part: str, name: str) -> str:
+        """As weights files have it: plain in the denoiser, elsewhere with the part."""
+        return name if part == self._denoiser else f"{part}.{text_layer(name)}"
 
     def _scaled(self, _module: nn.Module, _inputs: Any, change: Tensor) -> Tensor:
         """What PEFT adds for DoRA: its own scale would bend it, and leave the sizes changed at 0."""
@@ -149,11 +155,6 @@ def _text_encoders(backbone: Backbone) -> dict[str, nn.Module]:
         )
     parts = backbone.pipeline().components
     return {name: parts[name] for name in (TEXT_1, TEXT_2) if parts.get(name) is not None}
-
-
-def _key(part: str, name: str) -> str:
-    """As weights files have it: plain in the UNet, elsewhere with the part and no trace of transformers."""
-    return name if part == UNET else f"{part}.{text_layer(name)}"
 
 
 def _drift(layer: Any) -> Tensor:

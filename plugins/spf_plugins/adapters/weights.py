@@ -20,12 +20,14 @@ class Weights:
     def __init__(self, *, cross: bool = False) -> None:
         self.cross = cross
         self.strength = 1.0
+        self._part = ""  # of the pipeline
         self._parameters: dict[str, nn.Parameter] = {}
         self._original: dict[str, Tensor] = {}
         self._trained: dict[str, Tensor] = {}
 
     def attach(self, backbone: Backbone) -> None:
         """Make the parameters trainable, freeze the rest of the denoiser and keep copies of the originals."""
+        self._part = backbone.denoiser_name
         self._parameters = opened(backbone, cross=self.cross)
         self._original = {name: each.detach().clone() for name, each in self._parameters.items()}
 
@@ -66,7 +68,9 @@ class Weights:
 
     def merged(self) -> dict[str, Tensor]:
         """The weights as they stand, W0 + strength * (W - W0)."""
-        return {f"unet.{name}": parameter.detach().clone() for name, parameter in self._parameters.items()}
+        return {
+            f"{self._part}.{name}": parameter.detach().clone() for name, parameter in self._parameters.items()
+        }
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of the trained weights, whatever the strength."""

@@ -1,6 +1,6 @@
 """Stable Diffusion 1.5's architecture, at any size, as a backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from spf_core.dual_path.capture import CrossAttentionSite, checkpointed, record
+from spf_core.interfaces import NoiseProcess
 from spf_core.interfaces.types import Capture, Conditioning, PathOutput
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import loading
@@ -44,6 +45,12 @@ class StableDiffusion:
     """
 
     layout = loading.SD
+    loop_names: Mapping[str, str] = {}
+
+    @property
+    def denoiser_name(self) -> str:
+        """What the pipeline calls the denoiser."""
+        return self.layout.denoiser
 
     def __init__(
         self,
@@ -62,13 +69,13 @@ class StableDiffusion:
         self.dtype = dtype
         parts = loading.load_parts(self.layout, *self._folders, variant, dtype, settings)
         self._parts, self._index = parts.named, parts.index
-        self.denoiser, self.vae = self._parts["unet"], self._parts["vae"]
+        self.denoiser, self.vae = self._parts[self.layout.denoiser], self._parts["vae"]
         self.text_encoder, self.tokenizer = self._parts["text_encoder"], self._parts["tokenizer"]
         self.scheduler, self.clip = self._parts["scheduler"], parts.clip
-        self.noise = DDPMNoise(self.scheduler)
+        self.noise = self._noise_process()
         self.device = torch.device("cpu")
         self._checkpointing = False
-        self.max_tokens: int = self.tokenizer.model_max_length
+        self.clip_tokens: int = self.tokenizer.model_max_length
         self.image_size: int = self.denoiser.config.sample_size * 2 ** (
             len(self.vae.config.block_out_channels) - 1
         )
@@ -94,7 +101,7 @@ class StableDiffusion:
         Where there is no target, under the base text or in a prompt without one, its rows are zero.
         """
         texts = [prompt.complete_text if with_target else prompt.base_text for prompt in prompts]
-        tokens = tokenize(self.tokenizer, texts, self.max_tokens)
+        tokens = self._tokens(texts)
         spans = [prompt.phrase_spans(complete=with_target) for prompt in prompts]
         phrases = [[text[a:b] for a, b in row] for text, row in zip(texts, spans, strict=True)]
         target_spans = [[span] if with_target and (span := p.target_span()) else [] for p in prompts]
@@ -113,7 +120,7 @@ class StableDiffusion:
 
     def read_texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """What the denoiser reads of texts, `embeds_BLD` and `pooled_BD`, with gradient."""
-        return self._encode_texts(texts, tokenize(self.tokenizer, texts, self.max_tokens))
+        return self._encode_texts(texts, self._tokens(texts))
 
     def attention_sites(self) -> list[CrossAttentionSite]:
         """The UNet's cross-attention layers: what diffusers calls `attn2` in a transformer block."""
@@ -133,13 +140,18 @@ class StableDiffusion:
     def encode_images(self, images_B3HW: Tensor) -> Tensor:
         """Map pixels in [-1, 1] to scaled latents (posterior mean)."""
         with never_in_float16(self.device):
-            latents: Tensor = self.vae.encode(images_B3HW).latent_dist.mode() * self.vae.config.scaling_factor
-        return latents
+            latents: Tensor = self.vae.encode(images_B3HW).latent_dist.mode()
+        if self.vae.config.shift_factor:
+            latents = latents - self.vae.config.shift_factor
+        return latents * self.vae.config.scaling_factor
 
     def decode(self, latents_BCHW: Tensor) -> Tensor:
         """Map scaled latents to pixels, about [-1, 1] and not clipped; differentiable."""
         with never_in_float16(self.device):
-            pixels: Tensor = self.vae.decode(latents_BCHW.float() / self.vae.config.scaling_factor).sample
+            latents = latents_BCHW.float() / self.vae.config.scaling_factor
+            if self.vae.config.shift_factor:
+                latents = latents + self.vae.config.shift_factor
+            pixels: Tensor = self.vae.decode(latents).sample
         return pixels
 
     def embed_images(self, images_B3HW: Tensor) -> Tensor:
@@ -155,20 +167,18 @@ class StableDiffusion:
         """E_T: unit-norm embeddings (N, D) of texts."""
         if not texts:
             return torch.zeros(0, self.clip.config.projection_dim, device=self.device)
-        ids_NL = tokenize(self.tokenizer, texts, self.max_tokens).ids_BL.to(self.device)
+        ids_NL = tokenize(self.tokenizer, texts, self.clip_tokens).ids_BL.to(self.device)
         parts = torch.split(ids_NL, TEXTS_AT_ONCE)
         return torch.cat([unit_features(self.clip.get_text_features(input_ids=part)) for part in parts])
 
     def predict(
         self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = NO_CAPTURE
     ) -> PathOutput:
-        """Predict the noise eps in float32, recording what `capture` asks for."""
+        """Predict in the space of the noise process, in float32, recording what `capture` asks for."""
         with computing_in(self.dtype, self.device), record(self.attention_sites(), capture) as captured:
-            output = self.denoiser(
-                z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD, **self._also_read(cond)
-            )
-        pred_BCHW: Tensor = output.sample.float()
-        if self.noise.trained_on_v:
+            output_BCHW = self._denoise(z_t_BCHW, timesteps_B, cond)
+        pred_BCHW = output_BCHW.float()
+        if isinstance(self.noise, DDPMNoise) and self.noise.trained_on_v:
             pred_BCHW = self.noise.eps_from_v(pred_BCHW, z_t_BCHW, timesteps_B)
         return PathOutput(pred_BCHW, captured.attention, captured.queries, captured.hidden)
 
@@ -189,6 +199,11 @@ class StableDiffusion:
     def encoders(self) -> list[nn.Module]:
         """The text encoders."""
         return [self._parts[name] for name in self.layout.networks if name.startswith("text_encoder")]
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that are read of a text; longer ones are truncated."""
+        return self.clip_tokens
 
     def token_count(self, text: str) -> int:
         """Tokens of `text` including begin and end marks, before truncation."""
@@ -213,6 +228,20 @@ class StableDiffusion:
     @cached_property
     def _fingerprint(self) -> str:
         return loading.fingerprint(self.layout, *self._folders)
+
+    def _noise_process(self) -> NoiseProcess:
+        return DDPMNoise(self.scheduler)
+
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
+        """The ids that the encoders read, and where each token lies in its text."""
+        return tokenize(self.tokenizer, texts, self.clip_tokens)
+
+    def _denoise(self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning) -> Tensor:
+        """The denoiser's output, as it was trained to predict."""
+        output: Tensor = self.denoiser(
+            z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD, **self._also_read(cond)
+        ).sample
+        return output
 
     def _encode_texts(self, texts: Sequence[str], tokens: Tokens) -> tuple[Tensor, Tensor]:
         """What the denoiser's cross-attention reads, B L D, and the pooled embedding, B 0."""
