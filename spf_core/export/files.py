@@ -87,8 +87,8 @@ def write_weights(
             return
         write_peft_file(file, lora, facts)
         _log.warning(
-            "'%s' is in diffusers' keys, for pipe.load_lora_weights(): spf knows no other program's names for "
-            "the layers of a %s",
+            "'%s' is in diffusers' keys, for pipe.load_lora_weights(): spf knows no other program's names "
+            "for the layers of a %s",
             file,
             facts.pipeline,
         )

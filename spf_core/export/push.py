@@ -7,7 +7,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants
 
 from spf_core.errors import RunError
-from spf_core.export.run import Request, UnknownNames, export
+from spf_core.export.run import Request, UnknownNamesError, export
 from spf_core.interfaces import LowRank
 from spf_core.plugins.building import built
 from spf_core.plugins.configs import ExporterConfig
@@ -24,7 +24,7 @@ def prepare(run: Path, plugins: Plugins, folder: Path, evaluation: Path | None, 
         if lora or "model" in config.holds:
             out = folder if config.folder else folder / f"{run.resolve().name}.safetensors"
             shown = evaluation if config.folder else None
-            with suppress(UnknownNames):  # a repository holds the formats that its model has
+            with suppress(UnknownNamesError):  # a repository holds the formats that its model has
                 export(run, plugins, Request(config.name, out, evaluation=shown, licence=licence))
 
 

@@ -18,7 +18,7 @@ from spf_core.runs.run import OpenRun, open_run, trained_weights
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class UnknownNames(RunError):
+class UnknownNamesError(RunError):
     """The format has no names for the layers of this base model."""
 
 

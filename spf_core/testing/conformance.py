@@ -25,7 +25,7 @@ PROMPT = Prompt("a portrait of an old man, red hair", "wearing a hat")
 
 
 def check_noise_process(process: NoiseProcess) -> None:
-    """Its formulas fit each other: what is expected leads back to the image, in every space and by sampling."""
+    """Its formulas fit each other: what is expected leads back to the image, also by sampling."""
     generator = torch.Generator().manual_seed(0)
     clean, noise, source, other = torch.randn(4, 3, 4, 8, 8, generator=generator)
     t_B = torch.stack([process.at(level, 1)[0] for level in (0.1, 0.5, 0.8)])

@@ -8,7 +8,7 @@ from torch import nn
 from spf_core.errors import RunError
 from spf_core.export.card import write_card
 from spf_core.export.files import two_encoders, write_checkpoint, write_kohya, write_peft, write_pipeline
-from spf_core.export.run import FinishedRun, UnknownNames
+from spf_core.export.run import FinishedRun, UnknownNamesError
 from spf_core.interfaces import Mergeable
 from spf_core.runs.run import in_float32, open_backbone
 from spf_core.utils.atomic import atomic_folder
@@ -42,7 +42,7 @@ def write_single_file(run: FinishedRun) -> None:
 def _refuse_without_names(run: FinishedRun, keys: str) -> None:
     """RunError for a base model whose layers have no names that spf knows but diffusers'."""
     if not run.facts.kohya:
-        raise UnknownNames(
+        raise UnknownNamesError(
             f"spf knows no {keys} for the layers of a {run.facts.pipeline}, and no program would read such a "
             "file; export it with --format diffusers"
         )
