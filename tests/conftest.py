@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tiny import random_folder, tiny_pipeline, tiny_xl_pipeline
+from tiny import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
@@ -28,6 +28,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def tiny_xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random pipeline folder of SDXL's classes, otherwise like `tiny_folder`."""
     return random_folder(tiny_xl_pipeline, tmp_path_factory.mktemp("backbone") / "tiny-xl")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random pipeline folder of SD3's classes: 32 x 32 pixels, 8 x 8 latents, 4 x 4 patches."""
+    return random_folder(tiny_sd3_pipeline, tmp_path_factory.mktemp("backbone") / "tiny-sd3")
 
 
 @pytest.fixture(scope="session")

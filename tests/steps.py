@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from spf_core.config.loading import load_run_config
 from spf_core.config.run_config import RunConfig
 from spf_core.dual_path.parts import Parts, build_parts
 from spf_core.dual_path.step import dual_path_step
+from spf_core.interfaces import StepState
 from spf_core.interfaces.types import Batch
 from spf_core.plugins.discovery import load_plugins
 from spf_core.preparation.encoding import CachedRows
@@ -87,3 +89,8 @@ def cached_rows(parts: Parts, *, embedded: bool = False) -> CachedRows:
         image_embeds_ND=batch.image_embeds_BD if embedded else None,
         images=tuple(range(len(batch.ids))),
     )
+
+
+def abar_of(state: StepState) -> Tensor:
+    """abar_t of the rows of a step on DDPM's noise, B."""
+    return state.backbone.noise.abar(state.noised.timesteps_B)

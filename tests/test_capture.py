@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spf_core.dual_path.capture import cross_attention_layers, record
+from spf_core.dual_path.capture import record
 from spf_core.interfaces.types import Capture, Conditioning
 from spf_core.utils.prompts import Prompt
 from spf_plugins.adapters import LoraAdapter
@@ -25,7 +25,7 @@ def inputs(tiny_backbone: StableDiffusion) -> tuple[Tensor, Tensor, Conditioning
 
 
 def hooks_and_processors(backbone: StableDiffusion) -> dict[str, Any]:
-    layers = cross_attention_layers(backbone.denoiser).values()
+    layers = backbone.attention_sites()
     return {
         "processors": dict(backbone.denoiser.attn_processors),
         "hooks": [len(layer.to_q._forward_hooks) for layer in layers],
@@ -64,7 +64,7 @@ def test_probabilities_sum_to_one_over_the_tokens(tiny_backbone: StableDiffusion
 
 def test_queries_are_the_outputs_of_to_q(tiny_backbone: StableDiffusion, inputs: Any) -> None:
     seen: list[Tensor] = []
-    to_q = cross_attention_layers(tiny_backbone.denoiser)[MIDDLE].to_q
+    (to_q,) = (site.to_q for site in tiny_backbone.attention_sites() if site.name == MIDDLE)
     handle = to_q.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     output = tiny_backbone.predict(*inputs, Capture(queries=True))
     handle.remove()
@@ -74,13 +74,13 @@ def test_queries_are_the_outputs_of_to_q(tiny_backbone: StableDiffusion, inputs:
 
 def test_queries_alone_keep_the_stock_processors(tiny_backbone: StableDiffusion) -> None:
     before = dict(tiny_backbone.denoiser.attn_processors)
-    with record(tiny_backbone.denoiser, Capture(queries=True)):
+    with record(tiny_backbone.attention_sites(), Capture(queries=True)):
         assert tiny_backbone.denoiser.attn_processors == before
 
 
 def test_self_attention_keeps_its_processors_while_recording(tiny_backbone: StableDiffusion) -> None:
     before = dict(tiny_backbone.denoiser.attn_processors)
-    with record(tiny_backbone.denoiser, EVERYTHING):
+    with record(tiny_backbone.attention_sites(), EVERYTHING):
         during = tiny_backbone.denoiser.attn_processors
         changed = {name for name in before if during[name] is not before[name]}
     assert changed == {name for name in before if name.endswith("attn2.processor")}

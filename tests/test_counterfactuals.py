@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from steps import PROMPTS, cached_rows, config_of, parts_of
+from steps import PROMPTS, abar_of, cached_rows, config_of, parts_of
 
 from spf_core.config.sections import CounterfactualSection, SampleSection
 from spf_core.dual_path.parts import Parts
@@ -113,7 +113,7 @@ def test_the_picture_without_the_target_is_what_the_pipeline_draws_from_the_nois
     after = purified(parts, start=(1.0, 1.0))
     pipeline, clean = parts.backbone.pipeline(), cached_rows(parts).latents_NCHW
     pipeline.scheduler.set_timesteps(SAMPLE.steps)
-    abar = parts.backbone.abar_T[pipeline.scheduler.timesteps[0]]
+    abar = parts.backbone.noise.abar_T[pipeline.scheduler.timesteps[0]]
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     drawn = pipeline(
         [prompt.base_text for prompt in PROMPTS],
@@ -158,8 +158,8 @@ def test_every_state_between_leads_to_the_image_with_the_target(
     step_parts = parts_of(config)
     batch = purified(parts).batch(range(4))
     state, _ = dual_path_step(step_parts, batch, 0.9, generator=torch.Generator().manual_seed(0))
-    noised, abar = state.noised, state.noised.abar_B.view(-1, 1, 1, 1)
-    reached = (noised.z_t_BCHW - (1 - abar).sqrt() * noised.noise_BCHW) / abar.sqrt()
+    noised, abar = state.noised, abar_of(state).view(-1, 1, 1, 1)
+    reached = (noised.z_t_BCHW - (1 - abar).sqrt() * noised.expected_BCHW) / abar.sqrt()
     torch.testing.assert_close(reached, batch.latents_BCHW, atol=1e-3, rtol=1e-3)
     plain = replace(batch, without_BCHW=batch.latents_BCHW)
     untouched, _ = dual_path_step(step_parts, plain, 0.9, generator=torch.Generator().manual_seed(0))

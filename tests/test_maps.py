@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from steps import batch_of, config_of, parts_of, run
+from steps import abar_of, batch_of, config_of, parts_of, run
 
 from spf_core.dual_path.step import dual_path_step
 
@@ -37,8 +37,8 @@ def test_region_denoising_weighs_timesteps_by_its_space(tiny_folder: Path, space
     everywhere = ("losses.region-denoising.weight=1", "losses.region-denoising.floor=1")
     spaced = f"losses.region-denoising.space={space}"
     state, report = run(parts_of(config_of(tiny_folder, *everywhere, spaced)))
-    error = (state.response.pred_BCHW - state.noised.noise_BCHW).pow(2)
-    expected = (error.mean((1, 2, 3)) * weight(state.noised.abar_B)).mean()
+    error = (state.response.pred_BCHW - state.noised.expected_BCHW).pow(2)
+    expected = (error.mean((1, 2, 3)) * weight(abar_of(state))).mean()
     torch.testing.assert_close(report.raw["region-denoising"], expected)
 
 
@@ -82,4 +82,4 @@ def test_output_alignment_can_be_weighed_as_velocity(tiny_folder: Path, space: s
     state, report = dual_path_step(parts, batch_of(parts), 0.9, generator=torch.Generator().manual_seed(3))
     assert state.reference is not None
     error = (state.response.pred_BCHW - state.reference.pred_BCHW).pow(2).mean((1, 2, 3))
-    torch.testing.assert_close(report.raw["output-alignment"], (factor(state.noised.abar_B) * error).mean())
+    torch.testing.assert_close(report.raw["output-alignment"], (factor(abar_of(state)) * error).mean())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from installing import installed
-from steps import config_of, parts_of, run
+from steps import abar_of, config_of, parts_of, run
 
 from spf_core.config.loading import load_run_config
 from spf_core.errors import ConfigError, PluginError
@@ -58,7 +58,7 @@ def test_rows_without_their_target_have_an_empty_map_and_do_not_teach(tiny_folde
     kept = state.has_target_B
     assert 0 < int(kept.sum()) < 4, "the seed is chosen so that the batch is mixed"
     assert state.map_B1HW[~kept].abs().max() == 0
-    errors = (state.response.pred_BCHW - state.noised.noise_BCHW).pow(2).mean((1, 2, 3))
+    errors = (state.response.pred_BCHW - state.noised.expected_BCHW).pow(2).mean((1, 2, 3))
     torch.testing.assert_close(report.raw["denoising"], errors[kept].mean())
 
 
@@ -68,8 +68,8 @@ def test_rows_without_their_target_can_be_noised_from_the_originals_own_pictures
     assert "class_images" in config.needs
     parts = parts_of(config)
     state, _ = run(parts)
-    abar = state.noised.abar_B.view(-1, 1, 1, 1)
-    clean = (state.noised.z_t_BCHW - (1 - abar).sqrt() * state.noised.noise_BCHW) / abar.sqrt()
+    abar = abar_of(state).view(-1, 1, 1, 1)
+    clean = (state.noised.z_t_BCHW - (1 - abar).sqrt() * state.noised.expected_BCHW) / abar.sqrt()
     kept = state.has_target_B
     assert 0 < int(kept.sum()) < 4, "the seed is chosen so that the batch is mixed"
     torch.testing.assert_close(clean[kept], state.batch.latents_BCHW[kept], atol=1e-3, rtol=1e-3)

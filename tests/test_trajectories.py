@@ -30,7 +30,7 @@ def test_rows_from_the_models_own_sampling_are_aligned_but_teach_nothing(tiny_fo
         step = bank.timesteps_S.tolist().index(int(state.noised.timesteps_B[row]))
         recorded = torch.equal(state.noised.z_t_BCHW[row], bank.states_NSCHW[row, step])
         assert recorded == (step > 0), "the first state is fresh noise, the later ones are recorded"
-    errors = (state.response.pred_BCHW - state.noised.noise_BCHW).pow(2).mean((1, 2, 3))
+    errors = (state.response.pred_BCHW - state.noised.expected_BCHW).pow(2).mean((1, 2, 3))
     torch.testing.assert_close(report.raw["denoising"], errors[~own].mean())
 
 

@@ -64,7 +64,7 @@ def test_its_reference_path_is_still_the_original_model(
     )
     backbone, base = begun.backbone, index(begun.rows.base, torch.tensor([0]))
     z_t, t = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([500])
-    noised = Noised(z_t, z_t, t, backbone.abar_T[t], torch.tensor([True]))
+    noised = Noised(z_t, z_t, t, torch.tensor([True]))
     referred = begun.parts.reference.run(backbone, begun.adapter, noised, base, NOTHING).pred_BCHW
     with torch.no_grad():
         tuned = backbone.predict(z_t, t, base).pred_BCHW

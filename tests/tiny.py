@@ -122,6 +122,80 @@ def tiny_xl_pipeline(tokenizer: Any, text_config: Any) -> Any:
     )
 
 
+def tiny_t5_tokenizer() -> Any:
+    """Unigram pieces that know `WORDS` whole and every letter; T5's marks come first."""
+    from transformers import T5Tokenizer
+
+    pieces = [(f"▁{word}", -1.0) for word in dict.fromkeys(WORDS.split())]
+    letters = [(letter, -9.0) for letter in "▁abcdefghijklmnopqrstuvwxyz,.-'"]
+    marks = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    return T5Tokenizer(vocab=[*marks, *pieces, *letters], extra_ids=0, model_max_length=256)
+
+
+def tiny_sd3_pipeline(tokenizer: Any, text_config: Any) -> Any:
+    """SD3's classes: a transformer on rectified flow, two CLIPs with projections and a T5."""
+    from diffusers import (
+        AutoencoderKL,
+        FlowMatchEulerDiscreteScheduler,
+        SD3Transformer2DModel,
+        StableDiffusion3Pipeline,
+    )
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, T5Config, T5EncoderModel
+
+    wider = {"hidden_size": 48, "intermediate_size": 96, "num_attention_heads": 4, "projection_dim": 20}
+    first = CLIPTextConfig(**(text_config.to_dict() | {"projection_dim": 16}))
+    second = CLIPTextConfig(**(text_config.to_dict() | wider))
+    t5_tokenizer = tiny_t5_tokenizer()
+    t5 = T5Config(
+        vocab_size=len(t5_tokenizer),
+        d_model=96,
+        d_kv=16,
+        d_ff=96,
+        num_layers=2,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        layers_per_block=1,
+        norm_num_groups=4,
+        sample_size=32,
+        latent_channels=8,
+        scaling_factor=0.5,
+        shift_factor=0.1,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+    transformer = SD3Transformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        in_channels=8,
+        out_channels=8,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=96,
+        caption_projection_dim=32,
+        pooled_projection_dim=16 + 20,
+        pos_embed_max_size=8,
+        dual_attention_layers=(0,),
+        qk_norm="rms_norm",
+    )
+    return StableDiffusion3Pipeline(
+        transformer,
+        FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae,
+        CLIPTextModelWithProjection(first),
+        tokenizer,
+        CLIPTextModelWithProjection(second),
+        copy.deepcopy(tokenizer),
+        T5EncoderModel(t5),
+        t5_tokenizer,
+    )
+
+
 def random_folder(make: Callable[[Any, Any], Any], folder: Path) -> Path:
     """A random pipeline's folder with clip/ inside; `make` gets the tokenizer and CLIP's text settings."""
     import torch

@@ -1,7 +1,6 @@
 """Resizing of control maps and attention between latent and layer resolutions."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,26 +8,26 @@ from torch import Tensor
 
 from spf_core.interfaces import StepState
 
-
-def at_queries(map_B1HW: Tensor, positions: int) -> Tensor:
-    """Resize a map to a layer's resolution and flatten it: B Q 1 (same aspect ratio, area average)."""
-    height, width = map_B1HW.shape[-2:]
-    factor = math.sqrt(positions / (height * width))
-    size = (round(height * factor), round(width * factor))
-    assert size[0] * size[1] == positions, "a layer's positions keep the latent's aspect ratio"
-    return F.adaptive_avg_pool2d(map_B1HW, size).flatten(2).transpose(1, 2)
+Grid = tuple[int, int]  # rows and columns of a layer's positions, see `AttentionSite.grid`
 
 
-def at_latents(values_BQP: Tensor, height: int, width: int) -> Tensor:
-    """Reshape a layer's values to images and resize them to the latent: B P H W."""
-    batch, positions, phrases = values_BQP.shape
-    factor = math.sqrt(positions / (height * width))
-    rows = round(height * factor)
-    image = values_BQP.transpose(1, 2).reshape(batch, phrases, rows, positions // rows)
-    return F.interpolate(image, (height, width), mode="bilinear", align_corners=False)
+def at_queries(map_B1HW: Tensor, grid: Grid) -> Tensor:
+    """Resize a map to a layer's grid and flatten it: B Q 1 (area average)."""
+    return F.adaptive_avg_pool2d(map_B1HW, grid).flatten(2).transpose(1, 2)
 
 
-def middle_attention(attention: Mapping[str, Tensor], phrase_BPL: Tensor, size: torch.Size) -> Tensor:
+def at_latents(values_BQP: Tensor, grid: Grid, size: Sequence[int]) -> Tensor:
+    """Reshape a layer's values to images and resize them to the latent's height and width: B P H W."""
+    image = values_BQP.transpose(1, 2).reshape(len(values_BQP), -1, *grid)
+    return F.interpolate(image, tuple(size), mode="bilinear", align_corners=False)
+
+
+def middle_attention(
+    attention: Mapping[str, Tensor],
+    phrase_BPL: Tensor,
+    grids: Mapping[str, Grid],
+    size: Sequence[int],
+) -> Tensor:
     """Mean attention of every phrase over the layers of the two middle resolutions, B P H W.
 
     Of an odd number of resolutions it is the one in the middle. Stable Diffusion 1.5 attends at 64, 32, 16
@@ -37,16 +36,23 @@ def middle_attention(attention: Mapping[str, Tensor], phrase_BPL: Tensor, size: 
     resolutions = sorted({values.shape[1] for values in attention.values()})
     middle = resolutions[(len(resolutions) - 1) // 2 : len(resolutions) // 2 + 1]
     maps = [
-        at_latents(values.float() @ phrase_BPL.transpose(1, 2), size[0], size[1])
-        for values in attention.values()
+        at_latents(values.float() @ phrase_BPL.transpose(1, 2), grids[layer], size)
+        for layer, values in attention.items()
         if values.shape[1] in middle
     ]
     return torch.stack(maps).mean(0)
 
 
-def phrase_attention(attention: Mapping[str, Tensor], phrase_BL: Tensor, size: torch.Size) -> Tensor:
+def phrase_attention(
+    attention: Mapping[str, Tensor],
+    phrase_BL: Tensor,
+    grids: Mapping[str, Grid],
+    size: Sequence[int],
+) -> Tensor:
     """Attention to a phrase's tokens in [0, 1], their mean over layers at the latent's size: B 1 H W."""
-    maps = [at_latents(values @ phrase_BL[:, :, None], size[0], size[1]) for values in attention.values()]
+    maps = [
+        at_latents(values @ phrase_BL[:, :, None], grids[layer], size) for layer, values in attention.items()
+    ]
     return torch.stack(maps).mean(0)
 
 
@@ -93,5 +99,7 @@ def widened(state: StepState, map_B1HW: Tensor) -> Tensor:
     released_BL = state.batch.released_BL
     assert released_BL is not None, "the configuration guarantees released phrases"
     assert state.reference is not None, "the configuration guarantees a reference path"
-    attention = middle_attention(state.reference.attention, released_BL[:, None], map_B1HW.shape[-2:])
+    attention = middle_attention(
+        state.reference.attention, released_BL[:, None], state.grids, map_B1HW.shape[-2:]
+    )
     return torch.maximum(map_B1HW, min_max(attention))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from spf_core.config.sections import TrainSection
-from spf_core.dual_path.noising import draw_timesteps, noise_latents, partly_with_target, replace_states
+from spf_core.dual_path.noising import noise_latents, partly_with_target, replace_states
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.texts import text_of
 from spf_core.interfaces.types import Batch, Conditioning, Noised, choose, scatter_like
@@ -82,21 +82,21 @@ def draw_states(
     generator: torch.Generator,
 ) -> Noised:
     """Noise the training images; under alignment, some rows continue the original model's sampling."""
-    train, abar_T, size = parts.train, parts.backbone.abar_T, len(batch.ids)
-    timesteps = draw_timesteps(size, len(abar_T), train.min_timestep, train.max_timestep, generator=generator)
+    train, process, size = parts.train, parts.backbone.noise, len(batch.ids)
+    timesteps = process.draw_timesteps(size, train.min_timestep, train.max_timestep, generator=generator)
     clean, seen = batch.latents_BCHW, _seen(parts, batch, timesteps, generator)
     if train.preserve_on == "own" and batch.class_BCHW is not None:
         images_B = scatter_like((texts.target_B | texts.dropped_B).to(clean.device), clean).bool()
         clean = torch.where(images_B, clean, batch.class_BCHW)
         seen = None if seen is None else torch.where(images_B, seen, batch.class_BCHW)
     noised = noise_latents(
-        clean, timesteps, abar_T, generator=generator, source_BCHW=seen, offset=train.noise_offset
+        clean, timesteps, process, generator=generator, source_BCHW=seen, offset=train.noise_offset
     )
     if parts.states is None or not has_reference:
         return noised
     from_noise = (torch.rand(size, generator=generator) < train.noise_share).to(noised.timesteps_B.device)
     drawn = parts.states.draw(batch.rows, generator=generator)
-    own = replace_states(noised, from_noise, drawn.states_BCHW, drawn.timesteps_B, abar_T)
+    own = replace_states(noised, from_noise, drawn.states_BCHW, drawn.timesteps_B)
     return replace(own, reference=drawn.output)
 
 
@@ -108,7 +108,7 @@ def _seen(parts: Parts, batch: Batch, timesteps_B: Tensor, generator: torch.Gene
         batch.latents_BCHW,
         batch.without_BCHW,
         timesteps_B,
-        len(parts.backbone.abar_T),
+        parts.backbone.noise,
         parts.between,
         generator=generator,
     )

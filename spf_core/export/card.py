@@ -111,9 +111,7 @@ def _use(facts: Facts, lora: Lora | None) -> str:
     trained = ["Texts it was trained on, added to the prompt:\n", *words, ""] if words else []
     recommended = [] if facts.strength is None else [f"Recommended strength: {facts.strength:g}.\n"]
     code = (_USE_LORA if lora else _USE_WHOLE).format(
-        pipeline="StableDiffusionXLPipeline"
-        if facts.family.startswith("sdxl")
-        else "StableDiffusionPipeline",
+        pipeline=facts.pipeline,
         base=facts.base if "/" in facts.base else f"YOUR COPY OF {facts.base}",
         prompt=", ".join(["a portrait of a woman with red hair", *facts.targets[:1]]),
         strength=1.0 if facts.strength is None else facts.strength,

@@ -19,7 +19,7 @@ from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError, quoted
 from spf_core.export.architecture import SD15
 from spf_core.export.lora import Lora
-from spf_core.export.names import UNET
+from spf_core.export.names import UNET, has_kohya_names
 from spf_core.export.prediction import Prediction
 from spf_core.interfaces import Backbone
 from spf_core.runs.run import HANDOVER
@@ -69,6 +69,8 @@ class Facts:
     image_size: int
     prediction: Prediction
     licence: str | None = None
+    pipeline: str = "StableDiffusionPipeline"  # diffusers' class that loads the base model
+    kohya: bool = True  # whether kohya's files have names for its layers
 
     @property
     def targets(self) -> list[str]:
@@ -113,7 +115,8 @@ def facts_of(
     licence: str | None = None,
 ) -> Facts:
     """The facts of a run, from its configuration and the metadata of its own weights."""
-    scheduler = backbone.pipeline().scheduler.config
+    pipeline = backbone.pipeline()
+    scheduler = pipeline.scheduler.config
     return Facts(
         title=title,
         family=config.backbone.family or config.backbone.name,
@@ -121,9 +124,13 @@ def facts_of(
         metadata=metadata,
         image_size=backbone.image_size,
         prediction=Prediction(
-            scheduler.prediction_type == "v_prediction", bool(scheduler.rescale_betas_zero_snr)
+            v=scheduler.get("prediction_type") == "v_prediction",
+            zero_snr=bool(scheduler.get("rescale_betas_zero_snr")),
+            flow="prediction_type" not in scheduler,
         ),
         licence=licence,
+        pipeline=type(pipeline).__name__,
+        kohya=has_kohya_names(backbone),
     )
 
 
@@ -131,7 +138,7 @@ def lora_metadata(facts: Facts, lora: Lora, tensors: Mapping[str, Tensor]) -> di
     """The metadata of a LoRA file with these tensors; all values are strings."""
     digest = tensor_hash(tensors)
     return {
-        **_network(facts, lora),
+        **(_network(facts, lora) if facts.kohya else {"format": "pt"}),
         "sshs_model_hash": digest,
         **model_spec(facts, suffix="/lora"),
         "modelspec.hash_sha256": f"0x{digest}",
@@ -185,7 +192,7 @@ def model_spec(facts: Facts, suffix: str = "") -> dict[str, str]:
         "implementation": implementation,
         "title": facts.title,
         "resolution": f"{facts.image_size}x{facts.image_size}",
-        "prediction_type": "v" if facts.prediction.v else "epsilon",
+        "prediction_type": "" if facts.prediction.flow else "v" if facts.prediction.v else "epsilon",
         "trigger_phrase": ", ".join(facts.targets[:1]),
         "license": facts.licence or "",
         "usage_hint": usage_hint(facts),

@@ -34,11 +34,16 @@ def write_kohya(
 
 
 def write_peft(folder: Path, lora: Lora, facts: Facts, dtype: torch.dtype = torch.float32) -> None:
-    """Write `pytorch_lora_weights.safetensors`, with the settings that diffusers reads from it."""
+    """Write `pytorch_lora_weights.safetensors` into a folder."""
+    write_peft_file(folder / LORA_WEIGHT_NAME_SAFE, lora, facts, dtype)
+
+
+def write_peft_file(file: Path, lora: Lora, facts: Facts, dtype: torch.dtype = torch.float32) -> None:
+    """Write a LoRA in diffusers' and PEFT's keys, with the settings that diffusers reads from it."""
     tensors = peft_tensors(lora, dtype)
     settings = json.dumps(peft_settings(lora), sort_keys=True)
     metadata = {**lora_metadata(facts, lora, tensors), LORA_ADAPTER_METADATA_KEY: settings}
-    write_safetensors(folder / LORA_WEIGHT_NAME_SAFE, tensors, metadata)
+    write_safetensors(file, tensors, metadata)
 
 
 def write_pipeline(folder: Path, pipeline: Any, facts: Facts) -> None:
@@ -55,7 +60,7 @@ def write_checkpoint(file: Path, pipeline: Any, facts: Facts) -> None:
 
 
 def run_file(run: Path) -> Path:
-    """Where a run's LoRA in kohya's keys lies: `<run name>.safetensors`, never the run's own weights."""
+    """Where a run's LoRA for other programs lies: `<run name>.safetensors`, never the run's own weights."""
     name = run.resolve().name
     file = run / f"{name}.safetensors"
     return file if file.name != ADAPTER_FILE else run / f"{name}-lora.safetensors"
@@ -77,4 +82,13 @@ def write_weights(
             _log.warning("'%s' is not written: %s", file, error)
             return
         facts = facts_of(file.stem, config, backbone, metadata)
-        write_kohya(file, lora, facts, two_encoders=two_encoders(backbone))
+        if facts.kohya:
+            write_kohya(file, lora, facts, two_encoders=two_encoders(backbone))
+            return
+        write_peft_file(file, lora, facts)
+        _log.warning(
+            "'%s' is in diffusers' keys, for pipe.load_lora_weights(): spf knows no other program's names "
+            "for the layers of a %s",
+            file,
+            facts.pipeline,
+        )

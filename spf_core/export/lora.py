@@ -9,7 +9,7 @@ from peft import LoraConfig
 from torch import Tensor
 
 from spf_core.errors import RunError
-from spf_core.export.names import PARTS, TEXT_1, TEXT_2, kohya_name, text_layer
+from spf_core.export.names import TEXT_1, TEXT_2, kohya_name, text_layer
 from spf_core.interfaces import LowRank, LowRankUpdate
 
 Updates = Mapping[str, LowRankUpdate]
@@ -90,7 +90,7 @@ def peft_settings(lora: Lora) -> dict[str, Any]:
     A text encoder's layers stand without `text_model.`, so that they end the names of every transformers.
     """
     found: dict[str, Any] = {}
-    for part in PARTS:
+    for part in dict.fromkeys(key.partition(".")[0] for key in lora.updates):
         ranks = {
             key.removeprefix(f"{part}.").removeprefix("text_model."): update.rank
             for key, update in lora.updates.items()

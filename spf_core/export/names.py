@@ -8,6 +8,8 @@ and `output_blocks`.
 
 import re
 
+from spf_core.interfaces import Backbone
+
 UNET, TEXT_1, TEXT_2 = "unet", "text_encoder", "text_encoder_2"
 PARTS = (UNET, TEXT_1, TEXT_2)
 
@@ -42,6 +44,15 @@ _OPEN_CLIP = (
     ("embeddings.token_embedding", "token_embedding"),
     ("embeddings.position_embedding.weight", "positional_embedding"),
 )
+
+
+def has_kohya_names(backbone: Backbone) -> bool:
+    """Whether these names are those of the backbone's layers: its denoiser is a UNet.
+
+    Other architectures have names of their own in every client. A file in kohya's keys that no client reads
+    would be worse than none, so that their LoRA is written in diffusers' keys.
+    """
+    return backbone.denoiser_name == UNET
 
 
 def text_layer(layer: str) -> str:

@@ -37,8 +37,11 @@ class Prediction:
 
     v: bool = False
     zero_snr: bool = False
+    flow: bool = False  # the velocity of a flow, for which checkpoints have no mark
 
     def __str__(self) -> str:
+        if self.flow:
+            return "the velocity of a flow"
         return ("v" if self.v else "epsilon") + (", zero terminal SNR" if self.zero_snr else "")
 
     def marks(self) -> dict[str, Tensor]:

@@ -1,12 +1,13 @@
 """`spf push`: an export of a run in a repository of the hub; nothing is sent unless somebody asks."""
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants
 
 from spf_core.errors import RunError
-from spf_core.export.run import Request, export
+from spf_core.export.run import Request, UnknownNamesError, export
 from spf_core.interfaces import LowRank
 from spf_core.plugins.building import built
 from spf_core.plugins.configs import ExporterConfig
@@ -23,7 +24,8 @@ def prepare(run: Path, plugins: Plugins, folder: Path, evaluation: Path | None, 
         if lora or "model" in config.holds:
             out = folder if config.folder else folder / f"{run.resolve().name}.safetensors"
             shown = evaluation if config.folder else None
-            export(run, plugins, Request(config.name, out, evaluation=shown, licence=licence))
+            with suppress(UnknownNamesError):  # a repository holds the formats that its model has
+                export(run, plugins, Request(config.name, out, evaluation=shown, licence=licence))
 
 
 def push(

@@ -18,6 +18,10 @@ from spf_core.runs.run import OpenRun, open_run, trained_weights
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
+class UnknownNamesError(RunError):
+    """The format has no names for the layers of this base model."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What is to be written; `merge` bakes a LoRA into the weights, at `strength` times the trained one.

@@ -1,5 +1,6 @@
 """What each kind of component must do, and what it reads and returns. A plugin inherits from nothing."""
 
+from spf_core.interfaces.attention import AttentionSite, Captured
 from spf_core.interfaces.exporting import Exporter
 from spf_core.interfaces.fit import Fit
 from spf_core.interfaces.judging import (
@@ -14,6 +15,7 @@ from spf_core.interfaces.judging import (
     TrainingFacts,
     UnseenPrompt,
 )
+from spf_core.interfaces.noise import NoiseProcess, Sampler, Space
 from spf_core.interfaces.training import (
     Adapter,
     AllocatesRank,
@@ -57,9 +59,11 @@ __all__ = [
     "NOTHING",
     "Adapter",
     "AllocatesRank",
+    "AttentionSite",
     "Backbone",
     "Batch",
     "Capture",
+    "Captured",
     "Checkpointing",
     "Column",
     "Conditioning",
@@ -74,6 +78,7 @@ __all__ = [
     "LowRankUpdate",
     "Mergeable",
     "Metric",
+    "NoiseProcess",
     "Noised",
     "OffloadsTextEncoders",
     "PathOutput",
@@ -87,8 +92,10 @@ __all__ = [
     "Region",
     "Reward",
     "SampledStates",
+    "Sampler",
     "Score",
     "Shardable",
+    "Space",
     "Staged",
     "Stateful",
     "States",

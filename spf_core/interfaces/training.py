@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from spf_core.interfaces.attention import AttentionSite
+from spf_core.interfaces.noise import NoiseProcess
 from spf_core.interfaces.types import NOTHING, Batch, Capture, Conditioning, Noised, PathOutput
 from spf_core.utils.progress import Progress
 from spf_core.utils.prompts import Prompt
@@ -19,11 +21,15 @@ class Backbone(Protocol):
     """A latent text-to-image model: encoders, denoiser, schedule and the pipeline that samples from it."""
 
     denoiser: nn.Module
+    loop_names: Mapping[str, str]  # inputs of the pipeline that its sampling loop calls otherwise
     image_size: int
     clip_size: int  # side of the pictures that `embed_images` looks at; others are resized
-    abar_T: Tensor  # cumulative alphas of the training schedule
+    noise: NoiseProcess
     dtype: torch.dtype  # of the frozen weights; what goes in and comes out is float32
-    prediction_type: str  # what it was trained to predict: "epsilon" or "v_prediction", as diffusers has it
+
+    @property
+    def denoiser_name(self) -> str:
+        """What the pipeline calls the denoiser: "unet" or "transformer"."""
 
     @property
     def device(self) -> torch.device:
@@ -34,6 +40,15 @@ class Backbone(Protocol):
 
     def encode_prompts(self, prompts: Sequence[Prompt], *, with_target: bool) -> Conditioning:
         """Encode the complete texts (`with_target`) or the base texts alone."""
+
+    def attention_sites(self) -> Sequence[AttentionSite]:
+        """The denoiser's layers in which image queries meet text keys, in the order of a pass.
+
+        `PathOutput` has what they record under their names; none where the model has no such layer.
+        """
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """C, H and W of the latents of pictures of this size in pixels."""
 
     def encode_images(self, images_B3HW: Tensor) -> Tensor:
         """Map pixels in [-1, 1] to scaled latents (posterior mean)."""
@@ -50,7 +65,10 @@ class Backbone(Protocol):
     def predict(
         self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = NOTHING
     ) -> PathOutput:
-        """Predict the noise eps, recording what `capture` asks for."""
+        """Predict in the space of the noise process, recording what `capture` asks for.
+
+        That is the noise eps for `DDPMNoise` and the velocity eps - z_0 for `FlowNoise`.
+        """
 
     def token_count(self, text: str) -> int:
         """Tokens of `text` including begin and end marks, before truncation."""
@@ -243,10 +261,10 @@ class Predictions(Protocol):
         """What the tuned model reads under `text`; with gradient where its text encoders are tuned."""
 
     def tuned(self, text: TextName) -> Tensor:
-        """eps_theta(z_t, t, text), B C H W, with gradient."""
+        """The tuned model's prediction at z_t and t under `text`, B C H W, with gradient."""
 
     def original(self, text: TextName) -> Tensor:
-        """eps_theta0(z_t, t, text), B C H W, without gradient."""
+        """The original model's prediction at z_t and t under `text`, B C H W, without gradient."""
 
 
 class PromptEditor(Protocol):
@@ -282,6 +300,12 @@ class StepState:
     predictions: Predictions
     generator: torch.Generator  # on the CPU, for terms that draw something themselves
     reward: Reward | None = None
+
+    @property
+    def grids(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of each attention site's positions, by its name."""
+        height, width = self.noised.z_t_BCHW.shape[-2:]
+        return {site.name: site.grid(height, width) for site in self.backbone.attention_sites()}
 
     @property
     def has_image_loss_B(self) -> Tensor:

@@ -120,17 +120,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class Noised:
-    """The shared noise draw: z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps of the training images.
+    """The shared noise draw: z_t of the training images by the backbone's noise process.
 
-    Where z_t was made from a picture that still lacks some of the target, eps is the noise that leads from
-    it to z_0 all the same. Where `from_data_B` is false, z_t is a state of the original model's own sampling
-    and `noise_BCHW` is 0: such rows can be aligned but teach nothing about the images.
+    `expected_BCHW` is what a model must predict there to be led to z_0 (DDPM: eps; flow matching: eps - z_0),
+    also where z_t was made from a picture that still lacks some of the target. Timesteps are in the model's
+    own units. Where `from_data_B` is false, z_t is a state of the original model's own sampling and
+    `expected_BCHW` is 0: such rows can be aligned but teach nothing about the images.
     """
 
     z_t_BCHW: Tensor
-    noise_BCHW: Tensor
+    expected_BCHW: Tensor
     timesteps_B: Tensor
-    abar_B: Tensor
     from_data_B: Tensor
     reference: PathOutput | None = None  # with a bank: the reference path's output on the model's own states
 

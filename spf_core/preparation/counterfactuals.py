@@ -173,8 +173,8 @@ def _first_steps(
     """For each row the sampler step at which it starts: t just below a level drawn from `start`."""
     lowest, highest = start
     levels = lowest + (highest - lowest) * torch.rand(count, generator=generator)
-    timesteps = _timesteps(backbone, sample)
-    above = timesteps[None, :] >= (levels * len(backbone.abar_T))[:, None].to(timesteps.device)
+    timesteps = backbone.noise.sampler(sample.steps).timesteps_S
+    above = timesteps[None, :] >= backbone.noise.timestep_at(levels)[:, None].to(timesteps.device)
     return above.sum(1).clamp(max=len(timesteps) - 1)
 
 
@@ -188,23 +188,15 @@ def _sampled(
     sample: SampleSection,
 ) -> Tensor:
     """SDEdit (Meng et al. 2022): every row is noised to its first step's timestep and sampled from there."""
-    scheduler = backbone.pipeline().scheduler
-    timesteps = _timesteps(backbone, sample)
+    process, sampler = backbone.noise, backbone.noise.sampler(sample.steps)
     z_t = torch.zeros_like(clean)
-    for step in range(int(first_B.min()), len(timesteps)):
-        t, abar = timesteps[step], backbone.abar_T[timesteps[step]]
+    for step in range(int(first_B.min()), len(sampler.timesteps_S)):
+        t_B = sampler.timesteps_S[step].expand(len(z_t))
         starting = (first_B >= step).view(-1, 1, 1, 1)
-        z_t = torch.where(starting, abar.sqrt() * clean + (1 - abar).sqrt() * noise, z_t)
-        pred = guided_prediction(backbone, z_t, t.expand(len(z_t)), texts, empty, sample.guidance)
-        z_t = scheduler.step(pred, t, z_t).prev_sample
+        z_t = torch.where(starting, process.noised(clean, noise, t_B), z_t)
+        pred = guided_prediction(backbone, z_t, t_B, texts, empty, sample.guidance)
+        z_t = sampler.step(pred, step, z_t)
     return z_t
-
-
-def _timesteps(backbone: Backbone, sample: SampleSection) -> Tensor:
-    scheduler = backbone.pipeline().scheduler
-    scheduler.set_timesteps(sample.steps)
-    timesteps: Tensor = scheduler.timesteps.to(backbone.device)
-    return timesteps
 
 
 @torch.no_grad()

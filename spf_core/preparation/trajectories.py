@@ -1,7 +1,6 @@
 """States z_t of the original model's own sampling: where the tuned model is used, not where its data lies."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,19 +51,18 @@ def record_trajectories(
 
     Every z_t that the tuned model may meet is kept: those below `options.handover`.
     """
-    scheduler: Any = backbone.pipeline().scheduler
-    scheduler.set_timesteps(options.steps)
-    timesteps = scheduler.timesteps.to(backbone.device)
-    met_S = timesteps < options.handover * len(backbone.abar_T)
+    sampler = backbone.noise.sampler(options.steps)
+    timesteps = sampler.timesteps_S
+    met_S = timesteps < backbone.noise.timestep_at(options.handover)
     count, states = len(base.embeds_BLD), []
     for rows in torch.split(torch.arange(count, device=backbone.device), rows_at_once(*latent_CHW[1:])):
         z_t = torch.randn(len(rows), *latent_CHW, generator=generator).to(backbone.device)
         visited = []
-        for t in timesteps:
+        for place, t in enumerate(timesteps):
             visited.append(z_t)
             texts = index(base, rows)
             pred = guided_prediction(backbone, z_t, t.expand(len(rows)), texts, empty, options.guidance)
-            z_t = scheduler.step(pred, t, z_t).prev_sample
+            z_t = sampler.step(pred, place, z_t)
         states.append(torch.stack(visited, dim=1)[:, met_S])
         progress("reference trajectories", int(rows[-1]) + 1, count)
     return Trajectories(torch.cat(states), timesteps[met_S], from_noise=bool(met_S[0]))

@@ -44,7 +44,8 @@ class Composition:
         pipeline = backbone.pipeline()
         for key, update in updates.items():
             part, _, name = key.partition(".")
-            model: nn.Module = backbone.denoiser if part == "unet" else getattr(pipeline, part)
+            of_denoiser = part == backbone.denoiser_name
+            model: nn.Module = backbone.denoiser if of_denoiser else getattr(pipeline, part)
             here = LowRankUpdate(update.down.to(backbone.device), update.up.to(backbone.device), update.scale)
             try:
                 model.get_submodule(name).register_forward_hook(partial(self._hook, added, here))

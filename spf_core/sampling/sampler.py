@@ -22,7 +22,6 @@ from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 from spf_core.utils.prompts import Prompt
 
-IN_LOOP = {"pooled_prompt_embeds": "add_text_embeds"}  # how diffusers calls an argument in its sampling loop
 ROWS, POSITIONS = 32, 2**17  # in a pass without gradients: 32 latents of 64 x 64, 8 of 128 x 128
 _INK, _PAPER, _FAINT = "#111111", "#ffffff", "#555555"
 _GAP = 6
@@ -94,7 +93,7 @@ def sample_images(
 
 def refuse_more_steps(backbone: Backbone, options: SampleSection) -> None:
     """ConfigError when the sampler is to take more steps than the model has timesteps."""
-    most = len(backbone.abar_T)
+    most = backbone.noise.steps
     if options.steps > most:
         raise ConfigError(
             f"sample.steps={options.steps}: the model has {most} timesteps; set it to {most} or less"
@@ -119,15 +118,16 @@ def _sample_batch(
     if editor is not None:
         wanted = replace(wanted, embeds_BLD=editor(backbone, texts))
     width, height = size or (backbone.image_size, backbone.image_size)
-    shape = pipeline.unet.config.in_channels, *(side // pipeline.vae_scale_factor for side in (height, width))
+    shape = backbone.latent_shape(height, width)
     first, nothing, callback = wanted, empty, None
     inputs = backbone.pipeline_inputs
     with ExitStack() as original, mixed_precision(backbone, options):
-        last = options.handover * len(backbone.abar_T)
-        if before_handover is not None and _first_timestep(pipeline, options.steps) >= last:
+        last = backbone.noise.timestep_at(options.handover)
+        starts = float(backbone.noise.sampler(options.steps).timesteps_S[0])
+        if before_handover is not None and starts >= last:
             original.enter_context(before_handover.adapter.disabled())
             first, nothing = _encode(backbone, before_handover.texts)
-            callback = _hand_over(inputs(against), inputs(wanted), last, original)
+            callback = _hand_over(inputs(against), inputs(wanted), last, original, backbone.loop_names)
         output: Any = pipeline(
             **inputs(first),
             **{f"negative_{name}": tensor for name, tensor in inputs(nothing).items()},
@@ -171,15 +171,10 @@ def guided_prediction(
     empty: Conditioning,
     guidance: float,
 ) -> Tensor:
-    """Classifier-free guidance: eps(empty) + g (eps(texts) - eps(empty)); `empty` has a batch of one."""
+    """Classifier-free guidance: p(empty) + g (p(texts) - p(empty)); `empty` has a batch of one."""
     nothing = index(empty, torch.zeros(len(z_t_BCHW), dtype=torch.long, device=z_t_BCHW.device))
     free = backbone.predict(z_t_BCHW, timesteps_B, nothing).pred_BCHW
     return free + guidance * (backbone.predict(z_t_BCHW, timesteps_B, texts).pred_BCHW - free)
-
-
-def _first_timestep(pipeline: Any, steps: int) -> int:
-    pipeline.scheduler.set_timesteps(steps)
-    return int(pipeline.scheduler.timesteps[0])
 
 
 def _encode(backbone: Backbone, texts: Sequence[str]) -> tuple[Conditioning, Conditioning]:
@@ -196,7 +191,11 @@ def _target_alone(text: str, base: str) -> str:
 
 
 def _hand_over(
-    empty: Mapping[str, Tensor], texts: Mapping[str, Tensor], last_timestep: float, original: ExitStack
+    empty: Mapping[str, Tensor],
+    texts: Mapping[str, Tensor],
+    last_timestep: float,
+    original: ExitStack,
+    loop_names: Mapping[str, str],
 ) -> Callable[[Any, int, Any, dict[str, Tensor]], dict[str, Tensor]]:
     """A step callback for diffusers: when the next t lies below `last_timestep`, the texts are exchanged
     and `original` is left, which switches the adapter on.
@@ -208,7 +207,7 @@ def _hand_over(
             original.close()
             guided = pipeline.do_classifier_free_guidance
             return {
-                IN_LOOP.get(name, name): torch.cat([empty[name], tensor]) if guided else tensor
+                loop_names.get(name, name): torch.cat([empty[name], tensor]) if guided else tensor
                 for name, tensor in texts.items()
             }
         return {}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spf_core.config.sections import SampleSection
 from spf_core.dual_path.control_maps import min_max, phrase_attention
-from spf_core.dual_path.noising import clean_estimate, noise_latents
+from spf_core.dual_path.noising import noise_latents
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import run_paths
 from spf_core.dual_path.step_sampling import Texts
@@ -75,8 +75,8 @@ def map_overlays(parts: Parts, batch: Batch, seed: int) -> Image.Image:
     generator = torch.Generator().manual_seed(seed)
     images = {"image": to_images(parts.backbone.decode(batch.latents_BCHW))}
     for level in NOISE_LEVELS:
-        timesteps = torch.full((count,), int(level * len(parts.backbone.abar_T)))
-        noised = noise_latents(batch.latents_BCHW, timesteps, parts.backbone.abar_T, generator=generator)
+        process = parts.backbone.noise
+        noised = noise_latents(batch.latents_BCHW, process.at(level, count), process, generator=generator)
         texts = Texts.complete(count)
         mapped = parts.control_map is not None
         state = run_paths(
@@ -91,10 +91,10 @@ def map_overlays(parts: Parts, batch: Batch, seed: int) -> Image.Image:
             generator=generator,
         )
         pixels = parts.backbone.decode(
-            clean_estimate(noised.z_t_BCHW, state.response.pred_BCHW, noised.abar_B)
+            process.clean(noised.z_t_BCHW, state.response.pred_BCHW, noised.timesteps_B)
         )
         attention = phrase_attention(
-            state.response.attention, batch.complete.target_BL, noised.z_t_BCHW.shape[-2:]
+            state.response.attention, batch.complete.target_BL, state.grids, noised.z_t_BCHW.shape[-2:]
         )
         images[f"attention, t={level:g}"] = _overlay(pixels, min_max(attention))
         if state.map_B1HW is not None:

@@ -25,7 +25,6 @@ from torch import Tensor
 
 from spf_core.config.loading import load_run_config
 from spf_core.config.run_config import RunConfig
-from spf_core.dual_path.noising import clean_estimate
 from spf_core.dual_path.parts import Parts, build_parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.interfaces import StepState
@@ -145,8 +144,8 @@ class Bench:
         term = built(self.plugins.get(name, "response"))
         term(replace(state, response=replace(state.response, pred_BCHW=pred))).backward()
         rows = pred.grad.flatten(1).norm(dim=1).nonzero().flatten()
-        abar, z_t = state.noised.abar_B[rows], state.noised.z_t_BCHW[rows]
-        before = clean_estimate(z_t, pred.detach()[rows], abar)
+        t, z_t = state.noised.timesteps_B[rows], state.noised.z_t_BCHW[rows]
+        before = state.backbone.noise.clean(z_t, pred.detach()[rows], t)
         # The estimate falls as eps rises, so that descent in eps is ascent in the estimate.
         uphill = pred.grad[rows]
         length = STEP * before.flatten(1).norm(dim=1) / uphill.flatten(1).norm(dim=1)

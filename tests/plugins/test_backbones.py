@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from spf_core.errors import RunError
 from spf_core.plugins.discovery import load_plugins
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import Mini
-from spf_plugins.backbones.stable_diffusion import StableDiffusion, eps_from_v
+from spf_plugins.backbones.noise_processes import DDPMNoise
+from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 GLASSES = Prompt("A portrait of an old man,  with RED hair", "round glasses")
 UNET = Path("unet") / "diffusion_pytorch_model.safetensors"
@@ -113,9 +115,13 @@ def test_every_network_is_frozen_float32(tiny_backbone: StableDiffusion) -> None
 def test_velocity_predictions_are_turned_into_noise() -> None:
     clean, noise = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
     abar_B = torch.tensor([0.9, 0.2])
+    config = SimpleNamespace(prediction_type="v_prediction")
+    process = DDPMNoise(SimpleNamespace(alphas_cumprod=abar_B, config=config))
     a, s = (root.view(2, 1, 1, 1) for root in (abar_B.sqrt(), (1 - abar_B).sqrt()))
-    recovered = eps_from_v(a * noise - s * clean, a * clean + s * noise, abar_B)
+    v, z_t, t = a * noise - s * clean, a * clean + s * noise, torch.tensor([0, 1])
+    recovered = process.eps_from_v(v, z_t, t)
     torch.testing.assert_close(recovered, noise)
+    torch.testing.assert_close(process.velocity_of(z_t, noise, t), v)
 
 
 def test_pipeline_shares_the_modules_and_is_made_once(tiny_backbone: StableDiffusion) -> None:

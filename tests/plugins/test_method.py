@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from steps import batch_of, cached_rows, config_of, parts_of
+from steps import abar_of, batch_of, cached_rows, config_of, parts_of
 from torch import Tensor
 
 from spf_core.config.loading import load_run_config
 from spf_core.dual_path.control_maps import middle_attention
-from spf_core.dual_path.noising import clean_estimate, plain_error
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.interfaces import StepState
@@ -21,6 +20,7 @@ from spf_core.interfaces.types import Capture, Conditioning
 from spf_core.plugins.discovery import load_plugins
 from spf_core.preparation.encoding import widen
 from spf_core.utils.prompts import Prompt
+from spf_plugins.backbones.noise_processes import DDPMNoise
 
 REPLACING = Prompt(
     "a portrait of a young woman, plain face, red hair, green shirt, teal background",
@@ -148,7 +148,8 @@ def test_older_runs_renormalised_among_phrases_alone(tiny_folder: Path) -> None:
 )
 def test_the_middle_resolutions_are_read(sides: tuple[int, ...], read: set[int]) -> None:
     attention = {f"layer.{side}": torch.full((1, side * side, 3), float(side)) for side in sides}
-    found = middle_attention(attention, torch.tensor([[[1.0, 0, 0]]]), torch.Size((8, 8)))
+    grids = {f"layer.{side}": (side, side) for side in sides}
+    found = middle_attention(attention, torch.tensor([[[1.0, 0, 0]]]), grids, torch.Size((8, 8)))
     assert float(found.mean()) == pytest.approx(sum(read) / len(read))
 
 
@@ -209,9 +210,14 @@ def test_the_plain_loss_of_a_velocity_model_is_that_of_its_target() -> None:
     a = abar.view(-1, 1, 1, 1)
     z_t, v = a.sqrt() * z_0 + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * z_0
     eps = a.sqrt() * pred_v + (1 - a).sqrt() * z_t
-    found = plain_error(eps, noise, abar, "v_prediction")
-    torch.testing.assert_close(found, (pred_v - v).pow(2).mean((1, 2, 3)))
-    torch.testing.assert_close(plain_error(eps, noise, abar, "epsilon"), (eps - noise).pow(2).mean((1, 2, 3)))
+    t = torch.arange(5)
+    of_v, of_eps = (
+        DDPMNoise(SimpleNamespace(alphas_cumprod=abar, config=SimpleNamespace(prediction_type=predicted)))
+        for predicted in ("v_prediction", "epsilon")
+    )
+    found = of_v.error(eps, noise, t)
+    torch.testing.assert_close(found, (pred_v - v).pow(2).mean((1, 2, 3)), rtol=1e-5, atol=0)
+    torch.testing.assert_close(of_eps.error(eps, noise, t), (eps - noise).pow(2).mean((1, 2, 3)))
 
 
 @pytest.mark.parametrize("loss", ["denoising", "class-preservation"])
@@ -220,16 +226,16 @@ def test_a_velocity_model_trains_on_the_error_of_its_velocity(loss: str, tiny_fo
     values = {}
     for predicted in ("epsilon", "v_prediction"):
         parts = parts_of(config_of(tiny_folder, *settings))
-        parts.backbone.prediction_type = predicted
+        parts.backbone.noise.trained_on_v = predicted == "v_prediction"
         predict = type(parts.backbone).predict
 
         def plainly(*args, _predict=predict, _backbone=parts.backbone, **options):
             """The same eps for both, so that the weight over t alone differs."""
-            _backbone.prediction_type, kept = "epsilon", _backbone.prediction_type
+            _backbone.noise.trained_on_v, kept = False, _backbone.noise.trained_on_v
             try:
                 return _predict(_backbone, *args, **options)
             finally:
-                _backbone.prediction_type = kept
+                _backbone.noise.trained_on_v = kept
 
         parts.backbone.predict = plainly
         state, report = dual_path_step(
@@ -239,15 +245,15 @@ def test_a_velocity_model_trains_on_the_error_of_its_velocity(loss: str, tiny_fo
     state, weighed = values["v_prediction"]
     assert weighed > values["epsilon"][1]
     if loss == "denoising":
-        error = (state.response.pred_BCHW - state.noised.noise_BCHW).pow(2).mean((1, 2, 3)).detach()
-        torch.testing.assert_close(weighed, (error / state.noised.abar_B).mean())
+        error = (state.response.pred_BCHW - state.noised.expected_BCHW).pow(2).mean((1, 2, 3)).detach()
+        torch.testing.assert_close(weighed, (error / abar_of(state)).mean())
 
 
 def cosine_with_the_target(state: StepState, pred: Tensor, rows: Tensor) -> Tensor:
     backbone = state.backbone
-    abar, z_t = state.noised.abar_B[rows], state.noised.z_t_BCHW[rows]
+    t, z_t = state.noised.timesteps_B[rows], state.noised.z_t_BCHW[rows]
     with torch.no_grad():
-        seen = backbone.embed_images(backbone.decode(clean_estimate(z_t, pred[rows], abar)))
+        seen = backbone.embed_images(backbone.decode(backbone.noise.clean(z_t, pred[rows], t)))
     return (seen * state.batch.complete.target_embed_BD[rows]).sum(1)
 
 

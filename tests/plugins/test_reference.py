@@ -28,7 +28,6 @@ def noised() -> Noised:
         z_t_BCHW,
         torch.zeros_like(z_t_BCHW),
         torch.tensor([300]),
-        torch.tensor([0.5]),
         torch.ones(1, dtype=torch.bool),
     )
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spf_core.dual_path.noising import clean_estimate
 from spf_core.errors import RunError
 from spf_core.export.checkpoint import checkpoint_tensors
 from spf_core.interfaces.types import Conditioning
@@ -100,7 +99,7 @@ def test_marks_in_the_file_say_what_it_predicts(tiny_folder: Path, tmp_path: Pat
         file: config_of("sd15", tiny_folder, file, tmp_path).build().scheduler.config
         for file in (marked, told, plain)
     }
-    assert [each.prediction_type for each in found.values()] == ["v_prediction", "v_prediction", "epsilon"]
+    assert [each.noise.trained_on_v for each in found.values()] == [True, True, False]
     assert found[marked].rescale_betas_zero_snr
     assert found[marked].timestep_spacing == "trailing"
 
@@ -114,11 +113,11 @@ def test_a_schedule_that_ends_in_pure_noise_divides_by_no_zero(tiny_folder: Path
     )
     backbone = StableDiffusion(folder)
     assert backbone.scheduler.alphas_cumprod[-1] == 0
-    z_t, last = torch.randn(1, 4, 8, 8), torch.tensor([len(backbone.abar_T) - 1])
+    z_t, last = torch.randn(1, 4, 8, 8), torch.tensor([backbone.noise.steps - 1])
     with torch.no_grad():
         pred = backbone.predict(z_t, last, backbone.encode_prompts(PROMPTS[:1], with_target=True)).pred_BCHW
     torch.testing.assert_close(pred, z_t, rtol=0, atol=2e-2)  # nothing but noise is there
-    assert torch.isfinite(clean_estimate(z_t, pred, backbone.abar_T[last])).all()
+    assert torch.isfinite(backbone.noise.clean(z_t, pred, last)).all()
 
 
 def test_the_vae_never_computes_in_float16(tiny_folder: Path) -> None:

@@ -20,7 +20,7 @@ from spf_core.utils.prompts import Prompt
 
 
 def control_maps(
-    run: OpenRun, rows: CachedRows, states: Sequence[Tensor], timesteps: Sequence[int]
+    run: OpenRun, rows: CachedRows, states: Sequence[Tensor], timesteps: Sequence[float]
 ) -> Iterator[Tensor]:
     """The map at each z_t of a sampling, B 1 H W: as in training on a state of the model's own sampling.
 
@@ -31,7 +31,7 @@ def control_maps(
     from_data = torch.zeros(1, dtype=torch.bool, device=run.backbone.device)
     for z_t, t in zip(states, timesteps, strict=True):
         times = torch.tensor([t], device=z_t.device)
-        noised = Noised(z_t, torch.zeros_like(z_t), times, run.backbone.abar_T[times], from_data)
+        noised = Noised(z_t, torch.zeros_like(z_t), times, from_data)
         state = run_paths(
             parts,
             batch,

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from spf_core.config.sections import SampleSection
 from spf_core.dual_path.control_maps import phrase_attention
-from spf_core.dual_path.noising import clean_estimate
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone, Capture, Conditioning
 from spf_core.preparation.encoding import widen
@@ -85,13 +84,11 @@ class _Look:
         with run.adapter.disabled():
             self.original = _texts(backbone, prompt)
         refuse_more_steps(backbone, options)
-        scheduler: Any = backbone.pipeline().scheduler
-        scheduler.set_timesteps(options.steps)
-        timesteps = [int(t) for t in scheduler.timesteps]
+        timesteps = backbone.noise.sampler(options.steps).timesteps_S.tolist()
         before_handover = sum(self._opens(t) for t in timesteps) if of_target else 0
         self.steps = chosen_steps(len(timesteps), columns, before_handover)
         self.timesteps = [timesteps[step] for step in self.steps]
-        self.fractions = tuple(t / len(backbone.abar_T) for t in self.timesteps)
+        self.fractions = tuple(backbone.noise.level_of(t) for t in self.timesteps)
 
     def strip(self, *, tuned: bool) -> Strip:
         """Sample with one of the models, then look at the chosen steps again."""
@@ -113,11 +110,11 @@ class _Look:
             self._control(z_t, picture) if tuned else (),
         )
 
-    def _opens(self, t: int) -> bool:
+    def _opens(self, t: float) -> bool:
         handover = self.options.handover
-        return handover < 1 and t >= handover * len(self.run.backbone.abar_T)
+        return handover < 1 and t >= self.run.backbone.noise.timestep_at(handover)
 
-    def _seen(self, z_t: Tensor, t: int, tuned: bool) -> tuple[Image.Image, Floats | None]:
+    def _seen(self, z_t: Tensor, t: float, tuned: bool) -> tuple[Image.Image, Floats | None]:
         """The picture expected at this step, with guidance, and the word's attention."""
         backbone, opens = self.run.backbone, self._opens(t)
         times = torch.tensor([t], device=z_t.device)
@@ -127,10 +124,12 @@ class _Look:
             read = backbone.predict(z_t, times, base if opens else complete, Capture(attention=True))
             free = backbone.predict(z_t, times, empty).pred_BCHW
         pred = free + self.options.guidance * (read.pred_BCHW - free)
-        (estimate,) = to_images(backbone.decode(clean_estimate(z_t, pred, backbone.abar_T[times])))
+        (estimate,) = to_images(backbone.decode(backbone.noise.clean(z_t, pred, times)))
         if opens and self.of_target:
             return estimate, None
-        return estimate, _array(phrase_attention(read.attention, self.weights_BL, z_t.shape[-2:]))
+        size = z_t.shape[-2:]
+        grids = {site.name: site.grid(*size) for site in backbone.attention_sites()}
+        return estimate, _array(phrase_attention(read.attention, self.weights_BL, grids, size))
 
     def _control(self, states: Sequence[Tensor], picture: Image.Image) -> tuple[Floats, ...]:
         if self.run.config.control_map is None:

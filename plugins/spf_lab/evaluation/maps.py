@@ -91,8 +91,8 @@ def _truth(rows: CachedRows) -> Tensor:
 def _maps(parts: Parts, batch: Batch, level: float, seed: int) -> Tensor:
     size = len(batch.ids)
     generator = torch.Generator().manual_seed(seed + int(batch.rows[0]))
-    timesteps = torch.full((size,), int(level * len(parts.backbone.abar_T)))
-    noised = noise_latents(batch.latents_BCHW, timesteps, parts.backbone.abar_T, generator=generator)
+    process = parts.backbone.noise
+    noised = noise_latents(batch.latents_BCHW, process.at(level, size), process, generator=generator)
     texts = Texts.complete(size)
     state = run_paths(
         parts,

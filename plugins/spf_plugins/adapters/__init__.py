@@ -116,7 +116,7 @@ class CrossAttention(AdapterConfig):
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.weights import Weights
 
-        return Weights(".attn2.")
+        return Weights(cross=True)
 
 
 class FullUnet(AdapterConfig):
@@ -128,7 +128,7 @@ class FullUnet(AdapterConfig):
         """Return the adapter, not attached yet."""
         from spf_plugins.adapters.weights import Weights
 
-        return Weights("")
+        return Weights()
 
 
 @hookimpl

@@ -10,7 +10,6 @@ from peft.tuners.adalora import RankAllocator
 from torch import Tensor
 
 from spf_core.errors import ConfigError
-from spf_core.export.names import UNET
 from spf_core.interfaces import Backbone, LowRankUpdate
 from spf_plugins.adapters import AdaLoraAdapter
 from spf_plugins.adapters.peft_layers import ADAPTER, PeftLayers
@@ -62,9 +61,10 @@ class AdaLora(PeftLayers):
     def attach(self, backbone: Backbone) -> None:
         """Add the SVD layers to the denoiser and freeze everything else in it."""
         self._unet = backbone.denoiser
-        targets = find_targets(self._unet, self.config)
+        targets = find_targets(backbone, self.config)
         self._unet.requires_grad_(False)
-        self._inject(UNET, self._unet, self._peft_config(targets, steps=1000))
+        self._denoiser = backbone.denoiser_name
+        self._inject(self._denoiser, self._unet, self._peft_config(targets, steps=1000))
 
     def _peft_config(self, targets: list[str], steps: int) -> Any:
         options = self.config

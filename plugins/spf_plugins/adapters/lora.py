@@ -11,7 +11,7 @@ from peft import LoraConfig
 from torch import Tensor, nn
 
 from spf_core.errors import ConfigError, RunError
-from spf_core.export.names import TEXT_1, TEXT_2, UNET
+from spf_core.export.names import TEXT_1, TEXT_2
 from spf_core.interfaces import Backbone, LowRankUpdate, TunesText
 from spf_plugins.adapters import LoraAdapter
 from spf_plugins.adapters.peft_layers import ADAPTER, PeftLayers
@@ -29,10 +29,11 @@ class Lora(PeftLayers):
     def attach(self, backbone: Backbone) -> None:
         """Add the LoRA layers to the denoiser and the text encoders, and freeze everything else in them."""
         config = self.config
-        targets = find_targets(backbone.denoiser, config)
+        targets = find_targets(backbone, config)
         encoders = _text_encoders(backbone) if config.text_encoder else {}
         in_texts = find_text_targets(encoders, config.text_encoder_targets) if encoders else {}
-        self._add(UNET, backbone.denoiser, targets, config.rank)
+        self._denoiser = backbone.denoiser_name
+        self._add(self._denoiser, backbone.denoiser, targets, config.rank)
         for part, names in in_texts.items():
             self._add(part, encoders[part], names, config.text_encoder_rank or config.rank)
         if config.dora:

@@ -9,7 +9,7 @@ from peft import PeftConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from spf_core.export.names import UNET, text_layer
+from spf_core.export.names import text_layer
 from spf_plugins.adapters.state import load_into
 
 ADAPTER = "default"
@@ -20,6 +20,7 @@ class PeftLayers:
 
     def __init__(self) -> None:
         self.strength = 1.0
+        self._denoiser = ""  # its name in the pipeline
         self._enabled = True
         self._named: dict[str, Any] = {}
         self._parameters: dict[str, nn.Parameter] = {}
@@ -36,7 +37,11 @@ class PeftLayers:
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.float32)
-                self._parameters[_key(part, name.replace(f".{ADAPTER}", ""))] = parameter
+                self._parameters[self._key(part, name.replace(f".{ADAPTER}", ""))] = parameter
+
+    def _key(self, part: str, name: str) -> str:
+        """As weights files have it: plain in the denoiser, elsewhere with the part."""
+        return name if part == self._denoiser else f"{part}.{text_layer(name)}"
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """The factors of every adapted layer."""
@@ -64,8 +69,3 @@ class PeftLayers:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore `state_dict()`; RunError names a missing, surplus or misshapen tensor."""
         load_into(self._parameters, state)
-
-
-def _key(part: str, name: str) -> str:
-    """As weights files have it: plain in the UNet, elsewhere with the part and no trace of transformers."""
-    return name if part == UNET else f"{part}.{text_layer(name)}"

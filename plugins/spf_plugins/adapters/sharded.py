@@ -21,8 +21,8 @@ class ShardedWeights:
     in them. That happens outside of what the backward pass needs: it gathers again.
     """
 
-    def __init__(self, part: str, shard: Callable[[nn.Module], None]) -> None:
-        self.part, self._shard = part, shard
+    def __init__(self, cross: bool, shard: Callable[[nn.Module], None]) -> None:
+        self.cross, self._shard = cross, shard
         self._parameters: dict[str, nn.Parameter] = {}
         self._other: dict[str, Tensor] = {}  # the values that are not in the parameters now
         self._units: list[FSDPModule] = []
@@ -30,7 +30,7 @@ class ShardedWeights:
 
     def attach(self, backbone: Backbone) -> None:
         """Shard the denoiser, make the parameters trainable and keep copies of the originals' shards."""
-        names = set(opened(backbone, self.part))
+        names = set(opened(backbone, cross=self.cross))
         self._shard(backbone.denoiser)
         self._units = [module for module in backbone.denoiser.modules() if isinstance(module, FSDPModule)]
         parameters = backbone.denoiser.named_parameters()  # new ones

@@ -34,17 +34,21 @@ def check_fits(parameters: Mapping[str, Tensor], state: Mapping[str, Tensor]) ->
             raise RunError(f"the adapter weights hold the unknown tensor '{name}'; {_WAY_OUT}")
 
 
-def opened(backbone: Backbone, part: str) -> dict[str, nn.Parameter]:
-    """The denoiser's parameters whose name contains `part`, made trainable in float32; the rest is frozen."""
+def opened(backbone: Backbone, *, cross: bool) -> dict[str, nn.Parameter]:
+    """The denoiser's parameters, or those where it attends to text, made trainable in float32.
+
+    The rest is frozen. ConfigError for a model without such layers.
+    """
     found = {}
+    inside = tuple(f"{site.name}." for site in backbone.attention_sites()) if cross else ("",)
     backbone.denoiser.requires_grad_(False)
     for name, parameter in backbone.denoiser.named_parameters():
-        if part in name:
+        if name.startswith(inside):
             parameter.data = parameter.data.to(torch.float32)
             parameter.requires_grad_(True)
             found[name] = parameter
     if not found:
-        raise ConfigError(f"the backbone has no parameter named '*{part}*'; choose another adapter")
+        raise ConfigError("no layer of the base model attends to the text; choose another adapter")
     return found
 
 

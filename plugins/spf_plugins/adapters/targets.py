@@ -7,20 +7,32 @@ from torch import nn
 
 from spf_core.errors import ConfigError, did_you_mean
 from spf_core.export.names import text_layer
+from spf_core.interfaces import Backbone
 from spf_plugins.adapters import LowRank
 
-_BLOCKS = {"both": "", "cross": ".attn2.", "self": ".attn1."}
 _IN_UNET = "Attention layers end with to_q, to_k, to_v and to_out.0"
 _IN_TEXT = "Attention layers end with q_proj, k_proj, v_proj and out_proj, the others with fc1 and fc2"
 
 
-def find_targets(unet: nn.Module, config: LowRank) -> list[str]:
+def find_targets(backbone: Backbone, config: LowRank) -> list[str]:
     """Names of the layers that `config` adapts; ConfigError for a target that no layer has."""
-    layers, block = _adaptable(unet), _BLOCKS[config.attention]
-    where = f" in {config.attention}-attention" if block else ""
+    layers, which = _adaptable(backbone.denoiser), config.attention
+    where = "" if which == "both" else f" in {which}-attention"
     endings = _endings(layers) - {"0"} | {"to_out.0"}
-    within = [name for name in layers if block in name]
+    inside = _attention_layers(backbone)
+    blocks = None if which == "both" else tuple(f"{name}." for name, kind in inside.items() if kind == which)
+    within = layers if blocks is None else [name for name in layers if name.startswith(blocks)]
     return _matching(within, config.targets, f"adapter.targets: no layer{where}", endings, _IN_UNET)
+
+
+def _attention_layers(backbone: Backbone) -> dict[str, str]:
+    """The denoiser's attention layers by name: `cross` where image queries meet text keys, else `self`."""
+    cross = {site.name for site in backbone.attention_sites()}
+    return {
+        name: "cross" if name in cross else "self"
+        for name, module in backbone.denoiser.named_modules()
+        if hasattr(module, "set_processor") and hasattr(module, "to_q")
+    }
 
 
 def find_text_targets(encoders: Mapping[str, nn.Module], targets: Sequence[str]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Training weights of the UNet themselves, with the originals kept: W0 + strength * (W - W0)."""
+"""Training weights of the denoiser themselves, with the originals kept: W0 + strength * (W - W0)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,29 +11,31 @@ from spf_plugins.adapters.state import load_into, opened
 
 
 class Weights:
-    """All parameters whose name contains `part`; satisfies `interfaces.Adapter`.
+    """All of the denoiser's parameters, or those of its `cross`-attention; satisfies `interfaces.Adapter`.
 
     The original and the trained tensors take turns as a parameter's storage. Nothing is written in place,
     so switching between the forward and the backward pass leaves the gradients right.
     """
 
-    def __init__(self, part: str) -> None:
-        self.part = part
+    def __init__(self, *, cross: bool = False) -> None:
+        self.cross = cross
         self.strength = 1.0
+        self._part = ""  # of the pipeline
         self._parameters: dict[str, nn.Parameter] = {}
         self._original: dict[str, Tensor] = {}
         self._trained: dict[str, Tensor] = {}
 
     def attach(self, backbone: Backbone) -> None:
         """Make the parameters trainable, freeze the rest of the denoiser and keep copies of the originals."""
-        self._parameters = opened(backbone, self.part)
+        self._part = backbone.denoiser_name
+        self._parameters = opened(backbone, cross=self.cross)
         self._original = {name: each.detach().clone() for name, each in self._parameters.items()}
 
     def in_shards(self, shard: Callable[[nn.Module], None]) -> Adapter:
         """The same adapter, not attached yet, over a denoiser that `shard` shares out."""
         from spf_plugins.adapters.sharded import ShardedWeights
 
-        return ShardedWeights(self.part, shard)
+        return ShardedWeights(self.cross, shard)
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """The trainable weights."""
@@ -66,7 +68,9 @@ class Weights:
 
     def merged(self) -> dict[str, Tensor]:
         """The weights as they stand, W0 + strength * (W - W0)."""
-        return {f"unet.{name}": parameter.detach().clone() for name, parameter in self._parameters.items()}
+        return {
+            f"{self._part}.{name}": parameter.detach().clone() for name, parameter in self._parameters.items()
+        }
 
     def state_dict(self) -> dict[str, Tensor]:
         """Copies of the trained weights, whatever the strength."""

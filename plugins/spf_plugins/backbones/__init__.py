@@ -18,6 +18,11 @@ FOR_ONE_CARD: dict[str, Any] = {
 # Both rates are those of diffusers' training scripts.
 RATES = {"lora-adapter": 1e-4, "adalora-adapter": 1e-4}
 RATE_OF_WHOLE_WEIGHTS = 1e-5
+# Those of diffusers' training scripts for SD3.
+JOINT_ATTENTION = [
+    *("to_q", "to_k", "to_v", "to_out.0"),
+    *("add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"),
+]
 
 Place = Annotated[
     HubPath, Field(description="Hub id, folder in diffusers' layout, or single .safetensors file.")
@@ -110,8 +115,28 @@ class Sdxl(Published):
         return StableDiffusionXL
 
 
+class Sd3(Published):
+    """Stable Diffusion 3 and 3.5 with all three text encoders, and models of their architecture."""
+
+    name = "sd3"
+    guidance = 7.0
+    path: Place = HubPath("stabilityai/stable-diffusion-3.5-medium")
+
+    @classmethod
+    def settings_for(cls, adapter: str) -> dict[str, Any]:
+        """Those of published models, and the projections of image and text in joint attention."""
+        settings = super().settings_for(adapter)
+        return {**settings, "adapter": {"targets": JOINT_ATTENTION}} if adapter in RATES else settings
+
+    def architecture(self) -> Any:
+        """`StableDiffusion3`."""
+        from spf_plugins.backbones.stable_diffusion_3 import StableDiffusion3
+
+        return StableDiffusion3
+
+
 @hookimpl
 def spf_register(register: Register) -> None:
     """Register the components of this group."""
-    for config in (Sd15, Sdxl):
+    for config in (Sd15, Sdxl, Sd3):
         register(config)

@@ -7,8 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPModel, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    SD3Transformer2DModel,
+    UNet2DConditionModel,
+)
+from transformers import (
+    CLIPModel,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from spf_core.errors import RunError, quoted, short
 from spf_core.export.published import settings_of
@@ -30,8 +43,11 @@ class Layout:
     name: str
     pipeline: str
     networks: Mapping[str, type]
-    tokenizers: tuple[str, ...]
+    tokenizers: Mapping[str, type]
     settings: Mapping[str, Any]
+    denoiser: str = "unet"
+    scheduler: type = DDIMScheduler
+    single_files: bool = True  # whether settings are packaged, so that a single file can be read
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -44,15 +60,31 @@ SD = Layout(
     "sd15",
     "StableDiffusionPipeline",
     _NETWORKS,
-    ("tokenizer",),
+    {"tokenizer": CLIPTokenizer},
     {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
 )
 SDXL = Layout(
     "sdxl",
     "StableDiffusionXLPipeline",
     {**_NETWORKS, "text_encoder_2": CLIPTextModelWithProjection},
-    ("tokenizer", "tokenizer_2"),
+    {"tokenizer": CLIPTokenizer, "tokenizer_2": CLIPTokenizer},
     {"add_watermarker": False},
+)
+SD3 = Layout(
+    "sd3",
+    "StableDiffusion3Pipeline",
+    {
+        "transformer": SD3Transformer2DModel,
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModelWithProjection,
+        "text_encoder_2": CLIPTextModelWithProjection,
+        "text_encoder_3": T5EncoderModel,
+    },
+    {"tokenizer": CLIPTokenizer, "tokenizer_2": CLIPTokenizer, "tokenizer_3": T5Tokenizer},
+    {},
+    denoiser="transformer",
+    scheduler=FlowMatchEulerDiscreteScheduler,
+    single_files=False,
 )
 
 
@@ -86,6 +118,11 @@ def load_parts(
         if folder.is_file():
             from spf_plugins.backbones.single_file import load_single_file
 
+            if not layout.single_files:
+                raise RunError(
+                    f"backbone.path: '{folder}' is a single file, and a {layout.pipeline} is read from a "
+                    "folder in diffusers' layout alone; set backbone.path to one"
+                )
             index = _index(settings or settings_of(layout.name))
             named = load_single_file(layout, folder, clip_folder, dtype, settings)
         else:
@@ -93,7 +130,7 @@ def load_parts(
             named = _load_folder(layout, folder, variant, dtype)
         mean, std = _image_statistics(clip_folder)
         place = folder if folder.is_file() else folder / "scheduler"
-        refuse_unsound(named, folder if settings is None else settings)
+        refuse_unsound(named, folder if settings is None else settings, layout.denoiser)
         return Parts(
             named={**named, "scheduler": _usable(named["scheduler"], place)},
             index=index,
@@ -108,8 +145,8 @@ def _load_folder(layout: Layout, folder: Path, variant: str | None, dtype: torch
         name: load_network(cls, folder / name, kept_dtype(name, dtype), variant=variant)
         for name, cls in layout.networks.items()
     }
-    tokenizers = {name: load(CLIPTokenizer, folder / name) for name in layout.tokenizers}
-    return {**networks, **tokenizers, "scheduler": load(DDIMScheduler, folder / "scheduler")}
+    tokenizers = {name: load(cls, folder / name) for name, cls in layout.tokenizers.items()}
+    return {**networks, **tokenizers, "scheduler": load(layout.scheduler, folder / "scheduler")}
 
 
 def kept_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
@@ -169,8 +206,19 @@ def _index(folder: Path) -> dict[str, Any]:
         return dict(read_json(folder / INDEX))
 
 
+_OTHER_FLOWS = (
+    *("use_dynamic_shifting", "invert_sigmas", "shift_terminal", "stochastic_sampling"),
+    *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
+)
+
+
 def _usable(scheduler: Any, place: Path) -> Any:
     """The scheduler, if the method knows what its model predicts."""
+    if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
+        for option in _OTHER_FLOWS:
+            if scheduler.config.get(option):
+                raise RunError(f"'{place}' sets {option}, which spf does not compute; use a model without it")
+        return scheduler
     if scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
         raise RunError(
             f"'{place}' predicts {quoted(scheduler.config.prediction_type)}; "

@@ -19,30 +19,38 @@ LARGEST_SIDE = 4096  # of latents; a picture of it would be eight times as wide
 _COMPUTED: set[int] = set()  # forms of the models that did compute: a benchmark opens one many times
 
 
-def refuse_unsound(named: Mapping[str, Any], place: Path) -> None:
+def refuse_unsound(named: Mapping[str, Any], place: Path, denoiser: str) -> None:
     """RunError when a setting that spf reads is impossible, or the denoiser and the VAE cannot compute."""
-    unet, vae, tokenizer = (named[name] for name in ("unet", "vae", "tokenizer"))
-    side = unet.config.sample_size
+    model, vae, tokenizer = (named[name] for name in (denoiser, "vae", "tokenizer"))
+    side = model.config.sample_size
     if not _is_whole(side, LARGEST_SIDE):
-        raise _wrong(place / "unet", "sample_size", side, f"a whole number from 1 to {LARGEST_SIDE}")
+        raise _wrong(place / denoiser, "sample_size", side, f"a whole number from 1 to {LARGEST_SIDE}")
     factor = vae.config.scaling_factor
     if not _is_number(factor) or factor <= 0:
         raise _wrong(place / "vae", "scaling_factor", factor, "a number above 0")
     length, most = tokenizer.model_max_length, named["text_encoder"].config.max_position_embeddings
     if not _is_whole(length, most):
         raise _wrong(place / "tokenizer", "model_max_length", length, f"a whole number from 1 to {most}")
-    abar_T = named["scheduler"].alphas_cumprod
-    if not len(abar_T) or not bool(((abar_T >= 0) & (abar_T <= 1)).all()):
-        raise RunError(
-            f"'{place / 'scheduler'}' makes no noise schedule: it must have timesteps, with values between 0 "
-            f"and 1, and has {len(abar_T)}; restore the original"
-        )
+    _refuse_no_schedule(named["scheduler"], place / "scheduler")
     if (form := _form(named)) in _COMPUTED:
         return
-    for name, compute in (("vae", _code), ("unet", _denoise)):
+    joint = denoiser == "transformer"
+    for name, compute in (("vae", _code), (denoiser, _denoise_jointly if joint else _denoise)):
         with blaming(place / name), shapes_only(), torch.no_grad():
-            compute(named, side)  # the shapes alone, which takes no time
+            compute(named, model, side)  # the shapes alone, which takes no time
     _COMPUTED.add(form)
+
+
+def _refuse_no_schedule(scheduler: Any, place: Path) -> None:
+    if hasattr(scheduler, "alphas_cumprod"):
+        abar_T = scheduler.alphas_cumprod
+        if not len(abar_T) or not bool(((abar_T >= 0) & (abar_T <= 1)).all()):
+            raise RunError(
+                f"'{place}' makes no noise schedule: it must have timesteps, with values between 0 "
+                f"and 1, and has {len(abar_T)}; restore the original"
+            )
+    elif not _is_number(scheduler.config.shift) or scheduler.config.shift <= 0:
+        raise _wrong(place, "shift", scheduler.config.shift, "a number above 0")
 
 
 def refuse_unsound_statistics(values: Mapping[str, Any], file: Path) -> None:
@@ -71,16 +79,29 @@ def _form(named: Mapping[str, Any]) -> int:
     return hash((*settings, *weights, named["tokenizer"].model_max_length))
 
 
-def _code(named: Mapping[str, Any], side: int) -> None:
+def _code(named: Mapping[str, Any], model: Any, side: int) -> None:
     vae = named["vae"]
     pixels = side * 2 ** (len(vae.config.block_out_channels) - 1)
     latents = vae.encode(torch.zeros(1, 3, pixels, pixels)).latent_dist.mode()
-    assert latents.shape == (1, named["unet"].config.in_channels, side, side), "latents of another shape"
+    assert latents.shape == (1, model.config.in_channels, side, side), "latents of another shape"
     assert vae.decode(latents).sample.shape == (1, 3, pixels, pixels), "pictures of another size"
 
 
-def _denoise(named: Mapping[str, Any], side: int) -> None:
-    unet = named["unet"]
+def _denoise_jointly(named: Mapping[str, Any], transformer: Any, side: int) -> None:
+    clips = [named[name] for name in ("text_encoder", "text_encoder_2")]
+    dtype, width = transformer.dtype, named["text_encoder_3"].config.d_model
+    assert sum(encoder.config.hidden_size for encoder in clips) <= width, "CLIP's texts wider than T5's"
+    latents = torch.zeros(1, transformer.config.in_channels, side, side, dtype=dtype)
+    predicted = transformer(
+        latents,
+        encoder_hidden_states=torch.zeros(1, 2, width, dtype=dtype),
+        pooled_projections=torch.zeros(1, sum(each.config.projection_dim for each in clips), dtype=dtype),
+        timestep=torch.zeros(1),
+    ).sample
+    assert predicted.shape == latents.shape, "a prediction of another shape than its input"
+
+
+def _denoise(named: Mapping[str, Any], unet: Any, side: int) -> None:
     encoders = [network for name, network in named.items() if name.startswith("text_encoder")]
     width = sum(encoder.config.hidden_size for encoder in encoders)
     also = {}

@@ -1,6 +1,6 @@
 """Stable Diffusion 1.5's architecture, at any size, as a backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from spf_core.dual_path.capture import checkpointed, record
-from spf_core.interfaces.types import Capture, Conditioning, PathOutput, scatter_like
+from spf_core.dual_path.capture import CrossAttentionSite, checkpointed, record
+from spf_core.interfaces import NoiseProcess
+from spf_core.interfaces.attention import AttentionSite
+from spf_core.interfaces.types import Capture, Conditioning, PathOutput
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import loading
+from spf_plugins.backbones.noise_processes import DDPMNoise
 from spf_plugins.backbones.precision import computing_in, never_in_float16
 from spf_plugins.backbones.tokens import Tokens, average_over_all, normalised, tokenize
 
 TEXTS_AT_ONCE = 64
 SLICED_FROM = 512  # pixels; from this size on, pictures pass the VAE one by one, as a batch needs gigabytes
-LEAST_ABAR = 1e-6  # schedules of zero terminal SNR end at 0, where z0_hat would divide by it
 NO_CAPTURE = Capture()
 
 
@@ -29,10 +31,12 @@ def unit_features(output: Any) -> Tensor:
     return F.normalize(features.float(), dim=-1)
 
 
-def eps_from_v(v_BCHW: Tensor, z_t_BCHW: Tensor, abar_B: Tensor) -> Tensor:
-    """Convert: eps = sqrt(abar) v + sqrt(1 - abar) z_t (Salimans and Ho 2022, arXiv 2202.00512)."""
-    abar = scatter_like(abar_B, v_BCHW)
-    return abar.sqrt() * v_BCHW + (1 - abar).sqrt() * z_t_BCHW
+def _halvings(name: str, last: int) -> int:
+    """How often a layer's latents are halved: every down block but the `last` halves them once."""
+    side, number, *_ = name.split(".")
+    if side == "mid_block":
+        return last
+    return int(number) if side == "down_blocks" else last - int(number)
 
 
 class StableDiffusion:
@@ -42,6 +46,12 @@ class StableDiffusion:
     """
 
     layout = loading.SD
+    loop_names: Mapping[str, str] = {}
+
+    @property
+    def denoiser_name(self) -> str:
+        """What the pipeline calls the denoiser."""
+        return self.layout.denoiser
 
     def __init__(
         self,
@@ -60,14 +70,13 @@ class StableDiffusion:
         self.dtype = dtype
         parts = loading.load_parts(self.layout, *self._folders, variant, dtype, settings)
         self._parts, self._index = parts.named, parts.index
-        self.denoiser, self.vae = self._parts["unet"], self._parts["vae"]
+        self.denoiser, self.vae = self._parts[self.layout.denoiser], self._parts["vae"]
         self.text_encoder, self.tokenizer = self._parts["text_encoder"], self._parts["tokenizer"]
         self.scheduler, self.clip = self._parts["scheduler"], parts.clip
-        self.prediction_type: str = self.scheduler.config.prediction_type
+        self.noise = self._noise_process()
         self.device = torch.device("cpu")
         self._checkpointing = False
-        self.abar_T: Tensor = self.scheduler.alphas_cumprod.float().clamp(min=LEAST_ABAR)
-        self.max_tokens: int = self.tokenizer.model_max_length
+        self.clip_tokens: int = self.tokenizer.model_max_length
         self.image_size: int = self.denoiser.config.sample_size * 2 ** (
             len(self.vae.config.block_out_channels) - 1
         )
@@ -82,7 +91,7 @@ class StableDiffusion:
         for name in self.layout.networks:
             self._parts[name].to(device)
         self.clip.to(device)
-        self.abar_T = self.abar_T.to(device)
+        self.noise.to(device)
         self._mean_311, self._std_311 = self._mean_311.to(device), self._std_311.to(device)
         self.device = device
 
@@ -93,7 +102,7 @@ class StableDiffusion:
         Where there is no target, under the base text or in a prompt without one, its rows are zero.
         """
         texts = [prompt.complete_text if with_target else prompt.base_text for prompt in prompts]
-        tokens = tokenize(self.tokenizer, texts, self.max_tokens)
+        tokens = self._tokens(texts)
         spans = [prompt.phrase_spans(complete=with_target) for prompt in prompts]
         phrases = [[text[a:b] for a, b in row] for text, row in zip(texts, spans, strict=True)]
         target_spans = [[span] if with_target and (span := p.target_span()) else [] for p in prompts]
@@ -112,19 +121,39 @@ class StableDiffusion:
 
     def read_texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """What the denoiser reads of texts, `embeds_BLD` and `pooled_BD`, with gradient."""
-        return self._encode_texts(texts, tokenize(self.tokenizer, texts, self.max_tokens))
+        return self._encode_texts(texts, self._tokens(texts))
+
+    def attention_sites(self) -> Sequence[AttentionSite]:
+        """The UNet's cross-attention layers: what diffusers calls `attn2` in a transformer block."""
+        last = len(self.denoiser.config.down_block_types) - 1
+        return [
+            CrossAttentionSite(name, module, _halvings(name, last))
+            for name, module in self.denoiser.named_modules()
+            if name.endswith("attn2") and hasattr(module, "set_processor")
+        ]
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """C, H and W of the latents of pictures of this size in pixels."""
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return self.denoiser.config.in_channels, height // factor, width // factor
 
     @torch.no_grad()
     def encode_images(self, images_B3HW: Tensor) -> Tensor:
         """Map pixels in [-1, 1] to scaled latents (posterior mean)."""
         with never_in_float16(self.device):
-            latents: Tensor = self.vae.encode(images_B3HW).latent_dist.mode() * self.vae.config.scaling_factor
-        return latents
+            latents: Tensor = self.vae.encode(images_B3HW).latent_dist.mode()
+        if self.vae.config.shift_factor:
+            latents = latents - self.vae.config.shift_factor
+        scaled: Tensor = latents * self.vae.config.scaling_factor
+        return scaled
 
     def decode(self, latents_BCHW: Tensor) -> Tensor:
         """Map scaled latents to pixels, about [-1, 1] and not clipped; differentiable."""
         with never_in_float16(self.device):
-            pixels: Tensor = self.vae.decode(latents_BCHW.float() / self.vae.config.scaling_factor).sample
+            latents = latents_BCHW.float() / self.vae.config.scaling_factor
+            if self.vae.config.shift_factor:
+                latents = latents + self.vae.config.shift_factor
+            pixels: Tensor = self.vae.decode(latents).sample
         return pixels
 
     def embed_images(self, images_B3HW: Tensor) -> Tensor:
@@ -140,21 +169,19 @@ class StableDiffusion:
         """E_T: unit-norm embeddings (N, D) of texts."""
         if not texts:
             return torch.zeros(0, self.clip.config.projection_dim, device=self.device)
-        ids_NL = tokenize(self.tokenizer, texts, self.max_tokens).ids_BL.to(self.device)
+        ids_NL = tokenize(self.tokenizer, texts, self.clip_tokens).ids_BL.to(self.device)
         parts = torch.split(ids_NL, TEXTS_AT_ONCE)
         return torch.cat([unit_features(self.clip.get_text_features(input_ids=part)) for part in parts])
 
     def predict(
         self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning, capture: Capture = NO_CAPTURE
     ) -> PathOutput:
-        """Predict the noise eps in float32, recording what `capture` asks for."""
-        with computing_in(self.dtype, self.device), record(self.denoiser, capture) as captured:
-            output = self.denoiser(
-                z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD, **self._also_read(cond)
-            )
-        pred_BCHW: Tensor = output.sample.float()
-        if self.prediction_type == "v_prediction":
-            pred_BCHW = eps_from_v(pred_BCHW, z_t_BCHW, self.abar_T[timesteps_B])
+        """Predict in the space of the noise process, in float32, recording what `capture` asks for."""
+        with computing_in(self.dtype, self.device), record(self.attention_sites(), capture) as captured:
+            output_BCHW = self._denoise(z_t_BCHW, timesteps_B, cond)
+        pred_BCHW = output_BCHW.float()
+        if isinstance(self.noise, DDPMNoise) and self.noise.trained_on_v:
+            pred_BCHW = self.noise.eps_from_v(pred_BCHW, z_t_BCHW, timesteps_B)
         return PathOutput(pred_BCHW, captured.attention, captured.queries, captured.hidden)
 
     def checkpoint_gradients(self) -> None:
@@ -174,6 +201,11 @@ class StableDiffusion:
     def encoders(self) -> list[nn.Module]:
         """The text encoders."""
         return [self._parts[name] for name in self.layout.networks if name.startswith("text_encoder")]
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that are read of a text; longer ones are truncated."""
+        return self.clip_tokens
 
     def token_count(self, text: str) -> int:
         """Tokens of `text` including begin and end marks, before truncation."""
@@ -198,6 +230,20 @@ class StableDiffusion:
     @cached_property
     def _fingerprint(self) -> str:
         return loading.fingerprint(self.layout, *self._folders)
+
+    def _noise_process(self) -> NoiseProcess:
+        return DDPMNoise(self.scheduler)
+
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
+        """The ids that the encoders read, and where each token lies in its text."""
+        return tokenize(self.tokenizer, texts, self.clip_tokens)
+
+    def _denoise(self, z_t_BCHW: Tensor, timesteps_B: Tensor, cond: Conditioning) -> Tensor:
+        """The denoiser's output, as it was trained to predict."""
+        output: Tensor = self.denoiser(
+            z_t_BCHW, timesteps_B, encoder_hidden_states=cond.embeds_BLD, **self._also_read(cond)
+        ).sample
+        return output
 
     def _encode_texts(self, texts: Sequence[str], tokens: Tokens) -> tuple[Tensor, Tensor]:
         """What the denoiser's cross-attention reads, B L D, and the pooled embedding, B 0."""

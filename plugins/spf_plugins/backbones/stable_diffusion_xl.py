@@ -1,6 +1,6 @@
 """SDXL's architecture (Podell et al. 2023, arXiv 2307.01952), at any size, as a backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ class StableDiffusionXL(StableDiffusion):
     """
 
     layout = loading.SDXL
+    loop_names: Mapping[str, str] = {"pooled_prompt_embeds": "add_text_embeds"}
 
     def pipeline_inputs(self, cond: Conditioning) -> dict[str, Tensor]:
         """Encoded texts under the names of the pipeline's arguments."""
@@ -42,7 +43,7 @@ class StableDiffusionXL(StableDiffusion):
 
         Where the model was trained on zeros in place of an empty text, an empty text is that.
         """
-        ids_BL = tokenize(self._parts["tokenizer_2"], texts, self.max_tokens).ids_BL
+        ids_BL = tokenize(self._parts["tokenizer_2"], texts, self.clip_tokens).ids_BL
         embeds, pooled = [], []
         for first, second in zip(
             torch.split(tokens.ids_BL, TEXTS_AT_ONCE), torch.split(ids_BL, TEXTS_AT_ONCE), strict=True

@@ -4,9 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.dual_path.noising import plain_error
 from spf_core.interfaces import StepState, TextName
-from spf_core.interfaces.types import scatter_like
 
 
 class OutputPreservationLoss:
@@ -50,10 +48,9 @@ class ClassImagesLoss:
         """Return the scalar."""
         clean = state.batch.class_BCHW
         assert clean is not None, "the engine draws class images for terms that need them"
+        process, timesteps_B = state.backbone.noise, state.noised.timesteps_B
         noise = torch.randn(clean.shape, generator=state.generator).to(clean)
-        abar = scatter_like(state.noised.abar_B, clean)
-        z_t = abar.sqrt() * clean + (1 - abar).sqrt() * noise
-        output = state.backbone.predict(z_t, state.noised.timesteps_B, state.predictions.text("base"))
-        return plain_error(
-            output.pred_BCHW, noise, state.noised.abar_B, state.backbone.prediction_type
-        ).mean()
+        z_t = process.noised(clean, noise, timesteps_B)
+        output = state.backbone.predict(z_t, timesteps_B, state.predictions.text("base"))
+        expected = process.expected(clean, noise, timesteps_B)
+        return process.error(output.pred_BCHW, expected, timesteps_B).mean()

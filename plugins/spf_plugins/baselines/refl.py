@@ -1,12 +1,9 @@
 """ReFL: feedback of a reward on a late step of its own sampling (Xu et al. 2023, arXiv 2304.05977)."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.dual_path.noising import clean_estimate
 from spf_core.errors import ConfigError
 from spf_core.interfaces import StepState
 from spf_core.interfaces.types import Conditioning, index
@@ -32,7 +29,7 @@ class ReflLoss:
         noise = torch.randn(len(rows), *state.noised.z_t_BCHW.shape[1:], generator=state.generator)
         z_t, t = self._sampled(state, texts, noise.to(rows.device), stop)
         pred = state.backbone.predict(z_t, t, texts).pred_BCHW
-        estimate = clean_estimate(z_t, pred, state.backbone.abar_T[t])
+        estimate = state.backbone.noise.clean(z_t, pred, t)
         rewards = state.reward(state.backbone, state.backbone.decode(estimate), prompts)
         return F.relu(self.margin - rewards).mean()
 
@@ -41,10 +38,8 @@ class ReflLoss:
         self, state: StepState, texts: Conditioning, z_t: Tensor, stop: int
     ) -> tuple[Tensor, Tensor]:
         """The state before sampler step `stop`, drawn by the tuned model, and its timesteps."""
-        scheduler: Any = state.backbone.pipeline().scheduler
-        scheduler.set_timesteps(self.steps)
-        timesteps = scheduler.timesteps.to(z_t.device)
-        for t in timesteps[:stop]:
+        sampler = state.backbone.noise.sampler(self.steps)
+        for place, t in enumerate(sampler.timesteps_S[:stop]):
             pred = state.backbone.predict(z_t, t.expand(len(z_t)), texts).pred_BCHW
-            z_t = scheduler.step(pred, t, z_t).prev_sample
-        return z_t, timesteps[stop].expand(len(z_t))
+            z_t = sampler.step(pred, place, z_t)
+        return z_t, sampler.timesteps_S[stop].expand(len(z_t))

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.dual_path.control_maps import at_queries
+from spf_core.dual_path.control_maps import Grid, at_queries
+from spf_core.errors import ConfigError
 from spf_core.interfaces import StepState
 
 _BLOCKS = ("mid_block", "up_blocks")
@@ -28,9 +29,10 @@ class TokenLoss:
         target_BL = _target(state)
         count_B = target_BL.sum(1).clamp(min=1)
         losses = []
-        for layers in _grounded(state):
+        for grid, layers in _grounded(state):
+            mask_BQ1 = _mask(state, grid)
             for attention_BQL in layers:
-                inside_BL = (attention_BQL * _mask(state, attention_BQL)).sum(1)
+                inside_BL = (attention_BQL * mask_BQ1).sum(1)
                 share_BL = inside_BL / attention_BQL.sum(1).clamp(min=1e-8)
                 losses.append(((1 - share_BL).pow(2) * target_BL).sum(1) / count_B)
         return torch.stack(losses).sum(0).mean()
@@ -47,10 +49,10 @@ class PixelLoss:
         """Return the scalar, the mean over rows."""
         target_BL = _target(state)
         losses = []
-        for layers in _grounded(state):
+        for grid, layers in _grounded(state):
             # No matrix product, which autocast would round.
             attention_BQ = (torch.stack(layers).mean(0) * target_BL[:, None]).sum(2)
-            mask_BQ = _mask(state, layers[0])[..., 0]
+            mask_BQ = _mask(state, grid)[..., 0]
             # With logits, as CUDA's autocast wants it.
             logit_BQ = attention_BQ.logit(eps=1e-6)
             losses.append(F.binary_cross_entropy_with_logits(logit_BQ, mask_BQ, reduction="none").mean(1))
@@ -62,17 +64,26 @@ def _target(state: StepState) -> Tensor:
     return ((state.batch.complete.target_BL > 0) & state.has_target_B[:, None]).float()
 
 
-def _grounded(state: StepState) -> list[list[Tensor]]:
-    """The layers' attention B Q L in float32, grouped by block (mid or up) and resolution."""
-    groups: dict[tuple[str, int], list[Tensor]] = {}
+def _grounded(state: StepState) -> list[tuple[Grid, list[Tensor]]]:
+    """The layers' attention B Q L in float32, grouped by block (mid or up) and grid.
+
+    ConfigError for a model that is no UNet: the paper's choice of layers means nothing there.
+    """
+    groups: dict[tuple[str, Grid], list[Tensor]] = {}
+    grids = state.grids
     for name, attention_BQL in state.response.attention.items():
         if (block := name.partition(".")[0]) in _BLOCKS:
-            groups.setdefault((block, attention_BQL.shape[1]), []).append(attention_BQL.float())
-    return list(groups.values())
+            groups.setdefault((block, grids[name]), []).append(attention_BQL.float())
+    if not groups:
+        raise ConfigError(
+            "losses.token-grounding and losses.pixel-grounding read the mid and up blocks of a UNet, and "
+            "this base model has none; choose another backbone"
+        )
+    return [(grid, layers) for (_, grid), layers in groups.items()]
 
 
-def _mask(state: StepState, attention_BQL: Tensor) -> Tensor:
-    """The mask at a layer's resolution, B Q 1: 1 wherever any of it lies."""
+def _mask(state: StepState, grid: Grid) -> Tensor:
+    """The mask at a layer's grid, B Q 1: 1 wherever any of it lies."""
     mask = state.batch.mask_B1HW
     assert mask is not None, "the engine reads masks for terms that need them"
-    return (at_queries(mask, attention_BQL.shape[1]) > 0).float()
+    return (at_queries(mask, grid) > 0).float()

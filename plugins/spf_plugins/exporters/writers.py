@@ -8,7 +8,7 @@ from torch import nn
 from spf_core.errors import RunError
 from spf_core.export.card import write_card
 from spf_core.export.files import two_encoders, write_checkpoint, write_kohya, write_peft, write_pipeline
-from spf_core.export.run import FinishedRun
+from spf_core.export.run import FinishedRun, UnknownNamesError
 from spf_core.interfaces import Mergeable
 from spf_core.runs.run import in_float32, open_backbone
 from spf_core.utils.atomic import atomic_folder
@@ -17,6 +17,7 @@ from spf_core.utils.atomic import atomic_folder
 def write_lora_file(run: FinishedRun) -> None:
     """One file with the LoRA in kohya's keys."""
     assert run.lora is not None, "it holds nothing else"
+    _refuse_without_names(run, "kohya's keys")
     both = two_encoders(run.opened.backbone)
     write_kohya(run.request.out, run.lora, run.facts, two_encoders=both, dtype=run.request.dtype)
 
@@ -34,7 +35,17 @@ def write_diffusers_folder(run: FinishedRun) -> None:
 
 def write_single_file(run: FinishedRun) -> None:
     """The pipeline with the trained weights in it, in the keys of the original release."""
+    _refuse_without_names(run, "names of an original release")
     write_checkpoint(run.request.out, merged_pipeline(run), run.facts)
+
+
+def _refuse_without_names(run: FinishedRun, keys: str) -> None:
+    """RunError for a base model whose layers have no names that spf knows but diffusers'."""
+    if not run.facts.kohya:
+        raise UnknownNamesError(
+            f"spf knows no {keys} for the layers of a {run.facts.pipeline}, and no program would read such a "
+            "file; export it with --format diffusers"
+        )
 
 
 def merged_pipeline(run: FinishedRun) -> Any:
@@ -54,7 +65,7 @@ def merged_pipeline(run: FinishedRun) -> Any:
         part, _, name = key.partition(".")
         with torch.no_grad():
             getattr(pipeline, part).get_parameter(name).copy_(tensor)
-    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
-        if hasattr(pipeline, part):
-            nn.Module.to(getattr(pipeline, part), request.dtype)  # diffusers' own warns where nothing is lost
+    for part in pipeline.components.values():
+        if isinstance(part, nn.Module):
+            nn.Module.to(part, request.dtype)  # diffusers' own warns where nothing is lost
     return pipeline

@@ -10,10 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.dual_path.capture import cross_attention_layers
 from spf_core.dual_path.control_maps import at_queries
-from spf_core.interfaces import Conditioning, PathOutput, StepState
-from spf_plugins.losses.denoising import space_weight
+from spf_core.interfaces import Conditioning, PathOutput, Space, StepState
 
 
 class TextConsistencyLoss:
@@ -33,14 +31,15 @@ class TextConsistencyLoss:
         assert state.reference is not None
         outside = 1 - _map(state)
         complete, base = _shared(state.response_text, state.reference_text)
+        grids = state.grids
         losses = [
             (
-                at_queries(outside, res.shape[1])
+                at_queries(outside, grids[layer])
                 * (self._attention(res, complete) - self._attention(ref, base)).pow(2)
             )
             .mean(1)
             .sum(1)
-            for res, ref in _pairs(state.response, state.reference, "attention")
+            for layer, (res, ref) in _pairs(state.response, state.reference, "attention").items()
         ]
         return torch.stack(losses).mean()
 
@@ -76,7 +75,7 @@ def _shared(complete: Conditioning, base: Conditioning) -> tuple[_Shared, _Share
 
 
 class FineGrainedLoss:
-    """L_fg = mean_l mean_{Q,D} (1 - M_l) (Q_res^l - Q_ref^l)^2 over all cross-attention layers.
+    """L_fg = mean_l mean_{Q,D} (1 - M_l) (Q_res^l - Q_ref^l)^2 over all layers that read the text.
 
     Where `to_q` is trained, the paths' queries lie in different bases: `features` compares what they are
     projected from (`hidden`), or projects both by the original's `to_q` (`query_ref_projection`).
@@ -93,31 +92,35 @@ class FineGrainedLoss:
         what = "queries" if self.features == "query" else "hidden"
         pairs = _pairs(state.response, state.reference, what)
         if self.features == "query_ref_projection":
-            pairs = [
-                (F.linear(res, *projection), F.linear(ref, *projection))
-                for projection, (res, ref) in zip(self._original(state), pairs, strict=True)
-            ]
-        losses = [(at_queries(outside, res.shape[1]) * (res - ref).pow(2)).mean() for res, ref in pairs]
+            original = self._original(state)
+            pairs = {
+                layer: (F.linear(res, *original[layer]), F.linear(ref, *original[layer]))
+                for layer, (res, ref) in pairs.items()
+            }
+        grids = state.grids
+        losses = [
+            (at_queries(outside, grids[layer]) * (res - ref).pow(2)).mean()
+            for layer, (res, ref) in pairs.items()
+        ]
         return torch.stack(losses).mean()
 
-    def _original(self, state: StepState) -> list[tuple[Tensor, Tensor | None]]:
-        """Weight and bias of the original's `to_q`, in the order of the captured layers."""
+    def _original(self, state: StepState) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """Weight and bias of the original's `to_q`, by layer."""
         if not self._projections:
             with state.adapter.disabled():
                 self._projections = {
-                    name: _frozen(layer.to_q)
-                    for name, layer in cross_attention_layers(state.backbone.denoiser).items()
+                    site.name: _frozen(site.to_q) for site in state.backbone.attention_sites()
                 }
-        return [self._projections[name] for name in state.response.hidden]
+        return self._projections
 
 
 class OutputAlignmentLoss:
-    """mean w(t) (1 - M) (eps_res - eps_ref)^2; with M = 0 and w = 1 this is output preservation.
+    """mean w(t) (1 - M) (pred_res - pred_ref)^2; with M = 0 and w = 1 this is output preservation.
 
     `space` decides w(t): what a picture shows is settled at high noise, where differences in eps are small.
     """
 
-    def __init__(self, rows: str, space: str) -> None:
+    def __init__(self, rows: str, space: Space) -> None:
         self.rows, self.space = rows, space
 
     def __call__(self, state: StepState) -> Tensor:
@@ -125,7 +128,8 @@ class OutputAlignmentLoss:
         assert state.reference is not None
         difference = (state.response.pred_BCHW - state.reference.pred_BCHW).pow(2)
         per_row = ((1 - _map(state)) * difference).mean((1, 2, 3))
-        return (per_row * space_weight(state.noised.abar_B, self.space) * self._weights(state)).mean()
+        weight_B = state.backbone.noise.weight(self.space, state.noised.timesteps_B)
+        return (per_row * weight_B * self._weights(state)).mean()
 
     def _weights(self, state: StepState) -> Tensor:
         with_target = state.has_target_B.to(state.response.pred_BCHW.dtype)
@@ -145,6 +149,7 @@ def _map(state: StepState) -> Tensor:
     return state.map_B1HW
 
 
-def _pairs(res: PathOutput, ref: PathOutput, what: str) -> list[tuple[Tensor, Tensor]]:
+def _pairs(res: PathOutput, ref: PathOutput, what: str) -> dict[str, tuple[Tensor, Tensor]]:
+    """What both paths recorded, by layer, in float32."""
     response, reference = getattr(res, what), getattr(ref, what)
-    return [(response[layer].float(), reference[layer].float()) for layer in response]
+    return {layer: (response[layer].float(), reference[layer].float()) for layer in response}

@@ -1,7 +1,8 @@
 """Response enhancement in CLIP's space, four variants of the reconstruction.
 
-x0_hat decodes z0_hat = (z_t - sqrt(1 - abar) eps_res) / sqrt(abar); at high noise that estimate is no
-image, hence the gate on t. Only rows inside the gate that read their target are decoded, or a share of them.
+x0_hat decodes z0_hat, the clean latents that the response's prediction means; at high noise that
+estimate is no image, hence the gate on t. Only rows inside the gate that read their target are decoded, or a
+share of them.
 """
 
 import math
@@ -11,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.dual_path.noising import clean_estimate
 from spf_core.interfaces import StepState
 
 
@@ -28,7 +28,7 @@ class Enhancement(ABC):
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar; 0 (with gradient) when no row of the batch passes the gate or is drawn."""
-        limit = self.max_timestep * len(state.backbone.abar_T)
+        limit = state.backbone.noise.timestep_at(self.max_timestep)
         gated_B = state.has_image_loss_B & state.has_target_B & (state.noised.timesteps_B < limit)
         passed = gated_B.nonzero().flatten()
         rows = passed if self.share == 1 else self._drawn(passed, state.generator)
@@ -46,7 +46,8 @@ class Enhancement(ABC):
     def embedded(self, state: StepState, pred_BCHW: Tensor, rows: Tensor) -> Tensor:
         """E_I of the rows' clean estimates."""
         noised = state.noised
-        z0_hat = clean_estimate(noised.z_t_BCHW[rows], pred_BCHW[rows], noised.abar_B[rows])
+        z_t, timesteps = noised.z_t_BCHW[rows], noised.timesteps_B[rows]
+        z0_hat = state.backbone.noise.clean(z_t, pred_BCHW[rows], timesteps)
         return state.backbone.embed_images(state.backbone.decode(at_most(z0_hat, self.decode_size)))
 
     @abstractmethod
@@ -64,7 +65,7 @@ class ClipRegionEnhancement(Enhancement):
         """Return b_hat and b_gt."""
         assert state.reference is not None
         assert state.map_B1HW is not None
-        # z0_hat is linear in eps, so that mixing the predictions mixes the estimates.
+        # z0_hat is linear in the prediction, so that mixing the predictions mixes the estimates.
         change = state.response.pred_BCHW - state.reference.pred_BCHW
         inside = state.reference.pred_BCHW + state.map_B1HW * change
         return self.embedded(state, inside, rows), state.batch.complete.target_embed_BD[rows]

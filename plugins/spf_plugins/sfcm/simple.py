@@ -25,9 +25,8 @@ class TargetAttentionMap:
     def __call__(self, state: StepState) -> Tensor:
         """Return M, B 1 H W in [0, 1]."""
         size = state.noised.z_t_BCHW.shape[-2:]
-        target = min_max(
-            middle_attention(state.response.attention, state.batch.complete.target_BL[:, None], size)
-        )
+        target_B1L = state.batch.complete.target_BL[:, None]
+        target = min_max(middle_attention(state.response.attention, target_B1L, state.grids, size))
         return target if self.threshold is None else (target >= self.threshold).to(target.dtype)
 
 

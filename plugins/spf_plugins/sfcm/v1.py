@@ -49,7 +49,9 @@ class SfcmV1Map:
             "reference": (state.reference, state.reference_text),
             "response": (state.response, state.response_text),
         }[self.path]
-        attention = min_max(middle_attention(source.attention, text.phrase_BPL, difference.shape[-2:]))
+        attention = min_max(
+            middle_attention(source.attention, text.phrase_BPL, state.grids, difference.shape[-2:])
+        )
         weight_BP = self._weights(state.batch.complete) * present(text)
         unrelated_B1HW = torch.einsum("bp,bphw->bhw", weight_BP, attention)[:, None]
         return min_max((difference - unrelated_B1HW).clamp(min=0))

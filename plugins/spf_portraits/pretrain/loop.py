@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -51,7 +52,9 @@ class Ema:
 
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards the network's parameters."""
-        move = get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))
+        move: Any = get_ema_multi_avg_fn(  # type: ignore[no-untyped-call]
+            min(self.decay, (1 + step) / (10 + step))
+        )
         move(self.values, [p.detach() for p in network.parameters()], step)
 
     def state(self) -> dict[str, Tensor]:

@@ -50,7 +50,7 @@ def estimate_preparation_memory(
 
     The backbone has no adapter yet. Raises what the preparation raises.
     """
-    group = pictures_at_once(backbone, size[0] // backbone.pipeline().vae_scale_factor)
+    group = pictures_at_once(backbone, backbone.latent_shape(size[1], size[0])[2])
     some = prompts[: max(AT_ONCE, group)]
     shown = [row % min(pictures, group) for row in range(len(some))]
     with weightless(backbone.device, backbone) as (copied, tensors):
@@ -154,8 +154,7 @@ def _class_images(
 ) -> dict[str, Tensor]:
     """What drawing and encoding them takes."""
     (width, height), count, device = size, len(base.embeds_BLD), backbone.device
-    factor, channels = backbone.pipeline().vae_scale_factor, backbone.pipeline().unet.config.in_channels
-    drawn = torch.zeros(count, channels, height // factor, width // factor, device=device)
+    drawn = torch.zeros(count, *backbone.latent_shape(height, width), device=device)
     _draw(config, backbone, base, drawn[: config.sample.batch_size])
     stages("class images")
     backbone.encode_images(torch.zeros(min(count, CHUNK), 3, height, width, device=device))
@@ -165,7 +164,7 @@ def _class_images(
 def _draw(config: RunConfig, backbone: Backbone, base: Conditioning, z_t: Tensor) -> None:
     """As diffusers' pipelines do it, which predict with and without the text in one batch."""
     twice = torch.arange(len(z_t), device=backbone.device).repeat(2)
-    texts = index(base, twice)
+    texts, timesteps = index(base, twice), backbone.noise.at(0, len(twice)).to(backbone.device)
     with mixed_precision(backbone, config.sample):
-        backbone.predict(z_t[twice], torch.zeros_like(twice), index(texts, torch.arange(len(twice))))
+        backbone.predict(z_t[twice], timesteps, index(texts, torch.arange(len(twice))))
         backbone.decode(z_t)

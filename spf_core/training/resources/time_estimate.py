@@ -117,7 +117,7 @@ def _seconds_of_a_pass(parts: Parts, batch: Batch, config: RunConfig, progress: 
 
 @torch.no_grad()
 def _drawing(backbone: Backbone, batch: Batch, config: RunConfig) -> None:
-    timesteps = torch.full_like(batch.rows, len(backbone.abar_T) // 2)
+    timesteps = backbone.noise.at(0.5, len(batch.rows)).to(backbone.device)
     with autocast(config.sample.precision, backbone.device):
         backbone.predict(batch.latents_BCHW, timesteps, batch.complete)
 

@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from spf_core.dual_path.noising import clean_estimate
 from spf_core.interfaces import StepState
 
 
@@ -24,11 +23,12 @@ class EdgeAlignmentLoss:
         """Return the scalar; 0 when no row of the batch passes the gate."""
         assert state.reference is not None
         assert state.map_B1HW is not None
-        limit = self.max_timestep * len(state.backbone.abar_T)
-        gate_B111 = (state.noised.timesteps_B < limit).view(-1, 1, 1, 1)
+        limit = state.backbone.noise.timestep_at(self.max_timestep)
+        z_t, timesteps_B = state.noised.z_t_BCHW, state.noised.timesteps_B
+        gate_B111 = (timesteps_B < limit).view(-1, 1, 1, 1)
         outside = (1 - state.map_B1HW) * gate_B111
         response, reference = (
-            edges(clean_estimate(state.noised.z_t_BCHW, path.pred_BCHW, state.noised.abar_B))
+            edges(state.backbone.noise.clean(z_t, path.pred_BCHW, timesteps_B))
             for path in (state.response, state.reference)
         )
         across = outside[..., 1:] * (response[0] - reference[0]).abs()

@@ -1,0 +1,70 @@
+"""Every architecture passes the same checks: UNets on DDPM's noise, and a transformer on a rectified flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_trainer import noise_folder
+from tiny import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
+
+from spf_core.config.loading import load_run_config
+from spf_core.plugins.discovery import Plugins
+from spf_core.runs.run import OpenRun, open_backbone
+from spf_core.testing import (
+    check_attention_sites,
+    check_diffusers_export,
+    check_noise_process,
+    check_run,
+    check_strength_zero,
+)
+
+MODELS = {"sd15": tiny_pipeline, "sdxl": tiny_xl_pipeline, "sd3": tiny_sd3_pipeline}
+# Three steps, of which the last is late enough for every term of every preset.
+SHORT = {
+    "train": {
+        **{"steps": 3, "batch_size": 2, "accumulation": 1, "precision": "no", "device": "cpu"},
+        "gradient_checkpointing": False,
+    },
+    "sample": {"steps": 3, "every": 0, "precision": "no", "batch_size": 4},
+    "checkpoint": {"every": 2},
+}
+CALIBRATED = {"calibration": {"prompts": 1}}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A backbone's name and a tiny random model of its architecture."""
+    name = request.param
+    return name, random_folder(MODELS[name], tmp_path_factory.mktemp("model") / name)
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return noise_folder(tmp_path_factory.mktemp("portraits"))
+
+
+def run_of(model: tuple[str, Path], preset: str, data: Path, folder: Path, plugins: Plugins) -> OpenRun:
+    name, place = model
+    calibrated = CALIBRATED if preset == "spf" else {}
+    settings = {"data": str(data), "backbone": {"name": name, "path": str(place)}, **SHORT, **calibrated}
+    return check_run(load_run_config(plugins, preset=preset, overrides=settings), folder, plugins)
+
+
+def test_its_noise_process_and_attention_sites_fit(model: tuple[str, Path], plugins: Plugins) -> None:
+    name, place = model
+    config = load_run_config(
+        plugins, preset="lora", overrides={"backbone": {"name": name, "path": str(place)}}
+    )
+    backbone = open_backbone(config.backbone, "cpu")
+    check_noise_process(backbone.noise)
+    check_attention_sites(backbone)
+
+
+@pytest.mark.parametrize("preset", ["lora", "spf-paper", "spf"])
+def test_it_trains_resumes_samples_and_is_exported(
+    model: tuple[str, Path], preset: str, portraits: Path, tmp_path: Path, plugins: Plugins
+) -> None:
+    opened = run_of(model, preset, portraits, tmp_path, plugins)
+    check_strength_zero(opened)
+    check_diffusers_export(opened, tmp_path, plugins)
