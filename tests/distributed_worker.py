@@ -9,7 +9,7 @@ from typing import Any
 
 from spf_core.config.loading import resolve
 from spf_core.plugins.discovery import load_plugins
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 from spf_core.utils.distributed import is_main
 from spf_core.utils.yaml_text import read_yaml
 

@@ -16,7 +16,7 @@ from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.runs.run import HANDOVER, open_run
 from spf_core.sampling.handover import CALIBRATION_FILE, Calibration, calibrate_handover, read_calibration
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 

@@ -18,7 +18,8 @@ from spf_core.errors import RunError
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import rows_of
 from spf_core.runs.checkpoint import checkpoint_folder, checkpoints
-from spf_core.training.trainer import Trainer, train
+from spf_core.training.loop import train
+from spf_core.training.trainer import Trainer
 from spf_core.utils.progress import silent
 
 NEWEST, OLDER = "step-000004", "step-000002"

@@ -12,9 +12,9 @@ from torch._dynamo.utils import counters
 
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import load_plugins
+from spf_core.training.loop import train
 from spf_core.training.resources import memory_options as thrift
 from spf_core.training.run_log import read_metrics
-from spf_core.training.trainer import train
 
 
 @pytest.mark.slow

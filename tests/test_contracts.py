@@ -20,7 +20,7 @@ from spf_core.errors import ConfigError, NonFiniteError, PluginError, SpfError
 from spf_core.plugins import AdapterConfig, ControlMapConfig, LossConfig, ReferenceConfig, RewardConfig
 from spf_core.plugins.building import attach, built
 from spf_core.plugins.discovery import Plugins, load_plugins
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 Part = Callable[[Any], Any]
 

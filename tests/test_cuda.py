@@ -16,10 +16,10 @@ from spf_core.plugins.discovery import load_plugins
 from spf_core.runs.checkpoint import checkpoints, read_checkpoint
 from spf_core.runs.run import open_backbone, open_run
 from spf_core.sampling.sampler import BeforeHandover, sample_images
+from spf_core.training.loop import train
 from spf_core.training.resources.preparation_estimate import PreparationEstimate
 from spf_core.training.resources.run_estimate import memory_rows, preparation_estimate
 from spf_core.training.run_log import read_metrics
-from spf_core.training.trainer import train
 from spf_core.utils.prompts import Prompt
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

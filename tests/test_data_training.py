@@ -23,7 +23,8 @@ from spf_core.preparation.encoding import CachedRows, encode_rows
 from spf_core.preparation.rows import encoded_rows, rows_of
 from spf_core.preparation.views import with_views
 from spf_core.runs.checkpoint import read_safetensors
-from spf_core.training.trainer import Trainer, train
+from spf_core.training.loop import train
+from spf_core.training.trainer import Trainer
 from spf_core.utils.pixels import to_pixels
 from spf_core.utils.progress import silent
 from spf_plugins.backbones.stable_diffusion import StableDiffusion

@@ -12,7 +12,7 @@ from spf_cli.main import main
 from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import read_safetensors, write_safetensors
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 TIMED = {"metrics.jsonl"}  # seconds and memory of each step
 RESUMED = """
@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from spf_core.plugins.discovery import load_plugins
 from spf_core.runs.run import saved_config
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 plugins = load_plugins()
 run = Path(sys.argv[1])

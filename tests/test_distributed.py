@@ -16,8 +16,8 @@ from spf_core.config.loading import load_run_config
 from spf_core.config.run_config import RunConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
+from spf_core.training.loop import train
 from spf_core.training.run_log import read_metrics
-from spf_core.training.trainer import train
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
 FAST = ("train.batch_size=2", "checkpoint.every=2", "sample.every=0", "sample.steps=2")

@@ -17,7 +17,7 @@ from test_distributed import ACCELERATE, TORCHRUN
 from spf_cli.main import main
 from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import load_plugins
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 OPTIONS = (
     "--target",

@@ -9,7 +9,7 @@ from test_trainer import config_of, same, train_whole_and_killed, weights
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import checkpoints, read_checkpoint, read_safetensors
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 EMA = "train.ema_decay=0.3"  # low, so that it takes over from its warm-up within a few steps
 

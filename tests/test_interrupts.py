@@ -13,8 +13,8 @@ from spf_core.errors import InterruptedRunError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs import checkpoint
 from spf_core.runs.checkpoint import checkpoints
+from spf_core.training.loop import train
 from spf_core.training.run_log import read_metrics
-from spf_core.training.trainer import train
 from spf_core.utils.interrupts import REPEATED, SIGNALS, listening
 
 MEMORY = ("control_map=sfcm-v2", "losses.fine-grained.start=0", "train.ema_decay=0.9")

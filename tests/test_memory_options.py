@@ -13,9 +13,9 @@ from spf_core.config.sections import TrainSection
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Checkpointing, OffloadsTextEncoders
 from spf_core.plugins.discovery import load_plugins
+from spf_core.training.loop import train
 from spf_core.training.resources.memory_options import save_memory
 from spf_core.training.run_log import read_metrics
-from spf_core.training.trainer import train
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 from spf_plugins.response.clip import at_most

@@ -14,7 +14,7 @@ from spf_core.errors import RunError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import checkpoints, read_safetensors, refuse_non_numbers
 from spf_core.runs.run import open_run
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 Spoilt = Callable[[Path], str]
 

@@ -14,7 +14,7 @@ from spf_core.interfaces import StepState, Term
 from spf_core.plugins import LossConfig
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.checkpoint import checkpoints
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 
 class Hungry(LossConfig):

@@ -15,9 +15,9 @@ from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import checkpoints, read_checkpoint
 from spf_core.training import trackers
+from spf_core.training.loop import train
 from spf_core.training.optimizers import make_optimizer, make_schedule
 from spf_core.training.run_log import read_metrics
-from spf_core.training.trainer import train
 
 LIBRARIES = {
     "adamw": None,

@@ -16,7 +16,7 @@ from spf_core.plugins import LossConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import rows_of
 from spf_core.runs.run import open_run, saved_config
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 from spf_core.utils.paths import HubPath, UserPath, cache_folder, expanded, starting_in
 
 

@@ -81,7 +81,7 @@ def test_words_to_replace_must_be_there(tmp_path: Path) -> None:
 def test_several_targets_train_in_one_run(tmp_path: Path, tiny_folder: Path, preset: str) -> None:
     from spf_core.config.loading import load_run_config
     from spf_core.plugins.discovery import load_plugins
-    from spf_core.training.trainer import train
+    from spf_core.training.loop import train
 
     data = tmp_path / "data"
     data.mkdir()

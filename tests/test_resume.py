@@ -11,8 +11,8 @@ from spf_core.errors import InterruptedRunError, RunError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.provenance import read_provenance
 from spf_core.runs.run import open_run, saved_config
+from spf_core.training.loop import train
 from spf_core.training.run_log import read_metrics
-from spf_core.training.trainer import train
 
 
 @pytest.fixture

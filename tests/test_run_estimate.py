@@ -13,10 +13,10 @@ from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import checkpoints
 from spf_core.runs.run import open_backbone
+from spf_core.training.loop import train
 from spf_core.training.optimizers import make_optimizer
 from spf_core.training.resources.dry_run import plan_of
 from spf_core.training.resources.run_estimate import optimizer_bytes, size_of, size_rows
-from spf_core.training.trainer import train
 
 
 @pytest.mark.parametrize("name", LIBRARIES)

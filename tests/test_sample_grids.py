@@ -6,7 +6,7 @@ from PIL import Image
 from test_trainer import config_of, noise_folder
 
 from spf_core.plugins.discovery import load_plugins
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 
 def test_own_prompts_are_drawn_beside_the_training_texts(tiny_folder: Path, tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints
+from spf_core.training.loop import train
 from spf_core.training.run_log import read_metrics
 from spf_core.training.sharding import refuse_unshardable
-from spf_core.training.trainer import train
 
 FSDP = (
     *("accelerate.commands.launch", "--use_fsdp", "--fsdp_version", "2"),

@@ -13,8 +13,9 @@ from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import rows_of
 from spf_core.runs.checkpoint import Checkpoint, checkpoints, read_checkpoint
+from spf_core.training.loop import train
 from spf_core.training.run_log import read_metrics
-from spf_core.training.trainer import Trainer, train
+from spf_core.training.trainer import Trainer
 from spf_core.utils.progress import silent
 
 RATE = 1e-3

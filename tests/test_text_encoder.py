@@ -21,7 +21,7 @@ from spf_core.interfaces.types import Conditioning
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun, open_run
 from spf_core.sampling.sampler import BeforeHandover, sample_images
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 from spf_core.utils.prompts import Prompt
 from spf_lab.attention.maps import attention_maps
 from spf_lab.evaluation.maps import map_quality

@@ -8,8 +8,8 @@ from test_trainer import config_of, train_whole_and_killed
 
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
+from spf_core.training.loop import train
 from spf_core.training.run_log import read_metrics
-from spf_core.training.trainer import train
 
 SAMPLES = ("sample.every=3", "sample.steps=2", "sample.prompts=1")
 

@@ -20,8 +20,8 @@ from spf_core.runs import checkpoint
 from spf_core.runs.checkpoint import checkpoints, read_safetensors
 from spf_core.runs.run import open_run
 from spf_core.runs.saved_config import saved_config
+from spf_core.training.loop import train
 from spf_core.training.run_log import read_metrics
-from spf_core.training.trainer import train
 
 FAST = (
     "train.batch_size=2",

@@ -14,7 +14,8 @@ from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import rows_of
 from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.runs.run import file_hash
-from spf_core.training.trainer import Trainer, train
+from spf_core.training.loop import train
+from spf_core.training.trainer import Trainer
 from spf_core.training.warm_start import read_warm_start
 from spf_core.utils.progress import silent
 

@@ -18,12 +18,12 @@ from spf_cli.options import (
     PluginFiles,
     Trigger,
     at_home,
+    dataset_options,
     show_help,
     text_at_home,
 )
 
 if TYPE_CHECKING:
-    from spf_core.config.sections import DatasetSection
     from spf_core.data import FolderReport
     from spf_core.interfaces import Backbone as Model
     from spf_core.plugins.discovery import Plugins
@@ -92,26 +92,6 @@ def check(
 
 
 app.command("prepare")(prepare.prepare)
-
-
-def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "DatasetSection":
-    """The `dataset` settings of the flags; ConfigError for a wrong one or any other setting."""
-    from pydantic import ValidationError
-
-    from spf_core.config.merging import merge, parse_assignment
-    from spf_core.config.sections import DatasetSection
-    from spf_core.errors import ConfigError, short
-    from spf_core.utils.validation import explain
-
-    raw: dict[str, Any] = {"dataset": {} if trigger is None else {"trigger": trigger}}
-    for assignment in assignments:
-        raw = merge(raw, parse_assignment(assignment))
-    if set(raw) != {"dataset"} or not isinstance(raw["dataset"], dict):
-        raise ConfigError(f"--set {short(' '.join(assignments))}: spf data reads only settings of dataset")
-    try:
-        return DatasetSection.model_validate(raw["dataset"])
-    except ValidationError as error:
-        raise ConfigError(explain(error, "dataset", DatasetSection)) from None
 
 
 def _summary(report: "FolderReport") -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Options that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from spf_core.config.sections import DatasetSection
 from spf_core.utils.validation import MANY as MANY
 
 CONFIGURATION = "Configuration"
@@ -160,3 +161,23 @@ Handover = Annotated[
         show_default="of the run",
     ),
 ]
+
+
+def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "DatasetSection":
+    """The `dataset` settings of the flags; ConfigError for a wrong one or any other setting."""
+    from pydantic import ValidationError
+
+    from spf_core.config.merging import merge, parse_assignment
+    from spf_core.config.sections import DatasetSection
+    from spf_core.errors import ConfigError, short
+    from spf_core.utils.validation import explain
+
+    raw: dict[str, Any] = {"dataset": {} if trigger is None else {"trigger": trigger}}
+    for assignment in assignments:
+        raw = merge(raw, parse_assignment(assignment))
+    if set(raw) != {"dataset"} or not isinstance(raw["dataset"], dict):
+        raise ConfigError(f"--set {short(' '.join(assignments))}: spf data reads only settings of dataset")
+    try:
+        return DatasetSection.model_validate(raw["dataset"])
+    except ValidationError as error:
+        raise ConfigError(explain(error, "dataset", DatasetSection)) from None

@@ -59,7 +59,7 @@ def prepare(
     metadata.csv. The command first shows the rows that it will write. It never changes images or caption
     files.
     """
-    from spf_cli.data import dataset_options
+    from spf_cli.options import dataset_options
     from spf_cli.render import say
     from spf_core.data.prepare import find_captions, make_plan, write_plan
     from spf_core.errors import DataError

@@ -1,4 +1,4 @@
-"""`spf train`: flags become overrides; the work is `spf_core.training.trainer.train`."""
+"""`spf train`: flags become overrides; the work is `spf_core.training.loop.train`."""
 
 from collections.abc import Mapping
 from itertools import count
@@ -151,13 +151,13 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, ac
     from spf_cli.bars import progress_bars
     from spf_cli.render import say
     from spf_core.sampling.handover import read_calibration
-    from spf_core.training import trainer
+    from spf_core.training.loop import train
 
     if not is_main():
-        trainer.train(config, out, plugins, resume=resume, accept_changed_data=accept)
+        train(config, out, plugins, resume=resume, accept_changed_data=accept)
         return
     with progress_bars() as progress:
-        trainer.train(config, out, plugins, resume=resume, accept_changed_data=accept, progress=progress)
+        train(config, out, plugins, resume=resume, accept_changed_data=accept, progress=progress)
     say(f"trained {config.train.steps} steps: {out}")
     if found := read_calibration(out):
         say(

@@ -17,7 +17,7 @@ from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
 from spf_core.runs.run import OpenRun, open_backbone, open_run
 from spf_core.sampling.sampler import BeforeHandover, sample_images
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 from spf_core.utils.pixels import to_pixels
 from spf_core.utils.prompts import Prompt
 

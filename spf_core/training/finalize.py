@@ -2,7 +2,6 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,14 +12,12 @@ from spf_core.interfaces import Adapter
 from spf_core.plugins.building import built
 from spf_core.runs.run import HANDOVER, trained_weights
 from spf_core.sampling.handover import calibrate_handover
-
-if TYPE_CHECKING:
-    from spf_core.training.trainer import Trainer
+from spf_core.training.trainer import Trainer
 
 _log = logging.getLogger("spf")
 
 
-def finish(trainer: "Trainer") -> None:
+def finish(trainer: Trainer) -> None:
     """Write the weights that the adapter has, or those that a plugin's hook gives it.
 
     Beside the main process, shards are gathered and nothing is written.

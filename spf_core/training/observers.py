@@ -2,21 +2,19 @@
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL.Image import Image
 
 from spf_core.errors import NonFiniteError
 from spf_core.training.samples import save_samples
+from spf_core.training.trainer import Trainer
 
-if TYPE_CHECKING:
-    from spf_core.training.trainer import Trainer
-
-Observer = Callable[["Trainer", dict[str, Any]], None]
+Observer = Callable[[Trainer, dict[str, Any]], None]
 _log = logging.getLogger("spf")
 
 
-def observers_of(trainer: "Trainer") -> list[Observer]:
+def observers_of(trainer: Trainer) -> list[Observer]:
     """Who is called after each step with the trainer and the step's log line, in order.
 
     The main process does everything. Where the others hold shards they gather with it, and write nothing;
@@ -28,7 +26,7 @@ def observers_of(trainer: "Trainer") -> list[Observer]:
     return gather if trainer.group.sharded else []
 
 
-def report_step(trainer: "Trainer", line: dict[str, Any]) -> None:
+def report_step(trainer: Trainer, line: dict[str, Any]) -> None:
     """Show the step in the progress bar, and give its numbers to the trackers."""
     if trainer.trackers:
         trainer.trackers.step(line)
@@ -36,20 +34,20 @@ def report_step(trainer: "Trainer", line: dict[str, Any]) -> None:
     trainer.progress("training", trainer.step, trainer.config.train.steps, loss=line["loss"], **shown)
 
 
-def save_checkpoint(trainer: "Trainer", line: dict[str, Any]) -> None:
+def save_checkpoint(trainer: Trainer, line: dict[str, Any]) -> None:
     """Write a checkpoint every so often, and at the end."""
     if trainer.step % trainer.config.checkpoint.every == 0 or trainer.step == trainer.config.train.steps:
         trainer.save()
 
 
-def draw_samples(trainer: "Trainer", line: dict[str, Any]) -> None:
+def draw_samples(trainer: Trainer, line: dict[str, Any]) -> None:
     """Draw sample grids every so often."""
     sample = trainer.config.sample
     if sample.every and trainer.step % sample.every == 0:
         trainer.track({}, _pictures(trainer))
 
 
-def _pictures(trainer: "Trainer") -> dict[str, Image]:
+def _pictures(trainer: Trainer) -> dict[str, Image]:
     folder, seed = trainer.run / "samples" if trainer.group.main else None, trainer.config.train.seed
     try:
         with trainer.averaged():
@@ -61,6 +59,6 @@ def _pictures(trainer: "Trainer") -> dict[str, Image]:
         return {}
 
 
-def call_hooks(trainer: "Trainer", line: dict[str, Any]) -> None:
+def call_hooks(trainer: Trainer, line: dict[str, Any]) -> None:
     """Call `spf_after_step` of every plugin."""
     trainer.plugins.call("spf_after_step", fit=trainer)

@@ -1,4 +1,4 @@
-"""Training: a run folder in, steps, checkpoints, weights out."""
+"""What trains: the parts of a run, and one optimizer step."""
 
 import logging
 import math
@@ -18,95 +18,36 @@ from spf_core.data import Row
 from spf_core.dual_path.parts import build_parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.dual_path.texts import text_parameters
-from spf_core.errors import DataError, RunError
+from spf_core.errors import RunError
 from spf_core.export.facts import weights_metadata
 from spf_core.interfaces import Adapter, AllocatesRank, Backbone, StepState
 from spf_core.interfaces.types import LossReport
 from spf_core.plugins.building import attach, built
 from spf_core.plugins.discovery import Plugins
-from spf_core.preparation.rows import prepare, rows_of
+from spf_core.preparation.rows import prepare
 from spf_core.runs.cache import count_saved_time
-from spf_core.runs.checkpoint import checkpoints
 from spf_core.runs.run import open_backbone
-from spf_core.runs.run_lock import locked
 from spf_core.sampling.sampler import refuse_more_steps
 from spf_core.training.ema import EMA
-from spf_core.training.finalize import finish
-from spf_core.training.interrupted import explain_how_to_continue, saved_when_interrupted
 from spf_core.training.nan_guard import Where, faulty_gradient, refuse_non_finite
-from spf_core.training.observers import observers_of
 from spf_core.training.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
 from spf_core.training.resources.memory_estimate import check_attaching
 from spf_core.training.resources.memory_options import save_memory, save_time
-from spf_core.training.resources.oom import explain_oom
-from spf_core.training.resume import planned_for, run_record, saved_length, schedule_rule
+from spf_core.training.resume import schedule_rule
 from spf_core.training.resume_state import TrainState, shared_memory
 from spf_core.training.row_order import Order, generator_of_step
-from spf_core.training.run_log import Passed, RunLog, mean_passes, passed_of, terms_line
+from spf_core.training.run_log import Passed, mean_passes, passed_of, terms_line
 from spf_core.training.sharding import in_shards, refuse_unshardable, total
 from spf_core.training.stages import Stages
-from spf_core.training.trackers import Trackers, make_accelerator, tracked
-from spf_core.training.warm_start import WARM_START_HASH, WarmStart, read_warm_start
+from spf_core.training.trackers import Trackers, make_accelerator
+from spf_core.training.warm_start import WARM_START_HASH, WarmStart
 from spf_core.utils.devices import peak_memory_mib
-from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup, init_distributed, wants_shards
-from spf_core.utils.interrupts import Interrupts, listening
-from spf_core.utils.progress import Progress, silent
+from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
+from spf_core.utils.interrupts import Interrupts
+from spf_core.utils.progress import Progress
 from spf_core.utils.prompts import Prompt
 
 _log = logging.getLogger("spf")
-
-
-def train(
-    config: RunConfig,
-    run: Path,
-    plugins: Plugins,
-    *,
-    resume: bool = False,
-    accept_changed_data: bool = False,
-    progress: Progress = silent,
-) -> None:
-    """Train the run to its end; resuming continues bit-identically from the newest intact checkpoint.
-
-    With more steps than the run had it is extended. Its data must be what it was, or the change accepted.
-    Raises SpfError kinds. Ctrl-C and SIGTERM save a checkpoint and raise InterruptedRunError, which says how
-    to resume.
-    """
-    way_out = "continue from the last checkpoint with --resume"
-    with (
-        listening() as interrupts,
-        explain_how_to_continue(run),
-        init_distributed(config.train.device, way_out, sharded=wants_shards()) as group,
-    ):
-        # From here on all processes stop after the same step: the others would wait for one that had left.
-        if group.count > 1:
-            interrupts.agree(())
-        if resume and (steps := saved_length(run)):
-            config = planned_for(config, steps)
-        rows = _rows(config, resume)
-        # Beside the main process nothing is written: no lock, no record, and nobody to hear of progress.
-        with locked(run, progress) if group.main else nullcontext(silent) as heard:
-            record = None
-            if group.main:
-                plugins.call("spf_before_fit", config=config, run=run, plugins=plugins)
-                record = run_record(config, run, rows, plugins, resume=resume, accept=accept_changed_data)
-            # A checkpoint holds what the first weights have become, so their file may be gone by then.
-            start = None if resume and checkpoints(run) else read_warm_start(config)
-            trainer = Trainer(config, run, rows, heard, plugins, start, group, interrupts)
-            if resume:
-                trainer.resume()
-            if record:  # after the model was opened and the checkpoint was read, which may be refused
-                record.write(trainer.step)
-            with saved_when_interrupted(interrupts, trainer.save, run):
-                trainer.fit()
-
-
-def _rows(config: RunConfig, resume: bool) -> list[Row]:
-    try:
-        return rows_of(config.preparation)
-    except DataError as error:
-        if not resume or config.data is None or Path(config.data).exists():
-            raise
-        raise DataError(f"{error}. If it was moved, name its new place with --data") from None
 
 
 class Trainer:
@@ -208,26 +149,6 @@ class Trainer:
             rule = schedule_rule(self.config.optimizer, steps)
             self.event = f"extended from {before} to {steps} steps: {rule}"
         self.group.warn_of_other_count(found.metadata)
-
-    def fit(self) -> None:
-        """Run every remaining step, then write the adapter: with `train.ema_decay`, the averaged one."""
-        main, steps = self.group.main, self.config.train.steps
-        log = RunLog(self.run, first_step=self.step) if main else None
-        trackers = tracked(self.accelerator, self.config, self.run, self.step) if main else nullcontext()
-        with trackers as self.trackers:
-            observers = observers_of(self)
-            while self.step < steps:
-                # A step that ends half-way cannot be resumed: weights, schedule and log would disagree.
-                with self.interrupts.held(), explain_oom(self.config, self.backbone):
-                    line = self.train_step()
-                    if log:  # before Ctrl-C may stop the run
-                        log.write(line)
-                # Where processes hold shards, all of them come here: none may leave while others gather.
-                with self.interrupts.held(when=self.group.sharded):
-                    for observe in observers:
-                        observe(self, line)
-            with self.averaged():
-                finish(self)
 
     @property
     def prompts(self) -> Sequence[Prompt]:

@@ -20,7 +20,7 @@ TRIED = ("--strengths", "0.5,1,2", "--prompts", "2")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory, tiny: list[str]) -> Path:
     from spf_cli.loading import load
     from spf_core.config.loading import load_run_config
-    from spf_core.training.trainer import train
+    from spf_core.training.loop import train
 
     folder, plugins = tmp_path_factory.mktemp("calibrate") / "run", load()
     fast = ["sample.every=0", "sample.steps=3", "train.batch_size=2", "optimizer.learning_rate=0.02"]

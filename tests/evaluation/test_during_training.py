@@ -13,7 +13,7 @@ from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import read_safetensors
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 QUICK = ("train.steps=4", "train.batch_size=2", "checkpoint.every=1", "sample.every=0", "sample.steps=2")
 

@@ -9,7 +9,7 @@ from test_trainer import FAST, noise_folder
 
 from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import Plugins
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 MakeRun = Callable[..., Path]
 STRONG = (

@@ -18,7 +18,7 @@ from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import read_safetensors
 from spf_core.runs.run import open_run
 from spf_core.sampling.sampler import BeforeHandover, initial_noise, sample_images
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import Sd15, Sdxl
 from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL

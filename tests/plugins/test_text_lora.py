@@ -15,6 +15,7 @@ from spf_core.errors import ConfigError, RunError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import open_backbone
 from spf_core.training import trainer
+from spf_core.training.loop import train
 from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
 from spf_core.training.resources.memory_options import save_memory
 from spf_core.training.resources.oom import ways_out
@@ -75,7 +76,7 @@ def test_a_run_parks_text_encoders_that_it_does_not_tune(
     parked: list[bool] = []
     monkeypatch.setattr(trainer, "save_memory", lambda *_, park: parked.append(park))
     config = run_config(plugins, tiny_folder, data, *more, preset="lora", steps=1)
-    trainer.train(config, tmp_path / "run", plugins)
+    train(config, tmp_path / "run", plugins)
     assert parked == [not more]
 
 
@@ -169,16 +170,14 @@ def test_a_run_without_the_option_can_still_be_started_from(
 ) -> None:
     """Its config.yaml may be older than the option."""
     first = tmp_path / "first"
-    trainer.train(run_config(plugins, tiny_folder, data, preset="lora", steps=1), first, plugins)
+    train(run_config(plugins, tiny_folder, data, preset="lora", steps=1), first, plugins)
     lines = (first / "config.yaml").read_text().splitlines()
     older = [line for line in lines if "text_encoder" not in line and not line.strip().endswith("_proj")]
     assert len(older) < len(lines)
     (first / "config.yaml").write_text("\n".join(older))
     begin = f"train.start_from={first}"
-    trainer.train(
-        run_config(plugins, tiny_folder, data, begin, preset="lora", steps=1), tmp_path / "second", plugins
-    )
+    train(run_config(plugins, tiny_folder, data, begin, preset="lora", steps=1), tmp_path / "second", plugins)
     with pytest.raises(RunError, match=r"has adapter\.text_encoder=False, which is True here"):
-        trainer.train(
+        train(
             run_config(plugins, tiny_folder, data, begin, TUNED, preset="lora"), tmp_path / "third", plugins
         )

@@ -13,7 +13,7 @@ from tiny import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from spf_core.export.published import settings_of
-from spf_plugins.backbones.loading import SD, SDXL, Layout
+from spf_plugins.backbones.layouts import SD, SDXL, Layout
 
 LAYOUTS = {"sd15": SD, "sdxl": SDXL}
 CLIP_L = {

@@ -24,7 +24,7 @@ from spf_core.utils import atomic
 from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import load_plugins
 from spf_core.runs.run import saved_config
-from spf_core.training.trainer import train
+from spf_core.training.loop import train
 
 run, overrides, assignments, stage, written, count = json.loads(sys.argv[1])
 left = [count]

@@ -11,7 +11,7 @@ from spf_core.errors import ConfigError, RunError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_core.runs.run import CONFIG_FILE, open_run, saved_config
-from spf_core.training import trainer
+from spf_core.training.loop import train
 from spf_core.utils.devices import pick_device, reset_peak_memory
 from spf_core.utils.progress import Progress
 from spf_lab.benchmark.archive import how_to_delete, is_finished
@@ -50,7 +50,7 @@ def run_cell(
     trained = (run / ADAPTER_FILE).is_file()
     if not trained:
         reset_peak_memory(pick_device(config.train.device))
-        trainer.train(config, run, plugins, resume=run.exists(), progress=progress)
+        train(config, run, plugins, resume=run.exists(), progress=progress)
     if not (trained and (evaluation / RESULTS_FILE).is_file()):
         shutil.rmtree(evaluation, ignore_errors=True)
         _evaluate(spec, cell, out, plugins, device=config.train.device, progress=progress)

@@ -110,7 +110,7 @@ def _train(
     from spf_cli.bars import prefixed
     from spf_core.config.loading import load_run_config
     from spf_core.runs.checkpoint import ADAPTER_FILE
-    from spf_core.training import trainer
+    from spf_core.training.loop import train
 
     run = out / "runs" / preset
     if (run / ADAPTER_FILE).is_file():
@@ -121,7 +121,7 @@ def _train(
         plugins, preset=preset, backbone=BACKBONE, overrides=overrides, assignments=assignments
     )
     resume = (run / "config.yaml").is_file()
-    trainer.train(config, run, plugins, resume=resume, progress=prefixed(progress, preset))
+    train(config, run, plugins, resume=resume, progress=prefixed(progress, preset))
 
 
 def _open(out: Path, preset: str, device: str, plugins: "Plugins") -> "OpenRun":

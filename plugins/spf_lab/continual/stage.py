@@ -8,7 +8,7 @@ from pathlib import Path
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_core.runs.run import open_run
-from spf_core.training import trainer
+from spf_core.training.loop import train
 from spf_core.utils.devices import pick_device, reset_peak_memory
 from spf_core.utils.progress import Progress
 from spf_lab.benchmark.plan import data_folder
@@ -52,7 +52,7 @@ def run_stage(
     config, run = stage_config(spec, stage, plugins, out, device), stage.run(out)
     if not (run / ADAPTER_FILE).is_file():
         reset_peak_memory(pick_device(config.train.device))
-        trainer.train(config, run, plugins, resume=run.exists(), progress=progress)
+        train(config, run, plugins, resume=run.exists(), progress=progress)
     opened = open_run(run, plugins, device=config.train.device)
     data = str(data_folder(out, stage.target))  # the saved one may be where another machine mounts it
     opened = replace(opened, config=opened.config.model_copy(update={"data": data}))

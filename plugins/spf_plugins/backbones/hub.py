@@ -8,7 +8,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from spf_core.errors import RunError
 from spf_plugins.backbones import Published
-from spf_plugins.backbones.loading import Layout
+from spf_plugins.backbones.layouts import Layout
 
 CLIP_FILES = ("*.json", "*.txt", "*.safetensors")
 

@@ -8,84 +8,21 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
     FlowMatchEulerDiscreteScheduler,
-    SD3Transformer2DModel,
-    UNet2DConditionModel,
 )
 from transformers import (
     CLIPModel,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    T5EncoderModel,
-    T5Tokenizer,
 )
 
 from spf_core.errors import RunError, quoted, short
 from spf_core.export.published import settings_of
 from spf_core.runs.pretrained import blaming, load, load_network, quiet
 from spf_core.utils.json_text import read_json
+from spf_plugins.backbones.layouts import Layout, kept_dtype
 from spf_plugins.backbones.soundness import refuse_unsound, refuse_unsound_statistics
 
 INDEX = "model_index.json"
 _HASHED = ("*.safetensors", "tokenizer.json", "vocab.json", "merges.txt", "scheduler_config.json")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a pipeline's folder holds, under the names of the pipeline's arguments.
-
-    `name` is that of the packaged settings; `settings` are arguments of the pipeline that are no parts.
-    """
-
-    name: str
-    pipeline: str
-    networks: Mapping[str, type]
-    tokenizers: Mapping[str, type]
-    settings: Mapping[str, Any]
-    denoiser: str = "unet"
-    scheduler: type = DDIMScheduler
-    single_files: bool = True  # whether settings are packaged, so that a single file can be read
-
-    @property
-    def components(self) -> tuple[str, ...]:
-        """Names of the folders."""
-        return (*self.networks, *self.tokenizers, "scheduler")
-
-
-_NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
-SD = Layout(
-    "sd15",
-    "StableDiffusionPipeline",
-    _NETWORKS,
-    {"tokenizer": CLIPTokenizer},
-    {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False},
-)
-SDXL = Layout(
-    "sdxl",
-    "StableDiffusionXLPipeline",
-    {**_NETWORKS, "text_encoder_2": CLIPTextModelWithProjection},
-    {"tokenizer": CLIPTokenizer, "tokenizer_2": CLIPTokenizer},
-    {"add_watermarker": False},
-)
-SD3 = Layout(
-    "sd3",
-    "StableDiffusion3Pipeline",
-    {
-        "transformer": SD3Transformer2DModel,
-        "vae": AutoencoderKL,
-        "text_encoder": CLIPTextModelWithProjection,
-        "text_encoder_2": CLIPTextModelWithProjection,
-        "text_encoder_3": T5EncoderModel,
-    },
-    {"tokenizer": CLIPTokenizer, "tokenizer_2": CLIPTokenizer, "tokenizer_3": T5Tokenizer},
-    {},
-    denoiser="transformer",
-    scheduler=FlowMatchEulerDiscreteScheduler,
-    single_files=False,
-)
 
 
 @dataclass(frozen=True)
@@ -147,11 +84,6 @@ def _load_folder(layout: Layout, folder: Path, variant: str | None, dtype: torch
     }
     tokenizers = {name: load(cls, folder / name) for name, cls in layout.tokenizers.items()}
     return {**networks, **tokenizers, "scheduler": load(layout.scheduler, folder / "scheduler")}
-
-
-def kept_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
-    """The VAE stays in float32: it is small, and SDXL's overflows in float16."""
-    return torch.float32 if name == "vae" else dtype
 
 
 def make_pipeline(layout: Layout, parts: Mapping[str, Any], **settings: Any) -> Any:

@@ -7,7 +7,8 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_c
 from spf_core.errors import RunError
 from spf_plugins.backbones import Published
 from spf_plugins.backbones.hub import safetensors
-from spf_plugins.backbones.loading import INDEX, Layout, check_folder
+from spf_plugins.backbones.layouts import Layout
+from spf_plugins.backbones.loading import INDEX, check_folder
 
 SECONDS = 10.0
 

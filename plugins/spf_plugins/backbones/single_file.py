@@ -20,7 +20,7 @@ from spf_core.export.published import settings_of
 from spf_core.runs.checkpoint import refuse_non_numbers
 from spf_core.runs.pretrained import blaming, frozen, load
 from spf_core.utils.special_files import refuse_special
-from spf_plugins.backbones.loading import Layout, kept_dtype
+from spf_plugins.backbones.layouts import Layout, kept_dtype
 
 SECOND_PAD = "!"  # what SDXL's second encoder was trained with
 EDM_MARKS = {

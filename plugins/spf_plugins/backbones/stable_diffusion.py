@@ -15,7 +15,7 @@ from spf_core.interfaces import NoiseProcess
 from spf_core.interfaces.attention import AttentionSite
 from spf_core.interfaces.types import Capture, Conditioning, PathOutput
 from spf_core.utils.prompts import Prompt
-from spf_plugins.backbones import loading
+from spf_plugins.backbones import layouts, loading
 from spf_plugins.backbones.noise_processes import DDPMNoise
 from spf_plugins.backbones.precision import computing_in, never_in_float16
 from spf_plugins.backbones.tokens import Tokens, average_over_all, normalised, tokenize
@@ -45,7 +45,7 @@ class StableDiffusion:
     Weights are kept in `dtype`, the VAE's always in float32; what comes out is float32.
     """
 
-    layout = loading.SD
+    layout = layouts.SD
     loop_names: Mapping[str, str] = {}
 
     @property

@@ -9,7 +9,7 @@ from torch import Tensor
 from spf_core.dual_path.capture import JointAttentionSite
 from spf_core.interfaces import Conditioning
 from spf_core.interfaces.attention import AttentionSite
-from spf_plugins.backbones import loading
+from spf_plugins.backbones import layouts
 from spf_plugins.backbones.noise_processes import FlowNoise
 from spf_plugins.backbones.stable_diffusion import TEXTS_AT_ONCE, StableDiffusion
 from spf_plugins.backbones.tokens import Tokens, tokenize
@@ -26,7 +26,7 @@ class StableDiffusion3(StableDiffusion):
     text's words differently where a target follows, so paths are compared phrase by phrase.
     """
 
-    layout = loading.SD3
+    layout = layouts.SD3
 
     def _noise_process(self) -> FlowNoise:
         return FlowNoise(self.scheduler)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from spf_core.interfaces import Conditioning
-from spf_plugins.backbones import loading
+from spf_plugins.backbones import layouts, loading
 from spf_plugins.backbones.stable_diffusion import TEXTS_AT_ONCE, StableDiffusion
 from spf_plugins.backbones.tokens import Tokens, tokenize
 
@@ -21,7 +21,7 @@ class StableDiffusionXL(StableDiffusion):
     that phrases have one span; they only pad differently. The sizes say: neither resized nor cropped.
     """
 
-    layout = loading.SDXL
+    layout = layouts.SDXL
     loop_names: Mapping[str, str] = {"pooled_prompt_embeds": "add_text_embeds"}
 
     def pipeline_inputs(self, cond: Conditioning) -> dict[str, Tensor]:
