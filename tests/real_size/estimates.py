@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spf_plugins.backbones.layouts import kept_dtype
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from models import CLIP_L, LAYOUTS, skeletons
@@ -70,7 +72,7 @@ def open_skeleton(kind: str, dtype: torch.dtype) -> Any:
     with torch.device("meta"):
         clip = CLIPModel(CLIPConfig(**CLIP_L)).to(dtype)
     for name, network in networks.items():
-        network.to(loading.kept_dtype(name, dtype)).requires_grad_(False).eval()
+        network.to(kept_dtype(name, dtype)).requires_grad_(False).eval()
     tokenizers = {name: tiny_tokenizer() for name in layout.tokenizers}
     scheduler = loading.DDIMScheduler.from_pretrained(settings_of(layout.name) / "scheduler")
     named = {**networks, **tokenizers, "scheduler": scheduler}

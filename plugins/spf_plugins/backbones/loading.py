@@ -19,6 +19,7 @@ from spf_core.export.published import settings_of
 from spf_core.runs.pretrained import blaming, load, load_network, quiet
 from spf_core.utils.json_text import read_json
 from spf_plugins.backbones.layouts import Layout, kept_dtype
+from spf_plugins.backbones.single_file import load_single_file
 from spf_plugins.backbones.soundness import refuse_unsound, refuse_unsound_statistics
 
 INDEX = "model_index.json"
@@ -53,8 +54,6 @@ def load_parts(
     """
     with quiet():
         if folder.is_file():
-            from spf_plugins.backbones.single_file import load_single_file
-
             if not layout.single_files:
                 raise RunError(
                     f"backbone.path: '{folder}' is a single file, and a {layout.pipeline} is read from a "
