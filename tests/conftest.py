@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,27 @@ def tiny_xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random pipeline folder: 32 x 32 pixels, 8 x 8 latents, cross-attention at 8 x 8 and 4 x 4."""
     return random_folder(tiny_pipeline, tmp_path_factory.mktemp("backbone") / "tiny")
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Put a package with one entry point of group `spf` on the path, as pip would."""
+    site, modules = tmp_path / "site", list[str]()
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+
+    def put(name: str, source: str, entry_points: bytes | None = None) -> None:
+        module = name.replace("-", "_")
+        modules.append(module)
+        (site / f"{module}.py").write_text(source, encoding="utf-8")
+        info = site / f"{module}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_bytes(entry_points or f"[spf]\n{name} = {module}\n".encode())
+
+    yield put
+    for module in modules:
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture(scope="session")

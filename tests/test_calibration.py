@@ -9,7 +9,6 @@ import torch
 from test_sampling import lora_that_changes_something
 from test_trainer import config_of, noise_folder
 
-from spf_cli.loading import load as load_plugins
 from spf_core.config.sections import CalibrationSection, SampleSection
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter
@@ -24,11 +23,6 @@ from spf_plugins.backbones.stable_diffusion import StableDiffusion
 SAMPLE = SampleSection(steps=10, handover=0.8, batch_size=4)
 BASE = ("a portrait of an old man", "a young woman")
 TARGETS = ("young woman", "wearing a hat", "style")
-
-
-@pytest.fixture
-def plugins() -> Plugins:
-    return load_plugins()
 
 
 @pytest.fixture

@@ -65,10 +65,6 @@ def fault_of(call: Callable[[], Any], kind: type[SpfError] = SpfError) -> str:
     return message
 
 
-def noting(stages: list[str]) -> Any:
-    return lambda stage, *_, **__: stages.append(stage)
-
-
 LOSS = "loss 'mine' of plugin 'my-package' 1.2"
 
 

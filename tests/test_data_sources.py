@@ -12,7 +12,6 @@ from spf_core.config.sections import DatasetSection
 from spf_core.data import Row, check_folder, read_folder, readable_rows
 from spf_core.errors import DataError
 
-HEAD = "file_name,base_text,target_text"
 HAT = DatasetSection(trigger="wearing a hat")
 
 

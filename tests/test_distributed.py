@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from installing import PLUGIN_FILES
 from test_trainer import noise_folder
 
 from spf_core.config.loading import load_run_config
 from spf_core.config.run_config import RunConfig
-from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
 from spf_core.training.run_log import read_metrics
 from spf_core.training.trainer import train
@@ -46,11 +47,6 @@ def launch(launcher: tuple[str, ...], *arguments: object) -> subprocess.Complete
     """Two processes on this machine; none may hang."""
     command = [sys.executable, "-m", *launcher, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-
-
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
 
 
 def settings(
@@ -147,47 +143,18 @@ def test_the_main_process_alone_writes(both: Path) -> None:
     assert any("adapter.safetensors" in line for line in written)
 
 
-SECOND_FAILS = '''
-import os
-
-from spf_core.plugins import LossConfig
-from spf_core.errors import DataError
-from spf_core.plugins import hookimpl
-
-
-class Failing(LossConfig):
-    """Fails in the second process."""
-
-    name = "failing"
-
-    def build(self):
-        return self.value
-
-    def value(self, state):
-        if os.environ["RANK"] == "1" and state.progress > 0.4:
-            raise DataError("no picture here; bring one")
-        return state.response.pred_BCHW.square().mean()
-
-
-@hookimpl
-def spf_register(register):
-    register(Failing)
-'''
-
-
 @pytest.mark.slow
 def test_under_accelerate_a_fault_of_one_process_ends_all_with_one_line(
     both: Path, tiny_folder: Path
 ) -> None:
-    plugin, run = both / "failing.py", both / "failed"
-    plugin.write_text(SECOND_FAILS)
+    run = both / "failed"
     options = [
         "--preset",
         "lora",
         "--steps",
         STEPS,
         "--plugin",
-        plugin,
+        PLUGIN_FILES / "failing.py",
         "--set",
         f"backbone.path={tiny_folder}",
     ]

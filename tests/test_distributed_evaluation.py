@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from installing import PLUGIN_FILES
 from test_distributed import ACCELERATE, TORCHRUN
 
 from spf_cli.main import main
@@ -18,51 +19,6 @@ from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import load_plugins
 from spf_core.training.trainer import train
 
-EDITOR = r'''
-import os
-import signal
-import sys
-
-from spf_core.plugins import PromptEditorConfig
-from spf_core.plugins import hookimpl
-from spf_core.utils.prompts import Prompt
-
-
-def written(event, arguments):
-    writes = event in {"os.mkdir", "os.rename", "os.remove", "os.rmdir"} or (
-        event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-    )
-    if writes and any(place in str(arguments[0]) for place in ("/evaluations/", "/cache")):
-        print(f"written by {os.environ.get('RANK', 0)}: {arguments[0]}")
-
-
-if "EVALUATION" in os.environ:
-    sys.addaudithook(written)
-
-
-class Watched(PromptEditorConfig):
-    """Reads the texts as they are, and waits or is interrupted where the test asks for it."""
-
-    name = "watched"
-
-    def build(self):
-        return read
-
-
-def read(backbone, texts):
-    name = os.environ.get("EVALUATION")
-    if name == "interrupt" and os.environ["RANK"] == "1":
-        signal.raise_signal(signal.SIGINT)
-    if name == "wait":
-        os.write(1, b"waiting\n")  # at once: lines of two processes must not mix
-        signal.pause()
-    return backbone.encode_prompts([Prompt(text) for text in texts], with_target=False).embeds_BLD
-
-
-@hookimpl
-def spf_register(register):
-    register(Watched)
-'''
 OPTIONS = (
     "--target",
     "hat",
@@ -83,13 +39,12 @@ OPTIONS = (
 def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, data: Path) -> Iterator[Path]:
     """Sampled in four batches, the last of one picture."""
     folder = tmp_path_factory.mktemp("shared")
-    plugin = folder / "watched.py"
-    plugin.write_text(EDITOR, encoding="utf-8")
-    plugins = load_plugins([str(plugin)])
+    plugin = str(PLUGIN_FILES / "watched.py")
+    plugins = load_plugins([plugin])
     config = load_run_config(
         plugins,
         preset="lora",
-        overrides={"data": str(data), "plugins": [str(plugin)], "train": {"steps": 2, "device": "cpu"}},
+        overrides={"data": str(data), "plugins": [plugin], "train": {"steps": 2, "device": "cpu"}},
         assignments=[
             f"backbone.path={tiny_folder}",
             "editor=watched",
@@ -102,7 +57,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, data: Path)
     )
     train(config, folder / "run", plugins)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPF_TRUSTED_FOLDERS", str(folder))
+        patch.setenv("SPF_TRUSTED_FOLDERS", str(PLUGIN_FILES))
         yield folder / "run"
 
 

@@ -10,7 +10,7 @@ import torch
 from test_trainer import config_of, noise_folder, same, weights
 
 from spf_core.errors import InterruptedRunError
-from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.plugins.discovery import Plugins
 from spf_core.runs import checkpoint
 from spf_core.runs.checkpoint import checkpoints
 from spf_core.training.run_log import read_metrics
@@ -22,11 +22,6 @@ MEMORY = ("control_map=sfcm-v2", "losses.fine-grained.start=0", "train.ema_decay
 
 def press(number: int = signal.SIGINT) -> None:
     os.kill(os.getpid(), number)
-
-
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
 
 
 @pytest.fixture

@@ -1,21 +1,20 @@
 """An out-of-memory error in a step ends in one line that names settings that need less."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from installing import installed
 from test_trainer import FAST, noise_folder
 
 from spf_core.config.loading import load_run_config
 from spf_core.errors import RunError
-from spf_core.plugins.discovery import load_plugins
+from spf_core.interfaces import StepState, Term
+from spf_core.plugins import LossConfig
+from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.checkpoint import checkpoints
 from spf_core.training.trainer import train
-
-HUNGRY = '''
-import torch
-
-from spf_core.plugins import LossConfig
-from spf_core.plugins import hookimpl
 
 
 class Hungry(LossConfig):
@@ -24,29 +23,27 @@ class Hungry(LossConfig):
     name = "hungry"
     cuda: bool = False
 
-    def build(self):
+    def build(self) -> Term:
         return self.value
 
-    def value(self, state):
+    def value(self, state: StepState) -> torch.Tensor:
         if self.cuda:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         return torch.empty(2**60).mean()
 
 
-@hookimpl
-def spf_register(register):
-    register(Hungry)
-'''
+@pytest.fixture
+def plugins() -> Iterator[Plugins]:
+    with installed(Hungry):
+        yield load_plugins()
 
 
 @pytest.mark.parametrize("cuda", [True, False], ids=["CUDA's error", "the CPU's own"])
 def test_it_names_peak_batch_resolution_and_three_ways_out(
-    cuda: bool, tiny_folder: Path, tmp_path: Path
+    plugins: Plugins, cuda: bool, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    data, plugin, run = tmp_path / "data", tmp_path / "hungry.py", tmp_path / "run"
+    data, run = tmp_path / "data", tmp_path / "run"
     data.mkdir()
-    plugin.write_text(HUNGRY)
-    plugins = load_plugins([plugin])
     config = load_run_config(
         plugins,
         preset="lora",
@@ -70,11 +67,9 @@ def test_it_names_peak_batch_resolution_and_three_ways_out(
     assert [path.name for path in checkpoints(run)] == ["step-000003"]
 
 
-def test_what_is_set_already_is_not_advised(tiny_folder: Path, tmp_path: Path) -> None:
-    data, plugin = tmp_path / "data", tmp_path / "hungry.py"
+def test_what_is_set_already_is_not_advised(plugins: Plugins, tiny_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
     data.mkdir()
-    plugin.write_text(HUNGRY)
-    plugins = load_plugins([plugin])
     config = load_run_config(
         plugins,
         preset="lora",

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,27 +36,6 @@ class Nasty(BaseException):
         raise KeyboardInterrupt
     __repr__ = __str__
 """
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Put a package with one entry point of group `spf` on the path, as pip would."""
-    site, modules = tmp_path / "site", list[str]()
-    site.mkdir()
-    monkeypatch.syspath_prepend(site)
-
-    def put(name: str, source: str, entry_points: bytes | None = None) -> None:
-        module = name.replace("-", "_")
-        modules.append(module)
-        (site / f"{module}.py").write_text(source, encoding="utf-8")
-        info = site / f"{module}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
-        (info / "entry_points.txt").write_bytes(entry_points or f"[spf]\n{name} = {module}\n".encode())
-
-    yield put
-    for module in modules:
-        sys.modules.pop(module, None)
 
 
 def skipped(reason: str, provider: str = "bad-package") -> Plugins:

@@ -1,7 +1,7 @@
 """Loading plugins: entry points of installed packages, and single files."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,29 +23,6 @@ class Quiet(LossConfig):
 def spf_register(register):
     register(Quiet)
 '''
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Put a package with one entry point of group `spf` on the path, as pip would."""
-    site, modules = tmp_path / "site", []
-    site.mkdir()
-    monkeypatch.syspath_prepend(site)
-
-    def put(name: str, source: str) -> None:
-        module = name.replace("-", "_")
-        modules.append(module)
-        (site / f"{module}.py").write_text(source, encoding="utf-8")
-        info = site / f"{module}-1.2.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n", encoding="utf-8"
-        )
-        (info / "entry_points.txt").write_text(f"[spf]\n{name} = {module}\n", encoding="utf-8")
-
-    yield put
-    for module in modules:
-        sys.modules.pop(module, None)
 
 
 @pytest.fixture

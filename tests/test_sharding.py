@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from installing import PLUGIN_FILES
 from PIL import Image
-from test_distributed import FAST, SECOND_FAILS, WORKER, launch, weights
+from test_distributed import FAST, WORKER, launch, weights
 
 from spf_core.config.loading import load_run_config
 from spf_core.config.run_config import RunConfig
@@ -38,47 +39,12 @@ CASES = {
     "sdxl": ("naive", ("backbone.dtype=float32", "train.precision=no")),
 }
 STEPS = 4
-HOLDS = '''
-from torch.distributed.tensor import DTensor
-
-from spf_core.plugins import LossConfig
-from spf_core.plugins import hookimpl
-
-
-class Holds(LossConfig):
-    """Says which share of the trained values this process holds, and costs nothing."""
-
-    name = "holds"
-
-    def build(self):
-        return value
-
-
-def value(state):
-    parameters = list(state.adapter.parameters())
-    if all(isinstance(parameter, DTensor) for parameter in parameters):
-        held = sum(parameter.to_local().numel() for parameter in parameters)
-        print(f"holds {held / sum(parameter.numel() for parameter in parameters)}")
-    return 0 * state.response.pred_BCHW.sum()
-
-
-@hookimpl
-def spf_register(register):
-    register(Holds)
-'''
+PLUGINS = [str(PLUGIN_FILES / name) for name in ("holds.py", "failing.py")]
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("plugins")
-    (folder / "holds.py").write_text(HOLDS)
-    (folder / "failing.py").write_text(SECOND_FAILS)
-    return [str(file) for file in folder.iterdir()]
-
-
-@pytest.fixture(scope="module")
-def plugins(files: list[str]) -> Plugins:
-    return load_plugins(files)
+def plugins() -> Plugins:
+    return load_plugins(PLUGINS)
 
 
 Settings = Callable[..., RunConfig]
@@ -103,9 +69,7 @@ def settings(plugins: Plugins, tiny_folder: Path, tiny_xl_folder: Path, data: Pa
 
 
 @pytest.fixture(scope="module")
-def both(
-    tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, settings: Settings, files: list[str]
-) -> Path:
+def both(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins, settings: Settings) -> Path:
     """runs/NAME by two processes, runs/resumed by two that lost half of it, alone/NAME by one."""
     folder = tmp_path_factory.mktemp("sharding")
     jobs = {name: job(folder, name, settings(name)) for name in CASES}
@@ -117,7 +81,7 @@ def both(
     jobs |= {"half": half, "resumed": {**half, "resume": True, "remove": last}}
     jobs["failed"] = job(folder, "failed", settings("naive", "losses.failing.weight=1"))
     (folder / "jobs.json").write_text(json.dumps(list(jobs.values())))
-    done = launch(FSDP, WORKER, folder / "jobs.json", *files)
+    done = launch(FSDP, WORKER, folder / "jobs.json", *PLUGINS)
     assert (folder / "runs" / "resumed" / ADAPTER_FILE).exists(), done.stderr
     (folder / "said.txt").write_text(done.stdout)
     (folder / "errors.txt").write_text(done.stderr)

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from installing import installed
 from steps import config_of, parts_of, run
 
 from spf_core.config.loading import load_run_config
 from spf_core.errors import ConfigError, PluginError
+from spf_core.interfaces import ControlMap, Term
+from spf_core.plugins import ControlMapConfig, LossConfig
 from spf_core.plugins.discovery import load_plugins
 
 
@@ -73,10 +76,18 @@ def test_rows_without_their_target_can_be_noised_from_the_originals_own_pictures
     torch.testing.assert_close(clean[~kept], state.batch.class_BCHW[~kept], atol=1e-3, rtol=1e-3)
 
 
-def test_a_full_map_switches_alignment_off(tiny_folder: Path, tmp_path: Path) -> None:
-    plugin = tmp_path / "full_map.py"
-    plugin.write_text(FULL_MAP)
-    plugins = load_plugins([plugin])
+class FullMap(ControlMapConfig):
+    """M = 1 everywhere."""
+
+    name = "full-map"
+
+    def build(self) -> ControlMap:
+        return lambda state: torch.ones_like(state.noised.z_t_BCHW[:, :1])
+
+
+def test_a_full_map_switches_alignment_off(tiny_folder: Path) -> None:
+    with installed(FullMap):
+        plugins = load_plugins()
     config = load_run_config(
         plugins, preset="spf-paper", chosen=["full-map"], assignments=[f"backbone.path={tiny_folder}"]
     )
@@ -84,28 +95,6 @@ def test_a_full_map_switches_alignment_off(tiny_folder: Path, tmp_path: Path) ->
     assert report.raw["fine-grained"] == 0
     assert report.raw["text-consistency"] == 0
     assert report.raw["denoising"] > 0
-
-
-FULL_MAP = '''
-from spf_core.plugins import ControlMapConfig
-from spf_core.plugins import hookimpl
-
-
-class FullMap(ControlMapConfig):
-    """M = 1 everywhere."""
-
-    name = "full-map"
-
-    def build(self):
-        import torch
-
-        return lambda state: torch.ones_like(state.noised.z_t_BCHW[:, :1])
-
-
-@hookimpl
-def spf_register(register):
-    register(FullMap)
-'''
 
 
 def test_gradients_reach_the_adapter_and_nothing_else(tiny_folder: Path) -> None:
@@ -124,31 +113,19 @@ def test_a_term_that_reads_the_reference_without_one_is_refused(tiny_folder: Pat
         config_of(tiny_folder, "reference=null")
 
 
-def test_a_loss_that_raises_is_named(tiny_folder: Path, tmp_path: Path) -> None:
-    plugin = tmp_path / "bad.py"
-    plugin.write_text(BAD_LOSS)
-    plugins = load_plugins([plugin])
-    assignments = [f"backbone.path={tiny_folder}"]
-    config = load_run_config(plugins, preset="lora", chosen=["bad-loss"], assignments=assignments)
-    with pytest.raises(PluginError, match="loss 'bad-loss' failed in the step: ZeroDivisionError"):
-        run(parts_of(config))
-
-
-BAD_LOSS = '''
-from spf_core.plugins import LossConfig
-from spf_core.plugins import hookimpl
-
-
 class BadLoss(LossConfig):
     """Divides by zero."""
 
     name = "bad-loss"
 
-    def build(self):
-        return lambda state: 1 / 0
+    def build(self) -> Term:
+        return lambda state: torch.tensor(1 / 0)
 
 
-@hookimpl
-def spf_register(register):
-    register(BadLoss)
-'''
+def test_a_loss_that_raises_is_named(tiny_folder: Path) -> None:
+    with installed(BadLoss):
+        plugins = load_plugins()
+    assignments = [f"backbone.path={tiny_folder}"]
+    config = load_run_config(plugins, preset="lora", chosen=["bad-loss"], assignments=assignments)
+    with pytest.raises(PluginError, match="loss 'bad-loss' failed in the step: ZeroDivisionError"):
+        run(parts_of(config))

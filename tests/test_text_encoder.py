@@ -30,7 +30,6 @@ from spf_plugins.reference import AdapterOff
 from spf_plugins.sfcm import Uniform
 
 TUNED = "adapter.text_encoder=true"
-XL = ("backbone=sdxl",)
 STRONG = ("optimizer.learning_rate=0.05", "optimizer.clip_norm=100")
 TEXTS = ["an old man in the park, wearing a hat", ""]
 

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from installing import installed
 from PIL import Image
 
 from spf_core.config.loading import load_run_config
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import NonFiniteError, RunError
+from spf_core.interfaces import Term
+from spf_core.plugins import LossConfig
 from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs import checkpoint
 from spf_core.runs.checkpoint import checkpoints, read_safetensors
@@ -27,11 +30,6 @@ FAST = (
     "sample.steps=4",
     "calibration.prompts=2",
 )
-
-
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
 
 
 @pytest.fixture(scope="module")
@@ -159,12 +157,20 @@ def test_training_moves_the_weights_and_the_seed_decides_where(
     )
 
 
+class NanLoss(LossConfig):
+    """Not a number."""
+
+    name = "nan-loss"
+
+    def build(self) -> Term:
+        return lambda state: state.response.pred_BCHW.mean() * float("nan")
+
+
 def test_nan_in_a_loss_stops_names_it_and_keeps_the_last_checkpoint(
-    plugins: Plugins, tiny_folder: Path, folder: Path, tmp_path: Path
+    tiny_folder: Path, folder: Path, tmp_path: Path
 ) -> None:
-    file = tmp_path / "nan_loss.py"
-    file.write_text(NAN_LOSS)
-    with_nan = load_plugins([file])
+    with installed(NanLoss):
+        with_nan = load_plugins()
     config = load_run_config(
         with_nan,
         chosen=["nan-loss"],
@@ -183,26 +189,6 @@ def test_nan_in_a_loss_stops_names_it_and_keeps_the_last_checkpoint(
         bool(torch.isfinite(t).all())
         for t in read_safetensors(checkpoints(tmp_path / "run")[-1] / "adapter.safetensors")[0].values()
     )
-
-
-NAN_LOSS = '''
-from spf_core.plugins import LossConfig
-from spf_core.plugins import hookimpl
-
-
-class NanLoss(LossConfig):
-    """Not a number."""
-
-    name = "nan-loss"
-
-    def build(self):
-        return lambda state: state.response.pred_BCHW.mean() * float("nan")
-
-
-@hookimpl
-def spf_register(register):
-    register(NanLoss)
-'''
 
 
 def test_ctrl_c_saves_and_says_how_to_resume(

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_trainer import config_of, noise_folder, same, weights
+from test_trainer import config_of, same, weights
 
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError
 from spf_core.interfaces.types import NOTHING, Noised, index
-from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import rows_of
 from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.runs.run import file_hash
@@ -22,23 +22,13 @@ KINDS = ["lora-adapter", "adalora-adapter", "cross-attention", "full-unet"]
 STEPS = ("adapter.warmup=0", "adapter.settle=0.4")
 
 
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return noise_folder(tmp_path_factory.mktemp("data"))
-
-
 @pytest.fixture
-def setting(plugins: Plugins, tiny_folder: Path, folder: Path):
+def setting(plugins: Plugins, tiny_folder: Path, data: Path):
     def make(kind: str, *assignments: str, start: Path | None = None, steps: int = 4) -> RunConfig:
         more = (f"adapter={kind}", *(STEPS if kind.startswith("ada") else ()), "checkpoint.every=2")
         begin = (f"train.start_from={start}",) if start else ()
         every = (*more, *begin, *assignments)
-        return config_of(plugins, tiny_folder, folder, *every, preset="lora", steps=steps)
+        return config_of(plugins, tiny_folder, data, *every, preset="lora", steps=steps)
 
     return make
 
@@ -85,12 +75,12 @@ def test_its_reference_path_is_still_the_original_model(
 
 @pytest.mark.parametrize("preset", ["spf-paper", "spf", "naive", "adalora"])
 def test_resuming_such_a_run_is_bit_identical_also_when_the_first_run_is_gone(
-    plugins, tiny_folder: Path, folder: Path, tmp_path: Path, preset: str
+    plugins, tiny_folder: Path, data: Path, tmp_path: Path, preset: str
 ) -> None:
     more = ("sample.steps=3", *(STEPS if preset == "adalora" else ()))
-    train(config_of(plugins, tiny_folder, folder, *more, preset=preset, steps=4), tmp_path / "first", plugins)
+    train(config_of(plugins, tiny_folder, data, *more, preset=preset, steps=4), tmp_path / "first", plugins)
     begin = f"train.start_from={tmp_path / 'first'}"
-    config = config_of(plugins, tiny_folder, folder, *more, begin, preset=preset)
+    config = config_of(plugins, tiny_folder, data, *more, begin, preset=preset)
     for name in ("whole", "killed"):
         train(config, tmp_path / name, plugins)
     shutil.rmtree(tmp_path / "first")

@@ -93,11 +93,6 @@ HOSTILE_FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
-
-
 def refused_shortly(read: Callable[[], object], *places: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         read()

@@ -12,15 +12,14 @@ from spf_cli.doctor import command as doctor
 from spf_cli.faults import INTERRUPTED, tolerant_streams
 from spf_cli.options import at_home, runs_in_a_group, show_help
 from spf_core.errors import ConfigError
-from spf_core.plugins.discovery import load_plugins
+from spf_core.plugins.discovery import add_commands
 from spf_core.utils.distributed import world_size
+
+_log = logging.getLogger("spf")
 
 
 def build_app() -> typer.Typer:
-    """The command line: spf's own commands, then those that installed plugins add.
-
-    PluginError names a plugin whose commands cannot be added.
-    """
+    """The command line: spf's own commands, then those that installed plugins add."""
     app = typer.Typer(
         name="spf",
         help="Fine-tune [bold]one portrait attribute[/] into a text-to-image model, and keep "
@@ -39,7 +38,8 @@ def build_app() -> typer.Typer:
     app.add_typer(data.app, name="data", rich_help_panel="Look and prepare")
     app.add_typer(plugins.app, name="plugins", rich_help_panel="Look and prepare")
     app.add_typer(config.app, name="config", rich_help_panel="Look and prepare")
-    load_plugins().call("spf_register_commands", app=app)
+    for broken in add_commands(app):
+        _log.warning("%s", broken)
     for command in _commands(app):
         command.callback = at_home(command.callback) if command.callback else None
     _refuse_launcher_for_others(app)

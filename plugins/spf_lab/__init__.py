@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from spf_core.plugins import Register, hookimpl
 from spf_lab.metrics.configs import METRICS, SCORES
 
@@ -19,14 +17,6 @@ def spf_register(register: Register) -> None:
     """Register the metrics of SPI and SPS, and the scores of the literature."""
     for config in (*METRICS, *SCORES):
         register(config)
-
-
-@hookimpl
-def spf_register_commands(app: typer.Typer) -> None:
-    """Add the commands that measure, compare and show."""
-    from spf_lab import commands
-
-    commands.add_to(app)
 
 
 @hookimpl

@@ -196,11 +196,11 @@ def _read(folder: Path, found: Found) -> Captioned:
 
 def _one_line(text: str) -> str:
     """All lines of a caption as one; a comma joins those that do not end with a mark of their own."""
-    init_distributed = ""
+    joined = ""
     for line in filter(None, map(str.strip, lines_of(text))):
-        mark = "" if not init_distributed else " " if init_distributed.endswith(_ENDS_A_CLAUSE) else ", "
-        init_distributed += mark + line
-    return init_distributed
+        mark = "" if not joined else " " if joined.endswith(_ENDS_A_CLAUSE) else ", "
+        joined += mark + line
+    return joined
 
 
 def _refused(folder: Path) -> Iterator[tuple[Path, Callable[[], Captioned]]]:

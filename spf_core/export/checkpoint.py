@@ -55,17 +55,17 @@ def _vae_tensors(vae: Any) -> dict[str, Tensor]:
 def open_clip_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A CLIPTextModelWithProjection in OpenCLIP's layout."""
     found: dict[str, Tensor] = {}
-    init_distributed: dict[str, dict[str, Tensor]] = {}
+    joined: dict[str, dict[str, Tensor]] = {}
     for name, tensor in state.items():
         if name == "text_projection.weight":
             found["text_projection"] = tensor.T.contiguous()
             continue
         theirs = open_clip(name.removeprefix("text_model."))
         if matched := _QKV.fullmatch(theirs):
-            init_distributed.setdefault(f"{matched[1]}in_proj_{matched[3]}", {})[matched[2]] = tensor
+            joined.setdefault(f"{matched[1]}in_proj_{matched[3]}", {})[matched[2]] = tensor
         else:
             found[theirs] = tensor
     return {
         **found,
-        **{name: torch.cat([qkv[each] for each in "qkv"]) for name, qkv in init_distributed.items()},
+        **{name: torch.cat([qkv[each] for each in "qkv"]) for name, qkv in joined.items()},
     }

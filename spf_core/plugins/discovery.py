@@ -1,4 +1,4 @@
-"""Loading plugins: entry points of group `spf`, and single files given with `--plugin ./file.py`.
+"""Loading plugins: entry points of the groups `spf` and `spf.commands`, and files as in `--plugin ./file.py`.
 
 spf's own come first and keep their names. A plugin that misbehaves while it is imported or described is
 skipped, whole, and named once.
@@ -26,6 +26,7 @@ from spf_core.plugins.configs import Component
 from spf_core.plugins.containment import SECONDS, contained, reason_of
 
 GROUP = OWN = "spf"
+COMMANDS = "spf.commands"  # its own group, as `spf --help` imports what is in it and no component
 FILE = "file"  # the version of a plugin that is a file
 MOST = 1000  # config classes of one plugin; one that gives more does not end
 _log = logging.getLogger("spf")
@@ -148,26 +149,30 @@ class _Source:
         name = short(self.provider, 200)
         return f"plugin file '{name}'" if self.version == FILE else f"plugin '{name}' {self.version}"
 
+    def module(self) -> Module:
+        """Import the plugin. PluginError of one line for whatever it does."""
+        return contained(self._module, seconds=None if self.own else SECONDS, package=self.package)
+
+    def _module(self) -> Module:
+        return Module(self.load(), self.provider, self.package, self.own)
+
     def loaded(self) -> tuple[Module, list[Entry]]:
         """Import the plugin and describe what it registers. PluginError of one line for whatever it does."""
         return contained(self._loaded, seconds=None if self.own else SECONDS, package=self.package)
 
     def _loaded(self) -> tuple[Module, list[Entry]]:
-        found, module = [], self.load()
-        for config in _registered(module, self.provider):
+        found, module = [], self._module()
+        for config in _registered(module.module, self.provider):
             summary = summary_of(config) if self.own else describe(config)
             found.append(Entry(config, self.provider, self.version, summary))
             config.provided_by = "" if self.own else str(self)
-        return Module(module, self.provider, self.package, self.own), found
+        return module, found
 
 
 def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
     """Load every entry point (a broken one is recorded and skipped), then each of `files` (errors raise)."""
     plugins = Plugins()
-    disabled = {name.strip() for name in os.environ.get("SPF_DISABLED_PLUGINS", "").split(",")}
-    for source in _installed(plugins.broken):
-        if source.provider in disabled:
-            continue
+    for source in _installed(GROUP, plugins.broken):
         try:
             plugins.load(source)
         except PluginError as error:
@@ -181,12 +186,27 @@ def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
     return plugins
 
 
-def _installed(broken: list[Broken]) -> Iterator[_Source]:
-    """Entry points, spf's own first, then by name; a package whose metadata cannot be read is recorded."""
+def add_commands(app: Any) -> list[Broken]:
+    """Call `spf_register_commands(app)` of each entry point of `spf.commands`; return the broken ones."""
+    broken: list[Broken] = []
+    for source in _installed(COMMANDS, broken):
+        try:
+            source.module().call("spf_register_commands", {"app": app})
+        except PluginError as error:
+            broken.append(Broken(source.provider, str(error)))
+    return broken
+
+
+def _installed(group: str, broken: list[Broken]) -> Iterator[_Source]:
+    """Entry points that are not disabled, spf's own first, then by name.
+
+    A package whose metadata cannot be read is recorded.
+    """
+    disabled = {name.strip() for name in os.environ.get("SPF_DISABLED_PLUGINS", "").split(",")}
     found: dict[tuple[bool, str, str], _Source] = {}
     for distribution in distributions():
         try:
-            points = [point for point in distribution.entry_points if point.group == GROUP]
+            points = [point for point in distribution.entry_points if point.group == group]
             own = bool(points) and distribution.name.lower() == OWN
             version = str(distribution.version) if points else ""
         except Exception as error:  # of a stranger's package, which may have nothing to do with spf
@@ -197,7 +217,8 @@ def _installed(broken: list[Broken]) -> Iterator[_Source]:
             source = _Source(point.name, version, _package_of(point), point.load, own)
             found.setdefault((not own, point.name, point.value), source)
     for _, source in sorted(found.items(), key=lambda item: item[0]):
-        yield source
+        if source.provider not in disabled:
+            yield source
 
 
 def _package_of(point: EntryPoint) -> str:

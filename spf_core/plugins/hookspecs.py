@@ -37,7 +37,8 @@ def spf_register(register: Register) -> None:
 def spf_register_commands(app: "typer.Typer") -> None:
     """Add commands and groups to the `spf` command line. Called once, before it is read.
 
-    Import what is heavy inside the commands, since every `spf --help` calls this hook.
+    The module of this hook is an entry point of the group `spf.commands`. Import what is heavy inside the
+    commands, since every `spf --help` imports the module.
     """
 
 

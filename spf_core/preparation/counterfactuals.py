@@ -41,6 +41,8 @@ def purify(
     With `clean_image` the image embeddings are those of the new latents. What is drawn is kept on disk for
     other runs of the same data, model and seed.
     """
+    # The key lists what the pictures depend on. The region's extent is not among it: it is cut afterwards,
+    # so that `inner` and `outer` may be tried without another draw.
     redrawn = cached(
         "counterfactuals",
         backbone,
@@ -67,6 +69,7 @@ def purify(
         purified = without + region * (rows.latents_NCHW - without)
     else:
         without, purified = in_style(backbone, rows, without, seed=seed)
+    # Embeddings of the training images would hold what was just removed from the latents.
     embeds = _embedded(backbone, purified) if clean_image else None
     return replace(
         rows, latents_NCHW=purified, without_NCHW=without, region_N1HW=region, image_embeds_ND=embeds
@@ -87,12 +90,13 @@ def _redraw(
     That is how far the target's words move the picture, N 1 H W, and what the way from it to the training
     image adds to the target's text, M 1 H W: one wording of each picture.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same noise on every device
     found: dict[str, list[Tensor]] = {"without": [], "response": []}
     group = rows_at_once(*rows.latents_NCHW.shape[-2:])
     for chosen in torch.split(torch.arange(len(rows.ids), device=backbone.device), group):
         clean = rows.latents_NCHW[chosen]
         noise = torch.randn(clean.shape, generator=generator).to(clean)
+        # Both texts share noise and first step, so that the pictures differ by the target's words alone.
         start = clean, noise, _first_steps(backbone, len(clean), options.start, sample, generator)
         base = _sampled(backbone, *start, index(rows.base, chosen), rows.empty, sample)
         found["without"].append(base)
@@ -101,13 +105,14 @@ def _redraw(
             found["response"].append((complete - base).abs().mean(1, keepdim=True))
         progress("counterfactuals", int(chosen[-1]) + 1, len(rows.ids))
     without = torch.cat(found["without"])
-    if options.region == "style":
+    if options.region == "style":  # it is everywhere, and has no region to find
         return {"without": without}
     gradients = _gradients(backbone, rows, without, progress)
     return {"without": without, "response": torch.cat(found["response"]), "gradients": gradients}
 
 
 def _gradients(backbone: Backbone, rows: CachedRows, without_NCHW: Tensor, progress: Progress) -> Tensor:
+    # Decoding with gradients is slow, so one wording of each picture stands for all of them.
     _, _, first_M = _pictures(rows)
     return integrated_gradients(
         backbone,
@@ -133,6 +138,7 @@ def target_region(
     effective shares of the image.
     """
     picture_N, target_M, _ = _pictures(rows)
+    # Both differences hold chance too, and the first the bias: relevance keeps what the words are about.
     change = (rows.latents_NCHW - without_NCHW).abs().mean(1, keepdim=True) + response_N1HW
     found = mean_of_group(change, picture_N, len(target_M)) * relevance(gradients_M1HW, target_M)
     return stretch_to_share(found, options.inner, options.outer)[picture_N]
@@ -140,6 +146,7 @@ def target_region(
 
 def _pictures(rows: CachedRows) -> tuple[Tensor, Tensor, Tensor]:
     """Pictures are images with a target: each row's picture N, each picture's target M and first row M."""
+    # The same image may teach two targets, and each of them lies somewhere else in it.
     pictures: dict[tuple[int, str | None], int] = {}
     texts: dict[str | None, int] = {}
     picture, target, first = list[int](), list[int](), list[int]()

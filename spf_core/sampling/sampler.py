@@ -191,8 +191,8 @@ def _encode(backbone: Backbone, texts: Sequence[str]) -> tuple[Conditioning, Con
 
 def _target_alone(text: str, base: str) -> str:
     """The target's text where it follows the base text; else nothing."""
-    init_distributed = f"{base}, "
-    return text.removeprefix(init_distributed) if text.startswith(init_distributed) else ""
+    joined = f"{base}, "
+    return text.removeprefix(joined) if text.startswith(joined) else ""
 
 
 def _hand_over(

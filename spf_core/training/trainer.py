@@ -77,6 +77,7 @@ def train(
         explain_how_to_continue(run),
         init_distributed(config.train.device, way_out, sharded=wants_shards()) as group,
     ):
+        # From here on all processes stop after the same step: the others would wait for one that had left.
         if group.count > 1:
             interrupts.agree(())
         if resume and (steps := saved_length(run)):
@@ -88,6 +89,7 @@ def train(
             if group.main:
                 plugins.call("spf_before_fit", config=config, run=run, plugins=plugins)
                 record = run_record(config, run, rows, plugins, resume=resume, accept=accept_changed_data)
+            # A checkpoint holds what the first weights have become, so their file may be gone by then.
             start = None if resume and checkpoints(run) else read_warm_start(config)
             trainer = Trainer(config, run, rows, heard, plugins, start, group, interrupts)
             if resume:
@@ -125,6 +127,7 @@ class Trainer:
         self.config, self.run, self.progress, self.plugins = config, run, progress, plugins or Plugins()
         self.group, self.interrupts = group, interrupts or Interrupts()
         self.start_hash = start.hash if start else None
+        # What can be refused without the model is refused before it is loaded, and before rows are prepared.
         require_optimizer(config.optimizer)
         if group.sharded:
             refuse_unshardable(config)
@@ -136,8 +139,11 @@ class Trainer:
         parts = build_parts(config.step, self.backbone, built(config.adapter))
         if config.editor:  # sampling builds it again, when the run is trained
             built(config.editor)
+        # On a copy: the true attaching comes after the preparation, which may take long.
         check_attaching(config.adapter, self.backbone)
         started = time.perf_counter()
+        # Rows are prepared by the base model, so before the adapter is attached. The main process goes first,
+        # so that the others find in the cache what they would compute again.
         with group.one_after_another(), count_saved_time() as spared:
             self.rows, states = prepare(
                 self.backbone,
@@ -147,6 +153,7 @@ class Trainer:
                 autocast=self.accelerator.autocast,
                 progress=progress,
             )
+        # What the cache spared counts, so that a run's cost does not depend on who ran before.
         self.preparation_seconds = time.perf_counter() - started + spared.seconds
         save_memory(self.backbone, config.train, park=not config.adapter.tunes_texts)
         self.order = Order(self.rows.buckets, config.train.batch_size, config.train.seed)
@@ -161,7 +168,7 @@ class Trainer:
 
     def _attached(self, adapter: Adapter, start: WarmStart | None) -> Adapter:
         """The adapter on the denoiser, with the same first weights in every process."""
-        torch.manual_seed(self.config.train.seed)
+        torch.manual_seed(self.config.train.seed)  # PEFT takes LoRA's A from the global generator
         if self.group.sharded:
             adapter = in_shards(adapter, self.config, self.accelerator)
         attach(self.config.adapter, adapter, self.backbone)
@@ -210,6 +217,7 @@ class Trainer:
         with trackers as self.trackers:
             observers = observers_of(self)
             while self.step < steps:
+                # A step that ends half-way cannot be resumed: weights, schedule and log would disagree.
                 with self.interrupts.held(), explain_oom(self.config, self.backbone):
                     line = self.train_step()
                     if log:  # before Ctrl-C may stop the run
@@ -239,15 +247,18 @@ class Trainer:
     def train_step(self) -> dict[str, Any]:
         """One optimizer step: forward passes, backward, the finite check, clipping; returns its log line."""
         started = time.perf_counter()
+        # First, as a term that begins here may set the weights and clear the optimizer.
         self.stages.before_step(self.step)
         with shared_memory(self.parts, self.group):
             mine = self._passes()
+        # All wait here, so a process that failed ends every other before gradients are mixed. Who was told to
+        # stop travels with the numbers: the step costs no second exchange.
         passed, pressed = zip(*self.group.each((mine, self.interrupts.pressed)), strict=True)
         if self.group.count > 1:
             self.interrupts.agree(pressed)
-        self.group.average_gradients(self.parameters)
+        self.group.average_gradients(self.parameters)  # before clipping, which is of the whole batch's norm
         norm = total(self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm))
-        self._refuse_gradient(norm, mine.where)
+        self._refuse_gradient(norm, mine.where)  # before the optimizer, whose moments would keep the NaN
         learning_rate = step_size(self.optimizer)
         self.optimizer.step()
         self.scheduler.step()
@@ -255,7 +266,7 @@ class Trainer:
         if self.average:
             self.average.update()
         if isinstance(self.adapter, AllocatesRank):
-            self.adapter.after_step(self.step)
+            self.adapter.after_step(self.step)  # it scores factors by their gradients, which still stand
         self.optimizer.zero_grad()
         return self._line(mean_passes(passed), norm, learning_rate, time.perf_counter() - started)
 
@@ -266,6 +277,7 @@ class Trainer:
             state, report = self._forward(micro)
             passed = passed_of(report, Where(state.batch.ids, state.noised.timesteps_B.cpu()))
             if not all(map(math.isfinite, passed.values.values())):
+                # It is named first: where the prediction is not finite, no term is to blame.
                 prediction = {"prediction of the denoiser": state.response.pred_BCHW.detach().sum()}
                 self._refuse({**prediction, **passed.values}, passed.where)
             loss = report.total / train.accumulation
@@ -278,6 +290,8 @@ class Trainer:
 
     def _forward(self, micro: int) -> tuple[StepState, LossReport]:
         train, group = self.config.train, self.group
+        # Every pass of every process has its own number, from which its rows and its noise follow. So a
+        # resumed run draws what the whole one drew, and two processes what one draws that accumulates twice.
         index = (self.step * train.accumulation + micro) * group.count + group.rank
         batch, generator = self.rows.batch(self.order.rows(index)), generator_of_step(index, train.seed)
         with self.accelerator.autocast():
@@ -287,8 +301,9 @@ class Trainer:
         """NonFiniteError when it is not finite; under fp16 not before the scaler has come down to 1."""
         scaler = self.accelerator.scaler
         scale = 1.0 if scaler is None else float(scaler.get_scale())
-        if math.isfinite(norm) or scale > 1:
+        if math.isfinite(norm) or scale > 1:  # the scaler leaves such a step out, and lowers its scale
             return
+        # The backward passes have freed the graphs, so the passes are repeated to find the term.
         for micro in range(0 if self.group.sharded else self.config.train.accumulation):
             state, report = self._forward(micro)
             if name := faulty_gradient(report, self.parameters, scale):

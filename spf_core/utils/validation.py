@@ -33,7 +33,13 @@ Text = Annotated[str, BeforeValidator(_readable)]
 class Strict(BaseModel):
     """A frozen part of the configuration: no unknown keys, no number or text that a file cannot hold."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        allow_inf_nan=False,
+        defer_build=True,  # `spf --help` reads every config class and validates nothing
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -22,6 +22,16 @@ class Finished:
     said: str
 
 
+def finish(
+    spf: Callable[..., Any], command: str, settings: dict[str, Any], folder: Path, *more: object
+) -> Finished:
+    """Run the command on a file with the settings, to its end."""
+    file, out = write(folder / "small.yaml", settings), folder / "out"
+    done = spf(command, file, "--out", out, *more)
+    assert done.code == 0, done.err
+    return Finished(file, out, done.out)
+
+
 def small_settings(tiny: list[str]) -> dict[str, Any]:
     return {
         "suite": "portraits",

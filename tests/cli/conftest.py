@@ -1,7 +1,8 @@
-"""The command line run in-process, a small data folder and a plugin file to play with."""
+"""The command line run in-process, a small data folder and a plugin file."""
 
 import io
 import json
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -10,47 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import small_settings
+from benchmarks import Finished, small_settings
+from installing import PLUGIN_FILES
 from PIL import Image
 
 from spf_cli.main import main
-
-PLUGIN = '''
-"""A loss and a control map from one file."""
-
-from typing import Any, Literal
-
-from pydantic import Field
-
-from spf_core.plugins import ControlMapConfig, LossConfig
-from spf_core.plugins import hookimpl
-
-
-class Pull(LossConfig):
-    """Pulls the prediction towards zero."""
-
-    name = "pull"
-    strength: float = Field(0.5, gt=0, le=2, description="how hard")
-    mode: Literal["soft", "hard"] = "soft"
-
-    def build(self) -> Any:
-        return lambda state: self.strength * state.response.pred_BCHW.square().mean()
-
-
-class Everywhere(ControlMapConfig):
-    """A map of zeros."""
-
-    name = "everywhere"
-
-    def build(self) -> Any:
-        return lambda state: state.response.pred_BCHW[:, :1] * 0
-
-
-@hookimpl
-def spf_register(register):
-    register(Pull)
-    register(Everywhere)
-'''
 
 
 @dataclass(frozen=True)
@@ -93,16 +58,9 @@ def spf() -> Spf:
 
 
 @pytest.fixture(scope="session")
-def plugin_code() -> str:
-    """A plugin file's text: the loss `pull` and the control map `everywhere`."""
-    return PLUGIN
-
-
-@pytest.fixture
-def plugin_file(tmp_path: Path, plugin_code: str) -> Path:
-    file = tmp_path / "pull.py"
-    file.write_text(plugin_code, encoding="utf-8")
-    return file
+def plugin_file() -> Path:
+    """The loss `pull` and the control map `everywhere`."""
+    return PLUGIN_FILES / "pull.py"
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +93,12 @@ def piped_width(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(tiny: list[str]) -> dict[str, Any]:
     """Of a benchmark: two presets, one target, two training seeds."""
     return small_settings(tiny)
+
+
+@pytest.fixture
+def copied(finished: Finished, tmp_path: Path) -> Path:
+    """The folder of the module's benchmark or continual protocol, to be changed."""
+    return shutil.copytree(finished.out, tmp_path / "out")
 
 
 @pytest.fixture(scope="module")

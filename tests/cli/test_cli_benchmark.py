@@ -12,6 +12,7 @@ from benchmarks import (
     Finished,
     cell_lines,
     change_record,
+    finish,
     finished_cells,
     report,
     times,
@@ -33,17 +34,7 @@ HEADLINE = ("sps", "effect", "spi", "delta_spi", "rec", "hit_rate", "base_leak")
 
 @pytest.fixture(scope="module")
 def finished(spf, settings, cache: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder = tmp_path_factory.mktemp("benchmark")
-    file, out = write(folder / "small.yaml", settings), folder / "out"
-    done = spf("benchmark", file, "--out", out)
-    assert done.code == 0, done.err
-    return Finished(file, out, done.out)
-
-
-@pytest.fixture
-def copied(finished: Finished, tmp_path: Path) -> Path:
-    shutil.copytree(finished.out, tmp_path / "out")
-    return tmp_path / "out"
+    return finish(spf, "benchmark", settings, tmp_path_factory.mktemp("benchmark"))
 
 
 def test_every_cell_is_trained_evaluated_and_told_in_one_line(finished) -> None:

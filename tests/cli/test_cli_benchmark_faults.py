@@ -9,35 +9,13 @@ from pathlib import Path
 
 import pytest
 from benchmarks import STRONG, cell_lines, finished_cells, report, write
+from installing import PLUGIN_FILES, installed
 
+from spf_core.interfaces import Term
+from spf_core.plugins import LossConfig
 from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-PLUGIN = '''
-"""A loss that interrupts the process the first time, and one that is not a number."""
-
-import signal
-from pathlib import Path
-
-from spf_core.plugins import LossConfig
-from spf_core.plugins import hookimpl
-
-
-class Stop(LossConfig):
-    """Interrupts the process, once."""
-
-    name = "stop"
-
-    def build(self):
-        def term(state):
-            mark = Path(__file__).with_suffix(".stopped")
-            if not mark.exists():
-                mark.touch()
-                signal.raise_signal(signal.SIGINT)
-            return 0 * state.response.pred_BCHW.mean()
-
-        return term
 
 
 class Broken(LossConfig):
@@ -45,22 +23,8 @@ class Broken(LossConfig):
 
     name = "broken"
 
-    def build(self):
+    def build(self) -> Term:
         return lambda state: state.response.pred_BCHW.mean() * float("nan")
-
-
-@hookimpl
-def spf_register(register):
-    register(Stop)
-    register(Broken)
-'''
-
-
-@pytest.fixture
-def plugin(tmp_path: Path) -> Path:
-    file = tmp_path / "faults.py"
-    file.write_text(PLUGIN, encoding="utf-8")
-    return file
 
 
 @pytest.mark.slow
@@ -88,10 +52,9 @@ def test_two_processes_share_the_cells_and_a_killed_one_is_replaced(spf, setting
     assert not list(out.rglob("claim-*"))
 
 
-def test_ctrl_c_says_how_to_continue_and_the_same_command_does(
-    spf, settings, plugin: Path, tmp_path: Path
-) -> None:
-    stopping = {"name": "stopping", "preset": "lora", "set": ["losses.stop.start=0.5"]}
+def test_ctrl_c_says_how_to_continue_and_the_same_command_does(spf, settings, tmp_path: Path) -> None:
+    once = ("losses.stop.start=0.5", f"losses.stop.mark={tmp_path / 'stopped'}")
+    plugin, stopping = PLUGIN_FILES / "stop.py", {"name": "stopping", "preset": "lora", "set": list(once)}
     changes = {"presets": [stopping], "seeds": [0], "steps": 4, "plugins": [str(plugin)]}
     file, out = write(tmp_path / "small.yaml", {**settings, **changes}), tmp_path / "out"
     command = ("benchmark", file, "--out", out, "--plugin", plugin)
@@ -107,17 +70,18 @@ def test_ctrl_c_says_how_to_continue_and_the_same_command_does(
     assert (run / ADAPTER_FILE).is_file()
 
 
-def test_a_cell_that_fails_is_named_and_the_others_run(spf, settings, plugin: Path, tmp_path: Path) -> None:
+def test_a_cell_that_fails_is_named_and_the_others_run(spf, settings, tmp_path: Path) -> None:
     failing = {"name": "failing", "preset": "lora", "set": ["losses.broken.weight=1"]}
-    changes = {"presets": [failing, "lora"], "seeds": [0], "plugins": [str(plugin)]}
+    changes = {"presets": [failing, "lora"], "seeds": [0]}
     file, out = write(tmp_path / "small.yaml", {**settings, **changes}), tmp_path / "out"
-    command = ("benchmark", file, "--out", out, "--plugin", plugin)
-    done = spf(*command)
+    command = ("benchmark", file, "--out", out)
+    with installed(Broken):
+        done = spf(*command)
+        chosen = spf(*command, "--only", "hat/l*")
     assert done.code == 2
     last = done.err.splitlines()[-1]
     assert last.startswith("error: cell hat/failing/seed-0: 'broken' became nan in step 1")
     assert finished_cells(out) == ["hat/lora/seed-0"]
-    chosen = spf(*command, "--only", "hat/l*")
     assert chosen.code == 0, "the failing cell was not chosen"
     assert "cells not finished: 1;" in chosen.out
 

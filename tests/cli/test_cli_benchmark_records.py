@@ -12,6 +12,7 @@ from benchmarks import (
     Finished,
     cell_lines,
     change_record,
+    finish,
     finished_cells,
     read_record,
     report,
@@ -25,11 +26,7 @@ from spf_lab.benchmark import grids
 
 @pytest.fixture(scope="module")
 def finished(spf, settings, cache: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder = tmp_path_factory.mktemp("benchmark")
-    file, out = write(folder / "small.yaml", settings), folder / "out"
-    done = spf("benchmark", file, "--out", out)
-    assert done.code == 0, done.err
-    return Finished(file, out, done.out)
+    return finish(spf, "benchmark", settings, tmp_path_factory.mktemp("benchmark"))
 
 
 @pytest.fixture

@@ -5,57 +5,21 @@ from typing import Any
 
 import pytest
 import yaml
-from benchmarks import Finished, report, times, write
+from benchmarks import Finished, finish, report, times, write
+from installing import PLUGIN_FILES
 from pages import Page
 
-PROBE = '''
-"""A score from one file, which cannot judge one of the pictures."""
-
-import numpy as np
-import torch
-from pydantic import Field
-
-from spf_core.plugins import ScoreConfig
-from spf_core.plugins import hookimpl
-from spf_core.interfaces.types import Column
+PLUGIN = PLUGIN_FILES / "brightness.py"
 
 
-class Brightness(ScoreConfig):
-    """How bright the pictures are, times a factor."""
-
-    name = "brightness"
-    factor: float = Field(1.0, description="multiplies it")
-
-    def build(self):
-        def score(quads, suite, backbone):
-            first = quads.prompts[0].prompt.base_text
-            FIRST[0] = FIRST[0] or first
-            if first == FIRST[0]:
-                raise ValueError("too dark")
-            means = [self.factor * float(np.asarray(image).mean()) for image in quads.c]
-            return {"": Column("mean of all pixels", "higher", torch.tensor(means))}
-
-        score.provenance = {"model": "none"}
-        return score
-
-
-FIRST = [""]  # the base text that the score cannot judge
-
-
-@hookimpl
-def spf_register(register):
-    register(Brightness)
-'''
-
-
-def changed(settings: dict[str, Any], plugin: Path, **family: str) -> dict[str, Any]:
+def changed(settings: dict[str, Any], **family: str) -> dict[str, Any]:
     scores = [{"name": "brightness", "set": ["factor=0.5"]}, "lpips"]
     strong = {"name": "strong", "preset": "lora", "set": ["optimizer.learning_rate=0.1"], **family}
     return {
         **settings,
         "presets": ["naive", {"name": "lora", "preset": "lora", **family}, strong],
         "seeds": [0, 1],
-        "plugins": [str(plugin)],
+        "plugins": [str(PLUGIN)],
         "evaluation": {"prompts": 3, "seeds": 1, "scores": scores, "strengths": [0.5, 1]},
     }
 
@@ -63,12 +27,7 @@ def changed(settings: dict[str, Any], plugin: Path, **family: str) -> dict[str, 
 @pytest.fixture(scope="module")
 def finished(spf, settings, cache: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("scores")
-    plugin = folder / "probe.py"
-    plugin.write_text(PROBE, encoding="utf-8")
-    file, out = write(folder / "small.yaml", changed(settings, plugin)), folder / "out"
-    done = spf("benchmark", file, "--out", out, "--plugin", plugin)
-    assert done.code == 0, done.err
-    return Finished(file, out, done.out)
+    return finish(spf, "benchmark", changed(settings), folder, "--plugin", PLUGIN)
 
 
 def test_the_chosen_scores_have_a_table_of_their_own(finished: Finished) -> None:
@@ -110,10 +69,9 @@ def test_strengths_give_a_curve_over_all_training_seeds(finished: Finished) -> N
 def test_the_best_of_a_family_is_named_as_chosen_afterwards(
     spf, settings, finished: Finished, tmp_path: Path
 ) -> None:
-    plugin = finished.file.with_name("probe.py")
-    file = write(tmp_path / "family.yaml", changed(settings, plugin, family="rank"))
+    file = write(tmp_path / "family.yaml", changed(settings, family="rank"))
     before = times(finished.out / "cells")
-    done = spf("benchmark", file, "--out", finished.out, "--plugin", plugin)
+    done = spf("benchmark", file, "--out", finished.out, "--plugin", PLUGIN)
     assert done.code == 0, done.err
     assert times(finished.out / "cells") == before, "a family changes no cell"
     found = report(finished.out)

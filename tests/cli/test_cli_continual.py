@@ -2,54 +2,47 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
-from benchmarks import STRONG, Finished, report, times, write
+from benchmarks import STRONG, Finished, finish, report, times, write
+from installing import installed
 from PIL import Image
 
+from spf_core.plugins import SuiteConfig
 from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.runs.run import file_hash
+from spf_portraits.suite import PortraitsSuite
 
 SUMMARIES = (
     "average_effect", "forgetting", "backward_transfer", "rec_growth", "spi_growth",
     "final_spi", "final_hit", "final_rec", "final_base_leak",
 )  # fmt: skip
-SUITE = '''
-"""The embedded portraits with a judge that sees every hat, and a beard in every other picture."""
-
-import torch
-
-from spf_core.plugins import SuiteConfig
-from spf_core.plugins import hookimpl
 
 
-class Together(SuiteConfig):
+class Joint(PortraitsSuite):
+    """The judge sees every hat, and a beard in every other picture."""
+
+    def why_not_joint(self, targets: Sequence[str]) -> None:
+        """One picture can show all targets."""
+
+    def target_probability(self, images: Sequence[Image.Image], target: str) -> torch.Tensor:
+        ones = torch.ones(len(images))
+        return ones if target == "hat" else ones * (torch.arange(len(images)) % 2 == 0)
+
+
+class JointConfig(SuiteConfig):
     """Portraits whose targets one picture can show."""
 
-    name = "together"
+    name = "joint"
 
-    def build(self):
-        from spf_portraits.suite import PortraitsSuite
-
-        class Suite(PortraitsSuite):
-            def why_not_joint(self, targets):
-                return None
-
-            def target_probability(self, images, target):
-                ones = torch.ones(len(images))
-                return ones if target == "hat" else ones * (torch.arange(len(images)) % 2 == 0)
-
-        return Suite()
-
-
-@hookimpl
-def spf_register(register):
-    register(Together)
-'''
+    def build(self) -> Joint:
+        return Joint()
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +53,7 @@ def continual(settings) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def finished(spf, continual, cache: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder = tmp_path_factory.mktemp("continual")
-    file, out = write(folder / "small.yaml", continual), folder / "out"
-    done = spf("continual", file, "--out", out)
-    assert done.code == 0, done.err
-    return Finished(file, out, done.out)
-
-
-@pytest.fixture
-def copied(finished: Finished, tmp_path: Path) -> Path:
-    shutil.copytree(finished.out, tmp_path / "out")
-    return tmp_path / "out"
+    return finish(spf, "continual", continual, tmp_path_factory.mktemp("continual"))
 
 
 def stages(out: Path, sequence: str) -> list[Path]:
@@ -222,16 +205,15 @@ def test_presets_and_orders_may_be_added_and_nothing_else(
 
 
 def test_prompts_for_two_targets_count_where_the_suite_can_judge_them(spf, continual, tmp_path: Path) -> None:
-    plugin = tmp_path / "together.py"
-    plugin.write_text(SUITE, encoding="utf-8")
-    changes = {"suite": "together", "plugins": [str(plugin)], "presets": ["lora"]}
+    changes = {"suite": "joint", "presets": ["lora"]}
     judged = {"evaluation": {"prompts": 3, "targets": "learned"}}
     file, out = write(tmp_path / "small.yaml", {**continual, **changes, **judged}), tmp_path / "out"
-    command = ("continual", file, "--out", out, "--plugin", plugin)
-    done = spf(*command, "--only", "lora/order-1")
+    with installed(JointConfig):
+        done = spf("continual", file, "--out", out, "--only", "lora/order-1")
+        reported = spf("continual", file, "--out", out, "--report-only")
     assert done.code == 0, done.err
     assert "sequences not finished: 1;" in done.out
-    assert spf(*command, "--report-only").code == 0
+    assert reported.code == 0, reported.err
     found = report(out)["presets"]["lora"]
     assert found["joint_hit_rate"]["value"] == pytest.approx(2 / 3)
     assert found["joint_hit_rate"]["original"]["value"] == pytest.approx(2 / 3)

@@ -11,43 +11,11 @@ from typing import Any
 import pytest
 import torch
 from benchmarks import report, write
+from installing import PLUGIN_FILES
 
 from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
 
 pytestmark = pytest.mark.usefixtures("cache")
-
-PLUGIN = '''
-"""A loss that kills the process the fourth time it is asked, unless it did so before."""
-
-import os
-import signal
-from pathlib import Path
-
-from spf_core.plugins import LossConfig
-from spf_core.plugins import hookimpl
-
-
-class Deadly(LossConfig):
-    """Kills the process, once."""
-
-    name = "deadly"
-
-    def build(self):
-        def term(state):
-            count = Path(__file__).with_suffix(".count")
-            asked = len(count.read_text()) + 1 if count.exists() else 1
-            count.write_text("." * asked)
-            if asked == 4:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return 0 * state.response.pred_BCHW.mean()
-
-        return term
-
-
-@hookimpl
-def spf_register(register):
-    register(Deadly)
-'''
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +32,9 @@ def command(file: Path, out: Path, *more: str) -> list[str]:
 def test_a_sequence_killed_in_its_second_stage_ends_as_if_nothing_had_happened(
     spf, continual, tmp_path: Path
 ) -> None:
-    plugin = tmp_path / "deadly.py"
-    plugin.write_text(PLUGIN, encoding="utf-8")
+    plugin, deadly = PLUGIN_FILES / "deadly.py", f"losses.deadly.count={tmp_path / 'count'}"
     changes = {
-        "presets": [{"name": "lora", "preset": "lora", "set": ["losses.deadly.weight=1"]}],
+        "presets": [{"name": "lora", "preset": "lora", "set": [deadly]}],
         "steps": 2,
         "plugins": [str(plugin)],
         "set": [*continual["set"], "checkpoint.every=1"],

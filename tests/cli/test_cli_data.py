@@ -2,36 +2,34 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from installing import installed
 from PIL import Image
 
 from spf_core.data import check_folder
+from spf_core.plugins import BackboneConfig
+from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 BIASED = ("--bias", "background=teal,clothes=blazer,expression=laughing")
-BACKBONE = '''
-from pathlib import Path
-
-from spf_core.plugins import BackboneConfig
-from spf_core.plugins import hookimpl
 
 
-class Tiny(BackboneConfig):
-    """A random model."""
+@pytest.fixture
+def tiny_backbone(tiny_folder: Path) -> Iterator[None]:
+    """The random model as the backbone `tiny`, without options."""
 
-    name = "tiny"
+    class Tiny(BackboneConfig):
+        """A random model."""
 
-    def build(self):
-        from spf_plugins.backbones.stable_diffusion import StableDiffusion
+        name = "tiny"
 
-        return StableDiffusion(Path({folder!r}))
+        def build(self) -> StableDiffusion:
+            return StableDiffusion(tiny_folder)
 
-
-@hookimpl
-def spf_register(register):
-    register(Tiny)
-'''
+    with installed(Tiny):
+        yield
 
 
 def test_check_shows_counts_sizes_and_texts(spf, data: Path) -> None:
@@ -69,17 +67,14 @@ def test_check_of_an_empty_or_missing_folder_is_one_line(spf, tmp_path: Path, pr
     assert str(folder) in checked.err
 
 
-def test_texts_too_long_for_the_backbone_are_counted_and_warned(
-    spf, data: Path, tiny_folder: Path, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("tiny_backbone")
+def test_texts_too_long_for_the_backbone_are_counted_and_warned(spf, data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     shutil.copytree(data, folder)
     row = {"file_name": "0.png", "base_text": "an old man " * 40, "target_text": "wearing a hat"}
     with (folder / "metadata.jsonl").open("a") as metadata:
         metadata.write("\n" + json.dumps(row))
-    plugin = tmp_path / "tiny.py"
-    plugin.write_text(BACKBONE.format(folder=str(tiny_folder)))
-    checked = spf("data", "check", folder, "--backbone", "tiny", "--plugin", plugin)
+    checked = spf("data", "check", folder, "--backbone", "tiny")
     assert checked.code == 0
     assert "warning: 1 of 5 texts are too long: 'tiny' reads 77 tokens" in checked.err
 
@@ -154,15 +149,14 @@ def test_problems_are_in_the_json_too_and_the_exit_code_is_two(spf, tmp_path: Pa
     assert json.loads(checked.out) == {"rows": [], "problems": [problem], "warnings": []}
 
 
+@pytest.mark.usefixtures("tiny_backbone")
 def test_pictures_far_smaller_than_the_backbone_draws_are_warned_about(
-    spf, data: Path, tiny_folder: Path, tmp_path: Path
+    spf, data: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "set"
     shutil.copytree(data, folder)
     Image.new("RGB", (40, 9)).save(folder / "2.png")
-    plugin = tmp_path / "tiny.py"
-    plugin.write_text(BACKBONE.format(folder=str(tiny_folder)))
-    checked = spf("data", "check", folder, "--backbone", "tiny", "--plugin", plugin)
+    checked = spf("data", "check", folder, "--backbone", "tiny")
     assert checked.code == 0
     assert "warning: images far smaller than the 32 pixels of 'tiny'" in checked.err
     assert "(1): 2.png" in checked.err

@@ -1,22 +1,18 @@
 """Scores of the literature on the command line: chosen, shown, not available, and their weights converted."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-
-import pytest
-import torch
-
-from spf_lab.commands.results import result_rows
-
-PROBE = '''
-"""A score from one file: how bright the pictures are, and none for the first."""
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from installing import installed
 
+from spf_core.interfaces import Backbone, Column, Quadruples, Score, Suite
 from spf_core.plugins import ScoreConfig
-from spf_core.plugins import hookimpl
-from spf_core.interfaces.types import Column
+from spf_lab.commands.results import result_rows
 
 
 class Brightness(ScoreConfig):
@@ -24,23 +20,19 @@ class Brightness(ScoreConfig):
 
     name = "brightness"
 
-    def build(self):
+    def build(self) -> Score:
         return Measure()
 
 
 class Measure:
-    provenance = {"model": "none"}
+    """None for the first picture."""
 
-    def __call__(self, quads, suite, backbone):
+    provenance: Mapping[str, Any] = {"model": "none"}
+
+    def __call__(self, quads: Quadruples, suite: Suite, backbone: Backbone) -> dict[str, Column]:
         values = torch.tensor([float(np.asarray(image).mean()) for image in quads.c])
         values[0] = torch.nan
         return {"": Column("mean of all pixels", "higher", values, failed={0: "too dark"})}
-
-
-@hookimpl
-def spf_register(register):
-    register(Brightness)
-'''
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +70,12 @@ def test_an_evaluation_shows_the_scores_that_the_world_can_judge(spf, run: Path,
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_score_of_a_file_and_one_without_weights_stand_side_by_side(
+def test_a_score_of_a_package_and_one_without_weights_stand_side_by_side(
     spf, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SPF_METRICS_HOME", raising=False)
-    (tmp_path / "probe.py").write_text(PROBE, encoding="utf-8")
-    chosen = ("--plugin", tmp_path / "probe.py", "--score", "brightness", "--score", "clip-i")
-    done = evaluate(spf, run, tmp_path / "out", *chosen)
+    with installed(Brightness):
+        done = evaluate(spf, run, tmp_path / "out", "--score", "brightness", "--score", "clip-i")
     assert done.code == 0, done.err
     assert "warning: score 'clip-i' will not be available: no weights 'clip'" in done.err
     assert "not available: no weights 'clip'" in row(done.out, "clip-i")

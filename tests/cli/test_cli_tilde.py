@@ -1,5 +1,6 @@
 """`~` works wherever a path does, also where no shell expands it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ def home(tmp_path: Path, data: Path, plugin_file: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.chdir(tmp_path)
     (folder / "photos").symlink_to(data)
-    (folder / "pull.py").write_bytes(plugin_file.read_bytes())
+    shutil.copy(plugin_file, folder)
     return folder
 
 

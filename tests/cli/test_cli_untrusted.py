@@ -11,11 +11,12 @@ EVIL = "open({mark!r}, 'w').write('it ran')\n"
 
 
 @pytest.fixture(scope="module")
-def run(spf, data: Path, tiny: list[str], plugin_code: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(
+    spf, data: Path, tiny: list[str], plugin_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A run whose loss comes from a file."""
     folder = tmp_path_factory.mktemp("own")
-    file = folder / "pull.py"
-    file.write_text(plugin_code, encoding="utf-8")
+    file = shutil.copy(plugin_file, folder / "pull.py")
     args = ("--data", data, "--preset", "lora", "--steps", 1, "--plugin", file, "--out", folder / "run")
     trained = spf("train", *args, *tiny)
     assert trained.code == 0, trained.err

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spf_core.errors import ConfigError
+from spf_lab.evaluation.drawing import EvaluationPlan
 from spf_lab.evaluation.frontier import area_under, spi_at
 from spf_lab.evaluation.run import evaluate
 
@@ -44,7 +45,7 @@ def test_replicates_are_treated_one_by_one():
 def swept(shared_run, tmp_path_factory):
     open_run, plugins = shared_run
     out = tmp_path_factory.mktemp("swept") / "out"
-    evaluate(open_run, plugins, prompts=3, seeds=1, strengths=(0, 1, 0.5), out=out)
+    evaluate(open_run, plugins, EvaluationPlan(prompts=3, seeds=1, strengths=(0, 1, 0.5)), out=out)
     return json.loads((out / "results.json").read_text(encoding="utf-8")), out
 
 
@@ -77,5 +78,5 @@ def test_rows_of_every_strength_and_a_figure_are_kept(swept):
 @pytest.mark.parametrize("strengths", [(0, -0.5), (1, 9), (1, 1), (float("nan"), 1)])
 def test_strengths_that_cannot_be_are_refused_first(open_run, plugins, tmp_path, strengths, cache):
     with pytest.raises(ConfigError, match="--strengths"):
-        evaluate(open_run, plugins, strengths=strengths, out=tmp_path / "out")
+        evaluate(open_run, plugins, EvaluationPlan(strengths=strengths), out=tmp_path / "out")
     assert not list(cache.rglob("*.png"))

@@ -14,6 +14,7 @@ from spf_core.errors import ConfigError
 from spf_core.interfaces import PuritySet
 from spf_core.plugins import MetricConfig
 from spf_core.plugins.discovery import Plugins
+from spf_lab.evaluation.drawing import EvaluationPlan
 from spf_lab.evaluation.metrics import comparable, purity_metrics
 from spf_lab.evaluation.run import evaluate
 from spf_lab.evaluation.score_options import choose_scores, metric_options
@@ -47,7 +48,7 @@ def more(plugins: Plugins) -> Plugins:
 def results_of(run, plugins: Plugins, out: Path, *names: str, options: tuple[str, ...] = ()) -> dict:
     scores = choose_scores(plugins, names, options)
     given = metric_options(plugins, names, options)
-    evaluate(run, plugins, prompts=2, seeds=1, scores=scores, metric_options=given, out=out)
+    evaluate(run, plugins, EvaluationPlan(prompts=2, seeds=1), scores=scores, metric_options=given, out=out)
     return json.loads((out / "results.json").read_text())
 
 

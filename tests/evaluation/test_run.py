@@ -12,7 +12,7 @@ from squares import Squares
 from spf_core.errors import ConfigError, RunError
 from spf_core.sampling.sampler import sample_images
 from spf_lab.evaluation import originals, run
-from spf_lab.evaluation.drawing import unseen_prompts
+from spf_lab.evaluation.drawing import EvaluationPlan, unseen_prompts
 from spf_lab.evaluation.readout import result_rows
 from spf_lab.evaluation.run import evaluate
 from spf_lab.evaluation.saved import check_evaluation
@@ -29,7 +29,11 @@ def results(shared_run, tmp_path_factory):
     open_run, plugins = shared_run
     out = tmp_path_factory.mktemp("evaluation") / "out"
     evaluate(
-        open_run, plugins, prompts=4, seeds=2, out=out, progress=lambda stage, *_, **__: heard.append(stage)
+        open_run,
+        plugins,
+        EvaluationPlan(prompts=4, seeds=2),
+        out=out,
+        progress=lambda stage, *_, **__: heard.append(stage),
     )
     content = json.loads((out / "results.json").read_text(encoding="utf-8"))
     rows = [json.loads(line) for line in (out / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -92,7 +96,7 @@ def test_a_suite_that_knows_its_ceiling_is_asked_for_it(shared_run, tmp_path, mo
             return limits
 
     monkeypatch.setattr(plugins.get("squares", "suite"), "build", lambda self: Limited())
-    evaluate(open_run, plugins, prompts=2, seeds=1, out=tmp_path / "out")
+    evaluate(open_run, plugins, EvaluationPlan(prompts=2, seeds=1), out=tmp_path / "out")
     content = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert content["ceiling"] == limits
     meanings = {row[0]: row[-1] for row in result_rows({"run": content})}
@@ -115,7 +119,7 @@ def test_progress_names_every_stage(results):
 def test_an_adapter_that_changes_nothing_reconstructs_fully_and_pollutes_nothing(open_run, plugins, tmp_path):
     for parameter in open_run.adapter.parameters():
         parameter.data.zero_()
-    found = evaluate(open_run, plugins, prompts=2, seeds=1, out=tmp_path / "out").headline
+    found = evaluate(open_run, plugins, EvaluationPlan(prompts=2, seeds=1), out=tmp_path / "out").headline
     assert found["rec"].value == 100
     assert found["delta_spi"].value == 0
     assert found["hit_rate"].value == found["hit_rate_original"].value
@@ -137,7 +141,7 @@ def test_no_prompt_of_the_evaluation_occurs_in_the_training_folder(data, plugins
 def test_the_target_can_be_named_when_the_training_folder_is_gone(open_run, plugins, data, tmp_path):
     (data / "squares.txt").unlink()
     with pytest.raises(ConfigError, match=r"no suite knows.*--target.*dot"):
-        evaluate(open_run, plugins, prompts=1, seeds=1, out=tmp_path / "out")
+        evaluate(open_run, plugins, EvaluationPlan(prompts=1, seeds=1), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert find_subject(str(data), plugins, target="dot").suite_name == "squares"
 
@@ -157,14 +161,14 @@ def test_a_filled_output_folder_is_refused_before_anything_is_sampled(open_run, 
     out.mkdir()
     (out / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(RunError, match="not empty"):
-        evaluate(open_run, plugins, prompts=1, seeds=1, out=out)
+        evaluate(open_run, plugins, EvaluationPlan(prompts=1, seeds=1), out=out)
     assert list(chain(out.iterdir(), cache.rglob("*.png"))) == [out / "notes.txt"]
 
 
 @pytest.mark.parametrize("counts", [{"prompts": 0}, {"seeds": 0}])
 def test_counts_below_one_are_refused(open_run, plugins, tmp_path, counts):
     with pytest.raises(ConfigError, match="at least 1"):
-        evaluate(open_run, plugins, out=tmp_path / "out", **counts)
+        evaluate(open_run, plugins, EvaluationPlan(**counts), out=tmp_path / "out")
 
 
 def test_a_draw_that_a_cpu_does_not_repeat_is_refused(open_run, plugins, tmp_path, monkeypatch):
@@ -177,7 +181,7 @@ def test_a_draw_that_a_cpu_does_not_repeat_is_refused(open_run, plugins, tmp_pat
     with pytest.raises(
         RunError, match=r"^noise floor \w+=0\.\d+: .*which a CPU does not do; .*evaluate again$"
     ):
-        evaluate(open_run, plugins, prompts=2, seeds=1, out=tmp_path / "out")
+        evaluate(open_run, plugins, EvaluationPlan(prompts=2, seeds=1), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -206,5 +210,5 @@ def test_equal_pictures_have_no_noise_however_a_metric_rounds(shared_run, tmp_pa
     real = run.measure
     monkeypatch.setattr(run, "measure", lambda judge, built, quads: real(judge, {"rough": Rounding()}, quads))
     open_run, plugins = shared_run
-    found = evaluate(open_run, plugins, prompts=2, seeds=1, out=tmp_path / "out")
+    found = evaluate(open_run, plugins, EvaluationPlan(prompts=2, seeds=1), out=tmp_path / "out")
     assert found.calibration["floor"] == {"rough": 0.0}

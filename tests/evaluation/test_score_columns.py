@@ -13,6 +13,7 @@ from spf_core.interfaces.types import Column
 from spf_core.plugins import ScoreConfig
 from spf_core.plugins.discovery import load_plugins
 from spf_lab.evaluation.columns import compute_scores
+from spf_lab.evaluation.drawing import EvaluationPlan
 from spf_lab.evaluation.run import evaluate
 from spf_lab.evaluation.score_options import choose_scores
 from spf_lab.evaluation.statistics import Bootstrap, estimate
@@ -182,7 +183,7 @@ def test_segmentation_consistency_outside_overlooks_what_the_target_may_change()
 def test_an_evaluation_writes_scores_with_intervals_and_per_pair_numbers(shared_run, tmp_path, caplog):
     open_run, plugins = shared_run
     scores = choose_scores(plugins, ["suite-id", "backbone-clip-t", "lpips"], ["lpips.path=/nowhere/lpips"])
-    evaluate(open_run, plugins, prompts=2, seeds=2, scores=scores, out=tmp_path / "out")
+    evaluate(open_run, plugins, EvaluationPlan(prompts=2, seeds=2), scores=scores, out=tmp_path / "out")
     content = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     columns = content["scores"]
     assert columns["lpips"]["not_available"] == "lpips.path 'lpips' does not exist"

@@ -8,7 +8,7 @@ import pytest
 from test_trainer import FAST, noise_folder
 
 from spf_core.config.loading import load_run_config
-from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.plugins.discovery import Plugins
 from spf_core.training.trainer import train
 
 MakeRun = Callable[..., Path]
@@ -16,11 +16,6 @@ STRONG = (
     "optimizer.learning_rate=0.05",
     "optimizer.clip_norm=100",
 )  # so that every strength can be told apart
-
-
-@pytest.fixture(scope="session")
-def plugins() -> Plugins:
-    return load_plugins()
 
 
 @pytest.fixture(scope="session")

@@ -279,5 +279,5 @@ def test_a_plugin_brings_a_format_of_its_own(make_run: MakeRun, tmp_path: Path) 
     run, out = make_run("sd15"), tmp_path / "list.txt"
     export(run, plugins, Request("shopping-list", out))
     assert out.read_text(encoding="utf-8") == "wearing a hat"
-    with pytest.raises(ConfigError, match="no exporter named 'shoping-list'. Did you mean 'shopping-list'"):
+    with pytest.raises(ConfigError, match=r"no exporter named 'shoping-list'\. Did you mean 'shopping-list'"):
         export(run, plugins, Request("shoping-list", out))

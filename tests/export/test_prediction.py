@@ -23,7 +23,6 @@ MakeRun = Callable[..., Path]
 V_ZERO = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
 MARKS = {"v_pred", "ztsnr"}
 PIPELINES: dict[str, Any] = {"sd15": StableDiffusionPipeline, "sdxl": StableDiffusionXLPipeline}
-BOTH = Prediction(v=True, zero_snr=True)
 both = pytest.mark.parametrize("backbone", ["sd15", "sdxl"])
 VFolder = Callable[[str], Path]
 

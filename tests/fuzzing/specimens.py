@@ -19,31 +19,7 @@ CAPTIONED = (
     "a young woman with red hair, wearing a hat",
     "a man, park, wearing a hat",
 )
-PLUGIN = '''
-"""A loss from a file."""
-
-from spf_core.plugins import LossConfig
-from spf_core.plugins import hookimpl
-
-TOP = 1  # or anything else that a module can do
-
-
-class Pull(LossConfig):
-    """Pulls the prediction towards zero."""
-
-    name = "pull"  # or another name
-    strength: float = 0.5  # or another option
-    needs = frozenset()  # or other needs
-
-    def build(self):
-        scale = self.strength  # or a failure
-        return lambda state: scale * state.response.pred_BCHW.square().mean()  # or something else
-
-
-@hookimpl
-def spf_register(register):
-    register(Pull)  # or something else
-'''
+PLUGIN = Path(__file__).with_name("pull.py")
 COMMANDS = """
 config show --preset lora --backbone mini --plugin sfcm-v1 --set train.steps=2
 data check {in} --trigger 'wearing a hat' --set dataset.crop=random
@@ -178,7 +154,7 @@ def _settings(home: Path) -> Iterator[Specimen]:
 def _plugin(home: Path) -> Specimen:
     folder = home / "plugin"
     folder.mkdir(parents=True)
-    (folder / "pull.py").write_text(PLUGIN, encoding="utf-8")
+    shutil.copy(PLUGIN, folder)
     (folder / "run.yaml").write_text(
         "preset: lora\nplugins: [pull.py]\nlosses:\n  pull: {strength: 1}\n", encoding="utf-8"
     )

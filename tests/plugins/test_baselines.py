@@ -291,7 +291,7 @@ def test_a_reward_pulls_its_own_pictures_towards_it(tiny_folder: Path) -> None:
 
 
 def test_a_reward_is_missed_before_training_starts(tiny_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="set it to clip-reward"):
+    with pytest.raises(ConfigError, match="set it to one of clip-reward"):
         preset("refl", tiny_folder, "reward=null")
 
 

@@ -10,7 +10,6 @@ import torch
 from PIL.Image import Image
 from test_trainer import FAST, noise_folder, same, train_whole_and_killed, weights
 
-from spf_cli.loading import load as load_plugins
 from spf_core.config.loading import load_run_config
 from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import SampleSection
@@ -27,11 +26,6 @@ from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
 GLASSES = Prompt("a portrait of an old man, red hair", "round glasses")
 TEXTS = [GLASSES.complete_text, "red hair"]
 OPTIONS = SampleSection(steps=4, batch_size=2)
-
-
-@pytest.fixture(scope="module")
-def plugins() -> Plugins:
-    return load_plugins()
 
 
 @pytest.fixture

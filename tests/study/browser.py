@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import shutil
@@ -101,9 +100,6 @@ class Browser:
         self._send(
             "POST", "/goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": screen}
         )
-
-    def screenshot(self, file: Path) -> None:
-        file.write_bytes(base64.b64decode(self._send("GET", "/screenshot")))
 
     def saved(self, pattern: str, seconds: float = 10.0) -> Path:
         """The file that the page saved, complete."""

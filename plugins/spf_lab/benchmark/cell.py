@@ -18,6 +18,7 @@ from spf_lab.benchmark.contact_sheet import REGION, WORST_SHOWN, write_contact_s
 from spf_lab.benchmark.plan import Cell, cell_config, cell_scores, comparable, data_folder, differences
 from spf_lab.benchmark.record import Record, read_evaluation, read_record, write_record
 from spf_lab.benchmark.spec import BenchmarkSpec
+from spf_lab.evaluation.drawing import EvaluationPlan
 from spf_lab.evaluation.pictures import SHOWN, WORST, first_pairs, worst_pairs
 from spf_lab.evaluation.run import evaluate
 from spf_lab.evaluation.saved import RESULTS_FILE
@@ -68,20 +69,24 @@ def _evaluate(
     spec: BenchmarkSpec, cell: Cell, out: Path, plugins: Plugins, *, device: str, progress: Progress
 ) -> None:
     opened = open_run(cell.run(out), plugins, device=device)
+    options = spec.evaluation
+    plan = EvaluationPlan(
+        suite=spec.suite,
+        target=cell.target,
+        prompts=options.prompts,
+        seeds=options.seeds,
+        split=options.split,
+        strengths=options.strengths,
+    )
     data = str(data_folder(out, cell.target))  # the saved one may be where another machine mounts it
     evaluate(
         replace(opened, config=opened.config.model_copy(update={"data": data})),
         plugins,
-        suite=spec.suite,
-        target=cell.target,
-        prompts=spec.evaluation.prompts,
-        seeds=spec.evaluation.seeds,
-        split=spec.evaluation.split,
+        plan,
         out=cell.evaluation(out),
         scores=cell_scores(spec, plugins),
-        keep=max(spec.evaluation.keep, SHOWN),
+        keep=max(options.keep, SHOWN),
         also=_worst_of_reference(spec, cell, out),
-        strengths=spec.evaluation.strengths,
         progress=progress,
     )
 

@@ -2,6 +2,7 @@
 
 import typer
 
+from spf_core.plugins import hookimpl
 from spf_lab.commands import (
     attention,
     benchmark,
@@ -16,8 +17,9 @@ from spf_lab.commands import (
 )
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add them to the `spf` command line."""
+@hookimpl
+def spf_register_commands(app: typer.Typer) -> None:
+    """Add the commands that measure, compare and show."""
     app.command("demo", rich_help_panel="Start here")(demo.demo)
     app.command("evaluate", rich_help_panel="Work")(evaluate.evaluate)
     app.command("calibrate", rich_help_panel="Work")(calibrate.calibrate)

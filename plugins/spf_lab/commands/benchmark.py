@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
-from spf_lab.commands.sharing import bars_then_line, interruptible, refuse_failures, say_what_is_missing
+from spf_cli.options import Device, DeviceName, PluginFiles
+from spf_lab.commands.sharing import Everything, bars_then_line, command_line, finished
 
 if TYPE_CHECKING:
     from spf_core.interfaces import Suite
@@ -22,10 +22,7 @@ def benchmark(
             metavar="FILE.yaml", help="The benchmark's file: presets, targets and training seeds."
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Folder for all runs, results and tables.", rich_help_panel=OUTPUT),
-    ],
+    out: Everything,
     only: Annotated[
         str | None,
         typer.Option(
@@ -57,15 +54,10 @@ def benchmark(
     if report_only:
         open_folder(out, spec, create=False)
     else:
-        allowed = "".join(f" --plugin {each}" for each in given)
-        command = f"spf benchmark {file} --out {out}{allowed}"
         watch = bars_then_line(partial(_say_finished, out=out))
-        outcome = interruptible(
-            lambda: run_benchmark(spec, out, plugins, watch=watch, device=device, only=only), command
-        )
-        refuse_failures(outcome, "cell")
-        if missing := missing_cells(spec, out):
-            say_what_is_missing(outcome, missing, "cell", command)
+        work = partial(run_benchmark, spec, out, plugins, watch=watch, device=device, only=only)
+        missing = partial(missing_cells, spec, out)
+        if not finished(work, missing, "cell", command_line("benchmark", file, out, given)):
             return
     _report(spec, out, suite)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
-from spf_lab.commands.sharing import bars_then_line, interruptible, refuse_failures, say_what_is_missing
+from spf_cli.options import Device, DeviceName, PluginFiles
+from spf_lab.commands.sharing import Everything, bars_then_line, command_line, finished
 
 if TYPE_CHECKING:
     from spf_lab.continual.plan import Stage
@@ -21,10 +21,7 @@ def continual(
             metavar="FILE.yaml", help="The file of the continual benchmark: targets, orders and presets."
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Folder for all runs, results and tables.", rich_help_panel=OUTPUT),
-    ],
+    out: Everything,
     only: Annotated[
         str | None,
         typer.Option(metavar="PRESET/order-N", help="Run only these sequences. [cyan]*[/] matches anything."),
@@ -53,15 +50,10 @@ def continual(
         build_suite(spec.as_benchmark(), plugins)
         open_folder(out, spec, create=False, kind=CONTINUAL)
     else:
-        allowed = "".join(f" --plugin {each}" for each in given)
-        command = f"spf continual {file} --out {out}{allowed}"
         watch = bars_then_line(partial(_say_finished, out=out))
-        outcome = interruptible(
-            lambda: run_continual(spec, out, plugins, watch=watch, device=device, only=only), command
-        )
-        refuse_failures(outcome, "sequence")
-        if missing := missing_sequences(spec, out):
-            say_what_is_missing(outcome, missing, "sequence", command)
+        work = partial(run_continual, spec, out, plugins, watch=watch, device=device, only=only)
+        missing = partial(missing_sequences, spec, out)
+        if not finished(work, missing, "sequence", command_line("continual", file, out, given)):
             return
     _report(spec, out)
 

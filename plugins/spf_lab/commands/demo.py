@@ -169,6 +169,7 @@ def _evaluate(
     out: Path, preset: str, settings: Settings, opened: "OpenRun", plugins: "Plugins", progress: "Progress"
 ) -> None:
     from spf_cli.bars import prefixed
+    from spf_lab.evaluation.drawing import EvaluationPlan
     from spf_lab.evaluation.run import evaluate
 
     folder = out / "evaluation" / preset
@@ -176,9 +177,7 @@ def _evaluate(
         evaluate(
             opened,
             plugins,
-            suite=SUITE,
-            prompts=settings.prompts,
-            seeds=1,
+            EvaluationPlan(suite=SUITE, prompts=settings.prompts, seeds=1),
             out=folder,
             progress=prefixed(progress, preset),
         )

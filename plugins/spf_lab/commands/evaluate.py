@@ -10,6 +10,7 @@ from spf_cli.options import MANY, OUTPUT, Device, DeviceName, PluginFiles, RunFo
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
+    from spf_lab.evaluation.drawing import EvaluationPlan
 
 SCORES = "Scores of the literature"
 Scores = Annotated[
@@ -87,28 +88,29 @@ def evaluate(
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show
     from spf_lab.commands.results import read_results, results_table
+    from spf_lab.evaluation.drawing import EvaluationPlan
     from spf_lab.evaluation.score_options import choose_scores, metric_options
 
-    asked: dict[str, Any] = {
-        "suite": suite,
-        "target": target,
-        "prompts": prompts,
-        "seeds": seeds,
-        "split": split.value,
-        "strengths": numbers("--strengths", strengths),
-    }
+    plan = EvaluationPlan(
+        suite=suite,
+        target=target,
+        prompts=prompts,
+        seeds=seeds,
+        split=split.value,
+        strengths=numbers("--strengths", strengths),
+    )
     refuse_filled(out, "choose another --out")
     _, plugins = run_config(run, plugin or ())
     names, options = score or (), assignments or ()
     kept: dict[str, Any] = {"scores": choose_scores(plugins, names, options), "out": out, "keep": keep}
     kept["metric_options"] = metric_options(plugins, names, options)
-    if _evaluate_in_group(run, plugins, device, asked, kept):
+    if _evaluate_in_group(run, plugins, device, plan, kept):
         command = f"spf report {run} --evaluation {out}"
         show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")
 
 
 def _evaluate_in_group(
-    run: Path, plugins: "Plugins", device: str, asked: dict[str, Any], kept: dict[str, Any]
+    run: Path, plugins: "Plugins", device: str, plan: "EvaluationPlan", kept: dict[str, Any]
 ) -> bool:
     """Evaluate on the main process, and sample for it on the others; returns whether this is the main one."""
     from spf_cli.bars import progress_bars
@@ -121,7 +123,7 @@ def _evaluate_in_group(
         opened = open_run(run, plugins, device=device)
         if group.main:
             with progress_bars() as progress:
-                measure(opened, plugins, **asked, **kept, progress=progress, group=group)
+                measure(opened, plugins, plan, **kept, progress=progress, group=group)
         else:
-            draw(opened, plugins, **asked, group=group)
+            draw(opened, plugins, plan, group=group)
     return group.main

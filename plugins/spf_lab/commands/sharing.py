@@ -3,7 +3,12 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+
+import typer
+
+from spf_cli.options import OUTPUT
 
 if TYPE_CHECKING:
     from spf_core.utils.progress import Progress
@@ -19,7 +24,9 @@ class Named(Protocol):
 
 
 Unit = TypeVar("Unit", bound=Named)
-Result = TypeVar("Result")
+Everything = Annotated[
+    Path, typer.Option(metavar="DIR", help="Folder for all runs, results and tables.", rich_help_panel=OUTPUT)
+]
 
 
 def bars_then_line(
@@ -38,31 +45,41 @@ def bars_then_line(
     return watch
 
 
-def interruptible(work: Callable[[], Result], command: str) -> Result:
-    """Do the work; InterruptedRunError that says how to continue when Ctrl-C or SIGTERM ends it."""
+def command_line(name: str, file: Path, out: Path, plugins: Sequence[Path]) -> str:
+    """The command that continues, with the plugin files that the user allowed."""
+    return " ".join([f"spf {name} {file} --out {out}", *(f"--plugin {each}" for each in plugins)])
+
+
+def finished(
+    work: "Callable[[], Pass[Unit]]", missing: Callable[[], Sequence[Unit]], what: str, command: str
+) -> bool:
+    """Do this process's share of the work; whether every unit is finished now, else it is said how to go on.
+
+    `what` names one unit. InterruptedRunError, which says how to continue, when Ctrl-C or SIGTERM ends the
+    work; RunError of the first unit that failed.
+    """
+    from spf_cli.render import say
     from spf_core.errors import InterruptedRunError
 
     try:
-        return work()
+        outcome = work()
     except (InterruptedRunError, KeyboardInterrupt):
         raise InterruptedRunError(f"interrupted; finished parts are kept. Continue with: {command}") from None
+    _refuse_failures(outcome, what)
+    if not (left := missing()):
+        return True
+    for unit, process in outcome.elsewhere.items():
+        say(f"{process} works on {unit.name}")
+    say(f"{what}s not finished: {len(left)}; spf writes the tables when all are finished")
+    say(f"continue with: {command}")
+    return False
 
 
-def refuse_failures(outcome: "Pass[Unit]", what: str) -> None:
-    """RunError of the first unit that failed, and how many others did; `what` names one unit."""
+def _refuse_failures(outcome: "Pass[Unit]", what: str) -> None:
+    """RunError of the first unit that failed, and how many others did."""
     from spf_core.errors import RunError
 
     if outcome.failed:
         unit, error = next(iter(outcome.failed.items()))
         others = f" ({len(outcome.failed) - 1} more {what}s failed)" if len(outcome.failed) > 1 else ""
         raise RunError(f"{what} {unit.name}: {error}{others}")
-
-
-def say_what_is_missing(outcome: "Pass[Unit]", missing: Sequence[Unit], what: str, command: str) -> None:
-    """Say which processes work on which units, how many are not finished, and how to continue."""
-    from spf_cli.render import say
-
-    for unit, process in outcome.elsewhere.items():
-        say(f"{process} works on {unit.name}")
-    say(f"{what}s not finished: {len(missing)}; spf writes the tables when all are finished")
-    say(f"continue with: {command}")

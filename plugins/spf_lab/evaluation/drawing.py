@@ -14,6 +14,24 @@ from spf_lab.evaluation.strengths import check_strengths, sample_strengths
 from spf_lab.evaluation.subject import Subject, find_subject
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationPlan:
+    """Which images an evaluation samples.
+
+    `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
+    options. With `strengths` the evaluation samples at other strengths of the adapter too.
+    """
+
+    suite: str | None = None
+    target: str | None = None
+    prompts: int = 50
+    seeds: int = 2
+    split: str = "test"
+    seed: int = 0
+    sample: SampleSection | None = None
+    strengths: Sequence[float] = ()
+
+
 @dataclass(frozen=True)
 class EvaluationImages:
     """The images to judge: at strength 1, and at other strengths."""
@@ -26,46 +44,39 @@ class EvaluationImages:
 def draw(
     run: OpenRun,
     plugins: Plugins,
+    plan: EvaluationPlan,
     *,
-    suite: str | None = None,
-    target: str | None = None,
-    prompts: int = 50,
-    seeds: int = 2,
-    split: str = "test",
-    seed: int = 0,
-    sample: SampleSection | None = None,
-    strengths: Sequence[float] = (),
     progress: Progress = silent,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> EvaluationImages:
-    """Find the unseen prompts and draw them; the parameters are those of `run.evaluate`.
+    """Find the unseen prompts and sample their images.
 
     Of several processes `group` each draws its share, and the main one has all pictures in the end, the
     others none.
     """
-    check_strengths(strengths)
-    subject = subject_of(run, plugins, suite, target)
-    options = sample or run.config.sample
+    check_strengths(plan.strengths)
+    subject = subject_of(run, plugins, plan)
+    options = plan.sample or run.config.sample
     quads = generate(
         run.backbone,
         run.adapter,
-        unseen_prompts(subject, prompts, seed=seed, split=split),
-        seeds,
+        unseen_prompts(subject, plan.prompts, seed=plan.seed, split=plan.split),
+        plan.seeds,
         options,
         target=subject.target,
         editor=run.editor,
-        seed=seed,
+        seed=plan.seed,
         progress=progress,
         group=group,
     )
-    at = sample_strengths(run, quads, strengths, options, seed=seed, progress=progress, group=group)
+    at = sample_strengths(run, quads, plan.strengths, options, seed=plan.seed, progress=progress, group=group)
     return EvaluationImages(subject, quads, at)
 
 
-def subject_of(run: OpenRun, plugins: Plugins, suite: str | None, target: str | None) -> Subject:
+def subject_of(run: OpenRun, plugins: Plugins, plan: EvaluationPlan) -> Subject:
     """What the run is judged on; ConfigError as of `find_subject`."""
     config = run.config
-    return find_subject(config.data, plugins, suite=suite, target=target, dataset=config.dataset)
+    return find_subject(config.data, plugins, suite=plan.suite, target=plan.target, dataset=config.dataset)
 
 
 def unseen_prompts(subject: Subject, count: int, *, seed: int, split: str) -> list[UnseenPrompt]:

@@ -17,6 +17,7 @@ from spf_core.runs.run import OpenRun
 from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.json_text import read_json_lines
 from spf_core.utils.validation import explain
+from spf_lab.evaluation.drawing import EvaluationPlan
 from spf_lab.evaluation.run import evaluate
 from spf_lab.evaluation.subject import find_subject
 
@@ -68,10 +69,7 @@ def _evaluate(fit: Fit) -> dict[str, float | None]:
     results = evaluate(
         OpenRun(fit.run, config, fit.backbone, fit.adapter, f"step {fit.step}", editor),
         fit.plugins,
-        target=options.target,
-        prompts=options.prompts,
-        seeds=options.seeds,
-        split="dev",
+        EvaluationPlan(target=options.target, prompts=options.prompts, seeds=options.seeds, split="dev"),
         scores={},
         out=out,
         progress=fit.progress,

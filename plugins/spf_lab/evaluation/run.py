@@ -6,7 +6,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from spf_core.config.sections import SampleSection
 from spf_core.errors import ConfigError, RunError
 from spf_core.interfaces import Quadruples, Suite
 from spf_core.plugins import ScoreConfig
@@ -17,7 +16,7 @@ from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.cached_suite import CachedSuite
 from spf_lab.evaluation.columns import ScoreTable, compute_scores
-from spf_lab.evaluation.drawing import draw, subject_of
+from spf_lab.evaluation.drawing import EvaluationPlan, draw, subject_of
 from spf_lab.evaluation.figures import write_grids
 from spf_lab.evaluation.frontier import frontier
 from spf_lab.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
@@ -38,18 +37,11 @@ from spf_lab.evaluation.subject import Subject, ceiling_of
 def evaluate(
     run: OpenRun,
     plugins: Plugins,
+    plan: EvaluationPlan,
     *,
-    suite: str | None = None,
-    target: str | None = None,
-    prompts: int = 50,
-    seeds: int = 2,
-    split: str = "test",
-    seed: int = 0,
-    sample: SampleSection | None = None,
+    out: Path,
     scores: Mapping[str, ScoreConfig] | None = None,
     metric_options: Sequence[str] = (),
-    strengths: Sequence[float] = (),
-    out: Path,
     keep: int = SHOWN,
     also: Sequence[int] = (),
     progress: Progress = silent,
@@ -57,29 +49,26 @@ def evaluate(
 ) -> Results:
     """Evaluate a run on unseen prompts and write `out`: results.json, pairs.jsonl, pictures and figures.
 
-    `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
-    options, `scores` to those that need no outside weights. `metric_options` are NAME.OPTION=VALUE of the
+    `scores` default to those that need no outside weights. `metric_options` are NAME.OPTION=VALUE of the
     suite's metrics of SPI, which then has another name. Pictures are kept in images/ of the first `keep`
-    prompts, of the worst pairs and of the pairs `also`. With `strengths` the same is done at other strengths
-    of the adapter, for the frontier. Processes `group` share the drawing: this is for the main one, while
-    the others call `drawing.draw` with the same arguments. Raises ConfigError for an unknown target, a count
-    below 1 or a strength that cannot be, RunError when `out` is not empty or a draw cannot be repeated.
+    prompts, of the worst pairs and of the pairs `also`. Processes `group` share the drawing: this is for the
+    main one, while the others call `drawing.draw` with the same plan. Raises ConfigError for an unknown
+    target, a count below 1 or a strength that cannot be, RunError when `out` is not empty or a draw cannot be
+    repeated.
     """
-    _check(prompts, seeds, out)
+    _check(plan, out)
     started = monotonic()
-    purity = purity_metrics(plugins, subject_of(run, plugins, suite, target).suite, metric_options)
+    purity = purity_metrics(plugins, subject_of(run, plugins, plan).suite, metric_options)
     shown = choose_scores(plugins) if scores is None else scores
     warn_of_missing(shown)
-    asked: dict[str, Any] = {"suite": suite, "target": target, "prompts": prompts, "seeds": seeds}
-    asked |= {"split": split, "seed": seed, "sample": sample, "strengths": strengths}
-    drawn = draw(run, plugins, **asked, progress=progress, group=group)
+    drawn = draw(run, plugins, plan, progress=progress, group=group)
     subject, quads = drawn.subject, drawn.quads
     progress("judging", 0, 1)
     judge = CachedSuite(subject.suite)
     found = measure(judge, purity.built, quads)
     columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(found.prompts), progress)
-    provenance = _provenance(run, subject, purity, sample or run.config.sample, seed)
-    results = summarise(subject, quads, found, columns, split=split, provenance=provenance)
+    provenance = _provenance(run, subject, purity, plan.sample or run.config.sample, plan.seed)
+    results = summarise(subject, quads, found, columns, split=plan.split, provenance=provenance)
     with emptied_on_failure(out):
         if drawn.strengths:
             swept = measure_strengths(judge, purity.built, drawn.strengths, found, out)
@@ -164,8 +153,8 @@ def _label(suite: Suite, purity: Mapping[str, Any]) -> str:
     return suite.label if own else f"{suite.label}, {purity['label']}"
 
 
-def _check(prompts: int, seeds: int, out: Path) -> None:
-    for name, count in (("prompts", prompts), ("seeds", seeds)):
+def _check(plan: EvaluationPlan, out: Path) -> None:
+    for name, count in (("prompts", plan.prompts), ("seeds", plan.seeds)):
         if count < 1:
             raise ConfigError(f"--{name} {count}: at least 1 is needed")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

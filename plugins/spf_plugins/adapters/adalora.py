@@ -1,21 +1,20 @@
 """AdaLoRA: low-rank updates B diag(E) A that share a budget of ranks (Zhang et al., arXiv 2303.10512)."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from peft import AdaLoraConfig, inject_adapter_in_model
+from peft import AdaLoraConfig
 from peft.tuners.adalora import RankAllocator
-from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import Tensor, nn
+from torch import Tensor
 
 from spf_core.errors import ConfigError
+from spf_core.export.names import UNET
 from spf_core.interfaces import Backbone, LowRankUpdate
 from spf_plugins.adapters import AdaLoraAdapter
-from spf_plugins.adapters.lora import ADAPTER
-from spf_plugins.adapters.state import layers_of, load_into, merged_layers
+from spf_plugins.adapters.peft_layers import ADAPTER, PeftLayers
+from spf_plugins.adapters.state import merged_layers
 from spf_plugins.adapters.targets import find_targets
 
 _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
@@ -47,7 +46,7 @@ class Budget:
                 getattr(self.allocator, kind)[name] = tensor
 
 
-class AdaLora:
+class AdaLora(PeftLayers):
     """PEFT's SVD layers and rank allocator; satisfies `interfaces.Adapter` and `interfaces.AllocatesRank`.
 
     PEFT adds the orthogonality term only to models whose output has a `loss`, which UNets lack: here it is
@@ -55,29 +54,17 @@ class AdaLora:
     """
 
     def __init__(self, config: AdaLoraAdapter) -> None:
+        super().__init__()
         self.config = config
-        self.strength = 1.0
         self.budget = Budget()
         self._unet: Any = None
-        self._enabled = True
-        self._named: dict[str, Any] = {}
-        self._parameters: dict[str, nn.Parameter] = {}
-
-    @property
-    def _layers(self) -> list[Any]:
-        return list(self._named.values())
 
     def attach(self, backbone: Backbone) -> None:
         """Add the SVD layers to the denoiser and freeze everything else in it."""
         self._unet = backbone.denoiser
         targets = find_targets(self._unet, self.config)
         self._unet.requires_grad_(False)
-        inject_adapter_in_model(self._peft_config(targets, steps=1000), self._unet, ADAPTER)
-        self._named = layers_of("unet", self._unet, BaseTunerLayer)
-        for name, parameter in self._unet.named_parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.to(torch.float32)
-                self._parameters[name.replace(f".{ADAPTER}", "")] = parameter
+        self._inject(UNET, self._unet, self._peft_config(targets, steps=1000))
 
     def _peft_config(self, targets: list[str], steps: int) -> Any:
         options = self.config
@@ -137,31 +124,12 @@ class AdaLora:
             if name.endswith(".lora_E")
         }
 
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """The factors A, E and B of every adapted layer."""
-        return self._parameters.values()
-
-    @contextmanager
-    def disabled(self) -> Iterator[None]:
-        """Within the context the backbone computes exactly the original model."""
-        before = self._enabled
-        self._enable(False)
-        try:
-            yield
-        finally:
-            self._enable(before)
-
     def scale(self, strength: float) -> None:
         """Multiply the update by `strength`; at 0 the layers are bypassed and the original is exact."""
         for layer in self._layers:
             layer.scaling[ADAPTER] = layer.lora_alpha[ADAPTER] * strength
         self.strength = strength
         self._enable(strength != 0)
-
-    def _enable(self, enabled: bool) -> None:
-        self._enabled = enabled
-        for layer in self._layers:
-            layer.enable_adapters(enabled)
 
     def updates(self) -> dict[str, LowRankUpdate]:
         """B diag(E) and A of every layer that kept a rank, without the dropped ones: plain LoRA, exactly."""
@@ -180,11 +148,3 @@ class AdaLora:
     def merged(self) -> dict[str, Tensor]:
         """The weight of every adapted layer with its update, at the present strength, and its bias."""
         return merged_layers(self._named, self)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Copies of A, E and B under PEFT's names, such as `mid_block...attn2.to_q.lora_E`."""
-        return {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore `state_dict()`; RunError names a missing, surplus or misshapen tensor."""
-        load_into(self._parameters, state)

@@ -3,38 +3,28 @@
 DoRA: W0 + strength * (m W1 / |W1| - W0).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft import LoraConfig
 from torch import Tensor, nn
 
 from spf_core.errors import ConfigError, RunError
-from spf_core.export.names import TEXT_1, TEXT_2, UNET, text_layer
+from spf_core.export.names import TEXT_1, TEXT_2, UNET
 from spf_core.interfaces import Backbone, LowRankUpdate, TunesText
 from spf_plugins.adapters import LoraAdapter
-from spf_plugins.adapters.state import layers_of, load_into, merged_layers
+from spf_plugins.adapters.peft_layers import ADAPTER, PeftLayers
+from spf_plugins.adapters.state import merged_layers
 from spf_plugins.adapters.targets import find_targets, find_text_targets
 
-ADAPTER = "default"
 
-
-class Lora:
+class Lora(PeftLayers):
     """PEFT's LoRA layers; satisfies `interfaces.Adapter`. A starts from torch's global seed, B at zero."""
 
     def __init__(self, config: LoraAdapter) -> None:
+        super().__init__()
         self.config = config
-        self.strength = 1.0
-        self._enabled = True
-        self._named: dict[str, Any] = {}
-        self._parameters: dict[str, nn.Parameter] = {}
-
-    @property
-    def _layers(self) -> list[Any]:
-        return list(self._named.values())
 
     def attach(self, backbone: Backbone) -> None:
         """Add the LoRA layers to the denoiser and the text encoders, and freeze everything else in them."""
@@ -57,35 +47,16 @@ class Lora:
         options = LoraConfig(
             r=rank, lora_alpha=alpha, target_modules=list(targets), use_dora=self.config.dora
         )
-        inject_adapter_in_model(options, model, ADAPTER)
-        self._named |= layers_of(part, model, BaseTunerLayer)
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.to(torch.float32)
-                self._parameters[_key(part, name.replace(f".{ADAPTER}.", "."))] = parameter
+        self._inject(part, model, options)
 
     def _scaled(self, _module: nn.Module, _inputs: Any, change: Tensor) -> Tensor:
         """What PEFT adds for DoRA: its own scale would bend it, and leave the sizes changed at 0."""
         return change if self.strength == 1 else self.strength * change
 
-    def parameters(self) -> Iterable[nn.Parameter]:
-        """The factors A and B of every adapted layer."""
-        return self._parameters.values()
-
     def text_parameters(self) -> Sequence[nn.Parameter]:
         """Those of the text encoders."""
         parts = (f"{TEXT_1}.", f"{TEXT_2}.")
         return [parameter for name, parameter in self._parameters.items() if name.startswith(parts)]
-
-    @contextmanager
-    def disabled(self) -> Iterator[None]:
-        """Within the context the backbone computes exactly the original model."""
-        before = self._enabled
-        self._enable(False)
-        try:
-            yield
-        finally:
-            self._enable(before)
 
     def scale(self, strength: float) -> None:
         """Multiply the update by `strength`; at 0 the layers are bypassed and the original is exact."""
@@ -94,11 +65,6 @@ class Lora:
             for layer in self._layers:
                 layer.set_scale(ADAPTER, strength)
         self._enable(strength != 0)
-
-    def _enable(self, enabled: bool) -> None:
-        self._enabled = enabled
-        for layer in self._layers:
-            layer.enable_adapters(enabled)
 
     def drift(self) -> Tensor:
         """|| W - W0 ||_F^2 over all layers; convolutions count as matrices of their patches."""
@@ -132,14 +98,6 @@ class Lora:
         }
         return {name: torch.lerp(original[name], found[name], self.strength) for name in found}
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Copies of A, B and DoRA's m under PEFT's names, such as `mid_block...attn2.to_q.lora_A.weight`."""
-        return {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore `state_dict()`; RunError names a missing, surplus or misshapen tensor."""
-        load_into(self._parameters, state)
-
 
 def _text_encoders(backbone: Backbone) -> dict[str, nn.Module]:
     """By the names of the pipeline's parts; ConfigError for a backbone that cannot read texts anew."""
@@ -149,11 +107,6 @@ def _text_encoders(backbone: Backbone) -> dict[str, nn.Module]:
         )
     parts = backbone.pipeline().components
     return {name: parts[name] for name in (TEXT_1, TEXT_2) if parts.get(name) is not None}
-
-
-def _key(part: str, name: str) -> str:
-    """As weights files have it: plain in the UNet, elsewhere with the part and no trace of transformers."""
-    return name if part == UNET else f"{part}.{text_layer(name)}"
 
 
 def _drift(layer: Any) -> Tensor:

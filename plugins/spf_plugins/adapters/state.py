@@ -48,11 +48,6 @@ def opened(backbone: Backbone, part: str) -> dict[str, nn.Parameter]:
     return found
 
 
-def layers_of(part: str, model: nn.Module, kind: type) -> dict[str, Any]:
-    """A model's modules of a kind by part and name, as in `unet.mid_block...to_q`."""
-    return {f"{part}.{name}": module for name, module in model.named_modules() if isinstance(module, kind)}
-
-
 @torch.no_grad()
 def merged_layers(layers: Mapping[str, Any], owner: object) -> dict[str, Tensor]:
     """The weights of PEFT's layers with their updates merged in, which PEFT does on a copy of each layer.

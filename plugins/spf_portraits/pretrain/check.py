@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,13 +101,3 @@ def target_hits(pipeline: StableDiffusionPipeline, judges: Judges, name: str) ->
 def share(truths: list[bool]) -> float:
     """The share that is true, to four decimals."""
     return round(sum(truths) / len(truths), 4)
-
-
-def save_grid(images: Tensor, path: Path, columns: int = 10) -> None:
-    """Images side by side in one PNG."""
-    from PIL import Image
-
-    count = len(images) // columns * columns
-    grid = images[:count].reshape(-1, columns, *images.shape[1:])
-    rows = grid.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2)
-    Image.fromarray((rows * 255).round().to(torch.uint8).numpy()).save(path)

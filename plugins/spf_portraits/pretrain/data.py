@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -45,12 +44,6 @@ class RenderedSet:
     def variants(self) -> int:
         """Captions per image."""
         return len(self.captions[0])
-
-    @cached_property
-    def identity_codes(self) -> np.ndarray:
-        """Identities as integers (N,)."""
-        codes: np.ndarray = np.unique(self.identities, return_inverse=True)[1]
-        return codes
 
     def mention_mask(self, index: int, variant: int) -> np.ndarray:
         """Which classes' columns caption `variant` of image `index` states: bool (A,)."""

@@ -6,4 +6,4 @@ from pathlib import Path
 
 def settings_of(name: str) -> Path:
     """The folder of `sd15` or `sdxl`."""
-    return Path(str(files("spf_core"))) / "published" / name
+    return Path(str(files(__name__))) / name

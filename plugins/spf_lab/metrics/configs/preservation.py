@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from spf_core.plugins import ScoreConfig, UserPath, WeightedScoreConfig
+from spf_lab.metrics.configs.clip import ClipConfig
 
 if TYPE_CHECKING:
     from spf_core.interfaces import Score
@@ -44,40 +45,45 @@ class Lpips(WeightedScoreConfig):
         convert_lpips(sources, out, self.network)
 
 
-class ClipI(WeightedScoreConfig):
+class ClipI(ClipConfig):
     """CLIP-I: cosine similarity of CLIP image embeddings. The target itself lowers it."""
 
     name = "clip-i"
-    weights = "clip"
-    hub = "openai/clip-vit-large-patch14"
-    licence = "MIT"
 
     def build(self) -> "Score":
         """Return the score."""
-        from spf_lab.metrics.networks.clip import Clip
         from spf_lab.metrics.scores.preservation import Cosine, judged_alike
 
-        found = self.locate()
-        clip = Clip(found.folder)
-        return Cosine(judged_alike(clip.images), "cosine of CLIP image embeddings", found.provenance())
+        clip, facts = self.clip()
+        return Cosine(judged_alike(clip.images), "cosine of CLIP image embeddings", facts)
 
 
-class Dino(WeightedScoreConfig):
-    """DINO: cosine similarity of DINOv2's CLS embeddings. It sees more shape and texture than CLIP-I."""
+class DinoConfig(WeightedScoreConfig):
+    """A score by DINOv2."""
 
-    name = "dino"
     weights = "dinov2"
     hub = "facebook/dinov2-base"
     licence = "Apache-2.0"
 
-    def build(self) -> "Score":
-        """Return the score."""
+    def dino(self) -> tuple[Any, dict[str, Any]]:
+        """The embedder of pictures and its provenance."""
         from spf_lab.metrics.networks.transformers import dino
-        from spf_lab.metrics.scores.preservation import Cosine, judged_alike
 
         found = self.locate()
-        network = dino(found.folder)
-        return Cosine(judged_alike(network), "cosine of DINOv2 embeddings", found.provenance())
+        return dino(found.folder), found.provenance()
+
+
+class Dino(DinoConfig):
+    """DINO: cosine similarity of DINOv2's CLS embeddings. It sees more shape and texture than CLIP-I."""
+
+    name = "dino"
+
+    def build(self) -> "Score":
+        """Return the score."""
+        from spf_lab.metrics.scores.preservation import Cosine, judged_alike
+
+        network, facts = self.dino()
+        return Cosine(judged_alike(network), "cosine of DINOv2 embeddings", facts)
 
 
 class Fid(WeightedScoreConfig):
@@ -104,40 +110,30 @@ class Fid(WeightedScoreConfig):
         convert_inception(sources, out)
 
 
-class FdClip(WeightedScoreConfig):
+class FdClip(ClipConfig):
     """Frechet distance, KID and displacement, on CLIP's image embeddings. Not comparable with FID."""
 
     name = "fd-clip"
-    weights = "clip"
-    hub = ClipI.hub
-    licence = ClipI.licence
 
     def build(self) -> "Score":
         """Return the score."""
-        from spf_lab.metrics.networks.clip import Clip
         from spf_lab.metrics.scores.preservation import FeatureDistance, judged_alike
 
-        found = self.locate()
-        clip = Clip(found.folder)
-        return FeatureDistance(judged_alike(clip.images), "unit-norm CLIP embeddings", found.provenance())
+        clip, facts = self.clip()
+        return FeatureDistance(judged_alike(clip.images), "unit-norm CLIP embeddings", facts)
 
 
-class FdDino(WeightedScoreConfig):
+class FdDino(DinoConfig):
     """Frechet distance, KID and displacement, on DINOv2's CLS embeddings. Not comparable with FID."""
 
     name = "fd-dino"
-    weights = "dinov2"
-    hub = Dino.hub
-    licence = Dino.licence
 
     def build(self) -> "Score":
         """Return the score."""
-        from spf_lab.metrics.networks.transformers import dino
         from spf_lab.metrics.scores.preservation import FeatureDistance, judged_alike
 
-        found = self.locate()
-        network = dino(found.folder)
-        return FeatureDistance(judged_alike(network), "unit-norm DINOv2 embeddings", found.provenance())
+        network, facts = self.dino()
+        return FeatureDistance(judged_alike(network), "unit-norm DINOv2 embeddings", facts)
 
 
 class FaceConfig(WeightedScoreConfig):

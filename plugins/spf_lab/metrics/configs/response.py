@@ -7,30 +7,26 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from spf_core.plugins import ScoreConfig, WeightedScoreConfig
+from spf_lab.metrics.configs.clip import ClipConfig
 
 if TYPE_CHECKING:
     from spf_core.interfaces import Score
 
 
-class ClipT(WeightedScoreConfig):
+class ClipT(ClipConfig):
     """CLIP-T: raw cosine similarity of image and text, for the complete text, the target and the change."""
 
     name = "clip-t"
-    weights = "clip"
-    hub = "openai/clip-vit-large-patch14"
-    licence = "MIT"
 
     def build(self) -> "Score":
         """Return the score."""
-        from spf_lab.metrics.networks.clip import Clip
         from spf_lab.metrics.scores import response
 
-        found = self.locate()
-        clip = Clip(found.folder)
-        return response.ClipT(clip.images, clip.texts, clip.truncated, "CLIP", found.provenance())
+        clip, facts = self.clip()
+        return response.ClipT(clip.images, clip.texts, clip.truncated, "CLIP", facts)
 
 
-class PickScore(WeightedScoreConfig):
+class PickScore(ClipConfig):
     """PickScore: a CLIP tuned on human choices. Compare it only under equal prompts."""
 
     name = "pick-score"
@@ -40,30 +36,26 @@ class PickScore(WeightedScoreConfig):
 
     def build(self) -> "Score":
         """Return the score."""
-        from spf_lab.metrics.networks.clip import Clip
         from spf_lab.metrics.scores.response import Preference, clip_scorer
 
-        found = self.locate()
-        clip = Clip(found.folder)
-        return Preference(clip_scorer(clip, clip.scale), "PickScore", found.provenance())
+        clip, facts = self.clip()
+        return Preference(clip_scorer(clip, clip.scale), "PickScore", facts)
 
 
-class HpsV2(WeightedScoreConfig):
+class HpsV2(ClipConfig):
     """HPSv2: a CLIP tuned on human preferences; raw cosine similarity. Not comparable with HPSv2.1."""
 
     name = "hps-v2"
     weights = "hps-v2"
+    hub = None
     licence = "Apache-2.0"
     version: ClassVar[str] = "2.0"
 
     def build(self) -> "Score":
         """Return the score."""
-        from spf_lab.metrics.networks.clip import Clip
         from spf_lab.metrics.scores.response import Preference, clip_scorer
 
-        found = self.locate()
-        clip = Clip(found.folder)
-        facts = found.provenance(hps_version=self.version)
+        clip, facts = self.clip(hps_version=self.version)
         return Preference(clip_scorer(clip, 1.0), f"HPS v{self.version}", facts, scale=clip.scale)
 
     def convert(self, sources: Sequence[Path], out: Path, base: Path | None) -> None:
