@@ -31,13 +31,13 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.command("doctor", rich_help_panel="Start here")(doctor.doctor)
-    app.command("train", rich_help_panel="Work")(train.train)
-    app.command("sample", rich_help_panel="Work")(sample.sample)
-    app.command("export", rich_help_panel="Work")(export.export)
-    app.command("push", rich_help_panel="Work")(export.push)
-    app.add_typer(data.app, name="data", rich_help_panel="Look and prepare")
-    app.add_typer(plugins.app, name="plugins", rich_help_panel="Look and prepare")
-    app.add_typer(config.app, name="config", rich_help_panel="Look and prepare")
+    app.command("train", rich_help_panel="Train, sample, measure")(train.train)
+    app.command("sample", rich_help_panel="Train, sample, measure")(sample.sample)
+    app.command("export", rich_help_panel="Train, sample, measure")(export.export)
+    app.command("push", rich_help_panel="Train, sample, measure")(export.push)
+    app.add_typer(data.app, name="data", rich_help_panel="Inspect and prepare")
+    app.add_typer(plugins.app, name="plugins", rich_help_panel="Inspect and prepare")
+    app.add_typer(config.app, name="config", rich_help_panel="Inspect and prepare")
     for broken in add_commands(app):
         _log.warning("%s", broken)
     for command in _commands(app):

@@ -77,8 +77,8 @@ def sample(
 ) -> None:
     """Generate a grid of images, with one column for each seed.
 
-    With --compare, the grid shows the base model's images above those of the tuned model: without and, with
-    --target, also with the target text. Above --handover, the base model samples the base text in every row.
+    With --compare, the grid also shows the base model: under the prompt and, with --target, under prompt and
+    target. Above --handover, the base model samples the base text in every row.
 
     The PNG's metadata holds texts, seeds, strength and run.
     """

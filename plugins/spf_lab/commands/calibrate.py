@@ -39,7 +39,7 @@ World = Annotated[
     typer.Option(
         metavar="NAME",
         help="Suite whose judges decide.",
-        show_default="the one of the data",
+        show_default="that of the training data",
         rich_help_panel=JUDGED,
     ),
 ]
@@ -48,7 +48,7 @@ Target = Annotated[
     typer.Option(
         metavar="NAME",
         help="Target that the judges look for.",
-        show_default="the one of the data",
+        show_default="that of the training data",
         rich_help_panel=JUDGED,
     ),
 ]

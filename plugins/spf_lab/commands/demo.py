@@ -45,8 +45,9 @@ def demo(
     """Train one attribute on the small model, and measure what else changes.
 
     The demo renders 60 biased portraits. It trains the presets [bold]spf[/] and [bold]naive[/], generates
-    images from the same seeds, evaluates both runs and writes a report. To continue an interrupted demo, run
-    the command again.
+    images from the same seeds, evaluates both runs and writes a report.
+
+    To continue an interrupted demo, run the command again.
     """
     from spf_cli.bars import progress_bars
     from spf_cli.loading import load

@@ -62,12 +62,14 @@ def evaluate(
     seeds: Annotated[int, typer.Option(min=1, max=MANY, help="Number of noise seeds for each prompt.")] = 2,
     suite: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Suite to evaluate with.", show_default="the one of the data"),
+        typer.Option(
+            metavar="NAME", help="Suite to evaluate with.", show_default="that of the training data"
+        ),
     ] = None,
     target: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Target that the judges look for.", show_default="the one of the data"
+            metavar="NAME", help="Target that the judges look for.", show_default="that of the training data"
         ),
     ] = None,
     split: Annotated[

@@ -25,7 +25,7 @@ class Named(Protocol):
 
 Unit = TypeVar("Unit", bound=Named)
 Everything = Annotated[
-    Path, typer.Option(metavar="DIR", help="Folder for everything.", rich_help_panel=OUTPUT)
+    Path, typer.Option(metavar="DIR", help="Folder for all runs, results and tables.", rich_help_panel=OUTPUT)
 ]
 
 

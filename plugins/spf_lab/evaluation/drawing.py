@@ -16,10 +16,10 @@ from spf_lab.evaluation.subject import Subject, find_subject
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPlan:
-    """Which pictures an evaluation draws.
+    """Which images an evaluation samples.
 
     `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
-    options. With `strengths` the pictures are drawn at other strengths of the adapter too.
+    options. With `strengths` the evaluation samples at other strengths of the adapter too.
     """
 
     suite: str | None = None
@@ -49,7 +49,7 @@ def draw(
     progress: Progress = silent,
     group: ProcessGroup = SINGLE_PROCESS,
 ) -> EvaluationImages:
-    """Find the unseen prompts and draw them.
+    """Find the unseen prompts and sample their images.
 
     Of several processes `group` each draws its share, and the main one has all pictures in the end, the
     others none.
