@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -52,9 +51,8 @@ class Ema:
 
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards the network's parameters."""
-        move: Any = get_ema_multi_avg_fn(  # type: ignore[no-untyped-call]
-            min(self.decay, (1 + step) / (10 + step))
-        )
+        decay = min(self.decay, (1 + step) / (10 + step))
+        move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         move(self.values, [p.detach() for p in network.parameters()], step)
 
     def state(self) -> dict[str, Tensor]:
