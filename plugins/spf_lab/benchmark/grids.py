@@ -10,7 +10,7 @@ from PIL import Image
 from spf_core.errors import RunError
 from spf_core.sampling.sampler import comparison_grid
 from spf_core.utils.atomic import atomic_file
-from spf_lab.benchmark.analysis import Row, Table
+from spf_lab.benchmark.analysis import Table
 from spf_lab.benchmark.collect import Finished
 from spf_lab.benchmark.contact_sheet import ContactSheet
 from spf_lab.evaluation.pictures import WORST, first_pairs, worst_pairs
@@ -69,7 +69,8 @@ def worst_grid(table: Table, reference: str, families: Mapping[str, str]) -> Gri
     """The reference's worst pairs by SPI: the original without and with the target, the reference, another.
 
     The other one has the highest SPS of other families than the reference's, or of its own where there are
-    none; pictures that it does not keep are grey. None where the reference keeps no pictures.
+    none, among those that keep at least half of these images; the missing ones are grey. None where the
+    reference keeps no images.
     """
     found = table[reference].shown if reference in table else None
     pairs = _worst(found) if found else []
@@ -80,11 +81,12 @@ def worst_grid(table: Table, reference: str, families: Mapping[str, str]) -> Gri
         "original, complete text": Strip(found, "prompted", pairs),
         reference: Strip(found, "tuned", pairs),
     }
-    best: Row | None = next((table[name] for name in _purest_others(table, reference, families)), None)
     shown = {reference: found}
-    if best is not None and best.shown is not None:
-        strips[f"{best.entry.name} (best other)"] = Strip(best.shown, "tuned", pairs)
-        shown[best.entry.name] = best.shown
+    for name in _purest_others(table, reference, families):
+        other = table[name].shown
+        if other and 2 * sum(_keeps(other, "tuned", [pair]) for pair in pairs) >= len(pairs):
+            shown[name], strips[name] = other, Strip(other, "tuned", pairs)
+            break
     captions = [f"SPI {found.rows[i]['spi'] or 0.0:.2f}: {found.rows[i]['base_text']}" for i in pairs]
     return Grid(strips, captions, _facts(found, pairs, shown))
 

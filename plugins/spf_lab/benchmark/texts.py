@@ -6,19 +6,19 @@ from typing import Any
 NAMED = 8  # missing cells that are named
 LEGEND = """\
 **SPS**: the purity score, from 0 to 100. **E**: the effect, how much of the target appears. **SPI**: the
-pollution, from 0 to 1; its parts stand in columns of their own. **ΔSPI**: SPI less that of the original
-model, prompted for the target. **REC**: likeness to the original model where the prompt lacks the target,
-from 0 to 100. **Hit** and **base leak**: the shares of pictures that show the target, with the target in
+pollution, from 0 to 1; its parts stand in columns of their own. **ΔSPI**: SPI less that of the base
+model, prompted for the target. **REC**: likeness to the base model where the prompt lacks the target,
+from 0 to 100. **Hit** and **base leak**: the shares of images that show the target, with the target in
 the prompt and without it. 95 % intervals stand in brackets; a bootstrap over prompts, with all their
 noise and training seeds, gives them. They do not say how much another training seed would change.
 **Bold**: the best value, where its interval excludes the runner-up. **Handover**: the fraction of the
-noise schedule down to which the original model samples (1: it does not). Seconds and memory (of the whole
+noise schedule down to which the base model samples (1: it does not). Seconds and memory (of the whole
 process, or of the CUDA allocator) depend on the machine and on what else it did. Compare them within one
 kind of device."""
 STRATA = """\
 Explicit prompts name every attribute, silent prompts leave some open. Another noise seed changes little
 under an explicit prompt, so the same small change counts for more there. Compare within a column, and
-with the perfect edit: the true picture with the target, as the judges see it. The silent prompts dominate
+with the perfect edit: the true image with the target, as the judges see it. The silent prompts dominate
 SPI over all prompts."""
 SIGNS = """\
 The paper reports what happens when a part of the method is left out. These tests look for the same
@@ -47,11 +47,11 @@ READING = """\
   appears when the prompt does not.
 - **SPI** is the pollution: how much else changes when the prompt asks for the target. It is 0 where
   nothing else changes, and 1 where as much changes as under another noise seed.
-- **REC** says how close the model stays to the original model when the prompt does not ask for the
+- **REC** says how close the model stays to the base model when the prompt does not ask for the
   target, from 0 to 100.
 - *Explicit* prompts name every attribute, *silent* prompts leave some open. Another noise seed changes
   little under an explicit prompt, so the same small change counts for more there.
-- A *perfect edit* is the true picture with the target, as the judges score it. No preset can be expected
+- A *perfect edit* is the true image with the target, as the judges score it. No preset can be expected
   to score better.
 - Brackets hold 95 % intervals, from a bootstrap over prompts. They do not say how much another training
   seed would change. **Bold** marks the best value, where its interval excludes the runner-up."""
@@ -61,7 +61,7 @@ BEST = """\
 † The best of family `{family}`: {chosen}, by SPS on these same prompts. This choice came after the fact,
 which flatters it beside a rank or setting that was fixed beforehand."""
 ORIGINAL = """\
-Without any training, the original model shows it in {asked:.0%} of the pictures when the prompt asks for
+Without any training, the base model shows it in {asked:.0%} of the images when the prompt asks for
 it (SPS {sps:.0f}), and in {unasked:.0%} when the prompt does not."""
 ALL_SCORES = """\
 effect, parts of SPI, both kinds of prompts, training seeds, costs, scores of the literature, paired
@@ -71,12 +71,12 @@ Scores of the literature, which do not enter the purity score. A score whose nam
 `backbone` uses the published formula with other networks, so compare it within this page only."""
 GRID = """\
 The first prompts of the evaluation with their first noise seed, fixed in advance; first training seed.
-The rows are the original model, `{reference}`, and the presets of other families with the highest
+The rows are the base model, `{reference}`, and the presets of other families with the highest
 SPS{without}:"""
 WORST = """\
-The pairs with the highest SPI under `{reference}`, first training seed. The rows are the original model
-without and with the target in the prompt, `{reference}`, and the purest preset of another family. Grey:
-not kept."""
+The pairs with the highest SPI under `{reference}`, first training seed. The rows are the base model
+without and with the target in the prompt, `{reference}`, and the preset of another family with the
+highest SPS that keeps at least half of these images. Grey: not kept."""
 PLANE = """\
 Effect against what stays as it was, with 95 % intervals. The effect E says how much likelier the target
 becomes, and lies close to the hit rate. SPS is the harmonic mean of E and 1 - SPI; grey lines join equal
@@ -84,7 +84,7 @@ SPS."""
 STRENGTHS = "Small dots on a line are other strengths of the adapter."
 LEAKAGE = """\
 How far attributes shift: the mean |shift| of an attribute's values over the mean standard deviation of
-their shift under another noise seed. A shift of all pictures in one direction counts, a shift back and
+their shift under another noise seed. A shift of all images in one direction counts, a shift back and
 forth does not."""
 ABLATIONS = "`{reference}` and its variants; the dotted line is `{reference}`."
 
