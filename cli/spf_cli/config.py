@@ -1,5 +1,7 @@
 """`spf config`: the resolved configuration and its schema."""
 
+import json
+
 import typer
 
 from spf_cli.options import Assignments, Backbone, ConfigFile, Plugin, PluginFiles, Preset, show_help
@@ -32,8 +34,6 @@ def show_config(
 @app.command("schema")
 def show_schema(plugin: PluginFiles = None) -> None:
     """Print the JSON schema of a configuration, with the options of every installed component."""
-    import json
-
     from spf_cli.loading import load
     from spf_cli.schema import run_schema
 

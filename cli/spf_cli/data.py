@@ -22,6 +22,7 @@ from spf_cli.options import (
     show_help,
     text_at_home,
 )
+from spf_core.errors import ConfigError, short
 
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
@@ -218,8 +219,6 @@ def _writer(suite: str, plugins: "Plugins") -> Callable[..., None]:
 
 def parse_bias(text: str) -> dict[str, str]:
     """`"background=teal,clothes=blazer"` as a mapping; ConfigError when a part is not ATTR=VALUE."""
-    from spf_core.errors import ConfigError, short
-
     pairs: Sequence[list[str]] = [part.split("=") for part in text.split(",") if part.strip()]
     for pair in pairs:
         if len(pair) != 2 or not all(side.strip() for side in pair):

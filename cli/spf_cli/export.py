@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spf_cli.options import OUTPUT, OptionalRun, PluginFiles, RunFolder
+from spf_core.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -104,7 +105,6 @@ def export(
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import say, show
     from spf_cli.sample import refuse_existing
-    from spf_core.errors import ConfigError
     from spf_core.export.architecture import architecture_of
     from spf_core.export.check import check_file
     from spf_core.export.prediction import is_checkpoint
@@ -157,8 +157,6 @@ def push(
 
 def _ask(run: Path, repository: str, public: bool) -> None:
     """Return when the user confirms at a terminal; RunError otherwise."""
-    from spf_core.errors import RunError
-
     seen = "everybody will see it" if public else "private"
     question = f"Upload {run} to {repository} ({seen}, if it is new)?"
     if not (sys.stdin.isatty() and typer.confirm(question)):

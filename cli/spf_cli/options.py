@@ -3,13 +3,21 @@
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import wraps
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
-from spf_core.config.sections import DatasetSection
+from spf_core.errors import ConfigError, short
+from spf_core.utils.paths import expanded
+from spf_core.utils.prompts import text_fault
 from spf_core.utils.validation import MANY as MANY
+from spf_core.utils.validation import explain
+
+if TYPE_CHECKING:
+    from spf_core.config.sections import DatasetSection
 
 CONFIGURATION = "Configuration"
 OUTPUT = "Output"
@@ -34,10 +42,6 @@ def show_help(ctx: typer.Context) -> None:
 
 def numbers(option: str, text: str) -> tuple[float, ...]:
     """`"0,0.5,1"` as numbers; ConfigError when a part is none."""
-    from math import isfinite
-
-    from spf_core.errors import ConfigError, short
-
     try:
         found = tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
@@ -49,9 +53,6 @@ def numbers(option: str, text: str) -> tuple[float, ...]:
 
 def readable(param: typer.CallbackParam, value: str | list[str] | None) -> str | list[str] | None:
     """The text of an option, or its texts; ConfigError when no tokenizer takes one."""
-    from spf_core.errors import ConfigError, short
-    from spf_core.utils.prompts import text_fault
-
     for text in [value] if isinstance(value, str) else value or []:
         if fault := text_fault(text):
             raise ConfigError(f"{param.opts[0]} {short(text)}: the text {fault}")
@@ -80,7 +81,6 @@ def at_home(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _at_home(value: Any) -> Any:
-    from spf_core.utils.paths import expanded
 
     if isinstance(value, Path):
         return Path(expanded(str(value)))
@@ -89,13 +89,10 @@ def _at_home(value: Any) -> Any:
 
 def text_at_home(text: str) -> str:
     """The argument with `~` expanded, where it may also be something else than a path."""
-    from spf_core.utils.paths import expanded
-
     return expanded(text)
 
 
 def _plugins_at_home(chosen: list[str] | None) -> list[str] | None:
-    from spf_core.utils.paths import expanded
 
     return None if chosen is None else [expanded(item) if item.endswith(".py") else item for item in chosen]
 
@@ -165,12 +162,8 @@ Handover = Annotated[
 
 def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "DatasetSection":
     """The `dataset` settings of the flags; ConfigError for a wrong one or any other setting."""
-    from pydantic import ValidationError
-
     from spf_core.config.merging import merge, parse_assignment
     from spf_core.config.sections import DatasetSection
-    from spf_core.errors import ConfigError, short
-    from spf_core.utils.validation import explain
 
     raw: dict[str, Any] = {"dataset": {} if trigger is None else {"trigger": trigger}}
     for assignment in assignments:

@@ -1,11 +1,14 @@
 """`spf plugins`: the installed components and their options."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from spf_cli.options import PluginFiles, show_help
+from spf_core.plugins.configs import KINDS, PresetConfig, ScoreConfig
+from spf_core.plugins.outside_weights import HOME, WeightedScoreConfig
+from spf_core.utils.yaml_text import dump_yaml
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -22,7 +25,6 @@ def list_plugins(plugin: PluginFiles = None) -> None:
     """List all components: kind, name, summary and provider."""
     from spf_cli.loading import load
     from spf_cli.render import show, table
-    from spf_core.plugins.configs import KINDS
 
     plugins = load(plugin or ())
     rows = [
@@ -41,8 +43,6 @@ def show_plugin(
     """Show the options of a component, or the settings of a preset."""
     from spf_cli.loading import load
     from spf_cli.render import show, table
-    from spf_core.plugins.configs import PresetConfig
-    from spf_core.utils.yaml_text import dump_yaml
 
     plugins = load(plugin or ())
     config = plugins.get(name)
@@ -66,9 +66,6 @@ def _weights(config: "type[Component]") -> Iterator[tuple[str, str]]:
     """The weights that a score needs and that spf does not contain."""
     from inspect import getdoc
 
-    from spf_core.plugins.configs import ScoreConfig
-    from spf_core.plugins.outside_weights import HOME, WeightedScoreConfig
-
     if issubclass(config, WeightedScoreConfig):
         yield "weights", f"option `path`, or ${HOME}/{config.weights}"
         yield "usual model", config.hub or "not on the hub as safetensors"
@@ -84,8 +81,6 @@ def _option(name: str, info: "FieldInfo") -> tuple[str, str, str, str, str]:
 
 def _type(annotation: Any) -> str:
     """`int`, `float | None`, `'a' | 'b'`: types as one would write them."""
-    from typing import Literal, get_args, get_origin
-
     if get_origin(annotation) is Literal:
         return " | ".join(repr(choice) for choice in get_args(annotation))
     if isinstance(annotation, type) and not get_args(annotation):

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from spf_cli.options import Assignments, readable
+from spf_core.errors import ConfigError, DataError, printable
 
 if TYPE_CHECKING:
     from spf_core.data.captions import Texts
@@ -62,7 +64,6 @@ def prepare(
     from spf_cli.options import dataset_options
     from spf_cli.render import say
     from spf_core.data.prepare import find_captions, make_plan, write_plan
-    from spf_core.errors import DataError
 
     rule = _rule(trigger, phrase, interactive, target)
     captions, faults = find_captions(folder, dataset_options(None, assignments or ()))
@@ -89,7 +90,6 @@ def _rule(
     trigger: list[str] | None, phrase: str | None, interactive: bool, target: str | None
 ) -> "Splitting":
     from spf_core.data.prepare import phrase_rule, trigger_rule
-    from spf_core.errors import ConfigError, DataError
 
     if bool(trigger) + bool(phrase) + interactive == 0:
         raise ConfigError(
@@ -115,7 +115,6 @@ def _ask(caption: "Caption") -> "Texts":
     """The user's choice: numbers of clauses, or words of the caption; DataError when it is left out."""
     from spf_cli.render import say
     from spf_core.data.captions import clauses, split_by_trigger, without
-    from spf_core.errors import DataError
 
     parts = clauses(caption.text)
     say()
@@ -138,10 +137,7 @@ def _ask(caption: "Caption") -> "Texts":
 
 def _show(folder: Path, plan: "Plan", limit: int | None) -> None:
     """Captions before and after; where not all are shown, those to look at come first."""
-    from rich.text import Text
-
     from spf_cli.render import say, show, table
-    from spf_core.errors import printable
 
     shown = plan.splits if limit is None else sorted(plan.splits, key=lambda each: not each.warnings)[:limit]
     rows = []
@@ -165,7 +161,6 @@ def _say(label: str, lines: Sequence[str], limit: int | None) -> None:
 
 
 def _agreed(question: str) -> bool:
-    from spf_core.errors import ConfigError
 
     try:
         return typer.confirm(question)

@@ -18,6 +18,8 @@ from spf_cli.options import (
     numbers,
     readable,
 )
+from spf_core.errors import ConfigError, RunError
+from spf_core.utils.prompts import Prompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,7 +87,6 @@ def sample(
     from spf_cli.bars import progress_bars
     from spf_cli.render import say
     from spf_core.sampling.sampler import comparison_grid, save_png
-    from spf_core.utils.prompts import Prompt
 
     text = Prompt(base_text(prompt), target.strip() or None)
     refuse_existing(out, overwrite)
@@ -148,8 +149,6 @@ def grid_rows(
 
 def chosen_runs(run: Path | None, runs: Sequence[Path]) -> list[Path]:
     """RUN, or every --run; ConfigError for both or neither."""
-    from spf_core.errors import ConfigError
-
     if (run is None) == (not runs):
         raise ConfigError("give one run as RUN, or several with --run A --run B")
     return [run] if run is not None else list(runs)
@@ -157,8 +156,6 @@ def chosen_runs(run: Path | None, runs: Sequence[Path]) -> list[Path]:
 
 def strengths(text: str, runs: int) -> list[float]:
     """`"0.8,1"` as a number for each run, a single one being that of all; ConfigError when a part is none."""
-    from spf_core.errors import ConfigError
-
     found = numbers("--strength", text)
     if not found or min(found) < 0:
         raise ConfigError(f"--strength {text}: give numbers from 0 on, between commas, as in 0.8,1")
@@ -196,8 +193,6 @@ def sample_options(opened: "OpenRun", **flags: float | None) -> "SampleSection":
 
 def base_text(prompt: str) -> str:
     """The prompt without blanks around it; ConfigError when nothing is left."""
-    from spf_core.errors import ConfigError
-
     if not prompt.strip():
         raise ConfigError('--prompt is empty; describe the portrait, as in --prompt "a woman with red hair"')
     return prompt.strip()
@@ -205,8 +200,6 @@ def base_text(prompt: str) -> str:
 
 def refuse_existing(out: Path, overwrite: bool) -> None:
     """RunError when `out` is a folder, or a file that may not be replaced."""
-    from spf_core.errors import RunError
-
     if out.is_dir():
         raise RunError(f"'{out}' is a folder; give --out a file name such as {out / 'grid.png'}")
     if out.exists() and not overwrite:

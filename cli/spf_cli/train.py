@@ -9,6 +9,7 @@ import typer
 
 from spf_cli.dryrun import show_plan
 from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset, Trigger, in_a_group
+from spf_core.errors import ConfigError
 from spf_core.utils.distributed import is_main, world_size
 
 if TYPE_CHECKING:
@@ -108,7 +109,6 @@ def train(
 
 
 def _named(out: Path | None) -> Path:
-    from spf_core.errors import ConfigError
 
     if out is None:
         raise ConfigError("--resume continues a run; name its folder with --out RUN")
@@ -117,8 +117,6 @@ def _named(out: Path | None) -> Path:
 
 def _free_folder(config: "RunConfig") -> Path:
     """`runs/DATA-PRESET`, or the first free number of it; each of several processes could find another."""
-    from spf_core.errors import ConfigError
-
     if world_size() > 1:
         raise ConfigError("several processes train one run; name its folder with --out RUN")
     name = f"{Path(config.data or 'run').resolve().name}-{config.preset}"
@@ -128,7 +126,6 @@ def _free_folder(config: "RunConfig") -> Path:
 
 def _start(out: Path | None, choices: Mapping[str, Any], *, accept: bool) -> "tuple[RunConfig, Plugins]":
     from spf_cli.loading import load_config, refuse_filled
-    from spf_core.errors import ConfigError
 
     if accept:
         raise ConfigError("--accept-changed-data goes with --resume; leave it out of a new run")

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spf_core.plugins import Register, hookimpl
-from spf_lab.metrics.configs import METRICS, SCORES
 
 if TYPE_CHECKING:
     from spf_core.config.run_config import RunConfig
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 @hookimpl
 def spf_register(register: Register) -> None:
     """Register the metrics of SPI and SPS, and the scores of the literature."""
+    from spf_lab.metrics.configs import METRICS, SCORES  # `spf --help` imports this package, and no component
+
     for config in (*METRICS, *SCORES):
         register(config)
 

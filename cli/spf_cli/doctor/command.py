@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from spf_cli.options import Assignments, Backbone, PluginFiles
+from spf_core.config.merging import merge, parse_assignment
+from spf_core.errors import ConfigError, quoted, short
+from spf_core.plugins.discovery import load_plugins
 
 BROKEN = 1
 _MARKS = {"fine": ("ok", "green"), "note": ("note", "yellow"), "broken": ("BROKEN", "bold red")}
@@ -23,11 +27,8 @@ def doctor(
     The command downloads nothing. For a model on a hub, it checks only whether the hub can be reached. Exit
     code 1 if something is broken.
     """
-    from rich.text import Text
-
     from spf_cli.doctor.examine import examine
     from spf_cli.render import say, show, table
-    from spf_core.plugins.discovery import load_plugins
 
     findings = list(examine(load_plugins(plugin or ()), _options(backbone, assignments or ()), out))
     rows = [(each.subject, Text(*_MARKS[each.state]), each.found, each.way_out) for each in findings]
@@ -43,9 +44,6 @@ def doctor(
 
 def _options(backbone: str | None, assignments: Sequence[str]) -> dict[str, Any]:
     """Name and options of the backbone to look for."""
-    from spf_core.config.merging import merge, parse_assignment
-    from spf_core.errors import ConfigError, quoted, short
-
     raw: dict[str, Any] = {"backbone": backbone or "mini"}
     for assignment in assignments:
         given = parse_assignment(assignment)

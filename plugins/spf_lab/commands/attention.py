@@ -16,6 +16,7 @@ from spf_cli.options import (
     RunFolder,
     readable,
 )
+from spf_core.utils.prompts import Prompt
 
 
 def attention(
@@ -50,7 +51,6 @@ def attention(
     """
     from spf_cli.render import say
     from spf_cli.sample import base_text, open_folder, refuse_existing, sample_options
-    from spf_core.utils.prompts import Prompt
     from spf_lab.attention.figure import attention_figure
     from spf_lab.attention.maps import attention_maps
     from spf_lab.attention.words import find_token

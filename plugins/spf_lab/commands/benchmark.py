@@ -1,5 +1,6 @@
 """`spf benchmark`: presets x targets x training seeds, from one file to tables."""
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,7 +73,6 @@ def benchmark(
 
 
 def _say_finished(cell: "Cell", seconds: float, *, out: Path) -> None:
-    from datetime import timedelta
 
     from spf_cli.render import show
     from spf_lab.benchmark.record import read_record

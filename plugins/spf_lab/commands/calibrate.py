@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spf_cli.options import MANY, Device, DeviceName, PluginFiles, RunFolder, numbers
+from spf_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,7 +95,6 @@ def calibrate(
     from spf_cli.bars import progress_bars
     from spf_cli.loading import run_config
     from spf_cli.render import show
-    from spf_core.errors import ConfigError
     from spf_core.preparation.rows import rows_of
     from spf_core.runs.run import open_run
     from spf_lab.calibration import calibrate_strength, store

@@ -1,5 +1,6 @@
 """`spf continual`: train several targets in sequence, from one file to tables."""
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,8 +61,6 @@ def continual(
 
 def _say_finished(stage: "Stage", seconds: float, *, out: Path) -> None:
     """The newest target and, from the second stage on, the first one."""
-    from datetime import timedelta
-
     from spf_cli.render import show
     from spf_lab.commands.results import read_results
     from spf_lab.evaluation.readout import number

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spf_cli.options import MANY, OUTPUT, Assignments, Device, DeviceName
+from spf_core.errors import RunError
+from spf_core.utils.atomic import atomic_write_text
+from spf_core.utils.json_text import NotJsonError, read_json
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
@@ -78,8 +81,6 @@ def demo(
 def _write_data(out: Path, settings: Settings, plugins: "Plugins") -> None:
     """Render the tailored set, once; a folder made with other settings is refused."""
     from spf_cli.loading import build, refuse_filled
-    from spf_core.errors import RunError
-    from spf_core.utils.atomic import atomic_write_text
 
     record = out / "demo.json"
     wanted = json.loads(json.dumps(asdict(settings)))
@@ -96,8 +97,6 @@ def _write_data(out: Path, settings: Settings, plugins: "Plugins") -> None:
 
 
 def _recorded(record: Path) -> Any:
-    from spf_core.errors import RunError
-    from spf_core.utils.json_text import NotJsonError, read_json
 
     try:
         return read_json(record)

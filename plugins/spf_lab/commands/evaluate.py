@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spf_cli.options import MANY, OUTPUT, Device, DeviceName, PluginFiles, RunFolder, in_a_group, numbers
+from spf_core.utils.distributed import init_distributed
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
@@ -117,7 +118,6 @@ def _evaluate_in_group(
     """Evaluate on the main process, and sample for it on the others; returns whether this is the main one."""
     from spf_cli.bars import progress_bars
     from spf_core.runs.run import open_run
-    from spf_core.utils.distributed import init_distributed
     from spf_lab.evaluation.drawing import draw
     from spf_lab.evaluation.run import evaluate as measure
 

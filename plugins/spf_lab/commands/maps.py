@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spf_cli.options import LAST_SEED, OUTPUT, Device, DeviceName, PluginFiles, RunFolder
+from spf_core.errors import ConfigError
+from spf_core.utils.atomic import emptied_on_failure
+from spf_core.utils.paths import refuse_lost
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,11 +49,8 @@ def maps(
     from spf_cli.loading import refuse_filled, run_config
     from spf_cli.render import show, table
     from spf_core.data import read_folder
-    from spf_core.errors import ConfigError
     from spf_core.runs.run import open_run
     from spf_core.sampling.sampler import save_png
-    from spf_core.utils.atomic import emptied_on_failure
-    from spf_core.utils.paths import refuse_lost
     from spf_lab.evaluation.maps import map_quality
 
     refuse_filled(out, "choose another --out")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles, readable
+from spf_core.errors import ConfigError, RunError
+from spf_core.utils.atomic import atomic_write_text
 
 if TYPE_CHECKING:
     from spf_lab.report.attention_maps import Subject
@@ -77,8 +79,6 @@ def write_page(
     device: str,
 ) -> Path:
     """Write the folder's page and say where it is; RunError when the folder is of no kind that has one."""
-    from spf_core.utils.atomic import atomic_write_text
-
     page, file = _page(folder, evaluation, subject, plugin, device), out or folder / PAGE
     atomic_write_text(file, page)
     return file
@@ -88,7 +88,6 @@ def _page(
     folder: Path, evaluation: Path | None, subject: "Subject | None", plugin: Sequence[Path], device: str
 ) -> str:
     from spf_cli.loading import load, permitted
-    from spf_core.errors import RunError
     from spf_core.runs.run import CONFIG_FILE
     from spf_lab.benchmark.folder import RECORD
     from spf_lab.report import write
@@ -108,7 +107,6 @@ def _page(
 
 
 def _subject(prompt: str, target: str) -> "Subject | None":
-    from spf_core.errors import ConfigError
     from spf_lab.report.attention_maps import subject_of
 
     if not prompt.strip() and not target.strip():

@@ -6,12 +6,12 @@ from pathlib import Path
 from rich.table import Table
 
 from spf_cli.render import table
+from spf_core.errors import RunError
 from spf_lab.evaluation.readout import Results, result_rows
 
 
 def read_results(folder: Path) -> Results:
     """The content of `results.json` in an evaluation's folder; RunError when it is damaged."""
-    from spf_core.errors import RunError
     from spf_lab.evaluation.saved import RESULTS_FILE
     from spf_lab.evaluation.saved import read_results as read
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 import typer
 
 from spf_cli.options import OUTPUT
+from spf_core.errors import InterruptedRunError, RunError
 
 if TYPE_CHECKING:
     from spf_core.utils.progress import Progress
@@ -59,7 +60,6 @@ def finished(
     work; RunError of the first unit that failed.
     """
     from spf_cli.render import say
-    from spf_core.errors import InterruptedRunError
 
     try:
         outcome = work()
@@ -77,8 +77,6 @@ def finished(
 
 def _refuse_failures(outcome: "Pass[Unit]", what: str) -> None:
     """RunError of the first unit that failed, and how many others did."""
-    from spf_core.errors import RunError
-
     if outcome.failed:
         unit, error = next(iter(outcome.failed.items()))
         others = f" ({len(outcome.failed) - 1} more {what}s failed)" if len(outcome.failed) > 1 else ""

@@ -6,8 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from spf_cli.options import LAST_SEED, MANY, OUTPUT, show_help
+from spf_core.errors import ConfigError, DataError
+from spf_core.utils.prompts import text_fault
+from spf_core.utils.special_files import refuse_special
 
 RULE = "Exclusion rule, fixed in advance"
 app = typer.Typer(help="Build a user study as an offline page, and analyse its votes.")
@@ -150,7 +154,6 @@ def simulate(
 
 
 def _question(title: str, found: Any, results: Any) -> list[Any]:
-    from rich.text import Text
 
     from spf_cli.render import table
     from spf_lab.study.report import strength_head, strength_rows, summary
@@ -163,9 +166,6 @@ def _question(title: str, found: Any, results: Any) -> list[Any]:
 
 
 def _text(file: Path) -> str:
-    from spf_core.errors import DataError
-    from spf_core.utils.prompts import text_fault
-    from spf_core.utils.special_files import refuse_special
 
     try:
         refuse_special(file)
@@ -180,7 +180,6 @@ def _text(file: Path) -> str:
 
 
 def _strengths(assignments: Iterable[str]) -> dict[str, float]:
-    from spf_core.errors import ConfigError
 
     found = {}
     for assignment in assignments:
