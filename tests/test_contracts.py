@@ -315,7 +315,7 @@ def test_a_map_that_is_none_is_named(tiny_folder: Path, tiny_backbone: Any, part
 @pytest.mark.parametrize(
     ("part", "words"),
     [
-        (lambda backbone, images, prompts: 1.0, "returns 1.0; return a number for each picture, here [2]"),
+        (lambda backbone, images, prompts: 1.0, "returns 1.0; return a number for each image, here [2]"),
         (lambda backbone, images, prompts: images.mean(), "returns shape []; return a number for each"),
         (lambda backbone, images, prompts: images.sum((1, 2, 3)) > 0, "return floating-point numbers"),
         (lambda backbone, images, prompts: images.sum((1, 2, 3)) * torch.nan, "return finite numbers"),

@@ -159,7 +159,7 @@ def test_changed_pictures_may_be_accepted_once_and_it_is_recorded(
     with pytest.raises(RunError, match=r"the image of 1 row \('1.png'\) changed"):
         train(config(data=moved, steps=2), run, plugins, resume=True)
     train(config(data=moved, steps=2), run, plugins, resume=True, accept_changed_data=True)
-    assert "goes on with changed data: the image of 1 row ('1.png') changed" in caplog.text
+    assert "continues with changed data: the image of 1 row ('1.png') changed" in caplog.text
     assert any("changed data was accepted: the image" in event for event in read_provenance(run).events)
     train(config(data=moved, steps=3), run, plugins, resume=True)
 

@@ -128,6 +128,6 @@ def test_an_adapter_whose_ranks_belong_to_the_whole_run_is_refused(
 ) -> None:
     config = config_of(plugins, tiny_folder, data, "adapter=adalora-adapter", preset="purecc", steps=20)
     with pytest.raises(
-        ConfigError, match=r"'pure-concept' begins a stage.*choose an adapter whose ranks stay"
+        ConfigError, match=r"'pure-concept' starts a stage.*choose an adapter whose ranks stay"
     ):
         train(config, tmp_path / "run", plugins)

@@ -71,11 +71,8 @@ def prepare(
     limit = None if show_all else SHOWN
     if plan.splits:
         _show(folder, plan, limit)
-    _say(
-        "warning",
-        [f"{each.caption.file_name}: {line}" for each in plan.splits for line in each.warnings],
-        limit,
-    )
+    warnings = [f"{each.caption.file_name}: {line}" for each in plan.splits for line in each.warnings]
+    _say("warning", warnings, limit)
     _say("left out", [f"{place}: {reason}" for place, reason in plan.left], limit)
     if not plan.splits:
         raise DataError(f"no caption in '{folder}' can be split in this way; nothing is written")

@@ -58,7 +58,7 @@ def test_a_fault_of_spf_is_one_line_with_the_log_and_exit_code_3(
     assert ended.code == 3
     assert ended.err.count("\n") == 1
     assert len(ended.err) < 600
-    assert ended.err.startswith("error: spf met a fault of its own: ")
+    assert ended.err.startswith("error: spf has a bug: ")
     log = only_log(tmp_path)
     assert str(log) in ended.err
     content = log.read_text(encoding="utf-8")

@@ -146,7 +146,7 @@ def test_a_run_without_an_evaluation_tells_how_to_make_one(spf, copied: Path) ->
 def test_a_damaged_evaluation_is_named(spf, copied: Path) -> None:
     file = copied / "evaluation" / "pairs.jsonl"
     file.write_text(file.read_text()[:-40])
-    assert spf("report", copied).fails_with(str(copied / "evaluation"), "no whole evaluation")
+    assert spf("report", copied).fails_with(str(copied / "evaluation"), "no full evaluation")
 
 
 @pytest.mark.parametrize("role", ["tuned", "region"])

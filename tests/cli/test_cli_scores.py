@@ -63,7 +63,7 @@ def test_an_evaluation_shows_the_scores_that_the_world_can_judge(spf, run: Path,
         "backbone-clip-i",
         "backbone-clip-t-target",
     ):
-        assert "before training" in row(done.out, name)
+        assert "base model" in row(done.out, name)
     assert "own CLIP" in row(done.out, "backbone-clip-i")
     assert "lpips" not in done.out
     assert "not available" not in done.err
@@ -107,7 +107,7 @@ def test_runs_with_other_scores_have_a_row_each() -> None:
     rows = result_rows(
         {"one": {"scores": {"x": found | original}}, "two": {"scores": {"x": absent}}, "old": {}}
     )
-    meaning = "a distance ↓; before training 0.001"
+    meaning = "a distance ↓; base model 0.001"
     assert rows[-1] == ("  x", "0.50 [0.40, 0.60]", "not available: no weights", "-", meaning)
 
 

@@ -100,7 +100,7 @@ def test_a_suite_that_knows_its_ceiling_is_asked_for_it(shared_run, tmp_path, mo
     content = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert content["ceiling"] == limits
     meanings = {row[0]: row[-1] for row in result_rows({"run": content})}
-    assert "a perfect edit has 90.0" in meanings["  sps, explicit"]
+    assert "ceiling 90.0" in meanings["  sps, explicit"]
 
 
 def test_figures_are_pictures(results):

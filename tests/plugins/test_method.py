@@ -102,6 +102,7 @@ def test_text_consistency_is_about_zero_at_an_untrained_model_whose_target_repla
             response_text=read,
             reference_text=base,
             map_B1HW=torch.zeros(1, 1, size, size),
+            grids={site.name: site.grid(size, size) for site in parts.backbone.attention_sites()},
         )
         return float(term(seen).detach())
 

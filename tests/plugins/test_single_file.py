@@ -95,13 +95,10 @@ def test_marks_in_the_file_say_what_it_predicts(tiny_folder: Path, tmp_path: Pat
     edm = write(whole, tmp_path / "edm.safetensors", ("edm_vpred.sigma_max", "v_pred"))
     with pytest.raises(RunError, match=r"EDM schedule \('edm_vpred.sigma_max'\)"):
         config_of("sd15", tiny_folder, edm, tmp_path).build()
-    found = {
-        file: config_of("sd15", tiny_folder, file, tmp_path).build().scheduler.config
-        for file in (marked, told, plain)
-    }
+    found = {file: config_of("sd15", tiny_folder, file, tmp_path).build() for file in (marked, told, plain)}
     assert [each.noise.trained_on_v for each in found.values()] == [True, True, False]
-    assert found[marked].rescale_betas_zero_snr
-    assert found[marked].timestep_spacing == "trailing"
+    assert found[marked].scheduler.config.rescale_betas_zero_snr
+    assert found[marked].scheduler.config.timestep_spacing == "trailing"
 
 
 def test_a_schedule_that_ends_in_pure_noise_divides_by_no_zero(tiny_folder: Path, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_memory_that_runs_out_names_them_among_the_ways_out(
     [
         (
             ("adapter.text_encoder_rank=4",),
-            r"adapter: text_encoder_rank is read with text_encoder=true alone",
+            r"adapter: text_encoder_rank takes effect only with text_encoder=true",
         ),
         (
             ("optimizer.text_encoder_learning_rate=1e-4",),
@@ -158,6 +158,7 @@ def test_a_backbone_that_reads_texts_only_once_is_refused(tiny_folder: Path) -> 
     class Once:
         def __init__(self, backbone: Any) -> None:
             self.denoiser, self.pipeline = backbone.denoiser, backbone.pipeline
+            self.attention_sites, self.denoiser_name = backbone.attention_sites, backbone.denoiser_name
 
     with pytest.raises(
         ConfigError, match=r"adapter\.text_encoder: this backbone's texts are encoded only once"

@@ -18,6 +18,14 @@ app = typer.Typer(help="Build a user study as an offline page, and analyse its v
 app.callback(invoke_without_command=True)(show_help)
 
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A folder of [bold]spf study build[/].")]
+Consent = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="File with your own text for the first screen.",
+        show_default="a general text",
+    ),
+]
 
 
 @app.command("build")
@@ -42,14 +50,7 @@ def build(
     seed: Annotated[
         int, typer.Option(min=0, max=LAST_SEED, help="Seed. The same seed gives the same study.")
     ] = 0,
-    consent: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="File with your own text for the first screen.",
-            show_default="a general text",
-        ),
-    ] = None,
+    consent: Consent = None,
     max_wrong: Annotated[
         float, typer.Option(min=0, max=1, help="Largest share of wrong catch trials.", rich_help_panel=RULE)
     ] = 0.25,
