@@ -13,7 +13,7 @@ MADE = (
     "results.json",
     "results.md",
     "scores-hat.md",
-    "sign-tests.md",
+    "scores.md",
     "sps.png",
     "grid-hat.webp",
     "worst-hat.webp",
@@ -158,7 +158,7 @@ def test_the_page_of_a_published_folder_shows_its_grid(spf, published: Path, tmp
     assert spf("report", published, "--out", tmp_path / "page.html").code == 0
     page = Page(tmp_path / "page.html")
     page.stands_alone()
-    assert any("hat: the first prompts under the original" in (each["alt"] or "") for each in page.all("img"))
+    assert any("hat: the first prompts, by the base model" in (each["alt"] or "") for each in page.all("img"))
 
 
 def test_a_study_says_that_it_needs_the_pictures(spf, published: Path, tmp_path: Path) -> None:
