@@ -188,7 +188,7 @@ def test_a_stage_whose_start_changed_since_is_named(spf, finished, copied: Path)
     shutil.rmtree(first / "evaluation")
     again = spf("continual", finished.file, "--out", copied)
     assert again.code == 2
-    assert f"'{second}' began with other weights than stage 1 has now" in again.err
+    assert f"'{second}' started from other weights than stage 1 has now" in again.err
 
 
 def test_presets_and_orders_may_be_added_and_nothing_else(

@@ -106,7 +106,7 @@ def _map(pictures: Pictures, top: float, title: str, of: str) -> Html:
     region = pictures.region_HW
     outside = changes if region is None else changes[~region]
     where = "" if region is None else f", {outside.mean() if outside.size else 0.0:.2f} outside the region"
-    alt = f"Change from the base model,  {of}: mean {changes.mean():.2f}{where}"
+    alt = f"Change from the base model, {of}: mean {changes.mean():.2f}{where}"
     caption = (tag("figcaption", title),) if title else ()
     return tag("figure", image(source, alt), *caption)
 
