@@ -47,7 +47,7 @@ def check_noise_process(process: NoiseProcess) -> None:
     z, expected = process.noised(clean, noise, first), process.expected(clean, noise, first)
     for place in range(len(sampler.timesteps_S)):
         z = sampler.step(expected, place, z)
-    # DDIM ends at the schedule's first alpha, which leaves a thirtieth of the noise: up to 4 sigma of it here.
+    # DDIM ends at the schedule's first alpha, which leaves a thirtieth of the noise: up to 4 sigma here.
     torch.testing.assert_close(z, clean, atol=0.15, rtol=0)
 
 
