@@ -5,8 +5,8 @@ passes unchanged. A change that alters numbers on purpose records again, and its
 
     python tests/test_same_bits.py --record
 
-The processes run without the instructions that only some processors have, so that the bits are the same on
-every x86-64 processor. They depend on the versions of the libraries: with other versions the tests skip.
+The processes run without the instructions that only some processors have. Bits may still depend on the processor
+and on the versions of the libraries: the tests skip where these are not the recorded ones.
 """
 
 from __future__ import annotations
@@ -125,9 +125,17 @@ NAMES = [f"{backbone}/{case}" for backbone, cases in CASES.items() for case in c
 
 
 def versions() -> dict[str, str]:
-    return {"machine": f"{platform.system()} {platform.machine()}"} | {
-        each: version(each) for each in LIBRARIES
-    }
+    machine = {"machine": f"{platform.system()} {platform.machine()}", "processor": processor()}
+    return machine | {each: version(each) for each in LIBRARIES}
+
+
+def processor() -> str:
+    """The processor's name where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def hashed(*parts: bytes | str) -> str:
