@@ -5,8 +5,8 @@ passes unchanged. A change that alters numbers on purpose records again, and its
 
     python tests/test_same_bits.py --record
 
-The processes run without the instructions that only some processors have. Bits may still depend on the processor
-and on the versions of the libraries: the tests skip where these are not the recorded ones.
+The processes run without the instructions that only some processors have. Bits may still depend on the
+processor and on the versions of the libraries: the tests skip where these are not the recorded ones.
 """
 
 from __future__ import annotations
