@@ -57,7 +57,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, data: Path)
     )
     train(config, folder / "run", plugins)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPF_TRUSTED_FOLDERS", str(PLUGIN_FILES))
+        patch.setenv("SPF_TRUSTED_FOLDERS", str(folder))  # the run keeps a copy of the file
         yield folder / "run"
 
 

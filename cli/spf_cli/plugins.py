@@ -8,7 +8,6 @@ import typer
 from spf_cli.options import PluginFiles, show_help
 from spf_core.plugins.configs import KINDS, PresetConfig, ScoreConfig
 from spf_core.plugins.outside_weights import HOME, WeightedScoreConfig
-from spf_core.utils.yaml_text import dump_yaml
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -54,6 +53,8 @@ def show_plugin(
     ]
     show(table(name, ("", ""), [*rows, *_weights(config)]), "")
     if issubclass(config, PresetConfig):
+        from spf_core.utils.yaml_text import dump_yaml
+
         typer.echo(dump_yaml(config.settings).rstrip())
     elif config.model_fields:
         options = [_option(field, info) for field, info in config.model_fields.items()]

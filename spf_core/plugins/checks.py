@@ -5,7 +5,6 @@ import json
 import re
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from spf_core.errors import PluginError, did_you_mean, quoted
@@ -100,6 +99,8 @@ def _check_settings(name: str, settings: Any) -> None:
         raise PluginError(
             f"`settings` of preset '{name}' is {quoted(settings)}; set it to a dict like a configuration file"
         )
+    import yaml  # only here, as `spf --help` imports this module
+
     try:
         yaml.safe_dump(settings)
     except yaml.YAMLError as error:

@@ -8,7 +8,6 @@ import typer
 from rich.text import Text
 
 from spf_cli.options import Assignments, Backbone, PluginFiles
-from spf_core.config.merging import merge, parse_assignment
 from spf_core.errors import ConfigError, quoted, short
 from spf_core.plugins.discovery import load_plugins
 
@@ -44,6 +43,8 @@ def doctor(
 
 def _options(backbone: str | None, assignments: Sequence[str]) -> dict[str, Any]:
     """Name and options of the backbone to look for."""
+    from spf_core.config.merging import merge, parse_assignment
+
     raw: dict[str, Any] = {"backbone": backbone or "mini"}
     for assignment in assignments:
         given = parse_assignment(assignment)
