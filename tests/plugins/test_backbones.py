@@ -13,9 +13,9 @@ from torch import Tensor
 from spf_core.errors import RunError
 from spf_core.plugins.discovery import load_plugins
 from spf_core.utils.prompts import Prompt
-from spf_plugins.backbones import Mini
 from spf_plugins.backbones.noise_processes import DDPMNoise
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
+from spf_portraits import Mini
 
 GLASSES = Prompt("A portrait of an old man,  with RED hair", "round glasses")
 UNET = Path("unet") / "diffusion_pytorch_model.safetensors"
