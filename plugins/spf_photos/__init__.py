@@ -1,0 +1,8 @@
+"""Photographs: portrait prompts, and a suite judged by published networks or by parts of the base model."""
+
+from spf_core.plugins import Register, hookimpl
+
+
+@hookimpl
+def spf_register(register: Register) -> None:
+    """Register the components of this group."""
