@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -122,6 +123,16 @@ def test_velocity_predictions_are_turned_into_noise() -> None:
     recovered = process.eps_from_v(v, z_t, t)
     torch.testing.assert_close(recovered, noise)
     torch.testing.assert_close(process.velocity_of(z_t, noise, t), v)
+
+
+@pytest.mark.parametrize("predicted", ["epsilon", "v_prediction"])
+def test_the_sampler_takes_noise_also_of_models_trained_on_velocity(predicted: str) -> None:
+    process = DDPMNoise(DDIMScheduler(prediction_type=predicted, clip_sample=False, set_alpha_to_one=False))
+    sampler = process.sampler(4)
+    clean, noise = torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8)
+    t, after = sampler.timesteps_S[1].expand(2), sampler.timesteps_S[2].expand(2)
+    reached = sampler.step(noise, 1, process.noised(clean, noise, t))
+    torch.testing.assert_close(reached, process.noised(clean, noise, after), atol=1e-5, rtol=1e-5)
 
 
 def test_pipeline_shares_the_modules_and_is_made_once(tiny_backbone: StableDiffusion) -> None:
