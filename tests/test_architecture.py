@@ -6,8 +6,10 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from spf_core.config.run_config import RunConfig
@@ -36,6 +38,13 @@ def relative(file: Path) -> str:
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_no_module_imports_itself_over_others() -> None:
+    packages = ("spf_core", "spf_plugins", "spf_lab", "spf_portraits", "spf_photos", "spf_cli")
+    graph = grimp.build_graph(*packages, exclude_type_checking_imports=True)  # imports in functions too
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the modules
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=relative)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import AdaLoraConfig
@@ -11,10 +11,12 @@ from torch import Tensor
 
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone, LowRankUpdate
-from spf_plugins.adapters import AdaLoraAdapter
 from spf_plugins.adapters.peft_layers import ADAPTER, PeftLayers
 from spf_plugins.adapters.state import merged_layers
 from spf_plugins.adapters.targets import find_targets
+
+if TYPE_CHECKING:
+    from spf_plugins.adapters import AdaLoraAdapter
 
 _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
@@ -52,7 +54,7 @@ class AdaLora(PeftLayers):
     `orthogonality()`, read by the loss term of that name.
     """
 
-    def __init__(self, config: AdaLoraAdapter) -> None:
+    def __init__(self, config: "AdaLoraAdapter") -> None:
         super().__init__()
         self.config = config
         self.budget = Budget()

@@ -4,7 +4,7 @@ DoRA: W0 + strength * (m W1 / |W1| - W0).
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig
@@ -13,16 +13,18 @@ from torch import Tensor, nn
 from spf_core.errors import ConfigError, RunError
 from spf_core.export.names import TEXT_1, TEXT_2
 from spf_core.interfaces import Backbone, LowRankUpdate, TunesText
-from spf_plugins.adapters import LoraAdapter
 from spf_plugins.adapters.peft_layers import ADAPTER, PeftLayers
 from spf_plugins.adapters.state import merged_layers
 from spf_plugins.adapters.targets import find_targets, find_text_targets
+
+if TYPE_CHECKING:
+    from spf_plugins.adapters import LoraAdapter
 
 
 class Lora(PeftLayers):
     """PEFT's LoRA layers; satisfies `interfaces.Adapter`. A starts from torch's global seed, B at zero."""
 
-    def __init__(self, config: LoraAdapter) -> None:
+    def __init__(self, config: "LoraAdapter") -> None:
         super().__init__()
         self.config = config
 

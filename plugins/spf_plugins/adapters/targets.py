@@ -2,19 +2,22 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from spf_core.errors import ConfigError, did_you_mean
 from spf_core.export.names import text_layer
 from spf_core.interfaces import Backbone
-from spf_plugins.adapters import LowRank
+
+if TYPE_CHECKING:
+    from spf_plugins.adapters import LowRank
 
 _IN_UNET = "Attention layers end with to_q, to_k, to_v and to_out.0"
 _IN_TEXT = "Attention layers end with q_proj, k_proj, v_proj and out_proj, the others with fc1 and fc2"
 
 
-def find_targets(backbone: Backbone, config: LowRank) -> list[str]:
+def find_targets(backbone: Backbone, config: "LowRank") -> list[str]:
     """Names of the layers that `config` adapts; ConfigError for a target that no layer has."""
     layers, which = _adaptable(backbone.denoiser), config.attention
     where = "" if which == "both" else f" in {which}-attention"

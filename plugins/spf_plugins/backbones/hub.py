@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from spf_core.errors import RunError
-from spf_plugins.backbones import Published
 from spf_plugins.backbones.layouts import Layout
+
+if TYPE_CHECKING:
+    from spf_plugins.backbones import Published
 
 CLIP_FILES = ("*.json", "*.txt", "*.safetensors")
 
 
-def find(config: Published, layout: Layout) -> tuple[Path, Path]:
+def find(config: "Published", layout: Layout) -> tuple[Path, Path]:
     """Folders of the pipeline (or its single file) and of CLIP; RunError when they cannot be had.
 
     Hub ids are downloaded.

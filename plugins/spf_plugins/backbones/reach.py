@@ -1,19 +1,22 @@
 """Whether a published model can be had, found without downloading its weights."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 
 from spf_core.errors import RunError
-from spf_plugins.backbones import Published
 from spf_plugins.backbones.hub import safetensors
 from spf_plugins.backbones.layouts import Layout
 from spf_plugins.backbones.loading import INDEX, check_folder
 
+if TYPE_CHECKING:
+    from spf_plugins.backbones import Published
+
 SECONDS = 10.0
 
 
-def look(config: Published, layout: Layout) -> str:
+def look(config: "Published", layout: Layout) -> str:
     """Where the pipeline and CLIP come from; RunError when one of them cannot be had."""
     place = Path(config.path)
     if place.is_dir():
