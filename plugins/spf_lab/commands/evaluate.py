@@ -43,6 +43,22 @@ ScoreOptions = Annotated[
         rich_help_panel=SCORES,
     ),
 ]
+JudgingSuite = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Suite to evaluate with.",
+        show_default="that of the training data, else photos",
+    ),
+]
+JudgedTarget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|TEXT",
+        help="Target that the judges look for.",
+        show_default="that of the training data",
+    ),
+]
 Keep = Annotated[
     int,
     typer.Option(
@@ -70,22 +86,8 @@ def evaluate(
     ],
     prompts: Prompts = "50",
     seeds: Annotated[int, typer.Option(min=1, max=MANY, help="Number of noise seeds for each prompt.")] = 2,
-    suite: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Suite to evaluate with.",
-            show_default="that of the training data, or photos",
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|TEXT",
-            help="Target that the judges look for.",
-            show_default="that of the training data",
-        ),
-    ] = None,
+    suite: JudgingSuite = None,
+    target: JudgedTarget = None,
     split: Annotated[
         Split, typer.Option(help="Split of the prompts. Use [bold]dev[/] to choose settings.")
     ] = Split.TEST,

@@ -115,7 +115,7 @@ def planned_prompts(subject: Subject, plan: EvaluationPlan) -> list[UnseenPrompt
         return unseen_prompts(subject, plan.prompts, seed=plan.seed, split=plan.split)
     if trained := [text for text in plan.texts if text in subject.seen_texts]:
         _log.warning(
-            "%d of the %d prompts are base texts of the training data, as '%s'",
+            "prompts that are base texts of the training data: %d of %d, as '%s'",
             len(trained),
             len(plan.texts),
             trained[0],
