@@ -49,8 +49,13 @@ def _sort_metadata(file: Path) -> None:
         stream.write(text)
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata; RunError when the file is missing or damaged, or holds what is no number."""
+def read_safetensors(
+    path: Path, way_out: str = "delete it and resume from an earlier checkpoint"
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata; RunError when the file is missing or damaged, or holds what is no number.
+
+    `way_out` is what the message of a damaged file advises.
+    """
     try:
         refuse_special(path)
         with safe_open(path, framework="pt") as file:
@@ -60,8 +65,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise RunError(f"'{path}' does not exist") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise RunError(
-            f"'{path}' is damaged or not a safetensors file ({' '.join(str(error).split())}); "
-            "delete it and resume from an earlier checkpoint"
+            f"'{path}' is damaged or not a safetensors file ({' '.join(str(error).split())}); {way_out}"
         ) from None
     refuse_non_numbers(tensors.items(), path)
     return tensors, metadata
