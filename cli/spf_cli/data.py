@@ -27,7 +27,7 @@ from spf_core.errors import ConfigError, short
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
     from spf_core.interfaces import Backbone as Model
-    from spf_core.plugins.discovery import Plugins
+    from spf_core.plugins.discovery import Entry, Plugins
 
 SHOWN_TEXTS = 10
 
@@ -37,7 +37,7 @@ class SuiteGroup(typer.core.TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Own commands first, then the suites."""
-        return [*super().list_commands(ctx), *_plugins(ctx).of_kind("suite")]
+        return [*super().list_commands(ctx), *_worlds(_plugins(ctx))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The own command, or one made for the suite of that name."""
@@ -175,8 +175,14 @@ def _plugins(ctx: Any, files: Sequence[Path] = ()) -> "Plugins":
     return plugins
 
 
+def _worlds(plugins: "Plugins") -> "dict[str, Entry]":
+    """The suites that can write training folders."""
+    suites = plugins.of_kind("suite")
+    return {name: entry for name, entry in suites.items() if getattr(entry.config, "writes_data", True)}
+
+
 def _suite_command(name: str, plugins: "Plugins") -> Any:
-    entry = plugins.of_kind("suite").get(name)
+    entry = _worlds(plugins).get(name)
     if entry is None:
         return None
     maker = typer.Typer(rich_markup_mode="rich", add_completion=False)

@@ -59,6 +59,22 @@ def readable(param: typer.CallbackParam, value: str | list[str] | None) -> str |
     return value
 
 
+def prompts_of(given: str) -> tuple[int, tuple[str, ...]]:
+    """The number of prompts of `--prompts N|FILE`, and the texts of the file; none for a number.
+
+    ConfigError for a number out of range, and for a file that is missing, or holds no prompts.
+    """
+    if given.strip().lstrip("+-").isdigit():
+        count = int(given)
+        if not 1 <= count <= MANY:
+            raise ConfigError(f"--prompts {short(given)}: give a number from 1 to {MANY}, or a file")
+        return count, ()
+    from spf_core.data.prompt_files import read_prompts
+
+    texts = read_prompts(Path(given))
+    return len(texts), texts
+
+
 def in_a_group(command: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a command whose processes work as one when torchrun or accelerate launch starts several."""
     command.__dict__["in_a_group"] = True
@@ -148,6 +164,15 @@ OptionalRun = Annotated[
 PluginFiles = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE.py", help="Also load this plugin file. Repeatable."),
+]
+Prompts = Annotated[
+    str,
+    typer.Option(
+        metavar="N|FILE",
+        callback=text_at_home,
+        help="Number of prompts that training never saw, or a file of your own: a prompt on each line, "
+        "or JSON lines or CSV with `prompt`.",
+    ),
 ]
 Handover = Annotated[
     float | None,

@@ -33,6 +33,7 @@ class PortraitsConfig(SuiteConfig):
     """Procedural portraits with ground truth: training sets, unseen prompts and trained judges."""
 
     name = "portraits"
+    backbones = ("mini",)
 
     judges: UserPath | None = Field(
         None, description="Folder of the judges' weights. By default, the packaged ones."

@@ -13,8 +13,8 @@ from spf_core.errors import DataError, unknown
 from spf_core.interfaces import PuritySet, Region, TrainingFacts, UnseenPrompt
 from spf_core.utils.json_text import read_json
 from spf_core.utils.prompts import Prompt
+from spf_lab.metrics.regions import allowed_share, global_region, local_region
 from spf_portraits.judges.load import CEILING_FILE, DEFAULT_FOLDER, Judges, load_judges
-from spf_portraits.region import allowed_share, global_region, local_region
 from spf_portraits.world.render import render
 from spf_portraits.world.spec import ATTRIBUTES, TARGETS, Target, check_bias, sample_portrait
 from spf_portraits.world.tailored import (

@@ -4,11 +4,14 @@ from spf_core.interfaces.attention import AttentionSite, Captured
 from spf_core.interfaces.exporting import Exporter
 from spf_core.interfaces.fit import Fit
 from spf_core.interfaces.judging import (
+    AnyTarget,
     JointlyJudged,
     Limited,
     Metric,
+    NeedsModel,
     PuritySet,
     Quadruples,
+    Recorded,
     Region,
     Score,
     Suite,
@@ -59,6 +62,7 @@ __all__ = [
     "NOTHING",
     "Adapter",
     "AllocatesRank",
+    "AnyTarget",
     "AttentionSite",
     "Backbone",
     "Batch",
@@ -78,6 +82,7 @@ __all__ = [
     "LowRankUpdate",
     "Mergeable",
     "Metric",
+    "NeedsModel",
     "NoiseProcess",
     "Noised",
     "OffloadsTextEncoders",
@@ -87,6 +92,7 @@ __all__ = [
     "PromptEditor",
     "PuritySet",
     "Quadruples",
+    "Recorded",
     "RecordsStates",
     "Reference",
     "Region",

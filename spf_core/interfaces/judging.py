@@ -1,14 +1,14 @@
 """Contracts of evaluation: worlds with their judges, the pictures to judge, metrics and scores."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from PIL.Image import Image
 from torch import Tensor
 
-from spf_core.interfaces.training import Backbone
+from spf_core.interfaces.training import Adapter, Backbone
 from spf_core.interfaces.types import Column
 from spf_core.utils.prompts import Prompt
 
@@ -67,11 +67,15 @@ class PuritySet:
     """The metrics that make SPI and SPS in a suite: the mean over parts of the mean over a part's metrics.
 
     The name stands with every result, and only results of one name are compared: choose another name
-    whenever the metrics, or what they compute, change.
+    whenever the metrics, or what they compute, change. `mark` stands in brackets behind SPI and SPS wherever
+    they are shown, and is empty for a suite's whole set. `left_out` says which parts lack a judge, and why;
+    without one for `target` there are no effect and no SPS.
     """
 
     name: str
     metrics: tuple[str, ...]
+    mark: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Suite(Protocol):
@@ -130,6 +134,37 @@ class Suite(Protocol):
 
     def changes_identity(self, target: str) -> bool:
         """Whether the target alters what makes up the identity, so that comparing identities says nothing."""
+
+
+@runtime_checkable
+class AnyTarget(Protocol):
+    """A suite that judges pictures of any target text, and not only the `targets` that it names."""
+
+    def for_target(self, target: str) -> Suite:
+        """The suite for this target text, whose only target it is."""
+
+
+@runtime_checkable
+class NeedsModel(Protocol):
+    """A suite whose judges read the base model that drew the pictures."""
+
+    def with_model(
+        self, backbone: Backbone, adapter: Adapter, *, positives: Sequence[Image], negatives: Sequence[Image]
+    ) -> Suite:
+        """The suite that judges through `backbone`; it switches the adapter off whenever it does.
+
+        `positives` are training images that show the target, none where they are gone. `negatives` are the
+        base model's pictures of the base texts.
+        """
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """A suite that has more to record than its name: which judges it asks, and what they were told."""
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """Plain values for results.json; results with other `judges` cannot be compared."""
 
 
 @runtime_checkable

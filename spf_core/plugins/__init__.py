@@ -20,7 +20,7 @@ from spf_core.plugins.configs import (
     SuiteConfig,
 )
 from spf_core.plugins.hookspecs import Register, hookimpl
-from spf_core.plugins.outside_weights import WeightedScoreConfig
+from spf_core.plugins.outside_weights import OutsideWeights, WeightedScoreConfig
 from spf_core.utils.paths import HubPath, UserPath
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "HubPath",
     "LossConfig",
     "MetricConfig",
+    "OutsideWeights",
     "PresetConfig",
     "PromptEditorConfig",
     "ReferenceConfig",

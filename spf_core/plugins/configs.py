@@ -189,6 +189,8 @@ class SuiteConfig(Component):
     """A world to train and evaluate in: data sets, prompts, judges; builds an `interfaces.Suite`."""
 
     kind = "suite"
+    backbones: ClassVar[tuple[str, ...]] = ()  # that draw its world; empty: any may
+    writes_data: ClassVar[bool] = True  # whether `spf data NAME` and benchmarks can write its training sets
 
 
 class ExporterConfig(Component):

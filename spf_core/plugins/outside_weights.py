@@ -1,4 +1,4 @@
-"""A score's outside weights: from an option, $SPF_METRICS_HOME, or the hub when allowed. Torch-free."""
+"""Weights of judges and scores: from an option, $SPF_METRICS_HOME, or the hub when allowed. Torch-free."""
 
 import hashlib
 import os
@@ -12,6 +12,7 @@ from spf_core.errors import RunError, Unavailable
 from spf_core.plugins.configs import ScoreConfig
 from spf_core.utils.paths import UserPath, expanded
 from spf_core.utils.special_files import refuse_special
+from spf_core.utils.validation import Strict
 
 HOME = "SPF_METRICS_HOME"
 CONVERTED_FROM = "converted_from"  # in the metadata of files that this project converted
@@ -78,8 +79,8 @@ class Weights:
         return origin
 
 
-class WeightedScoreConfig(ScoreConfig):
-    """A score whose network is not part of this project."""
+class OutsideWeights(Strict):
+    """Options that say where the weights of one network are, which is not part of this project."""
 
     hub: ClassVar[str | None] = None  # the usual model's id there; None when it is not kept as safetensors
     licence: ClassVar[str] = ""  # of the usual weights
@@ -92,9 +93,14 @@ class WeightedScoreConfig(ScoreConfig):
     )
 
     @property
+    def place(self) -> str:
+        """What these options are called in `--set`."""
+        raise NotImplementedError
+
+    @property
     def weights_name(self) -> str:
         """What the weights are called in $SPF_METRICS_HOME."""
-        return self.weights or self.name
+        raise NotImplementedError
 
     def missing(self) -> str | None:
         """Why the weights cannot be had; None when they are there, or may be fetched."""
@@ -123,7 +129,7 @@ class WeightedScoreConfig(ScoreConfig):
     def _on_disk(self) -> Weights | None:
         if self.path is not None:
             if not Path(self.path).exists():
-                raise Unavailable(f"{self.name}.path '{self.path}' does not exist")
+                raise Unavailable(f"{self.place}.path '{self.path}' does not exist")
             return Weights(Path(self.path), self.path)
         home = expanded(os.environ.get(HOME, ""))
         for name in (self.weights_name, f"{self.weights_name}{SUFFIX}") if home and not self.model else ():
@@ -133,10 +139,24 @@ class WeightedScoreConfig(ScoreConfig):
         return None
 
     def _way_out(self) -> str:
-        ways = [f"--set {self.name}.path=FOLDER", f"${HOME}/{self.weights_name}"]
+        ways = [f"--set {self.place}.path=FOLDER", f"${HOME}/{self.weights_name}"]
         if self._hub_id:
-            ways.append(f"--set {self.name}.allow_download=true for '{self._hub_id}'")
+            ways.append(f"--set {self.place}.allow_download=true for '{self._hub_id}'")
         return f"no weights '{self.weights_name}'; give them with {' or '.join(ways)}"
+
+
+class WeightedScoreConfig(OutsideWeights, ScoreConfig):
+    """A score whose network is not part of this project."""
+
+    @property
+    def place(self) -> str:
+        """The score's name."""
+        return self.name
+
+    @property
+    def weights_name(self) -> str:
+        """What the weights are called in $SPF_METRICS_HOME."""
+        return self.weights or self.name
 
 
 def sha256(file: Path) -> str:

@@ -12,8 +12,8 @@ from spf_core.plugins.discovery import load_plugins
 from spf_lab.evaluation.cached_suite import CachedSuite
 from spf_lab.evaluation.metrics import purity_metrics
 from spf_lab.evaluation.subject import find_subject
+from spf_lab.metrics.regions import local_region
 from spf_portraits.judges.load import DEFAULT_FOLDER
-from spf_portraits.region import local_region
 from spf_portraits.suite import USUALLY_BIASED
 from spf_portraits.world.render import counterfactual, render
 from spf_portraits.world.spec import ATTRIBUTES, TARGETS, sample_portrait

@@ -94,7 +94,13 @@ def build_suite(spec: BenchmarkSpec, plugins: Plugins) -> "Suite":
     """The suite, after every name in the file was found and every run's settings resolved."""
     from spf_core.plugins.building import built  # imports torch
 
-    suite: Suite = built(plugins.get(spec.suite, "suite"))
+    config = plugins.get(spec.suite, "suite")
+    if not getattr(config, "writes_data", True):
+        raise ConfigError(
+            f"suite '{spec.suite}' writes no training sets, which a benchmark trains on; train runs on your "
+            "own data, and evaluate each with spf evaluate"
+        )
+    suite: Suite = built(config)
     for target in spec.targets:
         if target not in suite.targets:
             raise unknown("target", target, suite.targets)

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import MANY, OUTPUT, Device, DeviceName, PluginFiles, RunFolder, in_a_group, numbers
+from spf_cli.options import (
+    MANY,
+    OUTPUT,
+    Device,
+    DeviceName,
+    PluginFiles,
+    Prompts,
+    RunFolder,
+    in_a_group,
+    numbers,
+    prompts_of,
+)
 from spf_core.utils.distributed import init_distributed
 
 if TYPE_CHECKING:
@@ -27,9 +38,25 @@ ScoreOptions = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        metavar="SCORE.OPTION=VALUE",
-        help="An option of a score or metric, as in [cyan]clip-i.path=models/clip[/]. Repeatable.",
+        metavar="NAME.OPTION=VALUE",
+        help="An option of a score, metric or suite, as in [cyan]clip-i.path=models/clip[/]. Repeatable.",
         rich_help_panel=SCORES,
+    ),
+]
+JudgingSuite = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Suite to evaluate with.",
+        show_default="that of the training data, else photos",
+    ),
+]
+JudgedTarget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|TEXT",
+        help="Target that the judges look for.",
+        show_default="that of the training data",
     ),
 ]
 Keep = Annotated[
@@ -57,22 +84,10 @@ def evaluate(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="New folder for the results.", rich_help_panel=OUTPUT)
     ],
-    prompts: Annotated[
-        int, typer.Option(min=1, max=MANY, help="Number of prompts. Training never saw them.")
-    ] = 50,
+    prompts: Prompts = "50",
     seeds: Annotated[int, typer.Option(min=1, max=MANY, help="Number of noise seeds for each prompt.")] = 2,
-    suite: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Suite to evaluate with.", show_default="that of the training data"
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Target that the judges look for.", show_default="that of the training data"
-        ),
-    ] = None,
+    suite: JudgingSuite = None,
+    target: JudgedTarget = None,
     split: Annotated[
         Split, typer.Option(help="Split of the prompts. Use [bold]dev[/] to choose settings.")
     ] = Split.TEST,
@@ -92,18 +107,21 @@ def evaluate(
     from spf_cli.render import show
     from spf_lab.commands.results import read_results, results_table
     from spf_lab.evaluation.drawing import EvaluationPlan
-    from spf_lab.evaluation.score_options import choose_scores, metric_options
+    from spf_lab.evaluation.score_options import choose_scores, metric_options, suite_options
 
+    count, texts = prompts_of(prompts)
+    refuse_filled(out, "choose another --out")
+    _, plugins = run_config(run, plugin or ())
     plan = EvaluationPlan(
         suite=suite,
+        suite_options=suite_options(plugins, assignments or ()),
         target=target,
-        prompts=prompts,
+        prompts=count,
+        texts=texts,
         seeds=seeds,
         split=split.value,
         strengths=numbers("--strengths", strengths),
     )
-    refuse_filled(out, "choose another --out")
-    _, plugins = run_config(run, plugin or ())
     names, options = score or (), assignments or ()
     kept: dict[str, Any] = {"scores": choose_scores(plugins, names, options), "out": out, "keep": keep}
     kept["metric_options"] = metric_options(plugins, names, options)

@@ -13,7 +13,7 @@ from spf_lab.benchmark.plan import data_folder
 from spf_lab.continual.spec import ContinualSpec
 from spf_lab.evaluation.cached_suite import CachedSuite
 from spf_lab.evaluation.columns import ScoreTable
-from spf_lab.evaluation.drawing import unseen_prompts
+from spf_lab.evaluation.drawing import bound, unseen_prompts
 from spf_lab.evaluation.measure import measure
 from spf_lab.evaluation.metrics import purity_metrics
 from spf_lab.evaluation.provenance import provenance
@@ -71,6 +71,7 @@ class StageJudge:
             progress=self.progress,
         )
         self._drawn[base] = quads.d
+        subject = replace(subject, suite=bound(subject, run, quads))
         found = measure(CachedSuite(subject.suite), self.purity.built, quads)
         made = provenance(run, subject, self.purity, run.config.sample, SEED)
         results = summarise(subject, quads, found, ScoreTable(), split=options.split, provenance=made)

@@ -1,17 +1,26 @@
 """The images of an evaluation: its prompts, and all images of them. Processes can share the sampling."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from PIL import Image
+
 from spf_core.config.sections import SampleSection
-from spf_core.interfaces import Quadruples, UnseenPrompt
+from spf_core.data import Row, load_image
+from spf_core.interfaces import NeedsModel, Quadruples, Suite, UnseenPrompt
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun
 from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
+from spf_core.utils.prompts import Prompt
 from spf_lab.evaluation.quadruples import generate
 from spf_lab.evaluation.strengths import check_strengths, sample_strengths
 from spf_lab.evaluation.subject import Subject, find_subject
+
+OWN = "own"  # the split of prompts that the user gives
+EXAMPLES = 64  # training images that a suite's judges may look at
+_log = logging.getLogger("spf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +28,16 @@ class EvaluationPlan:
     """Which images an evaluation samples.
 
     `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
-    options. With `strengths` the evaluation samples at other strengths of the adapter too.
+    options. With `strengths` the evaluation samples at other strengths of the adapter too. `texts` are base
+    texts to use in place of the suite's prompts; `suite_options` are those of the suite as
+    NAME.OPTION=VALUE.
     """
 
     suite: str | None = None
+    suite_options: Sequence[str] = ()
     target: str | None = None
     prompts: int = 50
+    texts: Sequence[str] = ()
     seeds: int = 2
     split: str = "test"
     seed: int = 0
@@ -60,7 +73,7 @@ def draw(
     quads = generate(
         run.backbone,
         run.adapter,
-        unseen_prompts(subject, plan.prompts, seed=plan.seed, split=plan.split),
+        planned_prompts(subject, plan),
         plan.seeds,
         options,
         target=subject.target,
@@ -76,7 +89,48 @@ def draw(
 def subject_of(run: OpenRun, plugins: Plugins, plan: EvaluationPlan) -> Subject:
     """What the run is judged on; ConfigError as of `find_subject`."""
     config = run.config
-    return find_subject(config.data, plugins, suite=plan.suite, target=plan.target, dataset=config.dataset)
+    return find_subject(
+        config.data,
+        plugins,
+        suite=plan.suite,
+        target=plan.target,
+        dataset=config.dataset,
+        backbone=config.backbone.name,
+        options=plan.suite_options,
+    )
+
+
+def bound(subject: Subject, run: OpenRun, quads: Quadruples) -> Suite:
+    """The subject's suite, with the run's base model and training images where its judges read them."""
+    if not isinstance(subject.suite, NeedsModel):
+        return subject.suite
+    side = run.backbone.image_size
+    positives = [Image.fromarray(load_image(row, side)) for row in _spread(subject.examples, EXAMPLES)]
+    return subject.suite.with_model(run.backbone, run.adapter, positives=positives, negatives=quads.a)
+
+
+def planned_prompts(subject: Subject, plan: EvaluationPlan) -> list[UnseenPrompt]:
+    """The plan's own texts with the target, or else the suite's unseen prompts."""
+    if not plan.texts:
+        return unseen_prompts(subject, plan.prompts, seed=plan.seed, split=plan.split)
+    if trained := [text for text in plan.texts if text in subject.seen_texts]:
+        _log.warning(
+            "prompts that are base texts of the training data: %d of %d, as '%s'",
+            len(trained),
+            len(plan.texts),
+            trained[0],
+        )
+    target = subject.target_text
+    if target is None:
+        (first,) = subject.suite.prompts(subject.target, 1, seed=plan.seed, split="dev")
+        target = first.prompt.target_text
+    return [UnseenPrompt(Prompt(text, target), {}) for text in plan.texts]
+
+
+def _spread(rows: Sequence[Row], count: int) -> list[Row]:
+    """At most `count` of the rows, evenly spread."""
+    chosen = min(count, len(rows))
+    return [rows[place * len(rows) // chosen] for place in range(chosen)]
 
 
 def unseen_prompts(subject: Subject, count: int, *, seed: int, split: str) -> list[UnseenPrompt]:

@@ -38,7 +38,13 @@ _LINES = TypeAdapter(list[_Line])
 def refuse_unknown_target(config: RunConfig, plugins: Plugins) -> None:
     """ConfigError when the run is to be evaluated, and nobody knows the target to judge."""
     if config.evaluation.every:
-        find_subject(config.data, plugins, target=config.evaluation.target, dataset=config.dataset)
+        find_subject(
+            config.data,
+            plugins,
+            target=config.evaluation.target,
+            dataset=config.dataset,
+            backbone=config.backbone.name,
+        )
 
 
 def watch_purity(fit: Fit) -> None:

@@ -51,7 +51,7 @@ def grid_figure(
             _tile(axis, np.asarray(picture), column * _PITCH, y)
         image = _tile(axis, changes[place], 4 * _PITCH, y, cmap="viridis", vmin=0, vmax=top)
         _outline(axis, outside[place], 4 * _PITCH, y)
-        label = f"{_row_label(quads, int(i))}\nSPI {pollution[i]:.2f}  target {found.tau['c'][i]:.2f}"
+        label = f"{_row_label(quads, int(i))}\nSPI {_two(pollution[i])}  target {_two(found.tau['c'][i])}"
         axis.text(-0.06, y + 0.5, label, fontsize=6, ha="right", va="center")
     for column, head in enumerate((*COLUMNS, "change |A - C|\nregion outlined")):
         axis.text(column * _PITCH + 0.5, -0.06, head, fontsize=9, ha="center", va="bottom")
@@ -60,6 +60,10 @@ def grid_figure(
     figure.colorbar(image, cax=bar).ax.tick_params(labelsize=7)
     axis.set_aspect("auto")
     return figure
+
+
+def _two(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.2f}"
 
 
 def _tile(axis: "Axes", pixels: np.ndarray, x: float, y: float, **colours: Any) -> Any:

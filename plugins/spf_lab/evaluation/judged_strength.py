@@ -8,7 +8,7 @@ from spf_core.runs.run import OpenRun
 from spf_core.utils.progress import Progress, silent
 from spf_lab.calibration import StrengthCalibration, StrengthScores
 from spf_lab.evaluation.cached_suite import CachedSuite
-from spf_lab.evaluation.drawing import unseen_prompts
+from spf_lab.evaluation.drawing import bound, unseen_prompts
 from spf_lab.evaluation.frontier import frontier
 from spf_lab.evaluation.measure import measure
 from spf_lab.evaluation.metrics import purity_metrics
@@ -31,7 +31,14 @@ def judged_subject(
     config = run.config
     if not (needed or suite or target or is_known(config.data, plugins)):
         return None
-    return find_subject(config.data, plugins, suite=suite, target=target, dataset=config.dataset)
+    return find_subject(
+        config.data,
+        plugins,
+        suite=suite,
+        target=target,
+        dataset=config.dataset,
+        backbone=config.backbone.name,
+    )
 
 
 def judge_strength(
@@ -48,7 +55,8 @@ def judge_strength(
 
     ConfigError when SPS is below 1 at all of them.
     """
-    sample, metrics = run.config.sample, purity_metrics(plugins, subject.suite).built
+    sample, purity = run.config.sample, purity_metrics(plugins, subject.suite)
+    purity.warn()
     texts = unseen_prompts(subject, prompts, seed=0, split="dev")
     quads = generate(
         run.backbone,
@@ -61,10 +69,10 @@ def judge_strength(
         progress=progress,
     )
     drawn = sample_strengths(run, quads, sorted(set(strengths)), sample, seed=0, progress=progress)
-    judge = CachedSuite(subject.suite)
+    judge = CachedSuite(bound(subject, run, quads))
     measured = {}
     for number, (strength, each) in enumerate(drawn.items(), 1):
-        measured[strength] = measure(judge, metrics, each)
+        measured[strength] = measure(judge, purity.built, each)
         progress("judging", number, len(drawn))
     points = frontier(measured, Bootstrap(len(texts))).points
     found = tuple(

@@ -46,8 +46,13 @@ class Rise:
 
 
 def leakage_matrix(found: Measurements, draws: Bootstrap) -> dict[str, dict[str, Leak]]:
-    """The target's row of the leakage matrix, value by value: attribute -> value -> leak."""
+    """The target's row of the leakage matrix, value by value: attribute -> value -> leak.
+
+    It is empty where no judge sees attributes.
+    """
     cells = [(name, k) for name, values in found.attributes.items() for k in range(len(values))]
+    if not cells:
+        return {}
     a, c, a2 = (found.probabilities[role] for role in ("a", "c", "a2"))
     shifts_VN = np.stack([c[name][:, k] - a[name][:, k] for name, k in cells])
     q = q_values(sign_flip_p(shifts_VN, found.prompts))
@@ -76,6 +81,8 @@ def caption_accuracy(found: Measurements, role: str) -> Floats:
     """N shares of the captioned, non-allowed attributes that the image shows as the text says."""
     read = found.probabilities[role]
     kept = [name for name in found.attributes if name not in found.allowed]
+    if not kept:
+        return np.full(len(found.region_share), np.nan)
     spoken_JN = np.stack([found.captioned[name] >= 0 for name in kept])
     right_JN = np.stack([read[name].argmax(axis=1) == found.captioned[name] for name in kept])
     count_N = spoken_JN.sum(axis=0)
@@ -86,6 +93,8 @@ def bias_rises(found: Measurements, bias: Mapping[str, str], draws: Bootstrap) -
     """For each biased value: how much more often C shows it than A, where the text says nothing of it."""
     rises = {}
     for name, value in bias.items():
+        if name not in found.attributes:
+            continue
         column = found.attributes[name].index(value)
         silent = found.captioned[name] < 0
         before, after = (_shown(found, role, name, column, silent) for role in ("a", "c"))

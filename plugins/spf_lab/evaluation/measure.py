@@ -15,6 +15,7 @@ from spf_lab.evaluation.purity import Floats
 from spf_lab.evaluation.readout import STRATA
 
 POSITIVES = 128
+CERTAIN = 1.0  # tau of a suite that has no real examples to tell its scale
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def measure(suite: Suite, metrics: Mapping[str, Metric], quads: Quadruples) -> M
         base=compare(quads.d, None),
         floor=compare.floor(),
         tau={role: _floats(judge.target_probability(listed, target)) for role, listed in images.items()},
-        tau_ref=float(judge.target_probability(positives, target).mean()),
+        tau_ref=float(judge.target_probability(positives, target).mean()) if positives else CERTAIN,
         attributes=judge.attributes,
         allowed=judge.allowed_attributes(target),
         probabilities=_probabilities(judge, quads),

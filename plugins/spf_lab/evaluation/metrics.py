@@ -1,7 +1,8 @@
 """The metrics that make SPI and SPS: a fixed, named set of the suite, whatever else is installed."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from spf_core.interfaces import Backbone, Column, Metric, Quadruples, Suite
 from spf_core.plugins import MetricConfig
 from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins
+
+_log = logging.getLogger("spf")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class PurityMetrics:
     name: str
     built: Mapping[str, Metric]
     options: Mapping[str, Mapping[str, Any]]
+    mark: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)  # part -> why no judge sees it
 
     @property
     def label(self) -> str:
@@ -41,7 +46,15 @@ class PurityMetrics:
             "set": self.name,
             "label": self.label,
             "metrics": {name: dict(chosen) for name, chosen in self.options.items()},
+            **({"mark": self.mark} if self.mark else {}),
+            **({"left_out": dict(self.left_out)} if self.left_out else {}),
         }
+
+    def warn(self) -> None:
+        """Say before any work which parts are left out, and why."""
+        for part, reason in self.left_out.items():
+            without = "there are no effect and no SPS" if part == "target" else "SPI and SPS go without it"
+            _log.warning("no judge of %s: %s; %s", part, reason, without)
 
 
 def purity_metrics(plugins: Plugins, suite: Suite, assignments: Sequence[str] = ()) -> PurityMetrics:
@@ -66,11 +79,12 @@ def purity_metrics(plugins: Plugins, suite: Suite, assignments: Sequence[str] = 
         name: {key: value for key, value in config.model_dump(exclude_defaults=True).items() if key != "name"}
         for name, config in configs.items()
     }
-    return PurityMetrics(wanted.name, {name: built(config) for name, config in configs.items()}, changed)
+    metrics = {name: built(config) for name, config in configs.items()}
+    return PurityMetrics(wanted.name, metrics, changed, wanted.mark, wanted.left_out)
 
 
 def comparable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether SPI and SPS of two results.json were made by the same metrics with the same options.
+    """Whether SPI and SPS of two results.json were made by the same metrics, options and judges.
 
     Results of the first version name no set: every installed metric made them, with its default options.
     """
@@ -80,7 +94,8 @@ def comparable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         each.get("metrics") or {name: {} for name in results["calibration"]["parts"]}
         for each, results in ((first, one), (second, other))
     ]
-    return len(sets) < 2 and used[0] == used[1]
+    judges = [results.get("judges") for results in (one, other)]
+    return len(sets) < 2 and used[0] == used[1] and judges[0] == judges[1]
 
 
 class Beside:

@@ -34,8 +34,9 @@ def save_figure(path: Path, figure: "Figure") -> None:
 
 
 def write_plots(out: Path, results: Json) -> None:
-    """Write leakage.png and, where strengths were swept, frontier.png into `out`."""
-    save_figure(out / "leakage.png", leakage_figure(results))
+    """Write leakage.png, where a judge saw attributes, and frontier.png, where strengths were swept."""
+    if results["leakage"]:
+        save_figure(out / "leakage.png", leakage_figure(results))
     if "frontier" in results:
         title = f"{results['target']} ({results['suite_label']}): adapter strengths"
         save_figure(out / "frontier.png", frontier_figure(title, {"tuned": results["frontier"]["points"]}))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from spf_core.config.sections import SampleSection
+from spf_core.interfaces import Recorded
 from spf_core.runs.run import OpenRun
 from spf_lab.evaluation.metrics import PurityMetrics
 from spf_lab.evaluation.results import environment
@@ -26,6 +27,7 @@ def provenance(
         "training_bias": dict(subject.bias),
         "metrics": sorted(purity.built),
         "purity": purity.to_json(),
+        **(subject.suite.record if isinstance(subject.suite, Recorded) else {}),
         "sampling": sampling,
         "seeds": {"evaluation": seed, "training": run.config.train.seed, "resamples": RESAMPLES},
         "environment": environment(device),

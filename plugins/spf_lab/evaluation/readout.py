@@ -16,6 +16,7 @@ MEASURES = {
     "delta_spi": "SPI less that of the base model: pollution that training adds",
     "rec": "reconstruction under the base text alone, 0 to 100",
 }
+OF_SET = frozenset({"sps", "sps_original", "spi", "spi_original", "delta_spi", "rec", "δspi"})
 STRATA = {
     "explicit": "prompts that name every attribute",
     "silent": "prompts that leave attributes open",
@@ -26,6 +27,16 @@ GROUPS = {
     "parts": "part of SPI",
     "bias_rise": "percentage points by which this unmentioned bias rose",
 }
+
+
+def score_name(results: Results, name: str) -> str:
+    """What a score of these results is called: `spi`, or with the mark of a set that is not a whole one.
+
+    As in `spi[appearance,attributes]`, where judges are missing: such scores mean something else, and only
+    those of one name can be compared. Only what depends on the set has a mark; `name` may be in any case.
+    """
+    mark = (results.get("purity") or {}).get("mark", "")
+    return f"{name}[{mark}]" if mark and name.lower() in OF_SET else name
 
 
 def interval(value: Mapping[str, Any] | None) -> str:
@@ -48,7 +59,10 @@ def number(value: float | None) -> str:
 def result_rows(results: Mapping[str, Results]) -> list[tuple[str, ...]]:
     """A row for each measure, part and bias: its name, one value for each run, its meaning."""
     runs = results.values()
-    rows = [(name, *(interval(run.get(name)) for run in runs), meaning) for name, meaning in MEASURES.items()]
+    rows = []
+    for key, meaning in MEASURES.items():
+        for name, found in _by_name(runs, key):
+            rows.append((name, *(interval(run.get(key) if run else None) for run in found), meaning))
     for group, meaning in GROUPS.items():
         for name in dict.fromkeys(name for run in runs for name in run.get(group, {})):
             rows.append((f"  {name}", *(interval(run.get(group, {}).get(name)) for run in runs), meaning))
@@ -56,16 +70,22 @@ def result_rows(results: Mapping[str, Results]) -> list[tuple[str, ...]]:
     return [*rows, *_score_rows([run.get("scores", {}) for run in runs])]
 
 
+def _by_name(runs: Collection[Results], key: str) -> list[tuple[str, list[Results | None]]]:
+    """A score's names, each with the runs whose score is called that and None for the others."""
+    names = dict.fromkeys(score_name(run, key) for run in runs)
+    return [(name, [run if score_name(run, key) == name else None for run in runs]) for name in names]
+
+
 def _stratum_rows(runs: Collection[Results]) -> list[tuple[str, ...]]:
     """The explicit and the silent prompts apart, and what a perfect edit would have."""
     rows = []
     for name in dict.fromkeys(name for run in runs for name in run.get("strata", {})):
-        for key in STRATUM:
-            found = [run.get("strata", {}).get(name, {}).get(key) for run in runs]
-            limits = [run.get("ceiling", {}).get(name, {}).get(key) for run in runs]
+        for key, (called, chosen) in [(score, each) for score in STRATUM for each in _by_name(runs, score)]:
+            found = [run.get("strata", {}).get(name, {}).get(key) if run else None for run in chosen]
+            limits = [run.get("ceiling", {}).get(name, {}).get(key) for run in chosen if run]
             best = next((number(limit) for limit in limits if limit is not None), None)
             meaning = STRATA[name] + (f"; ceiling {best}" if best else "")
-            rows.append((f"  {key}, {name}", *(interval(each) for each in found), meaning))
+            rows.append((f"  {called}, {name}", *(interval(each) for each in found), meaning))
     return rows
 
 

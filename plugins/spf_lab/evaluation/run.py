@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -16,7 +17,7 @@ from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.progress import Progress, silent
 from spf_lab.evaluation.cached_suite import CachedSuite
 from spf_lab.evaluation.columns import ScoreTable, compute_scores
-from spf_lab.evaluation.drawing import EvaluationPlan, draw, subject_of
+from spf_lab.evaluation.drawing import OWN, EvaluationPlan, bound, draw, subject_of
 from spf_lab.evaluation.figures import write_grids
 from spf_lab.evaluation.frontier import frontier
 from spf_lab.evaluation.leakage import bias_rises, caption_accuracy, flips, leakage_matrix
@@ -53,22 +54,26 @@ def evaluate(
     suite's metrics of SPI, which then has another name. Pictures are kept in images/ of the first `keep`
     prompts, of the worst pairs and of the pairs `also`. Processes `group` share the drawing: this is for the
     main one, while the others call `drawing.draw` with the same plan. Raises ConfigError for an unknown
-    target, a count below 1 or a strength that cannot be, RunError when `out` is not empty or a draw cannot be
-    repeated.
+    target or option, a count below 1 or a strength that cannot be, RunError when `out` is not empty or a draw
+    cannot be repeated.
     """
     _check(plan, out)
     started = monotonic()
     purity = purity_metrics(plugins, subject_of(run, plugins, plan).suite, metric_options)
     shown = choose_scores(plugins) if scores is None else scores
+    purity.warn()
     warn_of_missing(shown)
     drawn = draw(run, plugins, plan, progress=progress, group=group)
     subject, quads = drawn.subject, drawn.quads
     progress("judging", 0, 1)
+    subject = replace(subject, suite=bound(subject, run, quads))
     judge = CachedSuite(subject.suite)
     found = measure(judge, purity.built, quads)
     columns = compute_scores(shown, quads, judge, run.backbone, Bootstrap(found.prompts), progress)
     provenance = _provenance(run, subject, purity, plan.sample or run.config.sample, plan.seed)
-    results = summarise(subject, quads, found, columns, split=plan.split, provenance=provenance)
+    results = summarise(
+        subject, quads, found, columns, split=OWN if plan.texts else plan.split, provenance=provenance
+    )
     with emptied_on_failure(out):
         if drawn.strengths:
             swept = measure_strengths(judge, purity.built, drawn.strengths, found, out)
@@ -121,7 +126,8 @@ def summarise(
             "evaluate again"
         )
     draws = Bootstrap(found.prompts)
-    scores, strata = score(found, draws), stratum_scores(found)
+    scores = score(found, draws)
+    strata = {} if split == OWN else stratum_scores(found)
     changed = {"tuned": flips(found, "c"), "reseed": flips(found, "a2")}
     followed = {"original": caption_accuracy(found, "a"), "tuned": caption_accuracy(found, "c")}
     return Results(
@@ -141,7 +147,11 @@ def summarise(
         flips={name: estimate(draws.mean(values)) for name, values in changed.items()},
         bias_rise=bias_rises(found, subject.bias, draws),
         caption_accuracy={name: estimate(draws.mean(values)) for name, values in followed.items()},
-        calibration={"tau_ref": found.tau_ref, "floor": dict(found.floor), "parts": dict(found.parts)},
+        calibration={
+            "tau_ref": None if isnan(found.tau_ref) else found.tau_ref,
+            "floor": dict(found.floor),
+            "parts": dict(found.parts),
+        },
         scores=columns,
         provenance=provenance,
     )

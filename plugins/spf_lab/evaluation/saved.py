@@ -66,9 +66,16 @@ class _Frontier(_Saved):
 
 
 class _Calibration(_Saved):
-    tau_ref: float
+    tau_ref: _Number
     floor: dict[str, float]
     parts: dict[str, str]
+
+
+class _Purity(_Saved):
+    set: str
+    label: str
+    mark: str = ""
+    left_out: dict[str, str] = {}
 
 
 class _Summary(_Saved):
@@ -79,6 +86,7 @@ class _Summary(_Saved):
     n_prompts: PositiveInt
     n_seeds: PositiveInt
     adapter_hash: str
+    purity: _Purity | None = None
     sps: _Estimate
     effect: _Estimate
     spi: _Estimate
@@ -107,7 +115,7 @@ class _Results(_Summary):
     flips: dict[str, _Estimate]
     bias_rise: dict[str, _Estimate]
     caption_accuracy: dict[str, _Estimate]
-    leakage: Annotated[dict[str, Annotated[dict[str, _Leak], Field(min_length=1)]], Field(min_length=1)]
+    leakage: dict[str, Annotated[dict[str, _Leak], Field(min_length=1)]]
     calibration: _Calibration
     score_models: dict[str, dict[str, Any]] = {}
     preset: str

@@ -37,16 +37,17 @@ def choose_scores(
     """Configs of the named scores; `all` names every one, no name those that need no outside weights.
 
     A metric may be named too: it is then shown beside SPI. `assignments` are options as NAME.OPTION=VALUE;
-    those of a metric that is not named are `metric_options`. ConfigError for an unknown name or option.
+    those of a metric that is not named are `metric_options`, those of a suite are `suite_options`.
+    ConfigError for an unknown name or option.
     """
     scores, metrics = plugins.of_kind("score"), plugins.of_kind("metric")
-    known = {**scores, **metrics}
+    known = {**scores, **metrics, **plugins.of_kind("suite")}
     usual = [name for name, entry in scores.items() if getattr(entry.config, "weights", None) is None]
     chosen = list(scores) if ALL in names else list(dict.fromkeys(names)) if names else usual
     options: dict[str, dict[str, Any]] = {name: {} for name in chosen}
-    of_purity = metric_options(plugins, names, assignments)
+    elsewhere = [*metric_options(plugins, names, assignments), *suite_options(plugins, assignments)]
     for assignment in assignments:
-        if assignment in of_purity:
+        if assignment in elsewhere:
             continue
         ((name, values),) = parse_assignment(assignment).items()
         if name not in options:
@@ -62,6 +63,12 @@ def metric_options(plugins: Plugins, names: Sequence[str], assignments: Sequence
     metrics = plugins.of_kind("metric")
     keys = [(assignment, next(iter(parse_assignment(assignment)))) for assignment in assignments]
     return [assignment for assignment, name in keys if name in metrics and name not in names]
+
+
+def suite_options(plugins: Plugins, assignments: Sequence[str]) -> list[str]:
+    """Those of the assignments that set an option of a suite."""
+    suites = plugins.of_kind("suite")
+    return [each for each in assignments if next(iter(parse_assignment(each))) in suites]
 
 
 def _config(plugins: Plugins, name: str, given: Mapping[str, Any]) -> ScoreConfig:

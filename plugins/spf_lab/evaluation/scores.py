@@ -55,7 +55,7 @@ def score_replicates(found: PairNumbers, draws: Replicates) -> ScoreReplicates:
     gain, gain_b = (
         effect(draws.mean(found.tau[role]), draws.mean(found.tau["a"]), found.tau_ref) for role in "cb"
     )
-    seen = {role: draws.mean(tau > SEEN) for role, tau in found.tau.items()}
+    seen = {role: draws.mean(np.where(np.isnan(tau), np.nan, tau > SEEN)) for role, tau in found.tau.items()}
     values = {
         "sps": sps(gain, pollution_c),
         "sps_original": sps(gain_b, pollution_b),

@@ -1,15 +1,18 @@
-"""What a run is judged on: the suite and the target it was trained towards, and texts it has seen."""
+"""What a run is judged on: the suite and the target it was trained towards, and what it was trained with."""
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from spf_core.config.loading import parse_component
+from spf_core.config.merging import merge, parse_assignment
 from spf_core.config.sections import DatasetSection
-from spf_core.data import readable_rows
-from spf_core.errors import ConfigError, PluginError, unknown
-from spf_core.interfaces import Limited, Suite
+from spf_core.data import Row, readable_rows
+from spf_core.errors import ConfigError, PluginError, short, unknown
+from spf_core.interfaces import AnyTarget, Limited, Suite
 from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins
 from spf_core.utils.paths import refuse_lost
@@ -28,6 +31,17 @@ class Subject:
     target_text: str | None = None  # the text trained most often, when the folder is still there
     bias: Mapping[str, str] = field(default_factory=dict)
     seen_texts: frozenset[str] = frozenset()
+    examples: tuple[Row, ...] = ()  # training rows with that text
+
+
+class _World(NamedTuple):
+    """A suite, and the backbones that draw its world; none where any may."""
+
+    suite: Suite
+    backbones: tuple[str, ...]
+
+    def drawn_by(self, backbone: str | None) -> bool:
+        return not self.backbones or backbone is None or backbone in self.backbones
 
 
 def ceiling_of(suite: Suite, target: str) -> dict[str, dict[str, float | None]]:
@@ -44,60 +58,138 @@ def find_subject(
     suite: str | None = None,
     target: str | None = None,
     dataset: DatasetSection = AS_IT_IS,
+    backbone: str | None = None,
+    options: Sequence[str] = (),
 ) -> Subject:
-    """Find who knows the training folder `data`; `suite` and `target` override what the folder says.
+    """Find who judges a run that was trained on the folder `data`, with the model `backbone`.
 
-    `dataset` says how its texts are read.
-
-    ConfigError when no suite recognises the folder and no target is given, or no suite has the target.
+    That is the suite that recognises the folder; else one that has the target and whose world the backbone
+    draws; else one that judges any target text, on `target` or the text that the folder trains most often.
+    `suite` and `target` override what the folder says, `dataset` says how its texts are read, and `options`
+    set the suite's as NAME.OPTION=VALUE. ConfigError when nobody judges the run, or an option is not there.
     """
-    suites = _suites(plugins, suite)
     folder = Path(data) if data else None
-    texts = _texts(folder, dataset)
-    usual = Counter(complement for _, complement in texts).most_common(1)
-    trained, seen = (usual[0][0] if usual else None), frozenset(base for base, _ in texts)
-    for name, known in suites.items():
-        facts = known.recognise(folder) if folder else None
-        if facts and target in (None, facts.target):
-            return Subject(name, known, facts.target, trained, facts.bias, seen)
-    if target is None:
-        refuse_lost(data, "data")
-        raise ConfigError(_unrecognised(folder, suites))
-    for name, known in suites.items():
-        if target in known.targets:
-            return Subject(name, known, target, trained, {}, seen)
-    raise unknown("target", target, {each for known in suites.values() for each in known.targets})
+    rows = _rows(folder, dataset)
+    usual = Counter(row.target_text for row in rows if row.target_text).most_common(1)
+    trained = usual[0][0] if usual else None
+    worlds = _worlds(plugins, suite, options)
+    name, found, of_folder = _choose(worlds, folder, data, suite, target or None, trained, backbone)
+    _refuse_unused(options, name)
+    return Subject(
+        name,
+        found,
+        target=of_folder[0],
+        target_text=trained,
+        bias=of_folder[1],
+        seen_texts=frozenset(row.base_text for row in rows),
+        examples=tuple(row for row in rows if row.target_text == trained),
+    )
 
 
 def is_known(data: str | None, plugins: Plugins) -> bool:
     """Whether any suite recognises the training folder."""
     folder = Path(data) if data else None
-    return folder is not None and any(suite.recognise(folder) for suite in _suites(plugins, None).values())
+    worlds = _worlds(plugins, None, ()).values()
+    return folder is not None and any(world.suite.recognise(folder) for world in worlds)
 
 
-def _suites(plugins: Plugins, name: str | None) -> dict[str, Suite]:
+def _choose(
+    worlds: Mapping[str, _World],
+    folder: Path | None,
+    data: str | None,
+    asked: str | None,
+    target: str | None,
+    trained: str | None,
+    backbone: str | None,
+) -> tuple[str, Suite, tuple[str, Mapping[str, str]]]:
+    """Name of the suite, the suite, and the target with the bias of the training folder."""
+    known = {
+        name: facts for name, each in worlds.items() if folder and (facts := each.suite.recognise(folder))
+    }
+    for name, facts in known.items():
+        if target in (None, facts.target):
+            return name, worlds[name].suite, (facts.target, facts.bias)
+    drawn = {name: each for name, each in worlds.items() if name in known or each.drawn_by(backbone)}
+    for name, world in drawn.items():
+        if target in world.suite.targets:
+            assert target is not None
+            return name, world.suite, (target, {})
+    if asked is not None and asked not in drawn:
+        raise ConfigError(_not_its_world(asked, backbone, worlds[asked]))
+    any_target = {name: each.suite for name, each in worlds.items() if isinstance(each.suite, AnyTarget)}
+    elsewhere = asked is None and (known or any(each.backbones for each in drawn.values()))
+    wanted = target or trained
+    if any_target and wanted is not None and not elsewhere:
+        name, judge = next(iter(any_target.items()))
+        return name, judge.for_target(wanted), (wanted, {})
+    if target is None:
+        refuse_lost(data, "data")
+        raise ConfigError(_unrecognised(folder, drawn, bool(any_target) and not elsewhere))
+    raise unknown("target", target, {each for world in drawn.values() for each in world.suite.targets})
+
+
+def _worlds(plugins: Plugins, name: str | None, options: Sequence[str]) -> dict[str, _World]:
+    given = _options(options)
     if name is not None:
-        return {name: built(plugins.get(name, "suite"))}
-    suites: dict[str, Suite] = {}
+        chosen = plugins.get(name, "suite")
+        return {name: _World(_built(plugins, name, given.get(name, {})), _backbones(chosen))}
+    worlds: dict[str, _World] = {}
     for known, entry in plugins.of_kind("suite").items():
         try:
-            suites[known] = built(entry.config)
+            worlds[known] = _World(_built(plugins, known, given.get(known, {})), _backbones(entry.config))
         except PluginError as error:  # nobody asked for this one
             _log.warning("%s", error)
-    return suites
+    return worlds
 
 
-def _unrecognised(folder: Path | None, suites: Mapping[str, Suite]) -> str:
-    known = sorted({target for suite in suites.values() for target in suite.targets})
+def _built(plugins: Plugins, name: str, options: Mapping[str, Any]) -> Suite:
+    suite: Suite = built(parse_component(plugins, "suite", {**options, "name": name}, name))
+    return suite
+
+
+def _backbones(config: Any) -> tuple[str, ...]:
+    return tuple(config.backbones)
+
+
+def _options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Options by suite."""
+    found: dict[str, Any] = {}
+    for assignment in assignments:
+        parsed = parse_assignment(assignment)
+        if not all(isinstance(values, Mapping) for values in parsed.values()):
+            raise ConfigError(f"--set {short(assignment)}: expected {next(iter(parsed))}.OPTION=VALUE")
+        found = merge(found, parsed)
+    return found
+
+
+def _refuse_unused(assignments: Sequence[str], name: str) -> None:
+    for assignment in assignments:
+        (of,) = parse_assignment(assignment)
+        if of != name:
+            raise ConfigError(
+                f"--set {short(assignment)}: suite '{name}' judges this run; leave the option out, or choose "
+                f"--suite {of}"
+            )
+
+
+def _not_its_world(name: str, backbone: str | None, world: _World) -> str:
+    return (
+        f"--suite {name}: its judges know only pictures of {world.suite.label}, which backbone '{backbone}' "
+        "was not made to draw; leave out --suite, and another suite judges the run"
+    )
+
+
+def _unrecognised(folder: Path | None, worlds: Mapping[str, _World], any_text: bool) -> str:
+    known = sorted({target for world in worlds.values() for target in world.suite.targets})
     reason = "the run records no training folder"
     if folder is not None:
         missing = "" if folder.is_dir() else " (it is not there any more)"
         reason = f"no suite knows what training folder '{folder}' teaches{missing}"
+    if any_text:
+        return f"{reason}, and it names no target text; name what to judge, as in --target 'a red hat'"
     return f"{reason}; name the target to judge with --target, one of: {', '.join(known) or 'none'}"
 
 
-def _texts(folder: Path | None, dataset: DatasetSection) -> list[tuple[str, str]]:
-    """Base and target texts of the folder's rows; none when it is gone, as weights outlive their data."""
-    if folder is None or not folder.is_dir():
-        return []
-    return [(row.base_text, row.target_text) for row in readable_rows(folder, dataset)]
+def _rows(folder: Path | None, dataset: DatasetSection) -> list[Row]:
+    """The folder's rows; none when it is gone, as weights outlive their data."""
+    return readable_rows(folder, dataset) if folder is not None and folder.is_dir() else []

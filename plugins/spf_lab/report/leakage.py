@@ -4,7 +4,7 @@ import numpy as np
 
 from spf_lab.evaluation.plots import SIGNIFICANT, STRONGEST
 from spf_lab.report.arms import Json
-from spf_lab.report.html import Html, join, tag
+from spf_lab.report.html import Html, join, paragraph, tag
 
 _MAP = "RdBu_r"
 
@@ -12,6 +12,8 @@ _MAP = "RdBu_r"
 def leakage(results: Json) -> Html:
     """Attributes down, their values as chips: colour L, number the shift in points, a dot where q < 0.05."""
     rows = results["leakage"]
+    if not rows:
+        return paragraph("No judge of attributes took part in this evaluation.", class_="missing")
     strengths = [abs(leak["value"] or 0.0) for row in rows.values() for leak in row.values()]
     limit = float(np.clip(max(strengths), 1.0, STRONGEST))
     allowed = results["allowed_attributes"]

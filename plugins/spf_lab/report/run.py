@@ -100,7 +100,7 @@ def _scores(arm: Arm) -> list[Part]:
             tag("h3", "Strength frontier"),
             tag("div", plot(vector(figure), alt, texts.FRONTIER), class_="plots"),
         ]
-        parts.append(frontier_table(results["frontier"]))
+        parts.append(frontier_table(results))
     return [("scores", "Scores", section("scores", "Scores", *parts))]
 
 

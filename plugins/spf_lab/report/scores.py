@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from spf_lab.evaluation.readout import interval, number, result_rows
+from spf_lab.evaluation.readout import interval, number, result_rows, score_name
 from spf_lab.report.arms import Json
 from spf_lab.report.html import Html, paragraph, table, tag
 from spf_lab.report.texts import FRONTIER_SUM
@@ -20,7 +20,7 @@ _ARROWS = {"up": "↑ higher is better", "down": "↓ lower is better"}
 
 def cards(results: Json) -> Html:
     """The headline scores, each with its interval and which way is better."""
-    return tag("dl", *(_card(results[name], *words) for name, words in CARDS.items()), class_="cards")
+    return tag("dl", *(_card(results, key) for key in CARDS), class_="cards")
 
 
 def measures(results: Mapping[str, Json]) -> Html:
@@ -31,10 +31,12 @@ def measures(results: Mapping[str, Json]) -> Html:
     return table(caption, ("measure", *results, "meaning"), result_rows(results))
 
 
-def frontier_table(frontier: Json) -> Html:
+def frontier_table(results: Json) -> Html:
     """Scores at each adapter strength, and the summary of the frontier."""
+    frontier: Json = results["frontier"]
     names = ("sps", "effect", "spi", "hit_rate", "base_leak", "delta_spi", "rec")
-    head = ("strength", "SPS ↑", "E ↑", "SPI ↓", "hit rate ↑", "leak rate ↓", "ΔSPI ↓", "REC ↑")
+    plain = ("SPS ↑", "E ↑", "SPI ↓", "hit rate ↑", "leak rate ↓", "ΔSPI ↓", "REC ↑")
+    head = ("strength", *(f"{score_name(results, name[:-2])}{name[-2:]}" for name in plain))
     rows = [
         (f"{point['strength']:g}", *(interval(point[name]) for name in names)) for point in frontier["points"]
     ]
@@ -46,7 +48,9 @@ def frontier_table(frontier: Json) -> Html:
     return tag("div", table("Adapter strengths; 95 % intervals over prompts", head, rows), paragraph(words))
 
 
-def _card(value: Json, name: str, meaning: str, better: str) -> Html:
+def _card(results: Json, key: str) -> Html:
+    value, (plain, meaning, better) = results[key], CARDS[key]
+    name = score_name(results, plain)
     low, high = value["ci"]
     spread = "" if value["value"] is None else f"{number(low)} to {number(high)}"
     return tag(

@@ -1,4 +1,4 @@
-"""A CLIP model in transformers' format."""
+"""A CLIP or SigLIP model in transformers' format."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,10 +8,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
+from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel, SiglipModel
 
 from spf_core.interfaces import Backbone, Suite
 from spf_core.runs.pretrained import load, load_network, quiet
+from spf_core.utils.json_text import read_json
 from spf_lab.metrics.networks.judge import BATCH, Images, Network
 
 
@@ -20,12 +21,15 @@ def unit(output: Any) -> Tensor:
     return F.normalize(getattr(output, "pooler_output", output).float(), dim=-1)
 
 
+_MODELS = {"clip": CLIPModel, "siglip": SiglipModel}  # SigLIP 2 at a fixed resolution is a SigLIP
+
+
 class Clip:
     """`images` and `texts` are unit-norm projected embeddings, N D."""
 
     def __init__(self, folder: Path) -> None:
         with quiet():
-            self.model = load_network(CLIPModel, folder)
+            self.model = load_network(_MODELS.get(_kind(folder), CLIPModel), folder)
             self.tokenizer = load(AutoTokenizer, folder)
             self.prepare = partial(processed, load(AutoImageProcessor, folder, backend="pil"))
         self.length: int = self.model.config.text_config.max_position_embeddings
@@ -59,6 +63,14 @@ class Clip:
 
     def _image_features(self, pixels_B3HW: Tensor) -> Tensor:
         return unit(self.model.get_image_features(pixel_values=pixels_B3HW))
+
+
+def _kind(folder: Path) -> str:
+    """The kind of model that config.json names; what is wrong with the file is said when it is loaded."""
+    try:
+        return str(read_json(folder / "config.json").get("model_type"))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def cut_note(lengths: Sequence[int], limit: int) -> str:

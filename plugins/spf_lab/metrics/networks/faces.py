@@ -135,6 +135,20 @@ class FaceEmbedder:
             whole[usable] = part
         return spread[0], spread[1], failed
 
+    def each(self, images: Images, suite: Suite, backbone: Backbone) -> Tensor:
+        """The embedding of the largest face of each picture, N D; NaN where there is none."""
+        if self.detector is None:
+            return self._embed(images, suite, backbone)
+        found = [self.detector(image) for image in images]
+        places = [place for place, faces in enumerate(found) if faces]
+        if not places:
+            return torch.full((len(images), 1), torch.nan)
+        crops = [aligned(images[i], max(found[i], key=lambda face: face.area)) for i in places]
+        embedded = self._embed(crops, suite, backbone)
+        spread = torch.full((len(images), embedded.shape[1]), torch.nan)
+        spread[places] = embedded
+        return spread
+
     def _pair(self, one: Image.Image, other: Image.Image) -> tuple[Image.Image, Image.Image] | str:
         assert self.detector is not None
         faces, others = self.detector(one), self.detector(other)

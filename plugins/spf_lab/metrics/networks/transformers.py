@@ -34,6 +34,22 @@ def dino(folder: Path) -> Network:
     return Network(model, partial(processed, processor), read)
 
 
+def dino_patches(folder: Path) -> Network:
+    """Embeddings of the patches, N D h w."""
+    with quiet():
+        model = load_network(AutoModel, folder)
+        processor = load(AutoImageProcessor, folder, backend="pil")
+    patch = model.config.patch_size
+
+    def read(pixels_B3HW: Tensor) -> Tensor:
+        height, width = (side // patch for side in pixels_B3HW.shape[-2:])
+        tokens_BLD = model(pixel_values=pixels_B3HW).last_hidden_state[:, -height * width :]
+        patches_BDhw: Tensor = tokens_BLD.float().mT.reshape(len(tokens_BLD), -1, height, width)
+        return patches_BDhw
+
+    return Network(model, partial(processed, processor), read)
+
+
 class Parser:
     """Class numbers, N H W at the resolution of the network's input; `names` are those of the classes."""
 

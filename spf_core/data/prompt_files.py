@@ -1,0 +1,64 @@
+"""A user's own prompts: a text file with one on each line, JSON lines, or CSV. Torch-free."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from spf_core.data.files import lines_of
+from spf_core.data.tables import csv_values
+from spf_core.errors import ConfigError, DataError, short
+from spf_core.utils.json_text import read_json_lines
+from spf_core.utils.prompts import text_fault
+from spf_core.utils.special_files import refuse_special
+
+COLUMN = "prompt"
+
+
+def read_prompts(file: Path) -> tuple[str, ...]:
+    """The prompts of a file, each once and in order.
+
+    Of `.jsonl` and `.csv` files, those under `prompt`; of any other, the lines that are not empty.
+    ConfigError for a file that is missing or damaged, or that holds none.
+    """
+    name = short(str(file), 200)
+    if not file.is_file():
+        raise ConfigError(f"--prompts {name}: give a number of prompts, or a file that exists")
+    try:
+        refuse_special(file)
+        found = [(place, text.strip()) for place, text in _texts(file) if text.strip()]
+    except (OSError, ValueError, DataError) as error:
+        raise ConfigError(f"--prompts {name}: {error}") from None
+    for place, text in found:
+        if fault := text_fault(text):
+            raise ConfigError(f"--prompts {name}, {place}: the text {fault}")
+    if not found:
+        raise ConfigError(f"--prompts {name}: the file holds no prompts; write one on each line")
+    return tuple(dict.fromkeys(text for _, text in found))
+
+
+def _texts(file: Path) -> Iterator[tuple[str, str]]:
+    """Texts with their places; DataError for a row without one."""
+    if file.suffix.lower() == ".jsonl":
+        for number, value in enumerate(read_json_lines(file), start=1):
+            yield f"row {number}", _of(value.get(COLUMN) if isinstance(value, dict) else value, number)
+    elif file.suffix.lower() == ".csv":
+        for number, row in csv_values(file):
+            if isinstance(row, DataError):
+                raise DataError(f"line {number} {row}")
+            yield f"line {number}", _of(row.get(COLUMN), number)
+    else:
+        for number, line in enumerate(lines_of(_decoded(file)), start=1):
+            yield f"line {number}", line
+
+
+def _of(value: Any, number: int) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"row {number} has no text '{COLUMN}'")
+    return value
+
+
+def _decoded(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"byte {error.start + 1} is not UTF-8; save the file as UTF-8") from None
