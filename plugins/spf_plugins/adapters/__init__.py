@@ -147,17 +147,37 @@ class LoraFileAdapter(AdapterConfig):
         return LoraFile(Path(self.path))
 
 
+class WeightsFileAdapter(AdapterConfig):
+    """The weights of a fine-tuned model, to be sampled and measured. Nothing is trained."""
+
+    name = "weights-file"
+    path: UserPath = Field(description="Single .safetensors file, or folder in diffusers' layout.")
+
+    def build(self) -> "Adapter":
+        """Return the adapter, not attached yet."""
+        from spf_plugins.adapters.files.weights_file import WeightsFile
+
+        return WeightsFile(Path(self.path))
+
+
 @hookimpl
 def spf_register(register: Register) -> None:
     """Register the components of this group."""
-    for config in (LoraAdapter, AdaLoraAdapter, CrossAttention, FullUnet, LoraFileAdapter):
+    for config in (
+        LoraAdapter,
+        AdaLoraAdapter,
+        CrossAttention,
+        FullUnet,
+        LoraFileAdapter,
+        WeightsFileAdapter,
+    ):
         register(config)
 
 
 @hookimpl
 def spf_before_fit(config: "RunConfig") -> None:
     """Refuse to train what is only read."""
-    if isinstance(config.adapter, LoraFileAdapter):
+    if isinstance(config.adapter, LoraFileAdapter | WeightsFileAdapter):
         raise ConfigError(
             f"adapter '{config.adapter.name}' reads weights and trains none; choose another to train, as "
             "lora-adapter, or measure the file with spf score"

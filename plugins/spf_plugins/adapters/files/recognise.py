@@ -6,10 +6,9 @@ from pathlib import Path
 from torch import Tensor
 
 from spf_core.errors import RunError, short
-from spf_core.runs.checkpoint import read_safetensors
+from spf_core.runs.checkpoint import read_header, read_safetensors
 
 GET_AGAIN = "get the file from its source again"
-_PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 _WIDTHS = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "SDXL", 1280: "SDXL"}
 _ELSEWHERE = (  # words that only the keys of other architectures hold
     (("double_blocks", "single_blocks", "single_transformer_blocks"), "FLUX"),
@@ -28,11 +27,7 @@ _OTHER_KINDS = {  # ways to adapt a model whose keys end like this, and that are
 
 def read_weights(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file; RunError for any other format, which is never read."""
-    if file.suffix.lower() in _PICKLES:
-        raise RunError(
-            f"'{file}' is a pickle, which can run code when it is read; get it as .safetensors, or convert "
-            "it in a safe place"
-        )
+    read_header(file, GET_AGAIN)
     return read_safetensors(file, GET_AGAIN)
 
 
