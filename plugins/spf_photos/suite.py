@@ -50,6 +50,13 @@ class PhotosSuite:
         """The suite for this target text; ConfigError for parts or attributes that do not exist."""
         return PhotosSuite(self.options, target)
 
+    def check(self) -> None:
+        """Load the networks once; RunError or Unavailable for weights or parts that cannot be used."""
+        if self.options.judges == "full":
+            from spf_photos.judges.networks import load_networks
+
+            load_networks(self.options, self.purity.left_out).allowed(self.options, self.allowance)
+
     def with_model(
         self, backbone: Backbone, adapter: Adapter, *, positives: Sequence[Image], negatives: Sequence[Image]
     ) -> "PhotosSuite":
@@ -69,7 +76,7 @@ class PhotosSuite:
         """What the target may change, which judges were asked, and what they failed on."""
         judges = self._judges
         return {
-            "judges": dict(judges.provenance) if judges else {},
+            "judges": judges.recorded if judges else {},
             "target_allowance": self.allowance.to_json(),
             "judges_failed": dict(judges.failures) if judges else {},
         }

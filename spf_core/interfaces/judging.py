@@ -148,6 +148,9 @@ class AnyTarget(Protocol):
 class NeedsModel(Protocol):
     """A suite whose judges read the base model that drew the pictures."""
 
+    def check(self) -> None:
+        """Called before any picture is drawn: raises the error of weights that cannot be used."""
+
     def with_model(
         self, backbone: Backbone, adapter: Adapter, *, positives: Sequence[Image], negatives: Sequence[Image]
     ) -> Suite:

@@ -80,6 +80,11 @@ def judge_strength(
         for strength, scores in points.items()
     )
     basis = f"{len(texts)} unseen prompts x {seeds} seeds, {subject.suite.label}, {subject.target}"
+    if all(each.sps.value is None for each in found):
+        raise ConfigError(
+            f"no strength has an SPS ({basis}): no judge tells the target, or the base model shows it; "
+            "use CLIP with --by response"
+        )
     best = max(found, key=lambda each: each.sps.value or 0)
     if (best.sps.value or 0) < LEAST:
         shown = ", ".join(f"{each.strength:g}" for each in found)

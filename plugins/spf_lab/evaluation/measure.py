@@ -98,7 +98,7 @@ def measure(suite: Suite, metrics: Mapping[str, Metric], quads: Quadruples) -> M
     compare = _Comparer(judge, metrics, quads)
     region = judge.region(quads.a, quads.c, target)
     images = {"a": quads.a, "b": quads.b, "c": quads.c, "d": quads.d}
-    positives = judge.positives(target, POSITIVES, seed=0, size=quads.a[0].width)
+    tau = {role: _floats(judge.target_probability(listed, target)) for role, listed in images.items()}
     return Measurements(
         target=target,
         prompts=len(quads.prompts),
@@ -107,14 +107,22 @@ def measure(suite: Suite, metrics: Mapping[str, Metric], quads: Quadruples) -> M
         prompted=compare(quads.b, judge.region(quads.a, quads.b, target)),
         base=compare(quads.d, None),
         floor=compare.floor(),
-        tau={role: _floats(judge.target_probability(listed, target)) for role, listed in images.items()},
-        tau_ref=float(judge.target_probability(positives, target).mean()) if positives else CERTAIN,
+        tau=tau,
+        tau_ref=_tau_ref(judge, quads, tau),
         attributes=judge.attributes,
         allowed=judge.allowed_attributes(target),
         probabilities=_probabilities(judge, quads),
         captioned=captioned_values(quads, judge.attributes),
         region_share=1 - _floats(region.outside_NHW.float().mean(dim=(1, 2))),
     )
+
+
+def _tau_ref(judge: Suite, quads: Quadruples, tau: Mapping[str, Floats]) -> float:
+    """The mean tau of real examples; NaN where no judge sees the target."""
+    if all(np.isnan(each).all() for each in tau.values()):
+        return float("nan")
+    positives = judge.positives(quads.target, POSITIVES, seed=0, size=quads.a[0].width)
+    return float(judge.target_probability(positives, quads.target).mean()) if positives else CERTAIN
 
 
 def captioned_values(

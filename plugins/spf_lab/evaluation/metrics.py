@@ -94,8 +94,9 @@ def comparable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         each.get("metrics") or {name: {} for name in results["calibration"]["parts"]}
         for each, results in ((first, one), (second, other))
     ]
-    judges = [results.get("judges") for results in (one, other)]
-    return len(sets) < 2 and used[0] == used[1] and judges[0] == judges[1]
+    judged = [(results.get("judges"), results.get("target_allowance")) for results in (one, other)]
+    alike = judged[0] == judged[1] if one["target"] == other["target"] else judged[0][0] == judged[1][0]
+    return len(sets) < 2 and used[0] == used[1] and alike
 
 
 class Beside:

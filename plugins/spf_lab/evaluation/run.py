@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from spf_core.errors import ConfigError, RunError
-from spf_core.interfaces import Quadruples, Suite
+from spf_core.interfaces import NeedsModel, Quadruples, Suite
 from spf_core.plugins import ScoreConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun
@@ -59,9 +59,12 @@ def evaluate(
     """
     _check(plan, out)
     started = monotonic()
-    purity = purity_metrics(plugins, subject_of(run, plugins, plan).suite, metric_options)
+    suite = subject_of(run, plugins, plan).suite
+    purity = purity_metrics(plugins, suite, metric_options)
     shown = choose_scores(plugins) if scores is None else scores
     purity.warn()
+    if isinstance(suite, NeedsModel):
+        suite.check()
     warn_of_missing(shown)
     drawn = draw(run, plugins, plan, progress=progress, group=group)
     subject, quads = drawn.subject, drawn.quads

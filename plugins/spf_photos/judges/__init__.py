@@ -38,6 +38,14 @@ class Judges:
     provenance: Mapping[str, Any]
     failures: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What judged: models, hashes, settings, and whether the target's judge was calibrated."""
+        found = {name: judge for name, judge in self.provenance.items() if name != "region" or self.region}
+        if "target" in found:
+            found["target"] = {**found["target"], "calibrated": self.calibrated}
+        return found
+
 
 @dataclass(frozen=True)
 class Case:

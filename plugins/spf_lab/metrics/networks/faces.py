@@ -108,7 +108,7 @@ class FaceEmbedder:
     """Embeddings of the same person's face in both pictures of each pair."""
 
     def __init__(self, network: IResNet, detector: Detector | None) -> None:
-        self.detector = detector
+        self.detector, self.dimensions = detector, network.fc.out_features
         self._embed = Network(
             network, lambda faces: 2 * pixels(faces, SIZE, Image.Resampling.BILINEAR) - 1, network
         )
@@ -142,7 +142,7 @@ class FaceEmbedder:
         found = [self.detector(image) for image in images]
         places = [place for place, faces in enumerate(found) if faces]
         if not places:
-            return torch.full((len(images), 1), torch.nan)
+            return torch.full((len(images), self.dimensions), torch.nan)
         crops = [aligned(images[i], max(found[i], key=lambda face: face.area)) for i in places]
         embedded = self._embed(crops, suite, backbone)
         spread = torch.full((len(images), embedded.shape[1]), torch.nan)
