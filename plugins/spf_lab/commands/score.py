@@ -116,7 +116,8 @@ def score(
     judged = target_of(sources, plugins, suite=suite, target=target, backbone=name)
     plan: dict[str, Any] = {
         "suite": suite,
-        "target": judged,
+        "target": judged.target,
+        "target_text": judged.text,
         "prompts": count,
         "texts": texts,
         "seeds": seeds,

@@ -12,7 +12,7 @@ from spf_core import __version__
 from spf_core.errors import RunError
 from spf_core.utils.atomic import atomic_write_text
 from spf_core.utils.json_text import read_json
-from spf_core.utils.private import public
+from spf_core.utils.private import LOCAL, public
 from spf_core.utils.validation import explain
 from spf_lab.scoring.sources import Kind
 
@@ -61,7 +61,8 @@ class Record(_Saved):
 def new_record(target: str, settings: Mapping[str, Any]) -> Record:
     """A record without files; `settings` are plain values, and their places stay out of it."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    return Record(target=target, settings=public(dict(settings)), settings_hash=digest)
+    shown = {**public(dict(settings)), "data": None if settings.get("data") is None else LOCAL}
+    return Record(target=target, settings=shown, settings_hash=digest)
 
 
 def read_record(folder: Path) -> Record:

@@ -42,6 +42,7 @@ class Request:
             "suite": plan.suite,
             "suite_options": list(plan.suite_options),
             "target": plan.target,
+            "target_text": plan.target_text,
             "prompts": list(plan.texts) or plan.prompts,
             "seeds": plan.seeds,
             "strength": self.strength,

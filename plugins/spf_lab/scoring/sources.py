@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,6 +21,7 @@ from spf_core.runs.saved_config import CONFIG_FILE
 Kind = Literal["run", "lora-file", "weights-file"]  # the latter two are adapters
 GET_AGAIN = "get the file from its source again"
 _WHOLE = ("model.diffusion_model.", "first_stage_model.")
+_USUAL = ("pytorch_lora_weights", "adapter_model")  # what diffusers and PEFT call every file
 _RESERVED = ("score.json", "report.html")
 
 
@@ -70,8 +71,8 @@ def examine(path: Path) -> Source:
         kind: Kind = "run" if (path / CONFIG_FILE).is_file() else "weights-file"
         if kind == "run":
             weights = path / ADAPTER_FILE
-        metadata = read_header(weights, GET_AGAIN)[1] if weights.is_file() else {}
-        return Source(path, kind, _digest([weights]), metadata)
+            metadata = read_header(weights, GET_AGAIN)[1] if weights.is_file() else {}
+            return Source(path, kind, _digest([weights]), metadata)
         return Source(path, kind, _digest(sorted(path.glob("*/*.safetensors"))), _facts(path / "spf.json"))
     names, metadata = read_header(path, GET_AGAIN)
     whole = any(name.startswith(_WHOLE) for name in names)
@@ -92,48 +93,72 @@ def examine_all(paths: Iterable[Path]) -> list[Source]:
 
 
 def unique_names(paths: Iterable[Path]) -> list[str]:
-    """Stems of the files, with a number behind those that were there before."""
+    """Stems of the files, with a number behind those that were there before.
+
+    A file of the name that diffusers or PEFT gives every file is called as its folder.
+    """
     found: list[str] = []
     for path in paths:
         whole = path.resolve()
-        stem = (whole.name if whole.is_dir() else whole.stem).lstrip(".") or "file"
+        stem = whole.name if whole.is_dir() else whole.stem
+        stem = (whole.parent.name if stem in _USUAL else stem).lstrip(".") or "file"
         tries = (stem if number == 1 else f"{stem}-{number}" for number in range(1, len(found) + 3))
         found.append(next(name for name in tries if name not in found and name not in _RESERVED))
     return found
 
 
+class Judged(NamedTuple):
+    """The target as the suite calls it, and its words in prompts; None for the suite's own words."""
+
+    target: str
+    text: str | None
+
+
 def target_of(
     sources: Iterable[Source], plugins: Plugins, *, suite: str | None, target: str | None, backbone: str
-) -> str:
-    """The target to judge: the given one, or the one that the files name.
+) -> Judged:
+    """What to judge: the given target, or the one that the files name. It may be a text or a suite's name.
 
-    ConfigError when they name none, or several. Where a suite of named targets has the text, it is its name.
+    ConfigError when no target is given, and the files name none, or several.
     """
+    said = list(dict.fromkeys(name for source in sources for name in source.targets[:1]))
+    if target is None and not said:
+        raise ConfigError(
+            "the files do not say what they were trained on; name it as in --target 'wearing a hat'"
+        )
+    if target is None and len(said) > 1:
+        shown = ", ".join(f"'{short(each)}'" for each in said)
+        raise ConfigError(f"the files name several targets ({shown}); choose what to judge with --target")
+    phrases = _phrases(plugins, suite, backbone)
     if target is None:
-        said = {name for source in sources for name in source.targets[:1]}
-        if not said:
-            raise ConfigError(
-                "the files do not say what they were trained on; name it as in --target 'wearing a hat'"
-            )
-        if len(said) > 1:
-            shown = ", ".join(f"'{short(each)}'" for each in sorted(said))
-            raise ConfigError(f"the files name several targets ({shown}); choose what to judge with --target")
-        target = said.pop()
+        return Judged(_name_in(said[0], phrases) or said[0], said[0])
+    if target in phrases:
+        of_target = [text for text in said if _name_in(text, phrases) == target]
+        return Judged(target, of_target[0] if len(of_target) == 1 else None)
+    return Judged(_name_in(target, phrases) or target, target)
+
+
+def _phrases(plugins: Plugins, suite: str | None, backbone: str) -> dict[str, str | None]:
+    """The usual words of every named target of the suites that may judge pictures of the backbone."""
+    found: dict[str, str | None] = {}
     for name, entry in plugins.of_kind("suite").items():
         drawn = entry.config.backbones  # type: ignore[attr-defined]
         if suite in (None, name) and (not drawn or backbone in drawn):
             judge: Suite = built(entry.config)
-            if target in judge.targets:
-                return target
-            texts = {_text(judge, each): each for each in judge.targets}
-            if target in texts:
-                return texts[target]
-    return target
+            for target in judge.targets:
+                (first,) = judge.prompts(target, 1, seed=0, split="dev")
+                found.setdefault(target, first.prompt.target_text)
+    return found
 
 
-def _text(suite: Suite, target: str) -> str | None:
-    (first,) = suite.prompts(target, 1, seed=0, split="dev")
-    return first.prompt.target_text
+def _name_in(text: str, phrases: Mapping[str, str | None]) -> str | None:
+    """The named target that the text asks for: by its usual words, or by its name in the text."""
+    for target, phrase in phrases.items():
+        if text == phrase:
+            return target
+    said = f" {' '.join(text.lower().replace(',', ' ').split())} "
+    named = [target for target in phrases if f" {target.replace('-', ' ')} " in said]
+    return max(named, key=len, default=None)
 
 
 def _facts(file: Path) -> dict[str, str]:
