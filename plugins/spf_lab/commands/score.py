@@ -168,7 +168,9 @@ def _show(record: "Record", out: Path) -> None:
     if record.finished:
         results = {name: read_results(out / name) for name in record.finished}
         atomic_write_text(out / PAGE, score_report(out))
-        show(results_table(results, failed), f"results: {out}", f"report:  {out / PAGE}")
+        reasons = [f"failed:  {name}: {reason}" for name, reason in failed.items()]
+        places = [f"results: {out}", f"report:  {out / PAGE}"]
+        show(results_table(results, list(failed)), *reasons, *places)
     if failed:
         first, reason = next(iter(failed.items()))
         raise RunError(f"{len(failed)} of {len(record.files)} files failed; '{first}': {reason}")
