@@ -58,16 +58,15 @@ class Architecture:
     @cached_property
     def original_names(self) -> dict[str, str]:
         """By layer, its name in the original code: that of the UNet or of the text encoder in question."""
-        unet = self.parts[UNET]
-        count, above = unet.config.layers_per_block, attention_above(unet)
+        return {key: self.original_name(key) for key in self.layers}
 
-        def original(key: str) -> str:
-            part, _, layer = key.partition(".")
-            if part == UNET:
-                return ldm_unet(layer, count, above)
-            return layer if part == TEXT_1 else open_clip(layer.removeprefix("text_model."))
-
-        return {key: original(key) for key in self.layers}
+    def original_name(self, key: str) -> str:
+        """The same for any module, given by part and layer; ValueError for one that the original lacks."""
+        part, _, layer = key.partition(".")
+        if part == UNET:
+            unet = self.parts[UNET]
+            return ldm_unet(layer, unet.config.layers_per_block, attention_above(unet))
+        return layer if part == TEXT_1 else open_clip(layer.removeprefix("text_model."))
 
 
 def published(family: str) -> Architecture:

@@ -12,7 +12,7 @@ from torch import Tensor
 from spf_core.errors import RunError, short
 from spf_core.export.architecture import FAMILIES, Architecture, published
 from spf_core.export.clients import Pair, Scales, a1111, comfyui, diffusers, invokeai, pairs_of
-from spf_core.export.names import TEXT_1, UNET, kohya_name
+from spf_core.export.known_names import LayerNames
 from spf_core.runs.checkpoint import UNREADABLE, read_safetensors
 from spf_core.utils.json_text import parse_json
 
@@ -80,12 +80,12 @@ class _Expected:
         metadata: Mapping[str, str],
         base: Architecture,
     ) -> None:
-        names, self.layers = _known_names(base), {}
+        names, self.layers = LayerNames(base), {}
         belonging = {f"{pair.name}.{end}" for pair in pairs for end in ("alpha", "dora_scale")}
         for pair in pairs:
             style = pair.style, pair.style.replace("down", "up").replace("lora_A", "lora_B")
             belonging |= {pair.name + end for end in style}
-            self.layers[pair.name] = names.get(pair.name)
+            self.layers[pair.name] = names.find(pair.name)
         self.scales = {pair.name: _meant(pair, self.layers[pair.name], metadata) for pair in pairs}
         self.dora = {pair.name for pair in pairs if f"{pair.name}.dora_scale" in tensors}
         self.surplus = tuple(sorted(set(tensors) - belonging))
@@ -104,24 +104,6 @@ class _Expected:
         ]
         matched = len(self.layers) - len(lost) - len(wrong)
         return Verdict(client, matched, (*lost, *self.surplus), tuple(wrong))
-
-
-def _known_names(base: Architecture) -> dict[str, str]:
-    """Every name that any client gives a layer."""
-    known = {}
-    for key in base.layers:
-        part, _, layer = key.partition(".")
-        known[key] = key
-        known |= {kohya_name(part, layer, two_encoders=both): key for both in (False, True)}
-        if part == UNET:
-            known[layer] = key
-            known[f"lora_unet_{base.original_names[key].replace('.', '_')}"] = key
-        for name in [name for name, owner in known.items() if owner == key and ".to_" in name]:
-            older = name.replace(".to_", ".processor.to_")
-            known[older.removesuffix(".0") if older.endswith("to_out.0") else older] = key
-        if part == TEXT_1:
-            known[f"{part}.{layer.removeprefix('text_model.')}"] = key
-    return known
 
 
 def _meant(pair: Pair, layer: str | None, metadata: Mapping[str, str]) -> float:

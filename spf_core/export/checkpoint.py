@@ -6,29 +6,32 @@ second one in OpenCLIP's layout: queries, keys and values in one tensor, and the
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from spf_core.export.names import ldm_unet, ldm_vae, open_clip, text_layer
+from spf_core.export.names import TEXT_1, TEXT_2, ldm_unet, ldm_vae, open_clip, text_layer
 
+UNET_PLACE = "model.diffusion_model."
 _QKV = re.compile(r"(.*\.attn\.)([qkv])_proj\.(weight|bias)")
 
 
 def checkpoint_tensors(pipeline: Any) -> dict[str, Tensor]:
     """Every tensor of a Stable Diffusion or SDXL pipeline under its name in an original checkpoint."""
     tensors = {
-        **{f"model.diffusion_model.{name}": tensor for name, tensor in unet_tensors(pipeline.unet).items()},
+        **{f"{UNET_PLACE}{name}": tensor for name, tensor in unet_tensors(pipeline.unet).items()},
         **{f"first_stage_model.{name}": tensor for name, tensor in _vae_tensors(pipeline.vae).items()},
     }
     first = {text_layer(name): tensor for name, tensor in pipeline.text_encoder.state_dict().items()}
     second = getattr(pipeline, "text_encoder_2", None)
-    place = "cond_stage_model.transformer" if second is None else "conditioner.embedders.0.transformer"
-    tensors |= {f"{place}.{name}": tensor for name, tensor in first.items()}
+    place = text_place(TEXT_1, two_encoders=second is not None)
+    tensors |= {f"{place}{name}": tensor for name, tensor in first.items()}
     if second is not None:
         found = open_clip_tensors(second.state_dict())
-        tensors |= {f"conditioner.embedders.1.model.{name}": tensor for name, tensor in found.items()}
+        place = text_place(TEXT_2, two_encoders=True)
+        tensors |= {f"{place}{name}": tensor for name, tensor in found.items()}
     return tensors
 
 
@@ -69,3 +72,20 @@ def open_clip_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
         **found,
         **{name: torch.cat([qkv[each] for each in "qkv"]) for name, qkv in joined.items()},
     }
+
+
+def from_open_clip(name: str, state: Mapping[str, Tensor]) -> Tensor:
+    """A tensor of CLIPTextModelWithProjection, by its name there, from OpenCLIP's; KeyError without it."""
+    if name == "text_projection.weight":
+        return state["text_projection"].T
+    theirs = open_clip(name.removeprefix("text_model."))
+    if matched := _QKV.fullmatch(theirs):
+        return state[f"{matched[1]}in_proj_{matched[3]}"].chunk(3)["qkv".index(matched[2])]
+    return state[theirs]
+
+
+def text_place(part: str, *, two_encoders: bool) -> str:
+    """Below which name an original checkpoint keeps a text encoder."""
+    if part == TEXT_2:
+        return "conditioner.embedders.1.model."
+    return "conditioner.embedders.0.transformer." if two_encoders else "cond_stage_model.transformer."

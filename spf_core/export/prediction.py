@@ -17,11 +17,11 @@ from torch import Tensor
 
 from spf_core.errors import RunError
 from spf_core.export.architecture import FAMILIES, SDXL
+from spf_core.export.checkpoint import UNET_PLACE
 from spf_core.utils.special_files import refuse_special
 
 V_MARK, ZERO_SNR_MARK = "v_pred", "ztsnr"
 _V_WORDS = ("v", "v_prediction")  # in modelspec.prediction_type: the standard's, and one that is met
-_UNET = "model.diffusion_model."
 _WAYS_OUT = {
     "diffusers": "give from_single_file config=FOLDER of the base model, or a scheduler of your own",
     "ComfyUI": "put the node ModelSamplingDiscrete (v_prediction, zsnr) behind the loader",
@@ -71,7 +71,7 @@ def said_by(names: Collection[str], metadata: Mapping[str, str]) -> Prediction:
 
 def is_checkpoint(file: Path) -> bool:
     """Whether the file holds a whole UNet in the original layout."""
-    return any(name.startswith(_UNET) for name in _header(file)[0])
+    return any(name.startswith(UNET_PLACE) for name in _header(file)[0])
 
 
 def check_checkpoint(file: Path) -> tuple[Prediction, list[Reading]]:
@@ -104,7 +104,9 @@ def _header(file: Path) -> tuple[set[str], dict[str, str], int | None]:
         refuse_special(file)
         with safe_open(file, framework="pt") as opened:
             names = set(opened.keys())
-            read = (each for each in sorted(names) if each.startswith(_UNET) and "attn2.to_k.weight" in each)
+            read = (
+                each for each in sorted(names) if each.startswith(UNET_PLACE) and "attn2.to_k.weight" in each
+            )
             first = next(read, None)
             width = opened.get_slice(first).get_shape()[-1] if first else None
             return names, dict(opened.metadata() or {}), width

@@ -153,6 +153,14 @@ class Shardable(Protocol):
 
 
 @runtime_checkable
+class Detachable(Protocol):
+    """An adapter that can be taken off its backbone again, which another may then be attached to."""
+
+    def detach(self) -> None:
+        """Leave the backbone as it was before `attach`."""
+
+
+@runtime_checkable
 class HasWeightDrift(Protocol):
     """An adapter that knows how far it has moved the weights."""
 

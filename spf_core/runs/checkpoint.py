@@ -22,6 +22,7 @@ from spf_core.utils.validation import explain
 
 ADAPTER_FILE = "adapter.safetensors"
 _OPTIMIZER_FILE, _PARTS_FILE, _STATE_FILE = "optimizer.safetensors", "parts.safetensors", "state.json"
+_RUN_CODE = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 _STEP = re.compile(r"step-([0-9]+)")
 # What Python raises on the way through a file that says something else than it should.
 UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -49,22 +50,47 @@ def _sort_metadata(file: Path) -> None:
         stream.write(text)
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata; RunError when the file is missing or damaged, or holds what is no number."""
+def read_safetensors(
+    path: Path, way_out: str = "delete it and resume from an earlier checkpoint"
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata; RunError when the file is missing or damaged, or holds what is no number.
+
+    `way_out` is what the message of a damaged file advises.
+    """
     try:
         refuse_special(path)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = dict(file.metadata() or {})
-    except FileNotFoundError:
-        raise RunError(f"'{path}' does not exist") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(
-            f"'{path}' is damaged or not a safetensors file ({' '.join(str(error).split())}); "
-            "delete it and resume from an earlier checkpoint"
-        ) from None
+        raise _unreadable(path, error, way_out) from None
     refuse_non_numbers(tensors.items(), path)
     return tensors, metadata
+
+
+def read_header(path: Path, way_out: str) -> tuple[frozenset[str], dict[str, str]]:
+    """Names of the tensors, and the metadata; errors as of `read_safetensors`, but nothing else is read.
+
+    RunError also for a format that can run code when it is read, which this project never does.
+    """
+    if path.suffix.lower() in _RUN_CODE:
+        raise RunError(
+            f"'{path}' is no .safetensors file, and a {path.suffix} file can run code when it is read; get "
+            "it as .safetensors, or convert it in a safe place"
+        )
+    try:
+        refuse_special(path)
+        with safe_open(path, framework="pt") as file:
+            return frozenset(file.keys()), dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, error, way_out) from None
+
+
+def _unreadable(path: Path, error: Exception, way_out: str) -> RunError:
+    if isinstance(error, FileNotFoundError):
+        return RunError(f"'{path}' does not exist")
+    reason = " ".join(str(error).split())
+    return RunError(f"'{path}' is damaged or not a safetensors file ({reason}); {way_out}")
 
 
 def refuse_non_numbers(tensors: Iterable[tuple[str, Tensor]], place: Path) -> None:

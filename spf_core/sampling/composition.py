@@ -57,7 +57,7 @@ class Composition:
     ) -> Tensor:
         if not self._enabled or added.strength == 0:
             return output
-        change = _applied(layer, update, inputs[0].to(update.down.dtype))
+        change = low_rank_change(layer, update, inputs[0].to(update.down.dtype))
         return (output + change * (added.strength * update.scale)).to(output.dtype)
 
     @contextmanager
@@ -78,8 +78,8 @@ class Composition:
             added.strength = strength * own
 
 
-def _applied(layer: nn.Module, update: LowRankUpdate, x: Tensor) -> Tensor:
-    """`up down x`, a convolution striding and padding as its layer does."""
+def low_rank_change(layer: nn.Module, update: LowRankUpdate, x: Tensor) -> Tensor:
+    """`up down x`, not scaled; a convolution strides and pads as its layer does."""
     if update.down.ndim == 2:
         return F.linear(F.linear(x, update.down), update.up)
     convolution: Any = getattr(layer, "base_layer", layer)

@@ -1,4 +1,4 @@
-"""`spf report`: a run, a benchmark or a demo as one HTML page."""
+"""`spf report`: a run, a benchmark, a demo or scored files as one HTML page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,8 @@ PAGE = "report.html"
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(metavar="RUN|BENCH", help="Folder of a run, a benchmark or a demo.")
+        Path,
+        typer.Argument(metavar="RUN|BENCH", help="Folder of a run, a benchmark, a demo or scored files."),
     ],
     out: Annotated[
         Path | None,
@@ -91,6 +92,7 @@ def _page(
     from spf_core.runs.run import CONFIG_FILE
     from spf_lab.benchmark.folder import RECORD
     from spf_lab.report import write
+    from spf_lab.scoring.record import RECORD as SCORE_RECORD
 
     if (folder / CONFIG_FILE).is_file():
         plugins = load([*plugin, *permitted(folder / CONFIG_FILE, plugin, needed=False)])
@@ -102,8 +104,13 @@ def _page(
         return write.benchmark_report(folder, plugins, device=device)
     if (folder / write.DEMO_RECORD).is_file():
         return write.demo_report(folder, load(plugin), device=device)
-    records = f"{CONFIG_FILE} (a run), {RECORD} (a benchmark) or {write.DEMO_RECORD} (a demo)"
-    raise RunError(f"'{folder}' has no {records}; give a folder that spf train, benchmark or demo wrote")
+    if (folder / SCORE_RECORD).is_file():
+        return write.score_report(folder)
+    records = f"{CONFIG_FILE} (a run), {RECORD} (a benchmark), {write.DEMO_RECORD} (a demo)"
+    raise RunError(
+        f"'{folder}' has no {records} or {SCORE_RECORD} (scored files); give a folder that spf train, "
+        "benchmark, demo or score wrote"
+    )
 
 
 def _subject(prompt: str, target: str) -> "Subject | None":

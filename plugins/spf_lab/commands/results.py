@@ -1,6 +1,6 @@
 """Tables of evaluation results, read from the `results.json` that an evaluation wrote."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -23,14 +23,15 @@ def read_results(folder: Path) -> Results:
         ) from None
 
 
-def results_table(results: Mapping[str, Results]) -> Table:
-    """Runs side by side, values with their 95 % confidence intervals."""
-    from spf_lab.evaluation.metrics import comparable
-
+def results_table(results: Mapping[str, Results], failed: Sequence[str] = ()) -> Table:
+    """Runs side by side, values with their 95 % confidence intervals; `failed` are names without values."""
     first = next(iter(results.values()))
     size = f"{first['n_prompts']} prompts x {first['n_seeds']} seeds"
     title = f"{first['suite_label']}, {first['target']}: {size}, 95 % intervals"
-    labels = list(dict.fromkeys(each["purity"]["label"] for each in results.values() if "purity" in each))
-    title += f"; SPI of {' and of '.join(labels)}" if labels else ""
-    title += " (not comparable)" if any(not comparable(first, each) for each in results.values()) else ""
-    return table(title, ("measure", *results, "meaning"), result_rows(results))
+    title += f"; SPI of {first['purity']['label']}" if "purity" in first else ""
+    shown: dict[str, Results] = {**results, **{name: {} for name in failed}}
+    rows = result_rows(shown)
+    if failed:
+        ends = ("failed" if name in failed else "scored" for name in shown)
+        rows.insert(0, ("outcome", *ends, "whether the file could be scored"))
+    return table(title, ("measure", *shown, "meaning"), rows)

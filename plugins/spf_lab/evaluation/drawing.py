@@ -28,14 +28,16 @@ class EvaluationPlan:
     """Which images an evaluation samples.
 
     `target` and `suite` default to what the run's training folder is known for, `sample` to the run's own
-    options. With `strengths` the evaluation samples at other strengths of the adapter too. `texts` are base
-    texts to use in place of the suite's prompts; `suite_options` are those of the suite as
+    options. `target_text` are the words of the target in prompts, by default those that the folder trains
+    most often. With `strengths` the evaluation samples at other strengths of the adapter too. `texts` are
+    base texts to use in place of the suite's prompts; `suite_options` are those of the suite as
     NAME.OPTION=VALUE.
     """
 
     suite: str | None = None
     suite_options: Sequence[str] = ()
     target: str | None = None
+    target_text: str | None = None
     prompts: int = 50
     texts: Sequence[str] = ()
     seeds: int = 2
@@ -89,7 +91,7 @@ def draw(
 def subject_of(run: OpenRun, plugins: Plugins, plan: EvaluationPlan) -> Subject:
     """What the run is judged on; ConfigError as of `find_subject`."""
     config = run.config
-    return find_subject(
+    subject = find_subject(
         config.data,
         plugins,
         suite=plan.suite,
@@ -98,6 +100,7 @@ def subject_of(run: OpenRun, plugins: Plugins, plan: EvaluationPlan) -> Subject:
         backbone=config.backbone.name,
         options=plan.suite_options,
     )
+    return subject if plan.target_text is None else replace(subject, target_text=plan.target_text)
 
 
 def bound(subject: Subject, run: OpenRun, quads: Quadruples) -> Suite:

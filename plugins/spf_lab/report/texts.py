@@ -61,3 +61,9 @@ ARM_ROWS = """\
 The first prompts of the evaluation, which are fixed in advance; first noise seed and first training seed.
 Below each image is its change from the base model's image, on one scale for each row. The white line is the
 border of the target's region."""
+
+SCORED = """\
+Files of weights, each measured against the same base model on the same prompts and noise. A file that adds
+its target and nothing else leaves all else as it is."""
+FAILED = "**Not scored**: {files}."
+NO_LOOK = "spf score draws no attention maps. For a run, `spf attention RUN` does."

@@ -21,11 +21,12 @@ from spf_lab.evaluation.saved import RESULTS_FILE
 from spf_lab.report.arms import Arm, Json, read_arm
 from spf_lab.report.attention_maps import Subject, look, subject_of
 from spf_lab.report.comparison import Compared, comparison_page
-from spf_lab.report.html import Html, facts, folded, join
+from spf_lab.report.html import Html, facts, folded, join, paragraph
 from spf_lab.report.run import run_page
-from spf_lab.report.settings import hashes, listed, settings
+from spf_lab.report.settings import environment, hashes, listed, settings
 from spf_lab.report.strips import missing
-from spf_lab.report.texts import BENCHMARK, DEMO, NO_CELL
+from spf_lab.report.texts import BENCHMARK, DEMO, FAILED, NO_CELL, NO_LOOK, SCORED
+from spf_lab.scoring.record import Scored, read_record
 
 DEMO_RECORD = "demo.json"
 
@@ -109,6 +110,38 @@ def demo_report(folder: Path, plugins: Plugins, *, device: str) -> str:
             closing=join(closing),
         )
     )
+
+
+def score_report(folder: Path) -> str:
+    """The page of a folder of `spf score`: its files side by side."""
+    record = read_record(folder)
+    arms = [read_arm(name, folder / name) for name in record.finished]
+    if not arms:
+        raise RunError(f"'{folder}' holds no file that was scored; score one with spf score FILE")
+    first = arms[0].results
+    rows = {arm.name: {**arm.results, "handover": [arm.results["sampling"]["handover"]]} for arm in arms}
+    found = {"target_text": first["target_text"], "presets": rows, "paired_tests": []}
+    failed = [f"{name} ({each.failed})" for name, each in record.files.items() if each.failed]
+    notes = [paragraph(FAILED.format(files="; ".join(failed)))] if failed else []
+    files = [(name, _scored_facts(each)) for name, each in record.files.items()]
+    made = [("base weights", f"`{first['model_hash']}`"), *environment(first)]
+    return comparison_page(
+        Compared(
+            title=f"What files for “{record.target}” pollute",
+            label=first["suite_label"],
+            lead=SCORED,
+            results={"reference": arms[0].name, "targets": {first["target"]: found}},
+            arms={first["target"]: arms},
+            looks={first["target"]: missing(NO_LOOK)},
+            folder=folder,
+            closing=join([*notes, facts(files), facts(made)]),
+        )
+    )
+
+
+def _scored_facts(file: Scored) -> str:
+    said = {"SHA-256": f"`{file.sha256[:16]}`", "kind": file.kind, "strength": f"{file.strength:g}"}
+    return f"`{file.file}`: {listed(said)}"
 
 
 def _looks(

@@ -1,12 +1,15 @@
 """Adapters: the weights that training changes, and how to switch them off."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from spf_core.plugins import AdapterConfig, Register, hookimpl
+from spf_core.errors import ConfigError
+from spf_core.plugins import AdapterConfig, Register, UserPath, hookimpl
 
 if TYPE_CHECKING:
+    from spf_core.config.run_config import RunConfig
     from spf_core.interfaces import Adapter
 
 LARGEST_RANK = 2**16  # beyond the width of every layer that there is
@@ -131,8 +134,51 @@ class FullUnet(AdapterConfig):
         return Weights()
 
 
+class LoraFileAdapter(AdapterConfig):
+    """The updates of a LoRA file of any trainer, to be sampled and measured. Nothing is trained."""
+
+    name = "lora-file"
+    path: UserPath = Field(description="File of a LoRA, DoRA, LoHa or LoKr, as .safetensors.")
+
+    def build(self) -> "Adapter":
+        """Return the adapter, not attached yet."""
+        from spf_plugins.adapters.files.lora_file import LoraFile
+
+        return LoraFile(Path(self.path))
+
+
+class WeightsFileAdapter(AdapterConfig):
+    """The weights of a fine-tuned model, to be sampled and measured. Nothing is trained."""
+
+    name = "weights-file"
+    path: UserPath = Field(description="Single .safetensors file, or folder in diffusers' layout.")
+
+    def build(self) -> "Adapter":
+        """Return the adapter, not attached yet."""
+        from spf_plugins.adapters.files.weights_file import WeightsFile
+
+        return WeightsFile(Path(self.path))
+
+
 @hookimpl
 def spf_register(register: Register) -> None:
     """Register the components of this group."""
-    for config in (LoraAdapter, AdaLoraAdapter, CrossAttention, FullUnet):
+    for config in (
+        LoraAdapter,
+        AdaLoraAdapter,
+        CrossAttention,
+        FullUnet,
+        LoraFileAdapter,
+        WeightsFileAdapter,
+    ):
         register(config)
+
+
+@hookimpl
+def spf_before_fit(config: "RunConfig") -> None:
+    """Refuse to train what is only read."""
+    if isinstance(config.adapter, LoraFileAdapter | WeightsFileAdapter):
+        raise ConfigError(
+            f"adapter '{config.adapter.name}' reads weights and trains none; choose another to train, as "
+            "lora-adapter, or measure the file with spf score"
+        )
