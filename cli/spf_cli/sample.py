@@ -152,35 +152,36 @@ def grid_rows(
     progress: "Progress",
 ) -> "dict[str, list[Image]]":
     """Labelled rows of same-seed images; the adapter is back at strength 1 afterwards."""
-    rows = original_rows(opened, text, seeds, options, progress=progress) if compare else {}
+    texts = [text] * len(seeds)
+    rows = original_rows(opened, texts, seeds, options, progress=progress) if compare else {}
     suffix = " + target" if text.target_text else ""
     at = "" if strength == 1 else f" x {strength:g}"
-    drawn = tuned_images(opened, text, seeds, strength, options, progress=progress, stage=f"tuned{suffix}")
+    drawn = tuned_images(opened, texts, seeds, strength, options, progress=progress, stage=f"tuned{suffix}")
     return {**rows, f"tuned{at}{suffix}": drawn}
 
 
 def original_rows(
     opened: "OpenRun",
-    text: "Prompt",
+    texts: "Sequence[Prompt]",
     seeds: Sequence[int],
     options: "SampleSection",
     *,
     progress: "Progress",
 ) -> "dict[str, list[Image]]":
-    """What the base model draws: of the base text and, where there is a target, of the complete text."""
-    texts = {"original": text.base_text}
-    if text.target_text:
-        texts["original + target"] = text.complete_text
+    """What the base model draws of the base texts, each with its seed, and of the complete texts."""
+    asked = {"original": [text.base_text for text in texts]}
+    if any(text.target_text for text in texts):
+        asked["original + target"] = [text.complete_text for text in texts]
     with opened.adapter.disabled():
         return {
-            name: _draw(opened, text, words, seeds, options, progress=progress, stage=name)
-            for name, words in texts.items()
+            name: _draw(opened, texts, words, seeds, options, progress=progress, stage=name)
+            for name, words in asked.items()
         }
 
 
 def tuned_images(
     opened: "OpenRun",
-    text: "Prompt",
+    texts: "Sequence[Prompt]",
     seeds: Sequence[int],
     strength: float,
     options: "SampleSection",
@@ -188,27 +189,19 @@ def tuned_images(
     progress: "Progress",
     stage: str,
 ) -> "list[Image]":
-    """What the tuned model draws of the complete text; the adapter is back at strength 1 afterwards."""
+    """What the tuned model draws of each complete text with its seed; the adapter is then at strength 1."""
+    words, editor = [text.complete_text for text in texts], opened.editor
     opened.adapter.scale(strength)
     try:
-        return _draw(
-            opened,
-            text,
-            text.complete_text,
-            seeds,
-            options,
-            progress=progress,
-            stage=stage,
-            editor=opened.editor,
-        )
+        return _draw(opened, texts, words, seeds, options, progress=progress, stage=stage, editor=editor)
     finally:
         opened.adapter.scale(1.0)
 
 
 def _draw(
     opened: "OpenRun",
-    text: "Prompt",
-    words: str,
+    texts: "Sequence[Prompt]",
+    words: Sequence[str],
     seeds: Sequence[int],
     options: "SampleSection",
     *,
@@ -220,10 +213,10 @@ def _draw(
 
     return sample_images(
         opened.backbone,
-        [words] * len(seeds),
+        words,
         seeds,
         options,
-        before_handover=BeforeHandover([text.base_text] * len(seeds), opened.adapter),
+        before_handover=BeforeHandover([text.base_text for text in texts], opened.adapter),
         editor=editor,
         progress=progress,
         stage=stage,
