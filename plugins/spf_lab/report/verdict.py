@@ -11,7 +11,7 @@ from spf_lab.evaluation.readout import interval
 
 Json = Mapping[str, Any]
 
-NO_EFFECT, WEAK_EFFECT = 0.1, 0.5  # E below
+NO_EFFECT, WEAK_EFFECT, PART_EFFECT = 0.1, 0.5, 0.8  # E below
 STRONG_POLLUTION = 0.5  # SPI above
 LEAK = 0.05  # leak rate above that of the base model by more than this
 DRIFT = 3.0  # percentage points that an attribute must move to be named
@@ -48,6 +48,9 @@ def run_verdict(results: Json) -> Verdict:
         beside = _beside_prompting(results)
         if _against_prompting(results) == "alike":
             return Verdict("fair", "No clear gain over prompting", sentence, [beside])
+        if (_value(results, "effect") or 0.0) < PART_EFFECT:
+            more = [beside] if beside else []
+            return Verdict("fair", "Target learned in part, most else kept", sentence, more)
         return Verdict("good", "Target learned, most else kept", sentence, [beside] if beside else [])
     words = [word for word, _ in faults]
     more = [said for _, said in faults]
