@@ -83,6 +83,7 @@ def compare(
     from spf_cli.bars import progress_bars
     from spf_cli.render import say
     from spf_cli.sample import asked_prompts, open_folder, refuse_existing
+    from spf_core.runs.saved_config import CONFIG_FILE
     from spf_core.sampling.composition import refuse_other_bases
     from spf_lab.showing.side_by_side import column_titles
 
@@ -93,6 +94,9 @@ def compare(
     named = dict(zip(column_titles(models, given), zip(models, given, strict=True), strict=True))
     texts = asked_prompts(prompt or [], prompt_file, target) if prompt or prompt_file else []
     request = Request(texts, target.strip(), range(first_seed, first_seed + seeds), steps, guidance)
+    for model in models:
+        if not model.is_file() and not (model / CONFIG_FILE).is_file():
+            raise RunError(f"'{model}' is not a run folder: it has no {CONFIG_FILE}; give runs of spf train")
     refuse_other_bases([model for model in models if model.is_dir()])
     with progress_bars() as progress:
         shown = request.drawn(named, lambda model: open_folder(model, device, plugin or ()), progress)

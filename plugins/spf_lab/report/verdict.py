@@ -81,9 +81,7 @@ def _faults(results: Json) -> list[tuple[str, str]]:
     leak, before = _value(results, "base_leak"), _value(results, "base_leak_original") or 0.0
     low = results["base_leak"]["ci"][0] if leak is not None else None
     if leak is not None and leak - before > LEAK and (low is None or low > before):
-        said = (
-            f"**{target}** also appears in {_percent(leak)} of the images whose prompt does not ask for it."
-        )
+        said = f"**{target}** also appears in {_percent(leak)} of the images that do not ask for it."
         found.append((_LEAKS, said))
     if effect is not None and NO_EFFECT <= effect < WEAK_EFFECT:
         much = _shown(results, "effect")

@@ -58,10 +58,9 @@ def _write(fit: Fit, watch: _Watch, at: Progress) -> None:
         atomic_write_text(fit.run / PAGE, training_page(fit.run, target, at))
     except Exception as error:  # a page is no reason to end a training
         if not watch.failed:
+            reason = getattr(error.__cause__, "strerror", None) or " ".join(str(error).split())
             _log.warning(
-                "'%s' cannot be written (%s); the training goes on without it",
-                fit.run / PAGE,
-                " ".join(str(error).split()) or type(error).__name__,
+                "'%s' cannot be written (%s); the training goes on without it", fit.run / PAGE, reason
             )
         watch.failed = True
     watch.written = time.monotonic()

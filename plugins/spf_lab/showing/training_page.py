@@ -96,7 +96,9 @@ def _curves(lines: Sequence[Mapping[str, Any]], steps: int) -> list[Html]:
             [line["step"] for line in with_it],
             [line["terms"][name]["weighted"] for line in with_it],
         )
-    figures = [_figure("Loss, the weighted sum", total, steps), _figure("Its terms, weighted", terms, steps)]
+    figures = [_figure("Loss, the weighted sum", total, steps)]
+    if len(terms) > 1:
+        figures.append(_figure("Its terms, weighted", terms, steps))
     return [tag("div", *figures, class_="plots")]
 
 
