@@ -1,7 +1,8 @@
 """`spf sample`: images of the base model and the tuned model from the same seeds."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,9 +93,7 @@ def sample(
 
     The PNG's metadata holds texts, seeds, strength and run.
     """
-    from spf_cli.bars import prefixed, progress_bars
     from spf_cli.render import say
-    from spf_core.sampling.sampler import comparison_grid, save_png
 
     texts = asked_prompts([] if prompt is None else [prompt], prompt_file, target)
     files = _files(out, texts, one=prompt_file is None, overwrite=overwrite)
@@ -105,12 +104,8 @@ def sample(
     drawn = range(first_seed, first_seed + seeds)
     facts = {"strength": ",".join(f"{each:g}" for each in given), "seeds": " ".join(map(str, drawn))}
     facts["run"] = "\n".join(folder.resolve().name for folder in folders)
-    with progress_bars() as bars:
-        for file, text in zip(files, texts, strict=True):
-            progress = bars if prompt_file is None else prefixed(bars, file.stem)
-            rows = grid_rows(opened, text, drawn, at, options, compare=compare, progress=progress)
-            said = {"prompt": text.base_text, "target": text.target_text or "", **facts}
-            save_png(comparison_grid(rows, [f"seed {seed}" for seed in drawn]), file, said)
+    draw = partial(grid_rows, opened, seeds=drawn, strength=at, options=options, compare=compare)
+    _write_grids(dict(zip(files, texts, strict=True)), draw, [f"seed {seed}" for seed in drawn], facts)
     say(f"wrote {out}" if prompt_file is None else f"wrote {len(files)} grids to {out}")
 
 
@@ -120,6 +115,23 @@ def asked_prompts(prompts: Sequence[str], file: Path | None, target: str) -> "li
         raise ConfigError("give the texts with --prompt TEXT, or with --prompt-file FILE")
     texts = read_prompts(file) if file is not None else dict.fromkeys(map(base_text, prompts))
     return [Prompt(text, target.strip() or None) for text in texts]
+
+
+def _write_grids(
+    asked: "Mapping[Path, Prompt]",
+    draw: "Callable[..., dict[str, list[Image]]]",
+    captions: Sequence[str],
+    facts: Mapping[str, str],
+) -> None:
+    """Draw and write a grid for each file and its text, one after another."""
+    from spf_cli.bars import prefixed, progress_bars
+    from spf_core.sampling.sampler import comparison_grid, save_png
+
+    with progress_bars() as bars:
+        for file, text in asked.items():
+            rows = draw(text=text, progress=bars if len(asked) == 1 else prefixed(bars, file.stem))
+            said = {"prompt": text.base_text, "target": text.target_text or "", **facts}
+            save_png(comparison_grid(rows, captions), file, said)
 
 
 def _files(out: Path, texts: "Sequence[Prompt]", *, one: bool, overwrite: bool) -> list[Path]:

@@ -10,6 +10,7 @@ from spf_lab.report.verdict import Verdict
 
 _EMPTY = ("img", "input", "meta")
 _BOLD, _CODE = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"`(.+?)`")
+_ITALIC = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*]+)(?<!\s)\*(?![\w*])")
 
 
 class Html(str):
@@ -32,9 +33,9 @@ def join(parts: Iterable[str]) -> Html:
 
 
 def marked(text: str) -> Html:
-    """Plain text in which **bold** and `code` are marked as in Markdown."""
+    """Plain text in which **bold**, *italics* and `code` are marked as in Markdown."""
     bold = _BOLD.sub(r"<strong>\1</strong>", html.escape(text, quote=False))
-    return Html(_CODE.sub(r"<code>\1</code>", bold))
+    return Html(_CODE.sub(r"<code>\1</code>", _ITALIC.sub(r"<em>\1</em>", bold)))
 
 
 def paragraph(text: str, **attributes: str) -> Html:
