@@ -125,3 +125,4 @@ def test_a_run_is_named_once_at_a_strength_and_names_are_distinct(
     first = f"{runs[0].parent.name}/one"
     assert names == [first, "other/one", f"{first} x 0.5"]
     assert spf("compare", tmp_path, *asked, "--overwrite").fails_with("is not a run folder")
+    assert spf("compare", runs[0], tmp_path / "none", *asked, "--overwrite").fails_with("does not exist")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,11 +96,12 @@ def compare(
     texts = asked_prompts(prompt or [], prompt_file, target) if prompt or prompt_file else []
     request = Request(texts, target.strip(), range(first_seed, first_seed + seeds), steps, guidance)
     for model in models:
-        if not model.is_file() and not (model / CONFIG_FILE).is_file():
-            raise RunError(f"'{model}' is not a run folder: it has no {CONFIG_FILE}; give runs of spf train")
-    refuse_other_bases([model for model in models if model.is_dir()])
+        if not model.exists():
+            raise RunError(f"'{model}' does not exist; give run folders of spf train")
+    refuse_other_bases([model for model in models if (model / CONFIG_FILE).is_file()])
+    opening = partial(open_folder, device=device, plugin=plugin or ())
     with progress_bars() as progress:
-        shown = request.drawn(named, lambda model: open_folder(model, device, plugin or ()), progress)
+        shown = request.drawn(named, opening, progress)
     _write(out, shown)
     say(f"wrote {out}")
 
