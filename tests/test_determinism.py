@@ -14,7 +14,7 @@ from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import read_safetensors, write_safetensors
 from spf_core.training.loop import train
 
-TIMED = {"metrics.jsonl"}  # seconds and memory of each step
+TIMED = {"metrics.jsonl", "index.html"}  # seconds and memory of each step, and what shows them
 RESUMED = """
 import sys
 from pathlib import Path

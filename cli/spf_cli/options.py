@@ -161,6 +161,22 @@ OptionalRun = Annotated[
     Path | None,
     typer.Argument(metavar="RUN", help="A run folder of [bold]spf train[/].", show_default=False),
 ]
+PromptFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="In place of --prompt: a text file with one prompt a line. spf skips lines that start with #.",
+        show_default=False,
+    ),
+]
+FirstSeed = Annotated[int, typer.Option(min=0, max=LAST_SEED, help="The first seed. The others follow it.")]
+SamplerSteps = Annotated[
+    int | None, typer.Option(min=1, max=MANY, help="Number of sampler steps.", show_default="of the run")
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(min=0, help="Classifier-free guidance scale.", show_default="of the run"),
+]
 PluginFiles = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE.py", help="Also load this plugin file. Repeatable."),

@@ -1,25 +1,30 @@
 """`spf sample`: images of the base model and the tuned model from the same seeds."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spf_cli.options import (
-    LAST_SEED,
     MANY,
     OUTPUT,
     Device,
     DeviceName,
+    FirstSeed,
+    Guidance,
     Handover,
     OptionalRun,
     PluginFiles,
+    PromptFile,
+    SamplerSteps,
     numbers,
     readable,
 )
 from spf_core.errors import ConfigError, RunError
-from spf_core.utils.prompts import Prompt
+from spf_core.utils.prompts import Prompt, read_prompts
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,8 +33,6 @@ if TYPE_CHECKING:
     from spf_core.interfaces import PromptEditor
     from spf_core.runs.run import OpenRun
     from spf_core.utils.progress import Progress
-    from spf_core.utils.prompts import Prompt
-
 
 Runs = Annotated[
     list[Path] | None,
@@ -49,59 +52,105 @@ Strengths = Annotated[
 
 
 def sample(
-    prompt: Annotated[str, typer.Option(callback=readable, help="Base text.")],
     out: Annotated[
-        Path, typer.Option(metavar="FILE.png", help="Image file to write.", rich_help_panel=OUTPUT)
+        Path,
+        typer.Option(
+            metavar="FILE.png|DIR",
+            help="Image file to write. With --prompt-file, a folder.",
+            rich_help_panel=OUTPUT,
+        ),
     ],
     run: OptionalRun = None,
     runs: Runs = None,
+    prompt: Annotated[
+        str | None, typer.Option(callback=readable, help="Base text.", show_default=False)
+    ] = None,
+    prompt_file: PromptFile = None,
     target: Annotated[
         str, typer.Option(callback=readable, help="Target text, which is added to the prompt.")
     ] = "",
     seeds: Annotated[int, typer.Option(min=1, max=MANY, help="Number of seeds, one column each.")] = 4,
-    first_seed: Annotated[
-        int, typer.Option(min=0, max=LAST_SEED, help="The first seed. The others follow it.")
-    ] = 0,
+    first_seed: FirstSeed = 0,
     strength: Strengths = "1",
     compare: Annotated[bool, typer.Option("--compare", help="Add rows of the base model.")] = False,
-    steps: Annotated[
-        int | None, typer.Option(min=1, max=MANY, help="Number of sampler steps.", show_default="of the run")
-    ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(min=0, help="Classifier-free guidance scale.", show_default="of the run")
-    ] = None,
+    steps: SamplerSteps = None,
+    guidance: Guidance = None,
     handover: Handover = None,
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file if it exists.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--overwrite", help="Replace what exists.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
     """Generate a grid of images, with one column for each seed.
 
-    With --compare, the grid also shows the base model: under the prompt and, with --target, under prompt and
-    target. Above --handover, the base model samples the base text in every row.
+    With --compare, the grid also shows the base model: under the prompt and,
+    with --target, under prompt and target. Above --handover, the base model
+    samples the base text in every row.
+
+    With --prompt-file, spf writes one grid for each prompt into the folder
+    that --out names.
 
     The PNG's metadata holds texts, seeds, strength and run.
     """
-    from spf_cli.bars import progress_bars
     from spf_cli.render import say
-    from spf_core.sampling.sampler import comparison_grid, save_png
 
-    text = Prompt(base_text(prompt), target.strip() or None)
-    refuse_existing(out, overwrite)
+    texts = asked_prompts([] if prompt is None else [prompt], prompt_file, target)
+    files = _files(out, texts, one=prompt_file is None, overwrite=overwrite)
     folders = chosen_runs(run, runs or ())
     given = strengths(strength, len(folders))
     opened, at = open_folders(folders, given, device, plugin or ())
     options = sample_options(opened, steps=steps, guidance=guidance, handover=handover)
     drawn = range(first_seed, first_seed + seeds)
-    with progress_bars() as progress:
-        rows = grid_rows(opened, text, drawn, at, options, compare=compare, progress=progress)
-    facts = {"prompt": prompt, "target": target, "strength": ",".join(f"{each:g}" for each in given)}
+    facts = {"strength": ",".join(f"{each:g}" for each in given), "seeds": " ".join(map(str, drawn))}
     facts["run"] = "\n".join(folder.resolve().name for folder in folders)
-    facts["seeds"] = " ".join(str(seed) for seed in drawn)
-    save_png(comparison_grid(rows, [f"seed {seed}" for seed in drawn]), out, facts)
-    say(f"wrote {out}")
+    draw = partial(grid_rows, opened, seeds=drawn, strength=at, options=options, compare=compare)
+    _write_grids(dict(zip(files, texts, strict=True)), draw, [f"seed {seed}" for seed in drawn], facts)
+    say(f"wrote {out}" if prompt_file is None else f"wrote {len(files)} grids to {out}")
+
+
+def asked_prompts(prompts: Sequence[str], file: Path | None, target: str) -> "list[Prompt]":
+    """Each --prompt, or those of the --prompt-file, with the target; ConfigError for both or neither."""
+    if bool(prompts) == (file is not None):
+        raise ConfigError("give the texts with --prompt TEXT, or with --prompt-file FILE")
+    texts = read_prompts(file) if file is not None else dict.fromkeys(map(base_text, prompts))
+    return [Prompt(text, target.strip() or None) for text in texts]
+
+
+def _write_grids(
+    asked: "Mapping[Path, Prompt]",
+    draw: "Callable[..., dict[str, list[Image]]]",
+    captions: Sequence[str],
+    facts: Mapping[str, str],
+) -> None:
+    """Draw and write a grid for each file and its text, one after another."""
+    from spf_cli.bars import prefixed, progress_bars
+    from spf_core.sampling.sampler import comparison_grid, save_png
+
+    with progress_bars() as bars:
+        for file, text in asked.items():
+            rows = draw(text=text, progress=bars if len(asked) == 1 else prefixed(bars, file.stem))
+            said = {"prompt": text.base_text, "target": text.target_text or "", **facts}
+            save_png(comparison_grid(rows, captions), file, said)
+
+
+def _files(out: Path, texts: "Sequence[Prompt]", *, one: bool, overwrite: bool) -> list[Path]:
+    """`out` itself, or a file in it for each text; RunError when it would replace something."""
+    if one:
+        refuse_existing(out, overwrite)
+        return [out]
+    if out.is_file() or out.suffix.lower() == ".png":
+        raise RunError(f"'{out}' names a file, and --prompt-file makes several; give --out a folder")
+    files = [out / f"{number:03d}-{_slug(text.base_text)}.png" for number, text in enumerate(texts, 1)]
+    for file in files:
+        refuse_existing(file, overwrite)
+    return files
+
+
+def _slug(text: str) -> str:
+    """The first words of a text as a part of a file name."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower().encode("ascii", "ignore").decode()).strip("-")
+    return words[:40].strip("-") or "prompt"
 
 
 def grid_rows(
@@ -115,36 +164,75 @@ def grid_rows(
     progress: "Progress",
 ) -> "dict[str, list[Image]]":
     """Labelled rows of same-seed images; the adapter is back at strength 1 afterwards."""
-    from spf_core.sampling.sampler import BeforeHandover, sample_images
-
-    before_handover = BeforeHandover([text.base_text] * len(seeds), opened.adapter)
-
-    def draw(words: str, stage: str, editor: "PromptEditor | None" = None) -> "list[Image]":
-        return sample_images(
-            opened.backbone,
-            [words] * len(seeds),
-            seeds,
-            options,
-            before_handover=before_handover,
-            editor=editor,
-            progress=progress,
-            stage=stage,
-        )
-
-    rows: dict[str, list[Image]] = {}
+    texts = [text] * len(seeds)
+    rows = original_rows(opened, texts, seeds, options, progress=progress) if compare else {}
     suffix = " + target" if text.target_text else ""
-    if compare:
-        with opened.adapter.disabled():
-            rows["original"] = draw(text.base_text, "original")
-            if suffix:
-                rows[f"original{suffix}"] = draw(text.complete_text, f"original{suffix}")
-    opened.adapter.scale(strength)
     at = "" if strength == 1 else f" x {strength:g}"
+    drawn = tuned_images(opened, texts, seeds, strength, options, progress=progress, stage=f"tuned{suffix}")
+    return {**rows, f"tuned{at}{suffix}": drawn}
+
+
+def original_rows(
+    opened: "OpenRun",
+    texts: "Sequence[Prompt]",
+    seeds: Sequence[int],
+    options: "SampleSection",
+    *,
+    progress: "Progress",
+) -> "dict[str, list[Image]]":
+    """What the base model draws of the base texts, each with its seed, and of the complete texts."""
+    asked = {"original": [text.base_text for text in texts]}
+    if any(text.target_text for text in texts):
+        asked["original + target"] = [text.complete_text for text in texts]
+    with opened.adapter.disabled():
+        return {
+            name: _draw(opened, texts, words, seeds, options, progress=progress, stage=name)
+            for name, words in asked.items()
+        }
+
+
+def tuned_images(
+    opened: "OpenRun",
+    texts: "Sequence[Prompt]",
+    seeds: Sequence[int],
+    strength: float,
+    options: "SampleSection",
+    *,
+    progress: "Progress",
+    stage: str,
+) -> "list[Image]":
+    """What the tuned model draws of each complete text with its seed; the adapter is then at strength 1."""
+    words, editor = [text.complete_text for text in texts], opened.editor
+    opened.adapter.scale(strength)
     try:
-        rows[f"tuned{at}{suffix}"] = draw(text.complete_text, f"tuned{suffix}", opened.editor)
+        return _draw(opened, texts, words, seeds, options, progress=progress, stage=stage, editor=editor)
     finally:
         opened.adapter.scale(1.0)
-    return rows
+
+
+def _draw(
+    opened: "OpenRun",
+    texts: "Sequence[Prompt]",
+    words: Sequence[str],
+    seeds: Sequence[int],
+    options: "SampleSection",
+    *,
+    progress: "Progress",
+    stage: str,
+    editor: "PromptEditor | None" = None,
+) -> "list[Image]":
+    from spf_core.sampling.sampler import BeforeHandover, sample_images
+
+    return sample_images(
+        opened.backbone,
+        words,
+        seeds,
+        options,
+        before_handover=BeforeHandover([text.base_text for text in texts], opened.adapter),
+        editor=editor,
+        progress=progress,
+        stage=stage,
+    )
 
 
 def chosen_runs(run: Path | None, runs: Sequence[Path]) -> list[Path]:

@@ -160,4 +160,6 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, ac
         say(
             f"handover: {found.handover:g}, the lowest that keeps {config.calibration.keep:.0%} of the target"
         )
+    if (out / "index.html").is_file():
+        say(f"its page: {out / 'index.html'}")
     say(f'to see images: spf sample {out} --prompt "..." --target "..." --compare --out grid.png')

@@ -31,11 +31,14 @@ def spf_before_fit(config: "RunConfig", plugins: "Plugins") -> None:
 
 @hookimpl
 def spf_after_step(fit: "Fit") -> None:
-    """Evaluate the weights every `evaluation.every` steps."""
+    """Evaluate the weights every `evaluation.every` steps, and show the run in its folder."""
     if fit.config.evaluation.every:
         from spf_lab.evaluation.during_training import watch_purity
 
         watch_purity(fit)
+    from spf_lab.showing.live import show_training
+
+    show_training(fit)
 
 
 @hookimpl
@@ -45,6 +48,14 @@ def spf_after_fit(fit: "Fit", metadata: dict[str, str]) -> None:
         from spf_lab.evaluation.during_training import load_purest
 
         load_purest(fit, metadata)
+
+
+@hookimpl
+def spf_after_run(fit: "Fit") -> None:
+    """Show the run as finished."""
+    from spf_lab.showing.live import show_finished
+
+    show_finished(fit)
 
 
 @hookimpl

@@ -64,6 +64,11 @@ def spf_after_fit(fit: "Fit", metadata: dict[str, str]) -> None:
 
 
 @hookspec
+def spf_after_run(fit: "Fit") -> None:
+    """Called on the main process at the very end, when the weights are written."""
+
+
+@hookspec
 def spf_measured(evaluation: Path, run: Path) -> str | None:
     """Return a section of the model card, in Markdown, about the measurements in the folder `evaluation`.
 

@@ -100,7 +100,7 @@ def open_runs(
             f"{len(strengths)} strengths for {len(runs)} runs; give one for each, as in --strength 0.8,1"
         )
     whole = _attached_as_it_is(runs, plugins)
-    _refuse_other_bases(runs)
+    refuse_other_bases(runs)
     updates: dict[int, Mapping[str, LowRankUpdate]] = {}
     configs: dict[int, RunConfig] = {}
     for place, run in enumerate(runs):
@@ -121,7 +121,8 @@ def open_runs(
     )
 
 
-def _refuse_other_bases(runs: Sequence[Path]) -> None:
+def refuse_other_bases(runs: Sequence[Path]) -> None:
+    """RunError when the runs were trained on different base models."""
     bases = [trained_weights(run)[1].get("spf_backbone") for run in runs]
     for run, base in zip(runs, bases, strict=True):
         if base != bases[0]:

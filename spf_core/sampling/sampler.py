@@ -230,7 +230,7 @@ def save_png(image: Image, path: Path, metadata: Mapping[str, str]) -> None:
 def comparison_grid(
     rows: Mapping[str, Sequence[Image]], captions: Sequence[str], scale: int | None = None
 ) -> Image:
-    """Draw one row of images per label under wrapped captions; small images are enlarged to about 192 pixels.
+    """Draw one row of images per label under captions, both wrapped; small images grow to about 192 pixels.
 
     All images have one size, and each row has as many as there are captions. `scale` fixes the enlargement.
     """
@@ -239,16 +239,17 @@ def comparison_grid(
     width, height = first.width * factor, first.height * factor
     font = ImageFont.load_default(size=max(12, min(28, width // 12)))
     headings = [_wrap(caption, font, width) for caption in captions]
-    left = max(_size(label, font)[0] for label in rows) + 2 * _GAP
+    labels = [_wrap(label, font, width) for label in rows]
+    left = max(_size(label, font)[0] for label in labels) + 2 * _GAP
     top = max(_size(heading, font)[1] for heading in headings) + 2 * _GAP
     page = left + len(captions) * (width + _GAP), top + len(rows) * (height + _GAP)
     canvas = new_image("RGB", page, _PAPER)
     draw = ImageDraw.Draw(canvas)
     for column, heading in enumerate(headings):
         draw.multiline_text((left + column * (width + _GAP), _GAP), heading, fill=_FAINT, font=font)
-    for row, (label, images) in enumerate(rows.items()):
+    for row, (label, images) in enumerate(zip(labels, rows.values(), strict=True)):
         y = top + row * (height + _GAP)
-        draw.text((_GAP, y + height // 2), label, fill=_INK, font=font, anchor="lm")
+        draw.multiline_text((_GAP, y + height // 2), label, fill=_INK, font=font, anchor="lm")
         for column, (image, _caption) in enumerate(zip(images, captions, strict=True)):
             canvas.paste(_resized(image, width, height), (left + column * (width + _GAP), y))
     return canvas

@@ -44,6 +44,7 @@ def finish(trainer: Trainer) -> None:
         metadata[HANDOVER] = str(found.handover)
     metadata |= _recommended(run, trainer.adapter)
     write_weights(run, trainer.adapter, trainer.backbone, config, metadata)
+    trainer.plugins.call("spf_after_run", fit=trainer)
 
 
 def _recommended(run: Path, adapter: Adapter) -> dict[str, str]:

@@ -82,10 +82,14 @@ class RunLog:
             file.write(json.dumps(line) + "\n")
 
 
-def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """All whole lines of a run's metrics; what a kill or a damage left of others is skipped."""
+def read_metrics(run: Path, *, most: int | None = None) -> list[dict[str, Any]]:
+    """All whole lines of a run's metrics; what a kill or a damage left of others is skipped.
+
+    With `most`, at most about so many of them, evenly apart, and always the last.
+    """
     path, lines = run / METRICS_FILE, list[dict[str, Any]]()
-    for text in path.read_bytes().split(b"\n") if path.is_file() else ():
+    texts = path.read_bytes().rstrip(b"\n").split(b"\n") if path.is_file() else []
+    for text in texts if most is None else texts[:: -max(1, -(-len(texts) // most))][::-1]:
         with suppress(NotJsonError, ValidationError):
             line = parse_json(text, finite=False)
             _Line.model_validate(line)

@@ -26,7 +26,7 @@ def run(spf, tiny: list[str], cache: None, tmp_path_factory: pytest.TempPathFact
     bias = ("--bias", "background=teal,clothes=blazer")
     commands = [
         ("data", "portraits", "--target", "hat", "--count", 4, *bias, "--out", data),
-        ("train", "--data", data, "--steps", 2, "--out", out, *tiny),
+        ("train", "--data", data, "--steps", 2, "--set", "sample.every=1", "--out", out, *tiny),
         ("evaluate", out, "--prompts", 3, "--seeds", 1, "--strengths", "0,1", "--out", out / "evaluation"),
     ]
     for command in commands:
@@ -51,6 +51,22 @@ def copied(run: Path, tmp_path: Path) -> Path:
 
 def test_the_page_stands_alone(page: Page) -> None:
     page.stands_alone()
+
+
+def test_the_page_begins_with_its_verdict_and_the_pairs(page: Page, run: Path) -> None:
+    from spf_lab.report.verdict import run_verdict
+
+    verdict = run_verdict(results(run / "evaluation"))
+    said = [verdict.word, verdict.sentence.replace("**", ""), "Before and after", "SPI 0 means none"]
+    places = [page.text.index(each) for each in said]
+    assert places == sorted(places)
+    assert places[0] < page.text.index("Semantic Purity Score")
+
+
+def test_the_page_follows_the_system_s_colours_and_has_a_button(page: Page) -> None:
+    assert "color-scheme: light dark" in page.source
+    assert "localStorage" in page.source
+    assert '[data-theme="dark"]' in page.source
 
 
 def test_the_page_holds_the_scores_of_the_evaluation(page: Page, run: Path) -> None:
@@ -140,7 +156,27 @@ def test_a_run_without_an_evaluation_tells_how_to_make_one(spf, copied: Path) ->
     assert f"spf evaluate {copied.name} --out {copied.name}/evaluation" in page.text
     assert str(copied) not in page.text
     assert "a young man, wearing a hat" in page.text
-    assert any((picture["alt"] or "").startswith("Training loss") for picture in page.all("img"))
+    alts = [picture["alt"] or "" for picture in page.all("img")]
+    assert any(alt.startswith("Training loss") for alt in alts)
+    assert page.text.index("Never evaluated.") < page.text.index("Samples during training")
+    grids = [alt for alt in alts if "the base model above" in alt]
+    assert [grid.partition("after ")[2] for grid in grids] == ["step 2", "step 1"]
+
+
+def test_a_run_without_an_evaluation_and_samples_says_so(spf, copied: Path) -> None:
+    shutil.rmtree(copied / "evaluation")
+    shutil.rmtree(copied / "samples")
+    assert spf("report", copied, *SHORT).code == 0
+    page = Page(copied / "report.html")
+    page.stands_alone()
+    assert "The training drew no samples. sample.every sets how often" in page.text
+
+
+def test_a_damaged_sample_grid_is_named_in_its_place(spf, copied: Path) -> None:
+    shutil.rmtree(copied / "evaluation")
+    (copied / "samples" / "step-000002-grid.png").write_bytes(b"no picture")
+    assert spf("report", copied, *SHORT).code == 0
+    assert "the picture of step 2 is damaged" in Page(copied / "report.html").text
 
 
 def test_a_damaged_evaluation_is_named(spf, copied: Path) -> None:
@@ -186,6 +222,7 @@ def test_a_published_folder_has_a_page_without_its_cells(spf, tmp_path: Path) ->
     page = Page(tmp_path / "published" / "report.html")
     page.stands_alone()
     assert "No attention maps: this folder does not contain the run of spf." in page.text
+    assert "spf has the highest SPS over 6 targets: 78.1 [75.7, 80.0], ahead of lora-late" in page.text
     for target, found in results(PUBLISHED)["targets"].items():
         assert any(f"{target}: the first prompts, by" in (each["alt"] or "") for each in page.all("img"))
         assert all(f"{row['sps']['value']:.1f} [" in page.text for row in found["presets"].values())

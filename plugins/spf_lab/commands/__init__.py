@@ -7,6 +7,7 @@ from spf_lab.commands import (
     attention,
     benchmark,
     calibrate,
+    compare,
     continual,
     convert,
     demo,
@@ -24,6 +25,7 @@ def spf_register_commands(app: typer.Typer) -> None:
     app.command("demo", rich_help_panel="Start here")(demo.demo)
     app.command("evaluate", rich_help_panel="Train, sample, measure")(evaluate.evaluate)
     app.command("score", rich_help_panel="Train, sample, measure")(score.score)
+    app.command("compare", rich_help_panel="Train, sample, measure")(compare.compare)
     app.command("calibrate", rich_help_panel="Train, sample, measure")(calibrate.calibrate)
     app.command("benchmark", rich_help_panel="Train, sample, measure")(benchmark.benchmark)
     app.command("continual", rich_help_panel="Train, sample, measure")(continual.continual)

@@ -31,10 +31,22 @@ from spf_lab.benchmark.texts import (
 from spf_lab.report import texts
 from spf_lab.report.arms import Arm, Json
 from spf_lab.report.evidence import ablations, drifts, literature, score_plots, variants
-from spf_lab.report.html import Html, document, folded, image, join, paragraph, section, table, tag
+from spf_lab.report.html import (
+    Html,
+    document,
+    folded,
+    image,
+    join,
+    paragraph,
+    section,
+    table,
+    tag,
+    verdict_box,
+)
 from spf_lab.report.pairs import arm_rows, run_rows
 from spf_lab.report.slider import slider
 from spf_lab.report.sources import picture
+from spf_lab.report.verdict import comparison_verdict
 
 
 @dataclass(frozen=True)
@@ -67,10 +79,21 @@ def comparison_page(shown: Compared) -> str:
         "header",
         tag("p", shown.label, class_="label"),
         tag("h1", shown.title),
+        *_verdict(results),
         paragraph(shown.lead, class_="lead"),
         *_incomplete(results),
     )
     return document(f"{shown.title}: {shown.label}", header, parts)
+
+
+def _verdict(results: Json) -> list[Html]:
+    """The verdict over all targets; where there is one target, on it."""
+    targets = results["targets"]
+    if means := results.get("mean_over_targets"):
+        return [verdict_box(comparison_verdict(means, f"over {targets_words(results)}"))]
+    return [
+        verdict_box(comparison_verdict(found["presets"], f"on {target}")) for target, found in targets.items()
+    ]
 
 
 def _incomplete(results: Json) -> list[Html]:
@@ -100,7 +123,7 @@ def _strata(title: str, rows: Mapping[str, Json], ceiling: Json) -> list[Html]:
 
 def _target(shown: Compared, target: str, found: Json) -> Html:
     rows, arms = found["presets"], list(shown.arms.get(target, ()))
-    first = next(iter(rows.values()))
+    first, several = next(iter(rows.values())), bool(shown.results.get("mean_over_targets"))
     words = texts.TARGET.format(
         target_text=found["target_text"],
         prompts=first["n_prompts"],
@@ -110,6 +133,7 @@ def _target(shown: Compared, target: str, found: Json) -> Html:
     return section(
         f"target-{target}",
         target,
+        *([verdict_box(comparison_verdict(rows, f"on {target}"))] if several else []),
         paragraph(words),
         *_first(shown, target, arms),
         tag("h3", "Scores"),

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
 from spf_lab.report.texts import FOOT
+from spf_lab.report.verdict import Verdict
 
 _EMPTY = ("img", "input", "meta")
 _BOLD, _CODE = re.compile(r"\*\*(.+?)\*\*"), re.compile(r"`(.+?)`")
+_ITALIC = re.compile(r"(?<![\w*])\*(?=[^\s*])([^*]+)(?<!\s)\*(?![\w*])")
 
 
 class Html(str):
@@ -31,9 +33,9 @@ def join(parts: Iterable[str]) -> Html:
 
 
 def marked(text: str) -> Html:
-    """Plain text in which **bold** and `code` are marked as in Markdown."""
+    """Plain text in which **bold**, *italics* and `code` are marked as in Markdown."""
     bold = _BOLD.sub(r"<strong>\1</strong>", html.escape(text, quote=False))
-    return Html(_CODE.sub(r"<code>\1</code>", bold))
+    return Html(_CODE.sub(r"<code>\1</code>", _ITALIC.sub(r"<em>\1</em>", bold)))
 
 
 def paragraph(text: str, **attributes: str) -> Html:
@@ -64,6 +66,18 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> H
     return tag("div", filled, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
+def verdict_box(verdict: Verdict) -> Html:
+    """The verdict at the top of a page, or of a part of it."""
+    more = [tag("p", marked(each)) for each in verdict.more]
+    return tag(
+        "div",
+        tag("p", verdict.word, class_="word"),
+        tag("p", marked(verdict.sentence), class_="says"),
+        *more,
+        class_=f"verdict {verdict.level}",
+    )
+
+
 def facts(pairs: Iterable[tuple[str, str]]) -> Html:
     """Names with their values."""
     return tag(
@@ -85,15 +99,28 @@ def folded(summary: str, *parts: str, is_open: bool = False) -> Html:
     return tag("details", tag("summary", summary), *parts, open=is_open)
 
 
-def document(title: str, header: Html, sections: Sequence[tuple[str, str, Html]]) -> str:
-    """The whole page. `sections` are anchor, name in the navigation, and content."""
+def document(
+    title: str,
+    header: Html,
+    sections: Sequence[tuple[str, str, Html]],
+    *,
+    foot: str = FOOT,
+    refresh: int | None = None,
+) -> str:
+    """The whole page. `sections` are anchor, name in the navigation, and content.
+
+    With `refresh`, browsers load it again after so many seconds.
+    """
+    again = () if refresh is None else (tag("meta", http_equiv="refresh", content=str(refresh)),)
     links = [tag("a", name, href=f"#{anchor}") for anchor, name, _ in sections]
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        *again,
         tag("title", title),
         tag("style", Html(_resource("page.css"))),
+        tag("script", Html(_resource("theme.js"))),
     )
     body = tag(
         "body",
@@ -101,7 +128,7 @@ def document(title: str, header: Html, sections: Sequence[tuple[str, str, Html]]
         header,
         tag("nav", *links, aria_label="Parts of this page"),
         tag("main", *(content for _, _, content in sections), id="main"),
-        tag("footer", tag("p", FOOT)),
+        tag("footer", tag("p", foot)),
         tag("script", Html(_resource("page.js"))),
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"

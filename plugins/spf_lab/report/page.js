@@ -41,3 +41,7 @@ for (const slider of document.querySelectorAll(".slider")) {
   move();
   if (current) show();
 }
+for (const note of document.querySelectorAll("[data-stale]")) {
+  const age = () => (Date.now() - Date.parse(note.dataset.stale)) / 1000;
+  setInterval(() => { note.hidden = age() < Number(note.dataset.after); }, 5000);
+}

@@ -9,7 +9,7 @@ from spf_lab.evaluation.pictures import Pictures, change, shared_top
 from spf_lab.evaluation.purity import Floats
 from spf_lab.report.arms import Arm, Json
 from spf_lab.report.html import Html, image, join, tag
-from spf_lab.report.sources import HEAT, change_map, picture
+from spf_lab.report.sources import HEAT, LARGEST, change_map, picture
 from spf_lab.report.texts import MAP_SCALE
 
 ROLES = {
@@ -35,20 +35,25 @@ def run_rows(arm: Arm, pairs: Sequence[int]) -> Html:
     kept = [arm.pictures(pair) for pair in pairs]
     top = shared_top([_change(pictures) for pictures in kept])
     rows = [
-        _row(
+        pair_row(
             arm.rows[pair],
-            _described(arm.rows[pair], _scores(arm.rows[pair])),
+            described(arm.rows[pair], _scores(arm.rows[pair])),
             [_tile(role, pictures, arm.rows[pair]) for role in ROLES if role in pictures.roles],
             [_map(pictures, top, "|A - C|", f"tuned, {short(arm.rows[pair])}")],
         )
         for pair, pictures in zip(pairs, kept, strict=True)
     ]
-    return join([*rows, scale(top, MAP_SCALE)])
+    return join([pairs_of(rows), scale(top, MAP_SCALE)])
 
 
 def arm_rows(arms: Sequence[Arm], pairs: Sequence[int]) -> Html:
     """A row per pair: the original and every arm with the target; below, the changes on one scale a row."""
-    return join(_arm_row(arms, pair) for pair in pairs)
+    return pairs_of([_arm_row(arms, pair) for pair in pairs])
+
+
+def pairs_of(rows: Sequence[Html]) -> Html:
+    """Rows of pairs, in as many columns as the screen has room for."""
+    return tag("div", *rows, class_="pairs")
 
 
 def scale(top: float, what: str) -> Html:
@@ -71,14 +76,29 @@ def _arm_row(arms: Sequence[Arm], pair: int) -> Html:
         alt = f"{arm.name}, complete text,  {short(row)}"
         tiles.append(Tile(arm.name, f"{arm.name} {_spi(arm.rows[pair])}", pictures.roles["tuned"], alt))
         maps.append(_map(pictures, top, "", alt))
-    return _row(row, _described(row, f"change maps: 0 to {top:.2f}"), tiles, maps, paired=True)
+    return pair_row(row, described(row, f"change maps: 0 to {top:.2f}"), tiles, maps, paired=True)
 
 
-def _row(
-    row: Json, caption: Html, tiles: Sequence[Tile], maps: Sequence[Html], *, paired: bool = False
+def pair_row(
+    row: Json,
+    caption: Html,
+    tiles: Sequence[Tile],
+    maps: Sequence[Html] = (),
+    *,
+    paired: bool = False,
+    largest: int = LARGEST,
 ) -> Html:
+    """One row of pictures beside its caption; `paired` puts each map below its picture.
+
+    `row` has a `base_text` and the seed of its `noise`, by which the slider knows the pair.
+    """
     figures = [
-        tag("figure", image(picture(tile.image), tile.alt), tag("figcaption", tile.title), data_role=tile.key)
+        tag(
+            "figure",
+            image(picture(tile.image, largest), tile.alt),
+            tag("figcaption", tile.title),
+            data_role=tile.key,
+        )
         for tile in tiles
     ]
     if paired:
@@ -89,7 +109,7 @@ def _row(
     return tag(
         "article",
         caption,
-        tag("div", *figures, *maps, class_="tiles"),
+        tag("div", *figures, *maps, class_="tiles", style=f"--tiles: {len(figures) + len(maps)}"),
         class_="pair",
         data_text=row["base_text"],
         data_pair=str(row["noise"]),
@@ -115,8 +135,10 @@ def _change(pictures: Pictures) -> Floats:
     return change(pictures.roles["original"], pictures.roles["tuned"])
 
 
-def _described(row: Json, more: str) -> Html:
-    return tag("div", tag("p", row["base_text"]), tag("p", f"seed {row['seed']} · {more}", class_="small"))
+def described(row: Json, *more: str) -> Html:
+    """A pair in words, with `more` about it in small print."""
+    small = " · ".join([f"seed {row['seed']}", *more])
+    return tag("div", tag("p", row["base_text"]), tag("p", small, class_="small"))
 
 
 def _scores(row: Json) -> str:

@@ -9,14 +9,16 @@ from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_lab.evaluation.plots import frontier_figure
 from spf_lab.report import texts
 from spf_lab.report.arms import Arm
-from spf_lab.report.html import Html, document, facts, folded, paragraph, plot, section, tag
+from spf_lab.report.html import Html, document, facts, folded, paragraph, plot, section, tag, verdict_box
 from spf_lab.report.leakage import leakage
 from spf_lab.report.pairs import ROLES, run_rows
+from spf_lab.report.samples import sampled
 from spf_lab.report.scores import cards, frontier_table, measures
 from spf_lab.report.settings import environment, hashes, settings
 from spf_lab.report.slider import slider
 from spf_lab.report.sources import vector
 from spf_lab.report.training import training
+from spf_lab.report.verdict import run_verdict
 
 Part = tuple[str, str, Html]
 
@@ -25,7 +27,7 @@ def run_page(run: Path, config: Mapping[str, Any], rows: list[Row], arm: Arm | N
     """The page as HTML; `look` shows attention and control map, or the reason why they are absent."""
     taught = arm.results["target_text"] if arm else next((row.target_text for row in rows), "one attribute")
     parts = [
-        *(_pictures(arm) if arm else [_nothing_evaluated(run)]),
+        *(_pictures(arm) if arm else [sampled(run)]),
         ("attention", "Attention", section("attention", "Attention to the target", look)),
         *(_scores(arm) if arm else []),
         ("training", "Training", section("training", "Training", training(run, config, rows, arm))),
@@ -40,18 +42,17 @@ def _header(run: Path, config: Mapping[str, Any], taught: str, arm: Arm | None) 
         f"Preset `{config.get('preset')}` on backbone `{config.get('backbone', {}).get('name')}`, trained "
         f"on “{taught}”. All else should stay as in the base model."
     )
+    if arm:
+        verdict = verdict_box(run_verdict(arm.results))
+    else:
+        verdict = paragraph(texts.NO_EVALUATION.format(run=run.resolve().name), class_="verdict fair")
     return tag(
         "header",
         tag("p", label, class_="label"),
         tag("h1", f"“{taught}”"),
+        verdict,
         paragraph(lead, class_="lead"),
-        *((cards(arm.results),) if arm else ()),
     )
-
-
-def _nothing_evaluated(run: Path) -> Part:
-    words = texts.NO_EVALUATION.format(run=run.resolve().name)
-    return "pictures", "Pictures", section("pictures", "Pictures", paragraph(words, class_="missing"))
 
 
 def _pictures(arm: Arm) -> list[Part]:
@@ -88,6 +89,7 @@ def _pictures(arm: Arm) -> list[Part]:
 def _scores(arm: Arm) -> list[Part]:
     results = arm.results
     parts = [
+        cards(results),
         measures({"this run": results}),
         tag("h3", "Leakage"),
         paragraph(texts.LEAKAGE),

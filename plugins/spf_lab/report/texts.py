@@ -14,7 +14,11 @@ same noise."""
 WORST = "The pairs with the highest SPI of this evaluation."
 MAP_SCALE = "change |A - C|, mean over colours; white line: border of the target's region"
 NO_PICTURES = "This evaluation kept no images. Evaluate the run again to keep them."
-NO_EVALUATION = "This run has no evaluation yet. To make one: `spf evaluate {run} --out {run}/evaluation`"
+NO_EVALUATION = """\
+**Never evaluated.** Nobody has measured yet what this run learned and what else it changed. To measure it:
+`spf evaluate {run} --out {run}/evaluation`"""
+GRIDS = "All images of a column have the same noise. The training drew them; they are no measurement."
+NO_GRIDS = "The training drew no samples. `sample.every` sets how often it does."
 
 LEAKAGE = """\
 The change in how often each attribute value appears, from A to C. For a model without pollution, all fields
