@@ -71,6 +71,8 @@ def prompts_of(given: str) -> tuple[int, tuple[str, ...]]:
         return count, ()
     from spf_core.data.prompt_files import read_prompts
 
+    if not Path(given).exists():
+        raise ConfigError(f"--prompts {short(given)}: give a number of prompts, or a file that exists")
     texts = read_prompts(Path(given))
     return len(texts), texts
 
@@ -167,6 +169,16 @@ PromptFile = Annotated[
         metavar="FILE",
         help="In place of --prompt: a text file with one prompt a line. spf skips lines that start with #.",
         show_default=False,
+    ),
+]
+BaseModel = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        metavar="NAME",
+        help="The base model of files: sd15, sdxl, mini or a plugin's.",
+        show_default="that of the runs",
+        rich_help_panel=CONFIGURATION,
     ),
 ]
 FirstSeed = Annotated[int, typer.Option(min=0, max=LAST_SEED, help="The first seed. The others follow it.")]

@@ -24,7 +24,7 @@ from spf_cli.options import (
     readable,
 )
 from spf_core.errors import ConfigError, RunError
-from spf_core.utils.prompts import Prompt, read_prompts
+from spf_core.utils.prompts import Prompt
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -111,6 +111,8 @@ def sample(
 
 def asked_prompts(prompts: Sequence[str], file: Path | None, target: str) -> "list[Prompt]":
     """Each --prompt, or those of the --prompt-file, with the target; ConfigError for both or neither."""
+    from spf_core.data.prompt_files import read_prompts
+
     if bool(prompts) == (file is not None):
         raise ConfigError("give the texts with --prompt TEXT, or with --prompt-file FILE")
     texts = read_prompts(file) if file is not None else dict.fromkeys(map(base_text, prompts))

@@ -17,22 +17,24 @@ COLUMN = "prompt"
 def read_prompts(file: Path) -> tuple[str, ...]:
     """The prompts of a file, each once and in order.
 
-    Of `.jsonl` and `.csv` files, those under `prompt`; of any other, the lines that are not empty.
-    ConfigError for a file that is missing or damaged, or that holds none.
+    Of `.jsonl` and `.csv` files, those under `prompt`; of any other, the lines that are neither blank nor
+    begin with `#`. ConfigError for a file that is missing or damaged, or that holds none.
     """
-    name = short(str(file), 200)
-    if not file.is_file():
-        raise ConfigError(f"--prompts {name}: give a number of prompts, or a file that exists")
+    place = f"prompt file '{short(str(file), 200)}'"
     try:
         refuse_special(file)
-        found = [(place, text.strip()) for place, text in _texts(file) if text.strip()]
-    except (OSError, ValueError, DataError) as error:
-        raise ConfigError(f"--prompts {name}: {error}") from None
-    for place, text in found:
+        found = [(row, text.strip()) for row, text in _texts(file) if text.strip()]
+    except FileNotFoundError:
+        raise ConfigError(f"{place} does not exist") from None
+    except OSError as error:
+        raise ConfigError(f"{place} cannot be read ({error.strerror or error})") from None
+    except (ValueError, DataError) as error:
+        raise ConfigError(f"{place}: {error}") from None
+    for row, text in found:
         if fault := text_fault(text):
-            raise ConfigError(f"--prompts {name}, {place}: the text {fault}")
+            raise ConfigError(f"{place}, {row}: the text {fault}")
     if not found:
-        raise ConfigError(f"--prompts {name}: the file holds no prompts; write one on each line")
+        raise ConfigError(f"{place} holds no prompts; write one on each line")
     return tuple(dict.fromkeys(text for _, text in found))
 
 
@@ -48,7 +50,7 @@ def _texts(file: Path) -> Iterator[tuple[str, str]]:
             yield f"line {number}", _of(row.get(COLUMN), number)
     else:
         for number, line in enumerate(lines_of(_decoded(file)), start=1):
-            yield f"line {number}", line
+            yield f"line {number}", "" if line.lstrip().startswith("#") else line
 
 
 def _of(value: Any, number: int) -> str:

@@ -1,11 +1,9 @@
-"""A training or sampling text: base, target, phrases and how they join; files of prompts. Torch-free."""
+"""A training or sampling text: base, target, phrases and how they join. Torch-free."""
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from spf_core.errors import ConfigError, short
-from spf_core.utils.special_files import refuse_special
 
 _WORDS = ("with", "in front of", "in", "on", "and", "against")
 _CONNECTIVES = re.compile(rf"\s*(?:,|;|\b(?:{'|'.join(_WORDS)})\b)\s*", re.IGNORECASE)
@@ -101,30 +99,3 @@ def text_fault(text: str) -> str | None:
     before, last = text.count("\n", 0, found.start()), text.rfind("\n", 0, found.start())
     place = f"position {found.start() - last}" + (f" of line {before + 1}" if before else "")
     return f"holds {what} at {place}, which no tokenizer takes; write the text anew, in UTF-8"
-
-
-def read_prompts(file: Path) -> list[str]:
-    """The prompts of a text file in UTF-8, one a line, each of them once.
-
-    Blank lines, and lines that start with `#`, are left out. ConfigError names a file that is missing or
-    empty, and the line of a text that no tokenizer takes.
-    """
-    try:
-        refuse_special(file)
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"prompt file '{file}' does not exist") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"prompt file '{file}' is not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise ConfigError(f"prompt file '{file}' cannot be read ({error.strerror})") from None
-    found = dict[str, None]()
-    for number, line in enumerate(text.split("\n"), start=1):
-        prompt = line.strip()
-        if prompt and not prompt.startswith("#"):
-            if fault := text_fault(prompt):
-                raise ConfigError(f"{file}:{number}: the prompt '{short(prompt)}' {fault}")
-            found[prompt] = None
-    if not found:
-        raise ConfigError(f"prompt file '{file}' holds no prompt; write one on each line")
-    return list(found)

@@ -1,8 +1,8 @@
 """`spf compare`: several runs and their base model side by side, with the same seeds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +11,7 @@ import typer
 from spf_cli.options import (
     MANY,
     OUTPUT,
+    BaseModel,
     Device,
     DeviceName,
     FirstSeed,
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
     from spf_lab.showing.side_by_side import SideBySide
 
 Models = Annotated[
-    list[Path], typer.Argument(metavar="RUN|FILE", help="Runs of the same base model, one column each.")
+    list[Path],
+    typer.Argument(
+        metavar="RUN|FILE...",
+        help="Runs, LoRA files or whole models on the same base model, one column each.",
+    ),
 ]
 Prompts = Annotated[
     list[str] | None,
@@ -67,13 +72,14 @@ def compare(
     strength: Strengths = "1",
     steps: SamplerSteps = None,
     guidance: Guidance = None,
+    backbone: BaseModel = None,
     plugin: PluginFiles = None,
     device: Device = DeviceName.AUTO,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it exists.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
-    """Show runs side by side, beside their base model.
+    """Show runs or LoRA files side by side, beside their base model.
 
     Each row is a prompt with a seed. The columns are the base model, the
     base model with the target in the prompt, and each run.
@@ -83,9 +89,7 @@ def compare(
     """
     from spf_cli.bars import progress_bars
     from spf_cli.render import say
-    from spf_cli.sample import asked_prompts, open_folder, refuse_existing
-    from spf_core.runs.saved_config import CONFIG_FILE
-    from spf_core.sampling.composition import refuse_other_bases
+    from spf_cli.sample import asked_prompts, refuse_existing
     from spf_lab.showing.side_by_side import column_titles
 
     if out.suffix.lower() not in (".png", ".html"):
@@ -95,11 +99,7 @@ def compare(
     named = dict(zip(column_titles(models, given), zip(models, given, strict=True), strict=True))
     texts = asked_prompts(prompt or [], prompt_file, target) if prompt or prompt_file else []
     request = Request(texts, target.strip(), range(first_seed, first_seed + seeds), steps, guidance)
-    for model in models:
-        if not model.exists():
-            raise RunError(f"'{model}' does not exist; give run folders of spf train")
-    refuse_other_bases([model for model in models if (model / CONFIG_FILE).is_file()])
-    opening = partial(open_folder, device=device, plugin=plugin or ())
+    opening = _opening(models, backbone, device, plugin or ())
     with progress_bars() as progress:
         shown = request.drawn(named, opening, progress)
     _write(out, shown)
@@ -119,13 +119,14 @@ class Request:
     def drawn(
         self,
         models: Mapping[str, tuple[Path, float]],
-        opening: "Callable[[Path], OpenRun]",
+        opening: "Callable[[Path], AbstractContextManager[OpenRun]]",
         progress: "Progress",
     ) -> "SideBySide":
         """The base model's columns, which are drawn once, and one for each model with its strength."""
         shown: SideBySide | None = None
         for name, (model, strength) in models.items():  # one after another, as memory may hold only one
-            shown = self._with(shown, name, opening(model), strength, progress)
+            with opening(model) as opened:
+                shown = self._with(shown, name, opened, strength, progress)
         assert shown is not None
         return shown
 
@@ -141,7 +142,7 @@ class Request:
 
         shown = shown or self._base(opened, progress)
         if opened.backbone.fingerprint() != shown.base:
-            raise RunError(f"'{opened.path}' has another base model than the runs before it; leave it out")
+            raise RunError(f"'{opened.path}' has another base model than those before it; leave it out")
         texts, seeds = shown.pairs()
         options = _like(opened.config.sample, shown.options)
         images = tuned_images(opened, texts, seeds, strength, options, progress=progress, stage=name)
@@ -158,6 +159,34 @@ class Request:
         alone = options.model_copy(update={"handover": 1.0, "negative": "empty"})
         drawn = original_rows(opened, *shown.pairs(), alone, progress=progress)
         return replace(shown, columns=dict(zip((BASE, PROMPTED), drawn.values(), strict=False)))
+
+
+def _opening(
+    models: Sequence[Path], backbone: str | None, device: str, plugin: Sequence[Path]
+) -> "Callable[[Path], AbstractContextManager[OpenRun]]":
+    """How each model is opened: a run as it is, a file on the base model; RunError for different bases."""
+    from spf_cli.loading import load
+    from spf_cli.sample import open_folder
+    from spf_core.sampling.composition import refuse_other_bases
+    from spf_lab.scoring.opening import Base, backbone_of, base_config
+    from spf_lab.scoring.sources import examine
+
+    sources = {model: examine(model) for model in models}
+    runs = [model for model, source in sources.items() if source.kind == "run"]
+    refuse_other_bases(runs)
+    plugins = load(plugin)
+    base = None
+    if len(runs) < len(sources):
+        base = Base(
+            base_config(plugins, backbone_of([*sources.values()], backbone, plugins)), plugins, device
+        )
+
+    def opened(model: Path) -> "AbstractContextManager[OpenRun]":
+        if base is None or model in runs:
+            return nullcontext(open_folder(model, device, plugin))
+        return base.opened(sources[model])
+
+    return opened
 
 
 def _like(own: "SampleSection", shared: "SampleSection") -> "SampleSection":

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spf_cli.options import (
-    CONFIGURATION,
     MANY,
     OUTPUT,
+    BaseModel,
     Device,
     DeviceName,
     PluginFiles,
@@ -56,14 +56,7 @@ def score(
             show_default="as the files say",
         ),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="The base model: sd15, sdxl, mini or a plugin's.",
-            show_default="that of the runs",
-            rich_help_panel=CONFIGURATION,
-        ),
-    ] = None,
+    backbone: BaseModel = None,
     strength: Annotated[
         float, typer.Option(min=0, max=100, help="Strength of every file, as in its model card.")
     ] = 1.0,
@@ -110,10 +103,10 @@ def score(
     count, texts = prompts_of(prompts)
     plugins, sources = load(plugin or ()), examine_all(files)
     _refuse_only_faults(sources)
-    name = backbone_of(sources, backbone, plugins)
+    of_base = backbone_of(sources, backbone, plugins)
     own, others = _parted(assignments or ())
-    base = Base(base_config(plugins, name, data=data, trigger=trigger, assignments=own), plugins, device)
-    judged = target_of(sources, plugins, suite=suite, target=target, backbone=name)
+    base = Base(base_config(plugins, of_base, data=data, trigger=trigger, assignments=own), plugins, device)
+    judged = target_of(sources, plugins, suite=suite, target=target, backbone=of_base["name"])
     plan: dict[str, Any] = {
         "suite": suite,
         "target": judged.target,

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -18,7 +17,7 @@ from spf_core.plugins.building import attach, built
 from spf_core.plugins.configs import AdapterConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import OpenRun, open_backbone, open_run, saved_config
-from spf_lab.scoring.sources import Source, examine
+from spf_lab.scoring.sources import Source
 
 _PLAIN = "lora"  # the preset without any setting of its own for sampling
 _log = logging.getLogger("spf")
@@ -58,7 +57,7 @@ class AtStrength:
 
 def base_config(
     plugins: Plugins,
-    backbone: str,
+    backbone: Mapping[str, Any],
     *,
     data: str | None = None,
     trigger: str | None = None,
@@ -68,10 +67,11 @@ def base_config(
 
     `data` is a folder of training images, where it is known; `trigger` says how its captions are read.
     """
-    overrides: dict[str, Any] = {} if data is None else {"data": data}
+    overrides: dict[str, Any] = {"backbone": backbone}
+    overrides |= {} if data is None else {"data": data}
     overrides |= {} if trigger is None else {"dataset": {"trigger": trigger}}
     return load_run_config(
-        plugins, preset=_PLAIN, backbone=backbone, overrides=overrides, assignments=assignments
+        plugins, preset=_PLAIN, backbone=backbone["name"], overrides=overrides, assignments=assignments
     )
 
 
@@ -141,14 +141,6 @@ class Base:
         return self.config.sample.model_copy(update=own)
 
 
-def open_model(path: Path, plugins: Plugins, *, backbone: str, device: str = "auto") -> OpenRun:
-    """A run folder, LoRA file, checkpoint or diffusers folder on a base model, at strength 1.
-
-    RunError and ConfigError when it cannot be read, or belongs to another base model.
-    """
-    return Base(base_config(plugins, backbone), plugins, device).opened(examine(path)).__enter__()
-
-
 def _warn_of_other_base(source: Source, backbone: Backbone) -> None:
     trained_on = source.metadata.get("spf_backbone")
     if trained_on is not None and trained_on != backbone.fingerprint():
@@ -160,11 +152,14 @@ def _warn_of_other_base(source: Source, backbone: Backbone) -> None:
         )
 
 
-def backbone_of(sources: Sequence[Source], backbone: str | None, plugins: Plugins) -> str:
-    """The backbone to load: the given one, or that of a run among the files; ConfigError without any."""
+def backbone_of(sources: Sequence[Source], backbone: str | None, plugins: Plugins) -> Mapping[str, Any]:
+    """Settings of the backbone to load: the given one, or that of a run among the files.
+
+    ConfigError without any.
+    """
     if backbone is not None:
-        return backbone
+        return {"name": backbone}
     for source in sources:
         if source.kind == "run":
-            return saved_config(source.path, plugins).backbone.name
+            return saved_config(source.path, plugins).backbone.model_dump(mode="json")
     raise ConfigError("the files do not load a base model; name it with --backbone, as sd15 or sdxl")
