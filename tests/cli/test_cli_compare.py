@@ -48,6 +48,21 @@ def test_a_page_shows_prompts_and_seeds_down_and_models_across(spf, runs: list[P
     assert {option["value"] for option in page.all("option")} == {"one x 0", "two", "base model + target"}
 
 
+def test_a_file_is_compared_like_the_run_that_it_comes_from(spf, runs: list[Path], tmp_path: Path) -> None:
+    file, out = tmp_path / "from-one.safetensors", tmp_path / "c.html"
+    assert spf("export", runs[0], "--precision", "fp32", "--out", file).code == 0
+    asked = ("--prompt", "an old man", "--target", "wearing a hat", "--seeds", 1, "--out", out)
+    done = spf("compare", runs[0], file, *asked)  # the run says which base model the file needs
+    assert done.code == 0, done.err
+    page = Page(out)
+    assert pictures(page, "one") == pictures(page, "from-one.safetensors")
+    assert pictures(page, "one") != pictures(page, "base model + target")
+    alone = ("compare", file, *asked, "--overwrite")
+    assert spf(*alone).fails_with("--backbone")
+    file.write_bytes(b"nothing")
+    assert spf("compare", runs[0], file, *asked, "--overwrite").fails_with("from-one.safetensors")
+
+
 def test_a_grid_holds_its_texts_and_seeds(spf, runs: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "c.png"
     done = spf("compare", runs[0], "--seeds", 1, "--first-seed", 7, "--steps", 1, "--out", out)

@@ -59,7 +59,7 @@ def test_one_grid_that_would_be_replaced_stops_all_before_anything_is_drawn(
         (b"", "holds no prompt"),
         (b"# nothing\n\n", "holds no prompt"),
         (b"caf\xe9\n", "is not UTF-8"),
-        (b"a man\na\0b\n", ":2: "),
+        (b"a man\na\0b\n", "line 2"),
     ],
 )
 def test_a_file_without_usable_prompts_is_one_line(

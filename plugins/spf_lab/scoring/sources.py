@@ -67,13 +67,21 @@ class Source:
 
 def examine(path: Path) -> Source:
     """What stands there; RunError when it is missing, damaged or of a format that is never read."""
+    if (path / CONFIG_FILE).is_file():
+        weights = path / ADAPTER_FILE
+        said = read_header(weights, GET_AGAIN)[1] if weights.is_file() else {}
+        return Source(path, "run", _digest([weights]), said)
     if path.is_dir():
-        kind: Kind = "run" if (path / CONFIG_FILE).is_file() else "weights-file"
-        if kind == "run":
-            weights = path / ADAPTER_FILE
-            metadata = read_header(weights, GET_AGAIN)[1] if weights.is_file() else {}
-            return Source(path, kind, _digest([weights]), metadata)
-        return Source(path, kind, _digest(sorted(path.glob("*/*.safetensors"))), _facts(path / "spf.json"))
+        for stem in _USUAL:
+            if (file := path / f"{stem}.safetensors").is_file():
+                return examine(file)
+        parts = sorted(path.glob("*/*.safetensors"))
+        if not parts:
+            raise RunError(
+                f"'{path}' is not a run folder ({CONFIG_FILE}), a LoRA ({_USUAL[0]}.safetensors) or a "
+                "model in diffusers' layout (unet/); name one of these, or a .safetensors file"
+            )
+        return Source(path, "weights-file", _digest(parts), _facts(path / "spf.json"))
     names, metadata = read_header(path, GET_AGAIN)
     whole = any(name.startswith(_WHOLE) for name in names)
     return Source(path, "weights-file" if whole else "lora-file", _digest([path]), metadata)
