@@ -186,11 +186,7 @@ def _of_best(row: Json) -> tuple[Level, list[str]]:
     """How good the best one is, in itself."""
     match _against_prompting(row):
         case "worse":
-            base = interval(row["sps_original"])
-            name = score_name(row, "SPS")
-            return "bad", [
-                f"The base model alone does better when it is asked for the target: {name} {base}."
-            ]
+            return "bad", [_beside_prompting(row)]
         case "alike":
             return "fair", ["Even this one is not clearly better than asking the base model alone."]
     effect, pollution = _value(row, "effect"), _value(row, "spi")
