@@ -29,9 +29,9 @@ class Verdict:
     more: Sequence[str] = ()
 
 
-def score_name(results: Json, key: str) -> str:
-    """What the score `key` is called in these results."""
-    return key.upper()
+def score_name(results: Json, name: str) -> str:
+    """What the score is called in these results."""
+    return name
 
 
 def run_verdict(results: Json) -> Verdict:
@@ -75,7 +75,7 @@ def _faults(results: Json) -> list[tuple[str, str]]:
     if _against_prompting(results) == "worse":
         found.append((_WORSE, _beside_prompting(results)))
     if pollution is not None and pollution > STRONG_POLLUTION:
-        much = f"{score_name(results, 'spi')} {_shown(results, 'spi')}"
+        much = f"{score_name(results, 'SPI')} {_shown(results, 'spi')}"
         said = f"Much besides the target changes ({much}; at 1, as much as another noise seed changes)."
         found.append((_POLLUTED, said))
     leak, before = _value(results, "base_leak"), _value(results, "base_leak_original") or 0.0
@@ -101,7 +101,7 @@ def _sentence(results: Json) -> str | None:
         parts.append(f"keeps {_percent(1 - pollution)} of everything else")
     if not parts:
         return None
-    name = score_name(results, "sps")
+    name = score_name(results, "SPS")
     score = f"{name} {_shown(results, 'sps')}" if purity is not None else f"{name} does not apply"
     most = _changes_most(results)
     return f"The tuned model {' and '.join(parts)} ({score}){f'; what changes most: {most}' if most else ''}."
@@ -138,7 +138,7 @@ def _against_prompting(results: Json) -> Literal["better", "worse", "alike"] | N
 
 def _beside_prompting(results: Json) -> str:
     """The comparison with prompting in a sentence; nothing where it cannot be made."""
-    name, base = score_name(results, "sps"), interval(results.get("sps_original"))
+    name, base = score_name(results, "SPS"), interval(results.get("sps_original"))
     match _against_prompting(results):
         case "better":
             return f"The base model alone, asked for the target, reaches {name} {base}."
@@ -158,7 +158,7 @@ def comparison_verdict(rows: Mapping[str, Json], where: str) -> Verdict:
     ranked = sorted(scored, key=lambda name: -scored[name]["sps"]["value"])
     if not ranked:
         return Verdict("fair", "No verdict", f"The purity score applies to no preset {where}.")
-    best, name = ranked[0], score_name(rows[ranked[0]], "sps")
+    best, name = ranked[0], score_name(rows[ranked[0]], "SPS")
     top = f"`{best}` has the highest {name} {where}: {interval(scored[best]['sps'])}"
     level, more = _of_best(scored[best])
     if len(ranked) == 1:
@@ -186,11 +186,7 @@ def _of_best(row: Json) -> tuple[Level, list[str]]:
     """How good the best one is, in itself."""
     match _against_prompting(row):
         case "worse":
-            base = interval(row["sps_original"])
-            name = score_name(row, "sps")
-            return "bad", [
-                f"The base model alone does better when it is asked for the target: {name} {base}."
-            ]
+            return "bad", [_beside_prompting(row)]
         case "alike":
             return "fair", ["Even this one is not clearly better than asking the base model alone."]
     effect, pollution = _value(row, "effect"), _value(row, "spi")
