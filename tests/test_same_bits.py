@@ -6,7 +6,8 @@ passes unchanged. A change that alters numbers on purpose records again, and its
     python tests/test_same_bits.py --record
 
 The processes run without the instructions that only some processors have. Bits may still depend on the
-processor and on the versions of the libraries: the tests skip where these are not the recorded ones.
+processor, on its caches, and on the versions of the libraries. So diffusers alone computes the gradient of a
+small UNet first: where its bits or the versions are not the recorded ones, the tests skip.
 """
 
 from __future__ import annotations
@@ -71,6 +72,25 @@ with open(sys.argv[1], "w") as file:
     json.dump(used, file)
 """
 
+# What this machine computes without any code of spf: processors of one name may have other caches.
+PROBE = """
+import hashlib, sys
+import torch
+from diffusers import UNet2DConditionModel
+
+unet = UNet2DConditionModel.from_pretrained(sys.argv[1])
+generator = torch.Generator().manual_seed(0)
+width, channels, side = (unet.config[name] for name in ("cross_attention_dim", "in_channels", "sample_size"))
+shapes = (channels, side, side), (77, width)  # those of a training: smaller sums may agree where these do not
+latents, texts = (torch.randn(2, *shape, generator=generator) for shape in shapes)
+unet(latents, torch.tensor([10, 900]), texts).sample.square().mean().backward()
+total = hashlib.sha256()
+for parameter in unet.parameters():
+    total.update(parameter.grad.numpy().tobytes())
+print(total.hexdigest())
+"""
+MINI = Path(__file__).parents[1] / "plugins" / "spf_portraits" / "weights" / "mini" / "unet"
+
 # The names of options and files stand here alone: when one is renamed, this is the place.
 COMMON = {"train.device": "cpu", "train.batch_size": 2, "sample.every": 0, "sample.steps": 3}
 PUBLISHED = {"train.accumulation": 1, "train.precision": "no", "sample.precision": "no"}  # as `mini` has it
@@ -125,17 +145,17 @@ NAMES = [f"{backbone}/{case}" for backbone, cases in CASES.items() for case in c
 
 
 def versions() -> dict[str, str]:
-    machine = {"machine": f"{platform.system()} {platform.machine()}", "processor": processor()}
+    machine = {"machine": f"{platform.system()} {platform.machine()}", "arithmetic": arithmetic()}
     return machine | {each: version(each) for each in LIBRARIES}
 
 
-def processor() -> str:
-    """The processor's name where Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+def arithmetic() -> str:
+    """Hash of a gradient as this machine and its libraries compute it."""
+    asked = [sys.executable, "-c", PROBE, str(MINI)]
+    done = subprocess.run(
+        asked, env={**os.environ, **PORTABLE}, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout.strip()
 
 
 def hashed(*parts: bytes | str) -> str:
