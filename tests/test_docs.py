@@ -15,7 +15,7 @@ from PIL import Image
 from rich.text import Text
 
 from spf_cli.app import build_app
-from spf_core.config.loading import load_run_config
+from spf_core.config.loading import load_run_config, parse_component
 from spf_core.config.merging import SLOTS, parse_assignment
 from spf_core.config.run_config import RunConfig
 from spf_core.plugins.configs import KINDS
@@ -305,6 +305,8 @@ def test_a_setting_that_is_taught_exists(assignment: str) -> None:
         assert any(option in config.model_fields for config in configs)
     elif section in plugins.of_kind("score"):
         assert option in plugins.get(section, "score").model_fields
+    elif section in plugins.of_kind("suite"):
+        assert parse_component(plugins, "suite", {**values, "name": section}, section)
     else:
         assert option in RunConfig.model_fields[section].annotation.model_fields
 

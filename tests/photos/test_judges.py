@@ -44,13 +44,13 @@ def test_a_higher_contrast_is_never_less_probable(positives: list[float], negati
 
 
 def test_calibration_puts_a_half_between_the_classes_and_does_not_run_away() -> None:
-    few, many = torch.full((4,), 3.0), torch.full((40,), 1.0)
-    fitted = calibrate(few.double(), many.double())
-    assert float(fitted(torch.tensor([2.0]))[0]) == pytest.approx(0.5, abs=0.08)
-    assert float(fitted(few.double())[0]) == pytest.approx(5 / 6, abs=0.01), (
-        "Platt's target of four positives"
-    )
-    assert float(fitted(many.double())[0]) == pytest.approx(1 / 42, abs=0.01)
+    few, more = (torch.full((4,), value, dtype=torch.float64) for value in (3.0, 1.0))
+    fitted = calibrate(few, more)
+    assert float(fitted(torch.tensor([2.0]))[0]) == pytest.approx(0.5, abs=0.01)
+    assert float(fitted(few)[0]) == pytest.approx(5 / 6, abs=0.01), "Platt's target of four positives"
+    unequal = calibrate(few, more.repeat(10))
+    assert float(unequal(few)[0]) == pytest.approx(5 / 6, abs=0.01)
+    assert float(unequal(more)[0]) == pytest.approx(1 / 42, abs=0.01)
 
 
 def test_a_judge_that_sees_the_opposite_has_no_slope() -> None:
