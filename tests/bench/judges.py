@@ -1,12 +1,12 @@
-"""`python tests/bench/judges.py`: do judges of photographs rank runs as the embedded portraits' own judges do?
+"""`python tests/bench/judges.py`: do judges of photographs rank runs as those of the portraits do?
 
 For every published cell that keeps pictures, and its first pairs, SPI, E and SPS by three judges of the same
 pictures: (a) the suite `portraits`; (b) the suite `photos` with the portraits' networks as its judges of
 identity, parts, structure and attributes, and mini's CLIP as its judge of the target; (c) the light set of
 `photos` with mini's CLIP, VAE and attention. Rank correlations over cells with (a) are pooled and by target.
 
-Pictures A and C are those of the published sheets, and A' is drawn again with the recorded noise seeds. All
-three pass through the same lossy compression. Writes docs/results/judges.json and judges.md.
+Pictures C, and A of one cell of each target, are those of the published sheets. A' is drawn again with the
+recorded noise seeds. All pass through the same lossy compression. Writes docs/results/judges.json and .md.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau, rankdata, spearmanr
 
 from spf_core.config.sections import SampleSection
 from spf_core.data import load_image, read_folder
@@ -50,6 +51,7 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 MEASURES = ("spi", "effect", "sps")
 QUALITY = 92  # of the sheets
 RESAMPLES = 2000
+NEGATIVES = 50  # pictures of the base model that the judge of the target is calibrated on
 JUDGES = {
     "portraits": "the portraits' own judges, on the same pictures",
     "photos": "the formulas of `photos`: the portraits' networks, mini's CLIP for the target",
@@ -133,21 +135,36 @@ def first_pairs(cell: Finished, count: int) -> list[int]:
     return [prompt * cell.results["n_seeds"] for prompt in range(count)]
 
 
-def reseeded(backbone: Any, cell: Finished, pairs: Sequence[int]) -> list[Image.Image]:
+@cache
+def redrawn(texts: tuple[str, ...], noise: tuple[int, ...], options: SampleSection) -> list[Image.Image]:
+    """Pictures of the base model, compressed as those of the sheets; targets share their base texts."""
+    return [compressed(image) for image in sample_images(mini(), texts, noise, options)]
+
+
+@cache
+def mini() -> Any:
+    return Mini(path=None).build()
+
+
+def originals(cell: Finished, pairs: Sequence[int], draw: int) -> list[Image.Image]:
+    """A (`draw` 0) or A' (1) of some pairs."""
     results = cell.results
     known = {key: value for key, value in results["sampling"].items() if key in SampleSection.model_fields}
-    noise2 = noise_seeds(
-        results["n_prompts"], results["n_seeds"], seed=results["seeds"]["evaluation"], draw=1
-    )
-    texts = [cell.rows[pair]["base_text"] for pair in pairs]
-    drawn = sample_images(backbone, texts, [noise2[pair] for pair in pairs], SampleSection(**known))
-    return [compressed(image) for image in drawn]
+    seed = results["seeds"]["evaluation"]
+    noise = noise_seeds(results["n_prompts"], results["n_seeds"], seed=seed, draw=draw)
+    texts = tuple(cell.rows[pair]["base_text"] for pair in pairs)
+    return redrawn(texts, tuple(noise[pair] for pair in pairs), SampleSection(**known))
 
 
-def quadruples(cell: Finished, pairs: Sequence[int], a2: list[Image.Image]) -> Quadruples:
+def shown(cell: Finished, pairs: Sequence[int], role: str) -> list[Image.Image]:
     assert cell.sheet is not None
-    shown = [cell.sheet.pictures(pair).roles for pair in pairs]
-    a, c = ([roles[role] for roles in shown] for role in ("original", "tuned"))
+    return [cell.sheet.pictures(pair).roles[role] for pair in pairs]
+
+
+def quadruples(
+    cell: Finished, pairs: Sequence[int], a: list[Image.Image], a2: list[Image.Image]
+) -> Quadruples:
+    c = shown(cell, pairs, "tuned")
     prompts = tuple(
         UnseenPrompt(Prompt(cell.rows[pair]["base_text"], cell.results["target_text"]), {}) for pair in pairs
     )
@@ -173,23 +190,25 @@ def training_pictures(spec: Any, target: str) -> list[Image.Image]:
 
 def judged(count: int) -> list[dict[str, Any]]:
     spec, cells = published_cells()
-    plugins, backbone = load_plugins(), Mini(path=None).build()
+    plugins, backbone = load_plugins(), mini()
     found = []
     for target in dict.fromkeys(cell.cell.target for cell in cells):
         several = [cell for cell in cells if cell.cell.target == target]
         pairs, text = first_pairs(several[0], count), several[0].results["target_text"]
         assert several[0].results["model_hash"] == backbone.fingerprint()
-        a2, positives = reseeded(backbone, several[0], pairs), training_pictures(spec, target)
-        a = quadruples(several[0], pairs, a2).a
+        (complete,) = [cell for cell in several if cell.sheet and "original" in cell.sheet.layout.tiles]
+        a, a2 = shown(complete, pairs, "original"), originals(complete, pairs, draw=1)
+        negatives = originals(complete, first_pairs(complete, NEGATIVES), draw=0)
+        positives = [compressed(image) for image in training_pictures(spec, target)]
         formulas = PortraitsNetworks(PhotosConfig(judges="full"), text)
         formulas.purity = PortraitsSuite.purity
-        formulas.bind(backbone, positives, a)
+        formulas.bind(backbone, positives, negatives)
         light = PhotosSuite(PhotosConfig(), text).with_model(
-            backbone, NoAdapter(), positives=positives, negatives=a
+            backbone, NoAdapter(), positives=positives, negatives=negatives
         )
         suites = {"portraits": PortraitsSuite(), "photos": formulas, "light": light}
         for cell in several:
-            quads = quadruples(cell, pairs, a2)
+            quads = quadruples(cell, pairs, a, a2)
             row: dict[str, Any] = {"cell": cell.cell.name, "target": target}
             for name, suite in suites.items():
                 row[name] = scores_of(suite, quads, plugins)
@@ -223,8 +242,26 @@ def correlation(rows: Sequence[Mapping[str, Any]], judge: str, measure_: str, ra
     return {"value": clean[0], "ci": clean[1:], "cells": len(known)}
 
 
+def ranked(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Scores replaced by their ranks among the cells of a target: targets alone then correlate nothing."""
+    found: list[dict[str, Any]] = []
+    for target in dict.fromkeys(row["target"] for row in rows):
+        several = [row for row in rows if row["target"] == target]
+        ranks = {
+            (judge, name): rankdata([row[judge][name] or 0.0 for row in several])
+            for judge in JUDGES
+            for name in MEASURES
+        }
+        for place in range(len(several)):
+            found.append(
+                {judge: {name: ranks[judge, name][place] for name in MEASURES} for judge in JUDGES}
+                | {"target": target}
+            )
+    return found
+
+
 def correlations(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    groups = {"all": rows}
+    groups = {"all": rows, "within targets": ranked(rows)}
     for target in dict.fromkeys(row["target"] for row in rows):
         groups[target] = [row for row in rows if row["target"] == target]
     return [
@@ -254,16 +291,17 @@ def page(found: Sequence[Mapping[str, Any]], count: int) -> str:
     lines = [
         "# Do the judges of photographs rank runs alike?",
         "",
-        f"Rank correlations over the published cells that keep images, {count} pairs each, with the scores that "
-        "the judges of the embedded portraits give the very same images. 95 % intervals are by bootstrap over "
-        "cells; those of six cells are wide. `tests/bench/judges.py` makes this page; "
-        "[judges.json](judges.json) holds the scores of every cell.",
+        f"Rank correlations over the published cells that keep images, {count} pairs each, with the scores",
+        "that the judges of the embedded portraits give the very same images. 95 % intervals: bootstrap over",
+        "cells; those of six cells are wide. *all* pools the targets, so that differences between targets",
+        "count too. *within targets* ranks the cells of each target first. `tests/bench/judges.py` makes",
+        "this page, and [judges.json](judges.json) holds the scores of every cell.",
         "",
         *(f"- `{name}`: {meaning}." for name, meaning in JUDGES.items()),
         "",
-        "These are avatars and not photographs. They say how far the formulas and the light judges agree with "
-        "judges that were trained on ground truth, and nothing about how well CLIP, DINOv2 or a face parser sees "
-        "a photograph.",
+        "These are avatars and not photographs. The table says how far the formulas and the light judges",
+        "agree with judges that were trained on ground truth. It says nothing about how well CLIP, DINOv2 or",
+        "a face parser sees a photograph. `published` shows what the small number of pairs costs alone.",
         "",
         "| judges | score | cells | number | Spearman | Kendall |",
         "|---|---|---|---|---|---|",
@@ -279,9 +317,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--again", action="store_true", help="Read the scores of judges.json in --out.")
     options = parser.parse_args()
     torch.set_grad_enabled(False)
-    rows = judged(options.pairs)
+    if options.again:
+        rows = json.loads((options.out / "judges.json").read_text(encoding="utf-8"))["cells"]
+    else:
+        rows = judged(options.pairs)
     found = correlations(rows)
     content = {"pairs": options.pairs, "judges": JUDGES, "cells": rows, "correlations": found}
     (options.out / "judges.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

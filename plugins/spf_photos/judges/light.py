@@ -16,6 +16,7 @@ from spf_photos.judges.attention import LEVELS, AttentionRegion, encoded
 from spf_photos.judges.contrast import Attributes, Clip
 from spf_photos.judges.target import target_judge
 
+FEW = 4  # pictures whose attention is in memory at once
 PATCH = 4  # latents on a side of a patch
 SCALE = 100.0  # what OpenAI's CLIPs multiply cosines by, where a model does not say
 OWN = "the backbone's own CLIP"
@@ -76,7 +77,7 @@ def region_by_attention(case: Case) -> Remembered | None:
     """The region's judge; a style asks for none."""
     if case.allowance.scope == "global":
         return None
-    return Remembered(AttentionRegion(case.backbone, case.adapter, case.target), BATCH)
+    return Remembered(AttentionRegion(case.backbone, case.adapter, case.target), FEW)
 
 
 def provenance(backbone: Backbone) -> dict[str, Any]:
