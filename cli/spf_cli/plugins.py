@@ -1,15 +1,17 @@
 """`spf plugins`: the installed components and their options."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
 from spf_cli.options import PluginFiles, show_help
 from spf_core.plugins.configs import KINDS, PresetConfig, ScoreConfig
-from spf_core.plugins.outside_weights import HOME, WeightedScoreConfig
+from spf_core.plugins.outside_weights import HOME, OutsideWeights, WeightedScoreConfig
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
     from spf_core.plugins.configs import Component
@@ -57,8 +59,7 @@ def show_plugin(
 
         typer.echo(dump_yaml(config.settings).rstrip())
     elif config.model_fields:
-        options = [_option(field, info) for field, info in config.model_fields.items()]
-        show(table("", ("option", "type", "default", "range", "description"), options))
+        show(table("", ("option", "type", "default", "range", "description"), list(_options(config))))
     else:
         typer.echo("no options")
 
@@ -73,6 +74,28 @@ def _weights(config: "type[Component]") -> Iterator[tuple[str, str]]:
         if config.convert is not ScoreConfig.convert:
             yield "convert from", getdoc(config.convert) or ""
         yield "licence", config.licence
+    for name, weights in _nested(config):
+        model = weights.hub or "not on the hub as safetensors"
+        yield f"weights of {name}", f"option `{name}.path`, or ${HOME}/{weights().weights_name}"
+        yield "", f"usual model: {model}; licence: {weights.licence}"
+
+
+def _nested(config: "type[BaseModel]") -> "Iterator[tuple[str, type[OutsideWeights]]]":
+    """Options that are the weights of a judge."""
+    for name, info in config.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, OutsideWeights):
+            yield name, kind
+
+
+def _options(config: "type[BaseModel]") -> Iterator[tuple[str, str, str, str, str]]:
+    """A row for each option; those of a judge's weights under the judge's name."""
+    nested = dict(_nested(config))
+    for name, info in config.model_fields.items():
+        if name not in nested:
+            yield _option(name, info)
+        for option, each in nested[name].model_fields.items() if name in nested else ():
+            yield _option(f"{name}.{option}", each)
 
 
 def _option(name: str, info: "FieldInfo") -> tuple[str, str, str, str, str]:
@@ -84,6 +107,8 @@ def _type(annotation: Any) -> str:
     """`int`, `float | None`, `'a' | 'b'`: types as one would write them."""
     if get_origin(annotation) is Literal:
         return " | ".join(repr(choice) for choice in get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(_type(each) for each in get_args(annotation)).replace("NoneType", "None")
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
     return str(annotation).replace("typing.", "").replace("pathlib.", "")

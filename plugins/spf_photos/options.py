@@ -31,7 +31,7 @@ class TargetWeights(JudgeWeights):
     """A CLIP or SigLIP that says how probable the target is."""
 
     judge, folder = "target", "siglip"
-    hub = "google/siglip-base-patch16-224"
+    hub = "google/siglip2-base-patch16-224"
     licence = "Apache-2.0"
 
 

@@ -46,6 +46,26 @@ def clip_folder(folder: Path, pipeline: Path) -> Path:
     return folder
 
 
+def siglip_folder(folder: Path, pipeline: Path) -> Path:
+    """A tiny random SigLIP with the tiny pipeline's tokenizer, whose texts it reads at 64 tokens."""
+    from transformers import AutoTokenizer, SiglipConfig, SiglipModel
+
+    torch.manual_seed(11)
+    tokenizer = AutoTokenizer.from_pretrained(pipeline / "tokenizer")
+    tower = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    text = tower | {"vocab_size": len(tokenizer), "max_position_embeddings": 64}
+    vision = tower | {"image_size": 24, "patch_size": 8}
+    save(SiglipModel(SiglipConfig(text_config=text, vision_config=vision)), folder)
+    tokenizer.save_pretrained(folder)
+    processor(folder, "SiglipImageProcessor", 24, resample=3)
+    return folder
+
+
 def dino_folder(folder: Path) -> Path:
     from transformers import Dinov2Config, Dinov2Model
 

@@ -88,13 +88,11 @@ def trained(
 @pytest.fixture(scope="session")
 def home(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny random networks for every judge, under the names that the suite looks for."""
-    import shutil
-
-    from score_models import arcface_file, clip_folder, dino_folder, parser_folder
+    from score_models import arcface_file, clip_folder, dino_folder, parser_folder, siglip_folder
 
     home = tmp_path_factory.mktemp("home")
     clip_folder(home / "clip", tiny_folder)
-    shutil.copytree(home / "clip", home / "siglip")
+    siglip_folder(home / "siglip", tiny_folder)
     dino_folder(home / "dinov2")
     parser_folder(home / "face-parsing")
     arcface_file(home / "arcface.safetensors")

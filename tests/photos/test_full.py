@@ -107,6 +107,24 @@ def test_an_unknown_target_lets_attention_find_the_region_and_says_so(full) -> N
     assert "region" in found["judges"]
 
 
+def test_a_siglip_reads_pictures_and_texts_in_lower_case(home) -> None:
+    from PIL import Image
+    from transformers import SiglipModel
+
+    from spf_lab.metrics.networks.clip import Clip
+    from spf_plugins.backbones.stable_diffusion import StableDiffusion
+
+    clip = Clip(home / "siglip")
+    assert isinstance(clip.model, SiglipModel)
+    assert clip.ids(["A Hat"]).tolist() == clip.ids(["a hat"]).tolist()
+    assert clip.ids(["a hat"]).shape == (1, 64)
+    anywhere: StableDiffusion = type("Anywhere", (), {"device": clip.model.device})()
+    seen = clip.images([Image.new("RGB", (40, 30), "red"), Image.new("RGB", (30, 40))], None, anywhere)
+    read = clip.texts(["a hat", "red hair"], None, anywhere)
+    assert seen.shape == read.shape == (2, 32)
+    assert seen.norm(dim=1).tolist() == pytest.approx([1, 1])
+
+
 def test_damaged_weights_are_refused_before_anything_is_drawn(full, home, tmp_path) -> None:
     damaged = tmp_path / "arcface.safetensors"
     damaged.write_bytes((home / "arcface.safetensors").read_bytes()[:-100])

@@ -137,3 +137,23 @@ def test_scores_agree_with_a_hand_computation(evaluate, tmp_path: Path) -> None:
     assert found["effect"]["value"] == pytest.approx(effect, abs=1e-6)
     sps = 200 * effect * (1 - spi) / (effect + 1 - spi)
     assert found["sps"]["value"] == pytest.approx(sps, abs=1e-4)
+
+
+def test_a_picture_without_a_face_has_no_embedding_and_is_counted(home, model) -> None:
+    from spf_lab.metrics.networks.faces import TEMPLATE_52, Face, FaceEmbedder
+    from spf_lab.metrics.networks.iresnet import load_iresnet
+    from spf_photos.judges.full import _faces
+
+    def detector(image: Image.Image) -> list[Face]:
+        bright = np.asarray(image).mean() > 100
+        return [Face((0.0, 0.0, 112.0, 112.0), TEMPLATE_52.copy())] if bright else []
+
+    failures: dict[str, int] = {}
+    judge = _faces(FaceEmbedder(load_iresnet(home / "arcface.safetensors"), detector), model[0], failures)
+    faceless = [Image.new("RGB", (112, 112), "black") for _ in range(2)]
+    found = judge([pictures(1, 112)[0], *faceless])
+    assert found.shape == (3, 16)
+    assert found.isnan().any(dim=1).tolist() == [False, True, True]
+    assert failures == {"identity": 2}
+    assert bool(judge(faceless).isnan().all())
+    assert failures == {"identity": 2}, "each picture once"

@@ -66,3 +66,19 @@ def test_a_portraits_run_keeps_its_judges(photos: Path, tmp_path: Path) -> None:
 def test_the_suite_writes_no_training_set(spf, tmp_path: Path) -> None:
     spf("data", "photos", "--target", "hat", "--out", tmp_path / "out").fails_with("photos")
     assert "photos" not in spf("data", "--help").out
+
+
+def test_the_options_of_every_judge_are_shown(spf) -> None:
+    shown = spf("plugins", "show", "photos").out
+    for option in ("judges", "target.path", "parser.allow_download", "identity.detector"):
+        assert option in shown
+    assert "$SPF_METRICS_HOME/face-parsing" in shown
+    assert "'local' | 'global' | None" in shown
+
+
+@pytest.mark.parametrize("command", ["benchmark", "continual"])
+def test_what_trains_on_a_suites_own_data_refuses_photographs(spf, tmp_path: Path, command: str) -> None:
+    file = tmp_path / "file.yaml"
+    targets = "[hat, beard]" if command == "continual" else "[hat]"
+    file.write_text(f"suite: photos\nbackbone: mini\ntargets: {targets}\npresets: [lora]\n", encoding="utf-8")
+    spf(command, file, "--out", tmp_path / "out").fails_with("suite 'photos' writes no training sets")

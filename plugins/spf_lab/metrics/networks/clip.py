@@ -29,9 +29,11 @@ class Clip:
 
     def __init__(self, folder: Path) -> None:
         with quiet():
-            self.model = load_network(_MODELS.get(_kind(folder), CLIPModel), folder)
+            kind = _kind(folder)
+            self.model = load_network(_MODELS.get(kind, CLIPModel), folder)
             self.tokenizer = load(AutoTokenizer, folder)
             self.prepare = partial(processed, load(AutoImageProcessor, folder, backend="pil"))
+        self._lower = kind == "siglip"  # it was trained on lower case alone
         self.length: int = self.model.config.text_config.max_position_embeddings
         self.images = Network(self.model, self.prepare, self._image_features)
 
@@ -46,7 +48,11 @@ class Clip:
     def ids(self, texts: Sequence[str]) -> Tensor:
         """Token ids N L, padded and truncated."""
         encoded = self.tokenizer(
-            list(texts), padding="max_length", max_length=self.length, truncation=True, return_tensors="pt"
+            [text.lower() if self._lower else text for text in texts],
+            padding="max_length",
+            max_length=self.length,
+            truncation=True,
+            return_tensors="pt",
         )
         ids_NL: Tensor = encoded["input_ids"]
         return ids_NL
