@@ -1,14 +1,18 @@
 """Which metrics make SPI, and what it is called: a part whose judge is missing is left out. Torch-free."""
 
+from typing import TYPE_CHECKING
+
 from spf_core.interfaces import PuritySet
-from spf_photos.options import JudgeWeights, PhotosConfig
 from spf_photos.targets import Allowance
+
+if TYPE_CHECKING:
+    from spf_photos.options import JudgeWeights, PhotosConfig
 
 LIGHT = PuritySet("photos-light-1", ("appearance", "structure", "attributes"), mark="light")
 FULL, PARTS = "photos-full-1", ("appearance", "structure", "layout", "identity", "attributes")
 
 
-def purity_of(options: PhotosConfig, allowance: Allowance) -> PuritySet:
+def purity_of(options: "PhotosConfig", allowance: Allowance) -> PuritySet:
     """The set of `light`, or that of `full` without the parts whose weights cannot be had.
 
     A region that attention finds, in place of the parser, makes other numbers: the name says so.
@@ -31,7 +35,7 @@ def purity_of(options: PhotosConfig, allowance: Allowance) -> PuritySet:
     return PuritySet(name, kept, mark, missing)
 
 
-def by_parser(options: PhotosConfig, allowance: Allowance) -> bool:
+def by_parser(options: "PhotosConfig", allowance: Allowance) -> bool:
     """Whether the face parser finds the region: it can, and knows the parts that the target changes."""
     if options.judges == "light":
         return False

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL.Image import Image
@@ -14,10 +14,12 @@ from spf_core.utils.prompts import Prompt
 from spf_lab.metrics.regions import allowed_share, global_region, local_region
 from spf_photos.attributes import ATTRIBUTES, NAMED
 from spf_photos.judges import Ask, Case, Judges, judges_of
-from spf_photos.options import PhotosConfig
 from spf_photos.prompts import PortraitPrompt, portrait_prompts
 from spf_photos.purity import purity_of
 from spf_photos.targets import Allowance, allowance_of, check_attributes
+
+if TYPE_CHECKING:
+    from spf_photos.options import PhotosConfig
 
 ROOM = 0.25  # share of a picture that a region may fill where no training image shows the target
 
@@ -32,7 +34,7 @@ class PhotosSuite:
 
     targets: tuple[str, ...] = ()
 
-    def __init__(self, options: PhotosConfig, target: str | None = None) -> None:
+    def __init__(self, options: "PhotosConfig", target: str | None = None) -> None:
         self.options, self.target = options, target
         self.allowance = _allowance(options, target or "")
         self.purity: PuritySet = purity_of(options, self.allowance)
@@ -191,7 +193,7 @@ def _is_explicit(item: PortraitPrompt) -> bool:
     return len(item.mentioned()) == len(NAMED)
 
 
-def _allowance(options: PhotosConfig, target: str) -> Allowance:
+def _allowance(options: "PhotosConfig", target: str) -> Allowance:
     """What the words of the target allow, overridden by the options; ConfigError for an unknown attribute."""
     usual = allowance_of(target)
     given = options.allowed_attributes

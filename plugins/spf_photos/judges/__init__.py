@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 from torch import Tensor
 
 from spf_core.interfaces import Adapter, Backbone, PuritySet
-from spf_photos.options import PhotosConfig
 from spf_photos.targets import Allowance
+
+if TYPE_CHECKING:
+    from spf_photos.options import PhotosConfig
 
 Ask = Callable[[Sequence[Image]], Tensor]
 
@@ -51,7 +53,7 @@ class Judges:
 class Case:
     """What is judged, with what: one target on pictures of one base model."""
 
-    options: PhotosConfig
+    options: "PhotosConfig"
     target: str
     allowance: Allowance
     purity: PuritySet

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spf_lab.metrics.networks.clip import Clip
 from spf_lab.metrics.networks.faces import FaceEmbedder, YuNet
 from spf_lab.metrics.networks.iresnet import load_iresnet
 from spf_lab.metrics.networks.judge import Network
 from spf_lab.metrics.networks.transformers import MERGED, Parser, dino_patches
-from spf_photos.options import IdentityWeights, JudgeWeights, PhotosConfig
 from spf_photos.targets import Allowance
+
+if TYPE_CHECKING:
+    from spf_photos.options import IdentityWeights, JudgeWeights, PhotosConfig
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Networks:
     identity: FaceEmbedder | None
     provenance: Mapping[str, Any]
 
-    def allowed(self, options: PhotosConfig, allowance: Allowance) -> frozenset[int]:
+    def allowed(self, options: "PhotosConfig", allowance: Allowance) -> frozenset[int]:
         """Class numbers of the parts that the target may change.
 
         Of parts that words imply, those that the parser has; Unavailable for one of the options it lacks.
@@ -37,19 +39,19 @@ class Networks:
         return self.parser.numbers(parts)
 
 
-def load_networks(options: PhotosConfig, left_out: Mapping[str, str]) -> Networks:
+def load_networks(options: "PhotosConfig", left_out: Mapping[str, str]) -> Networks:
     """All networks but those of the parts `left_out`; RunError or Unavailable when one cannot be used."""
     recorded: dict[str, Any] = {}
 
-    def found(weights: JudgeWeights, **settings: Any) -> Any:
+    def found(weights: "JudgeWeights", **settings: Any) -> Any:
         at = weights.locate()
         recorded[weights.judge] = {**at.provenance(**settings), "licence": weights.licence}
         return at
 
-    def clip(weights: JudgeWeights) -> Clip:
+    def clip(weights: "JudgeWeights") -> Clip:
         return Clip(found(weights).folder)
 
-    def faces(chosen: IdentityWeights) -> FaceEmbedder:
+    def faces(chosen: "IdentityWeights") -> FaceEmbedder:
         aligned = chosen.alignment == "none"
         settings = chosen.model_dump(include={"alignment", "detector", "threshold"})
         network = load_iresnet(found(chosen, **settings).file)
