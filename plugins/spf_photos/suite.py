@@ -13,7 +13,8 @@ from spf_core.interfaces import Adapter, Backbone, PuritySet, Region, TrainingFa
 from spf_core.utils.prompts import Prompt
 from spf_lab.metrics.regions import allowed_share, global_region, local_region
 from spf_photos.attributes import ATTRIBUTES, NAMED
-from spf_photos.judges import Ask, Case, Judges, judges_of
+from spf_photos.judges import Ask, Case, Judges, full, light
+from spf_photos.judges.networks import load_networks
 from spf_photos.prompts import PortraitPrompt, portrait_prompts
 from spf_photos.purity import purity_of
 from spf_photos.targets import Allowance, allowance_of, check_attributes
@@ -55,8 +56,6 @@ class PhotosSuite:
     def check(self) -> None:
         """Load the networks once; RunError or Unavailable for weights or parts that cannot be used."""
         if self.options.judges == "full":
-            from spf_photos.judges.networks import load_networks
-
             load_networks(self.options, self.purity.left_out).allowed(self.options, self.allowance)
 
     def with_model(
@@ -68,7 +67,7 @@ class PhotosSuite:
         case = Case(
             self.options, self.target, self.allowance, self.purity, backbone, adapter, positives, negatives
         )
-        bound._judges = judges_of(case)
+        bound._judges = light.judges(case) if self.options.judges == "light" else full.judges(case)
         bound.label += f", {note}" if (note := bound._judges.note) else ""
         bound._positives = list(positives)
         return bound

@@ -28,17 +28,36 @@ if TYPE_CHECKING:
     from spf_lab.scoring.sources import Source
 
 OF_CONFIG = ("backbone", "sample", "dataset")  # what --set changes here besides scores and suites
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...",
+        help="LoRA files, checkpoints, folders in diffusers' layout, or runs.",
+        show_default=False,
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        callback=readable,
+        help="What the files add, as one writes it in a prompt.",
+        show_default="as the files say",
+    ),
+]
+Takeover = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="Fraction of the noise schedule where a file takes over. With 1, it takes every step.",
+        show_default="as the file says, else 1",
+    ),
+]
 
 
 def score(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...",
-            help="LoRA files, checkpoints, folders in diffusers' layout, or runs.",
-            show_default=False,
-        ),
-    ],
+    files: Files,
     out: Annotated[
         Path,
         typer.Option(
@@ -47,15 +66,7 @@ def score(
             rich_help_panel=OUTPUT,
         ),
     ],
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            callback=readable,
-            help="What the files add, as one writes it in a prompt.",
-            show_default="as the files say",
-        ),
-    ] = None,
+    target: Target = None,
     backbone: BaseModel = None,
     strength: Annotated[
         float, typer.Option(min=0, max=100, help="Strength of every file, as in its model card.")
@@ -73,15 +84,7 @@ def score(
         typer.Option(metavar="DIR|ID", help="Training images of the target, which help to judge it."),
     ] = None,
     trigger: Trigger = None,
-    handover: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            max=1,
-            help="Fraction of the noise schedule where a file takes over. With 1, it takes every step.",
-            show_default="as the file says, else 1",
-        ),
-    ] = None,
+    handover: Takeover = None,
     score: Scores = None,
     assignments: ScoreOptions = None,
     plugin: PluginFiles = None,

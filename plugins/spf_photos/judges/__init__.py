@@ -61,10 +61,3 @@ class Case:
     adapter: Adapter
     positives: Sequence[Image]  # training images with the target
     negatives: Sequence[Image]  # the base model's pictures of the base texts
-
-
-def judges_of(case: Case) -> Judges:
-    """The judges that the options name."""
-    from spf_photos.judges import full, light
-
-    return light.judges(case) if case.options.judges == "light" else full.judges(case)
