@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -41,7 +42,9 @@ def build_app() -> typer.Typer:
     for broken in add_commands(app):
         _log.warning("%s", broken)
     for command in _commands(app):
-        command.callback = at_home(command.callback) if command.callback else None
+        if command.callback:
+            command.help = command.help or _in_paragraphs(command.callback.__doc__)
+            command.callback = at_home(command.callback)
     _refuse_launcher_for_others(app)
     return app
 
@@ -52,6 +55,11 @@ def _commands(app: typer.Typer) -> Iterator[typer.models.CommandInfo]:
     for group in app.registered_groups:
         if group.typer_instance:
             yield from _commands(group.typer_instance)
+
+
+def _in_paragraphs(docstring: str | None) -> str:
+    """The docstring with a line for each paragraph: the terminal's width breaks lines, and not the source."""
+    return "\n\n".join(" ".join(each.split()) for each in cleandoc(docstring or "").split("\n\n"))
 
 
 def _print_version(wanted: bool) -> None:

@@ -53,6 +53,12 @@ finally:
     assert done.stdout.rpartition("imported:")[2].split() == []
 
 
+def test_help_breaks_paragraphs_where_the_terminal_does(spf) -> None:
+    lines = [line.strip() for line in spf("evaluate", "--help").out.splitlines()]
+    first = next(number for number, line in enumerate(lines) if line.startswith("Under torchrun"))
+    assert len(lines[first]) + len(lines[first + 1].split()[0]) >= 78, "no word of the next line had room"
+
+
 def test_help_names_every_command(spf) -> None:
     shown = spf("--help")
     assert shown.code == 0

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Models = Annotated[
     list[Path],
     typer.Argument(
-        metavar="RUN|FILE...",
+        metavar="RUN|FILE",
         help="Runs, LoRA files or whole models on the same base model, one column each.",
     ),
 ]

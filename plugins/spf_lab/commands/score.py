@@ -31,9 +31,17 @@ OF_CONFIG = ("backbone", "sample", "dataset")  # what --set changes here besides
 Files = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FILE...",
+        metavar="FILE",
         help="LoRA files, checkpoints, folders in diffusers' layout, or runs.",
         show_default=False,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for the results. To continue or to add files, run the command again.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Target = Annotated[
@@ -58,14 +66,7 @@ Takeover = Annotated[
 
 def score(
     files: Files,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            help="Folder for the results. To continue or to add files, run the command again.",
-            rich_help_panel=OUTPUT,
-        ),
-    ],
+    out: Out,
     target: Target = None,
     backbone: BaseModel = None,
     strength: Annotated[
