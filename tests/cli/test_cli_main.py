@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,9 @@ finally:
 def test_help_breaks_paragraphs_where_the_terminal_does(spf) -> None:
     lines = [line.strip() for line in spf("evaluate", "--help").out.splitlines()]
     first = next(number for number, line in enumerate(lines) if line.startswith("Under torchrun"))
-    assert len(lines[first]) + len(lines[first + 1].split()[0]) >= 78, "no word of the next line had room"
+    paragraph = lines[first : lines.index("", first)]
+    for line, following in pairwise(paragraph):
+        assert len(line) + 1 + len(following.split()[0]) > 78, "its first word had room on this line"
 
 
 def test_help_names_every_command(spf) -> None:
