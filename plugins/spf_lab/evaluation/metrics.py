@@ -95,7 +95,9 @@ def comparable(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         for each, results in ((first, one), (second, other))
     ]
     judged = [(results.get("judges"), results.get("target_allowance")) for results in (one, other)]
-    alike = judged[0] == judged[1] if one["target"] == other["target"] else judged[0][0] == judged[1][0]
+    alike = (
+        judged[0] == judged[1] if one.get("target") == other.get("target") else judged[0][0] == judged[1][0]
+    )
     return len(sets) < 2 and used[0] == used[1] and alike
 
 
