@@ -23,6 +23,7 @@ from spf_lab.commands.evaluate import Keep, ScoreOptions, Scores
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
+    from spf_lab.scoring.opening import Base
     from spf_lab.scoring.record import Record
     from spf_lab.scoring.run import Request
     from spf_lab.scoring.sources import Source
@@ -30,40 +31,59 @@ if TYPE_CHECKING:
 OF_CONFIG = ("backbone", "sample", "dataset")  # what --set changes here besides scores and suites
 
 
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...",
+        help="LoRA files, checkpoints, folders in diffusers' layout, or runs.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for the results. To continue or to add files, run the command again.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        callback=readable,
+        help="What the files add, as one writes it in a prompt.",
+        show_default="as the files say",
+    ),
+]
+BaseName = Annotated[
+    str | None,
+    typer.Option(
+        help="The base model: sd15, sdxl, mini or a plugin's.",
+        show_default="that of the runs",
+        rich_help_panel=CONFIGURATION,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Folder with training images of the target, which help to judge it."),
+]
+LateStart = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=1,
+        help="Fraction of the noise schedule where a file takes over. With 1, it takes every step.",
+        show_default="as the file says, else 1",
+    ),
+]
+
+
 def score(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE...",
-            help="LoRA files, checkpoints, folders in diffusers' layout, or runs.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            help="Folder for the results. To continue or to add files, run the command again.",
-            rich_help_panel=OUTPUT,
-        ),
-    ],
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            callback=readable,
-            help="What the files add, as one writes it in a prompt.",
-            show_default="as the files say",
-        ),
-    ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="The base model: sd15, sdxl, mini or a plugin's.",
-            show_default="that of the runs",
-            rich_help_panel=CONFIGURATION,
-        ),
-    ] = None,
+    files: Files,
+    out: Out,
+    target: Target = None,
+    backbone: BaseName = None,
     strength: Annotated[
         float, typer.Option(min=0, max=100, help="Strength of every file, as in its model card.")
     ] = 1.0,
@@ -75,20 +95,9 @@ def score(
             metavar="NAME", help="Suite to judge with.", show_default="portraits for mini, else photos"
         ),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="DIR|ID", help="Training images of the target, which help to judge it."),
-    ] = None,
+    data: Data = None,
     trigger: Trigger = None,
-    handover: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01,
-            max=1,
-            help="Fraction of the noise schedule where a file takes over. With 1, it takes every step.",
-            show_default="as the file says, else 1",
-        ),
-    ] = None,
+    handover: LateStart = None,
     score: Scores = None,
     assignments: ScoreOptions = None,
     plugin: PluginFiles = None,
@@ -101,10 +110,8 @@ def score(
     model. [bold]--set backbone.path=DIR[/] and [bold]--set sample.steps=30[/] change the base model and the
     sampling.
     """
-    from spf_cli.bars import prefixed, progress_bars
     from spf_cli.loading import load
     from spf_lab.scoring.opening import Base, backbone_of, base_config
-    from spf_lab.scoring.run import score_files
     from spf_lab.scoring.sources import examine_all, target_of
 
     count, texts = prompts_of(prompts)
@@ -114,18 +121,10 @@ def score(
     own, others = _parted(assignments or ())
     base = Base(base_config(plugins, name, data=data, trigger=trigger, assignments=own), plugins, device)
     judged = target_of(sources, plugins, suite=suite, target=target, backbone=name)
-    plan: dict[str, Any] = {
-        "suite": suite,
-        "target": judged.target,
-        "target_text": judged.text,
-        "prompts": count,
-        "texts": texts,
-        "seeds": seeds,
-    }
+    plan: dict[str, Any] = {"suite": suite, "target": judged.target, "target_text": judged.text}
+    plan |= {"prompts": count, "texts": texts, "seeds": seeds}
     request = _request(plugins, plan, others, score or (), strength=strength, handover=handover, keep=keep)
-    with progress_bars() as progress:
-        record = score_files(sources, base, request, out, lambda file: prefixed(progress, file))
-    _show(record, out)
+    _show(_score(sources, base, request, out), out)
 
 
 def _refuse_only_faults(sources: "Sequence[Source]") -> None:
@@ -154,6 +153,14 @@ def _request(
         metric_options(plugins, names, options),
         **given,
     )
+
+
+def _score(sources: "Sequence[Source]", base: "Base", request: "Request", out: Path) -> "Record":
+    from spf_cli.bars import prefixed, progress_bars
+    from spf_lab.scoring.run import score_files
+
+    with progress_bars() as progress:
+        return score_files(sources, base, request, out, lambda file: prefixed(progress, file))
 
 
 def _show(record: "Record", out: Path) -> None:
