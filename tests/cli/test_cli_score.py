@@ -105,6 +105,9 @@ def test_refusals(spf, made: Path, tmp_path: Path) -> None:
         "Did you mean 'sunglasses'"
     )
     assert spf("score", file, "--backbone", "mino", *out).fails_with("Did you mean 'mini'")
+    assert spf("score", file, *GLASSES, "--data", tmp_path / "no", *out).fails_with(
+        "--data", "no such folder"
+    )
     assert spf("score", file, *GLASSES, "--out", made).fails_with("not empty")
     assert not (tmp_path / "out").exists()
 

@@ -25,6 +25,8 @@ from peft import LoHaConfig, LoKrConfig, LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
 from spf_core.errors import RunError
+from spf_core.export.architecture import architecture_of
+from spf_core.utils.prompts import Prompt
 from spf_plugins.adapters.files.lora_file import LoraFile
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
@@ -125,10 +127,7 @@ def test_each_layer_has_its_own_rank_and_alpha(
 
 def test_the_original_code_s_own_keys(backbone: StableDiffusion, read: Any) -> None:
     factors = {key: each for key, each in random_factors(backbone).items() if key.startswith("unet.")}
-    name = numbered(backbone)
-    from spf_core.export.architecture import architecture_of
-
-    base = architecture_of(backbone)
+    name, base = numbered(backbone), architecture_of(backbone)
     read_back = read(kohya(factors, lambda key: f"diffusion_model.{base.original_name(key)}"))
     check_effect(backbone, read_back, differences(factors))
     assert name("unet.conv_in") == "lora_unet_input_blocks_0_0"
@@ -354,3 +353,23 @@ def test_an_adapter_taken_off_leaves_the_model_as_it_was(backbone: StableDiffusi
     adapter.detach()
     assert torch.equal(layer(x), before)
     assert all(not module_of(backbone, key)._forward_hooks for key in keys_of(backbone))
+
+
+def test_a_model_in_bfloat16_adds_what_one_in_float32_adds(tiny_folder: Path, tmp_path: Path) -> None:
+    exact, rounded = StableDiffusion(tiny_folder), StableDiffusion(tiny_folder, dtype=torch.bfloat16)
+    file = written(tmp_path / "file.safetensors", kohya(random_factors(exact), lambda key: key))
+    changes = []
+    for model in (exact, rounded):
+        adapter = LoraFile(file)
+        adapter.attach(model)
+        noise, times = (
+            torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2)),
+            torch.tensor([500]),
+        )
+        found = []
+        for strength in (0.0, 0.2):
+            adapter.scale(strength)
+            cond = model.encode_prompts([Prompt("an old man", "wearing a hat")], with_target=True)
+            found.append(model.predict(noise, times, cond).pred_BCHW)
+        changes.append(found[1] - found[0])
+    assert (changes[0] - changes[1]).norm() < 0.2 * changes[0].norm()

@@ -23,6 +23,7 @@ from spf_lab.commands.evaluate import Keep, ScoreOptions, Scores
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
+    from spf_lab.scoring.opening import Base
     from spf_lab.scoring.record import Record
     from spf_lab.scoring.run import Request
     from spf_lab.scoring.sources import Source
@@ -62,6 +63,10 @@ Takeover = Annotated[
         show_default="as the file says, else 1",
     ),
 ]
+Data = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Folder with training images of the target, which help to judge it."),
+]
 
 
 def score(
@@ -80,10 +85,7 @@ def score(
             metavar="NAME", help="Suite to judge with.", show_default="portraits for mini, else photos"
         ),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="DIR|ID", help="Training images of the target, which help to judge it."),
-    ] = None,
+    data: Data = None,
     trigger: Trigger = None,
     handover: Takeover = None,
     score: Scores = None,
@@ -98,10 +100,8 @@ def score(
     model. [bold]--set backbone.path=DIR[/] and [bold]--set sample.steps=30[/] change the base model and the
     sampling.
     """
-    from spf_cli.bars import prefixed, progress_bars
     from spf_cli.loading import load
     from spf_lab.scoring.opening import Base, backbone_of, base_config
-    from spf_lab.scoring.run import score_files
     from spf_lab.scoring.sources import examine_all, target_of
 
     count, texts = prompts_of(prompts)
@@ -120,9 +120,7 @@ def score(
         "seeds": seeds,
     }
     request = _request(plugins, plan, others, score or (), strength=strength, handover=handover, keep=keep)
-    with progress_bars() as progress:
-        record = score_files(sources, base, request, out, lambda file: prefixed(progress, file))
-    _show(record, out)
+    _show(_score(sources, base, request, out), out)
 
 
 def _refuse_only_faults(sources: "Sequence[Source]") -> None:
@@ -151,6 +149,14 @@ def _request(
         metric_options(plugins, names, options),
         **given,
     )
+
+
+def _score(sources: "Sequence[Source]", base: "Base", request: "Request", out: Path) -> "Record":
+    from spf_cli.bars import prefixed, progress_bars
+    from spf_lab.scoring.run import score_files
+
+    with progress_bars() as progress:
+        return score_files(sources, base, request, out, lambda file: prefixed(progress, file))
 
 
 def _show(record: "Record", out: Path) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from spf_core.config.loading import load_run_config, parse_component
 from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import SampleSection
-from spf_core.errors import ConfigError, RunError
+from spf_core.errors import ConfigError, RunError, short
 from spf_core.interfaces import Adapter, Backbone, Detachable
 from spf_core.plugins.building import attach, built
 from spf_core.plugins.configs import AdapterConfig
@@ -66,7 +67,12 @@ def base_config(
     """The settings of files on a backbone: its usual sampling without a handover, changed by `assignments`.
 
     `data` is a folder of training images, where it is known; `trigger` says how its captions are read.
+    ConfigError for a folder that is not there, or a wrong setting.
     """
+    if data is not None and not Path(data).is_dir():
+        raise ConfigError(
+            f"--data {short(data, 200)}: no such folder; give one with training images, or none"
+        )
     overrides: dict[str, Any] = {"backbone": backbone}
     overrides |= {} if data is None else {"data": data}
     overrides |= {} if trigger is None else {"dataset": {"trigger": trigger}}
@@ -114,7 +120,10 @@ class Base:
             attach(adapter_config, adapter, backbone)
             _warn_of_other_base(source, backbone)
             usual = 1.0 if source.handover is None else source.handover
-            sample = self._sample(handover=usual if handover is None else handover)
+            sample = self._sample(
+                handover=usual if handover is None else handover,
+                negative=source.negative or self.config.sample.negative,
+            )
             config = self.config.model_copy(
                 update={"adapter": adapter_config, "sample": sample, "preset": source.kind}
             )

@@ -10,13 +10,14 @@ from typing import Literal, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from spf_core.errors import ConfigError, RunError, SpfError, quoted, short
-from spf_core.export.facts import TARGETS
+from spf_core.export.facts import CONFIG, TARGETS
 from spf_core.interfaces import Suite
 from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE, read_header
 from spf_core.runs.run import HANDOVER
 from spf_core.runs.saved_config import CONFIG_FILE
+from spf_core.utils.yaml_text import parse_yaml
 
 Kind = Literal["run", "lora-file", "weights-file"]  # the latter two are adapters
 GET_AGAIN = "get the file from its source again"
@@ -63,6 +64,15 @@ class Source:
             f"'{self.path}' names {HANDOVER}={quoted(said)}, which is no fraction of the schedule; "
             f"{GET_AGAIN}, or give --handover"
         )
+
+    @property
+    def negative(self) -> str | None:
+        """What guidance leads away from, as spf wrote it into the file; None in other files."""
+        try:
+            negative = parse_yaml(self.metadata.get(CONFIG, ""))["sample"]["negative"]
+        except (ValueError, TypeError, KeyError):
+            return None
+        return negative if negative in ("empty", "target") else None
 
 
 def examine(path: Path) -> Source:
