@@ -1,9 +1,10 @@
 """`python tests/bench/judges.py`: do judges of photographs rank runs as those of the portraits do?
 
-For every published cell that keeps pictures, and its first pairs, SPI, E and SPS by three judges of the same
+For every published cell that keeps pictures, and its first pairs, SPI, E and SPS by four judges of the same
 pictures: (a) the suite `portraits`; (b) the suite `photos` with the portraits' networks as its judges of
 identity, parts, structure and attributes, and mini's CLIP as its judge of the target; (c) the light set of
-`photos` with mini's CLIP, VAE and attention. Rank correlations over cells with (a) are pooled and by target.
+`photos` with mini's CLIP, VAE and attention; (d) the same with the portraits' words for attributes, as mini's
+CLIP never read those of `photos`. Rank correlations over cells with (a) are pooled and by target.
 
 Pictures C, and A of one cell of each target, are those of the published sheets. A' is drawn again with the
 recorded noise seeds. All pass through the same lossy compression. Writes docs/results/judges.json and .md.
@@ -14,6 +15,7 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,22 +42,27 @@ from spf_lab.evaluation.quadruples import noise_seeds
 from spf_lab.evaluation.scores import score
 from spf_lab.evaluation.statistics import Bootstrap
 from spf_photos.judges import Judges
+from spf_photos.judges.contrast import Attributes
 from spf_photos.judges.light import own_clip
 from spf_photos.judges.target import target_judge
 from spf_photos.options import PhotosConfig
 from spf_photos.suite import PhotosSuite
 from spf_portraits import Mini
+from spf_portraits.pretrain.zero_shot import attribute_phrases
 from spf_portraits.suite import PortraitsSuite
+from spf_portraits.world.spec import ATTRIBUTES as PORTRAIT_ATTRIBUTES
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 MEASURES = ("spi", "effect", "sps")
 QUALITY = 92  # of the sheets
 RESAMPLES = 2000
+POOLED = ("all", "within targets")
 NEGATIVES = 50  # pictures of the base model that the judge of the target is calibrated on
 JUDGES = {
     "portraits": "the portraits' own judges, on the same pictures",
     "photos": "the formulas of `photos`: the portraits' networks, mini's CLIP for the target",
     "light": "the light set of `photos`: mini's CLIP, VAE and attention",
+    "light-own-words": "the same, with the words for attributes that mini's CLIP was trained on",
     "published": "the portraits' own judges on all pairs of the cell, as published",
 }
 # What the words of a target allow in `photos`, in the names of the portraits' judges.
@@ -113,6 +120,24 @@ class PortraitsNetworks(PhotosSuite):
             grid=(64, 64),
             provenance={},
         )
+
+    def allowed_attributes(self, target: str) -> frozenset[str]:
+        return frozenset(ATTRIBUTES[name] for name in self.allowance.attributes if name in ATTRIBUTES)
+
+
+class OwnWords(PhotosSuite):
+    """The light set, with the portraits' words for the values of attributes."""
+
+    def bind(
+        self, backbone: Any, positives: list[Image.Image], negatives: Sequence[Image.Image]
+    ) -> "OwnWords":
+        light = self.with_model(backbone, NoAdapter(), positives=positives, negatives=negatives)
+        assert light._judges is not None
+        phrases = {name: attribute_phrases(name) for name in PORTRAIT_ATTRIBUTES}
+        own = Attributes(own_clip(backbone, NoAdapter()), phrases)
+        self.attributes = {name: tuple(values) for name, values in phrases.items()}
+        self._judges, self._positives = replace(light._judges, attributes=own), positives
+        return self
 
     def allowed_attributes(self, target: str) -> frozenset[str]:
         return frozenset(ATTRIBUTES[name] for name in self.allowance.attributes if name in ATTRIBUTES)
@@ -207,6 +232,7 @@ def judged(count: int) -> list[dict[str, Any]]:
             backbone, NoAdapter(), positives=positives, negatives=negatives
         )
         suites = {"portraits": PortraitsSuite(), "photos": formulas, "light": light}
+        suites["light-own-words"] = OwnWords(PhotosConfig(), text).bind(backbone, positives, negatives)
         for cell in several:
             quads = quadruples(cell, pairs, a, a2)
             row: dict[str, Any] = {"cell": cell.cell.name, "target": target}
@@ -293,9 +319,10 @@ def page(found: Sequence[Mapping[str, Any]], count: int) -> str:
         "",
         f"Rank correlations over the published cells that keep images, {count} pairs each, with the scores",
         "that the judges of the embedded portraits give the very same images. 95 % intervals: bootstrap over",
-        "cells; those of six cells are wide. *all* pools the targets, so that differences between targets",
+        "cells. *all* pools the targets, so that differences between targets",
         "count too. *within targets* ranks the cells of each target first. `tests/bench/judges.py` makes",
-        "this page, and [judges.json](judges.json) holds the scores of every cell.",
+        "this page. [judges.json](judges.json) holds the scores of every cell, and the correlations of each",
+        "target.",
         "",
         *(f"- `{name}`: {meaning}." for name, meaning in JUDGES.items()),
         "",
@@ -306,7 +333,7 @@ def page(found: Sequence[Mapping[str, Any]], count: int) -> str:
         "| judges | score | cells | number | Spearman | Kendall |",
         "|---|---|---|---|---|---|",
     ]
-    for row in found:
+    for row in [each for each in found if each["cells_of"] in POOLED]:
         cells = f"{row['cells_of']} | {row['spearman']['cells']}"
         ranks = f"{cell(row['spearman'])} | {cell(row['kendall'])}"
         lines.append(f"| `{row['judge']}` | {row['measure']} | {cells} | {ranks} |")

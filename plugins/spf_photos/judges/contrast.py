@@ -86,10 +86,11 @@ def calibrate(positives_N: Tensor, negatives_M: Tensor) -> Calibration:
 class Attributes:
     """Per attribute the softmax over its values of scale times cosine, N K."""
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: Clip, phrases: Mapping[str, Mapping[str, str]] = PHRASES) -> None:
+        """`phrases` has the text of each value, by attribute."""
         self.clip = clip
         self._texts: Mapping[str, Tensor] = {
-            name: clip.texts(list(values.values())) for name, values in PHRASES.items()
+            name: clip.texts(list(values.values())) for name, values in phrases.items()
         }
 
     def __call__(self, images: Sequence[Image]) -> Mapping[str, Tensor]:
