@@ -8,8 +8,9 @@ from spf_photos.targets import Allowance
 if TYPE_CHECKING:
     from spf_photos.options import JudgeWeights, PhotosConfig
 
-LIGHT = PuritySet("photos-light-1", ("appearance", "structure", "attributes"), mark="light")
+LIGHT = PuritySet("photos-light-1", ("appearance", "structure", "attributes-outside"), mark="light")
 FULL, PARTS = "photos-full-1", ("appearance", "structure", "layout", "identity", "attributes")
+_METRICS = {"attributes": "attributes-outside"}  # of parts whose metric is not called as they are
 
 
 def purity_of(options: "PhotosConfig", allowance: Allowance) -> PuritySet:
@@ -32,7 +33,7 @@ def purity_of(options: "PhotosConfig", allowance: Allowance) -> PuritySet:
     name = f"{FULL}[{mark}]" if mark else FULL
     if not by_parser(options, allowance):
         name += ", region by attention"
-    return PuritySet(name, kept, mark, missing)
+    return PuritySet(name, tuple(_METRICS.get(part, part) for part in kept), mark, missing)
 
 
 def by_parser(options: "PhotosConfig", allowance: Allowance) -> bool:

@@ -17,7 +17,7 @@ from spf_core.export.names import TEXT_1, TEXT_2, UNET, text_layer
 _PREFIXES: dict[str, tuple[str, ...]] = {
     UNET: (
         *("lora_unet_", "lycoris_unet_", "lycoris_", "unet_", "diffusion_model_", "model_diffusion_model_"),
-        *("base_model_model_", "unet_base_model_model_", ""),
+        *("unet_base_model_model_", ""),
     ),
     TEXT_1: (
         *("lora_te_", "lora_te1_", "lycoris_te_", "lycoris_te1_", "text_encoder_", "clip_l_"),
@@ -44,7 +44,7 @@ class LayerNames:
 
     def find(self, name: str) -> str | None:
         """The layer, as in `unet.mid_block...to_q`; None for a name that no layer has."""
-        flat = name.replace(".", "_")
+        flat = name.replace(".", "_").removeprefix("base_model_model_")  # PEFT, before whatever it wrapped
         for part, known in self._known.items():
             for prefix in _PREFIXES[part]:
                 if flat.startswith(prefix) and (key := known.get(flat.removeprefix(prefix))):

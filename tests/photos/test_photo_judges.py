@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from spf_core.config.loading import load_run_config
+from spf_core.interfaces import Region
+from spf_lab.metrics.distances import AttributesOutside
 from spf_photos.attributes import ATTRIBUTES
 from spf_photos.judges.attention import AttentionRegion, otsu
 from spf_photos.judges.contrast import Attributes, Contrast, calibrate
@@ -87,9 +89,9 @@ def test_attributes_are_distributions_over_their_values(model) -> None:
 def test_structure_ignores_how_bright_a_picture_is(model) -> None:
     backbone, _ = model
     found = latent_patches(backbone, pictures(2, 64))
-    assert found.shape == (2, 4 * 16, 4, 4)
-    channels = found.reshape(2, 4, 16, 16)
-    assert torch.allclose(channels.mean(dim=(2, 3)), torch.zeros(2, 4), atol=1e-5)
+    assert found.shape == (2, 4 * 4, 8, 8)
+    channels = found.reshape(2, 4, 4 * 64)
+    assert torch.allclose(channels.mean(dim=2), torch.zeros(2, 4), atol=1e-5)
 
 
 def test_the_region_comes_from_the_base_model_whatever_the_adapter(model) -> None:
@@ -121,15 +123,16 @@ def test_scores_agree_with_a_hand_computation(evaluate, tmp_path: Path) -> None:
     lines = (tmp_path / "evaluation" / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     parts = []
-    for metric in ("appearance", "structure", "attributes"):
+    for part in ("appearance", "structure", "attributes"):
+        metric = {"attributes": "attributes-outside"}.get(part, part)
         pairs = [row["distances"]["tuned"][metric] for row in rows]
         known = {key: [p[key] for p in pairs if p[key] is not None] for key in ("distance", "reseed")}
         if not known["distance"]:
-            assert found["parts"][metric]["value"] is None
+            assert found["parts"][part]["value"] is None
             continue
         distance, reseed = (sum(known[key]) / len(known[key]) for key in ("distance", "reseed"))
         parts.append(min(1, distance / reseed))
-        assert found["parts"][metric]["value"] == pytest.approx(parts[-1], abs=1e-6)
+        assert found["parts"][part]["value"] == pytest.approx(parts[-1], abs=1e-6)
     spi = sum(parts) / len(parts)
     tau = {role: sum(row["tau"][role] for row in rows) / len(rows) for role in "ac"}
     effect = min(1, max(0, (tau["c"] - tau["a"]) / (found["calibration"]["tau_ref"] - tau["a"])))
@@ -137,6 +140,30 @@ def test_scores_agree_with_a_hand_computation(evaluate, tmp_path: Path) -> None:
     assert found["effect"]["value"] == pytest.approx(effect, abs=1e-6)
     sps = 200 * effect * (1 - spi) / (effect + 1 - spi)
     assert found["sps"]["value"] == pytest.approx(sps, abs=1e-4)
+
+
+def test_attributes_of_a_local_target_are_read_outside_its_region() -> None:
+    judged: list[list[Image.Image]] = []
+
+    class Seeing:
+        def attribute_probabilities(self, images: list[Image.Image]) -> dict[str, torch.Tensor]:
+            judged.append(images)
+            bright = torch.tensor([float(np.asarray(image).mean()) / 255 for image in images])
+            return {"light": torch.stack([bright, 1 - bright], dim=1)}
+
+        def allowed_attributes(self, target: str) -> frozenset[str]:
+            return frozenset()
+
+    dark, bright = Image.new("RGB", (8, 8)), Image.new("RGB", (8, 8), (255, 255, 255))
+    outside = torch.ones(2, 4, 4, dtype=torch.bool)
+    outside[0, :, 2:] = False  # the right half of the first picture may change
+    outside[1] = False  # a style may change everything
+    found = AttributesOutside()(Seeing(), [dark, dark], [bright, bright], Region(outside, outside), "a hat")
+    assert found.tolist() == pytest.approx([0.5, 1.0])
+    left, whole = (np.asarray(image)[..., 0] for image in judged[1])
+    assert (left[:, :4] == 255).all()
+    assert (left[:, 4:] == 0).all()
+    assert (whole == 255).all()
 
 
 def test_a_picture_without_a_face_has_no_embedding_and_is_counted(home, model) -> None:

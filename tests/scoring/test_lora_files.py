@@ -92,6 +92,7 @@ def layouts(backbone: StableDiffusion) -> dict[str, dict[str, Tensor]]:
     for name, tensor in found["diffusers' parts"].items():
         peft[name.replace("lora_down", "lora_A").replace("lora_up", "lora_B")] = tensor
     found["PEFT's factors with alphas"] = peft
+    found["PEFT, wrapped"] = {f"base_model.model.{name}": each for name, each in peft.items()}
     found["PEFT, named adapter"] = {
         name.replace(".weight", ".default.weight"): each for name, each in peft.items()
     }
@@ -110,6 +111,7 @@ def layouts(backbone: StableDiffusion) -> dict[str, dict[str, Tensor]]:
         "OneTrainer, unet and clip_l",
         "diffusers' parts",
         "PEFT's factors with alphas",
+        "PEFT, wrapped",
         "PEFT, named adapter",
     ],
 )

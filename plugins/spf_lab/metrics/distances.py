@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL.Image import Image
+from PIL.Image import Image, Resampling, composite
+from PIL.Image import fromarray as from_array
 from torch import Tensor
 
 from spf_core.interfaces import Region, Suite
@@ -93,6 +94,31 @@ class Attributes:
         one, other = suite.attribute_probabilities(first), suite.attribute_probabilities(second)
         kept = [total_variation(one[name], other[name]) for name in one if name not in allowed]
         return torch.stack(kept).mean(dim=0) if kept else torch.full((len(first),), torch.nan)
+
+
+class AttributesOutside(Attributes):
+    """d_att of what lies outside the region: inside it, the other picture shows the first one's pixels.
+
+    A zero-shot judge reads an attribute from the whole picture, so that the target itself moves all of them.
+    Without the target's pixels, only the rest can. Where nothing lies outside, whole pictures are compared.
+    """
+
+    def __call__(
+        self, suite: Suite, first: Images, second: Images, region: Region | None, target: str
+    ) -> Tensor:
+        """Return N mean total variations, in [0, 1]."""
+        if region is not None:
+            kept = zip(first, second, region.outside_NHW, strict=True)
+            second = [_outside_of(other, one, outside_HW) for one, other, outside_HW in kept]
+        return super().__call__(suite, first, second, region, target)
+
+
+def _outside_of(image: Image, instead: Image, outside_HW: Tensor) -> Image:
+    """The image outside, and `instead` inside; the whole image where nothing is outside."""
+    if not outside_HW.any():
+        return image
+    mask = from_array(255 * outside_HW.numpy().astype(np.uint8)).resize(image.size, Resampling.NEAREST)
+    return composite(image.convert("RGB"), instead.convert("RGB"), mask)
 
 
 def _pixels(images: Images) -> Tensor:

@@ -17,7 +17,7 @@ from spf_photos.judges.contrast import Attributes, Clip
 from spf_photos.judges.target import target_judge
 
 FEW = 4  # pictures whose attention is in memory at once
-PATCH = 4  # latents on a side of a patch
+GRID = 16  # patches on a side of a picture, of 2 x 2 latents or more
 SCALE = 100.0  # what OpenAI's CLIPs multiply cosines by, where a model does not say
 OWN = "the backbone's own CLIP"
 
@@ -62,15 +62,21 @@ def own_clip(backbone: Backbone, adapter: Adapter) -> Clip:
 
 
 def latent_patches(backbone: Backbone, images: Sequence[Image]) -> Tensor:
-    """Latents in patches of 4 x 4 that touch, N D h w, less each channel's mean over the picture.
+    """Latents in patches that touch, N D h w, less each channel's mean over the picture.
 
     Without that mean, patches of a bright picture and of a dark one would differ, and all others agree.
     """
     latents_BCHW = encoded(backbone, images)
     centred = latents_BCHW - latents_BCHW.mean(dim=(2, 3), keepdim=True)
-    height, width = (size // PATCH for size in centred.shape[-2:])
-    patches_BDL = F.unfold(centred, PATCH, stride=PATCH).float().cpu()
+    side = patch_side(backbone)
+    height, width = (size // side for size in centred.shape[-2:])
+    patches_BDL = F.unfold(centred, side, stride=side).float().cpu()
     return patches_BDL.reshape(*patches_BDL.shape[:2], height, width)
+
+
+def patch_side(backbone: Backbone) -> int:
+    """Latents on a side of a patch: 4 at Stable Diffusion 1.5's size, and 8 at SDXL's."""
+    return max(2, backbone.latent_shape(backbone.image_size, backbone.image_size)[1] // GRID)
 
 
 def region_by_attention(case: Case) -> Remembered | None:
@@ -86,7 +92,7 @@ def provenance(backbone: Backbone) -> dict[str, Any]:
     return {
         "target": {"model": OWN, "fingerprint": own},
         "attributes": {"model": OWN, "fingerprint": own},
-        "structure": {"model": "the backbone's own VAE", "fingerprint": own, "patch": PATCH},
+        "structure": {"model": "the backbone's own VAE", "fingerprint": own, "patch": patch_side(backbone)},
         "region": attention_provenance(backbone),
     }
 

@@ -68,4 +68,19 @@ class AttributesConfig(MetricConfig):
         return Attributes()
 
 
-METRICS = (AppearanceConfig, StructureConfig, LayoutConfig, IdentityConfig, AttributesConfig)
+class AttributesOutsideConfig(MetricConfig):
+    """Attribute distance of what lies outside the region, for judges that read it from whole images."""
+
+    name = "attributes-outside"
+
+    def build(self) -> "Metric":
+        """Return the metric."""
+        from spf_lab.metrics.distances import AttributesOutside
+
+        return AttributesOutside()
+
+
+METRICS = (
+    *(AppearanceConfig, StructureConfig, LayoutConfig, IdentityConfig),
+    *(AttributesConfig, AttributesOutsideConfig),
+)

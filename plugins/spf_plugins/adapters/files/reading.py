@@ -18,7 +18,13 @@ from spf_core.runs.checkpoint import UNREADABLE
 from spf_core.utils.json_text import parse_json
 from spf_plugins.adapters.files.differences import Difference, is_complete, rank_of, update_of
 from spf_plugins.adapters.files.keys import ALPHA, DOWN, by_layer
-from spf_plugins.adapters.files.recognise import base_of, read_weights, refuse_no_lora, refuse_other_base
+from spf_plugins.adapters.files.recognise import (
+    base_called,
+    base_of,
+    read_weights,
+    refuse_no_lora,
+    refuse_other_base,
+)
 
 CHANGEABLE = (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
 _SHOWN = 3
@@ -128,11 +134,14 @@ def _refuse_other_base(
 ) -> None:
     if layers and not misfits:
         return
-    reason = "the base has none of its layers"
+    first_name = next(iter(found), "")
+    reason = f"the base has none of its layers, as '{short(first_name)}'"
     if misfits:
         shape = "x".join(map(str, tensors[misfits[0]].shape))
         reason = f"'{short(misfits[0])}' of shape {shape} has another size than its layer"
     first = {name: keys[DOWN] for name, keys in found.items() if DOWN in keys}
-    width = backbone.denoiser.config.cross_attention_dim  # type: ignore[union-attr]
+    width: Any = backbone.denoiser.config.cross_attention_dim  # type: ignore[union-attr]
     base = f"a {type(backbone.pipeline()).__name__} of width {width}"
-    raise refuse_other_base(file, reason, base_of(first, tensors, metadata), base)
+    looks_like = base_of(first, tensors, metadata)
+    same = looks_like == base_called(width)  # of that size, and not one of its layers
+    raise refuse_other_base(file, reason, None if same else looks_like, base)

@@ -65,6 +65,11 @@ def refuse_other_base(file: Path, reason: str, looks_like: str | None, base: str
     )
 
 
+def base_called(width: int) -> str:
+    """What has cross-attention that reads this width."""
+    return _WIDTHS.get(width, f"a model whose cross-attention reads a width of {width}")
+
+
 def base_of(
     keys: Mapping[str, str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> str | None:
@@ -78,7 +83,6 @@ def base_of(
     for layer, key in keys.items():
         flat = layer.replace(".", "_")
         if flat.endswith(("attn2_to_k", "attn2_to_v")) and tensors[key].ndim > 1:
-            width = tensors[key].shape[1]
-            return _WIDTHS.get(width, f"a model whose cross-attention reads a width of {width}")
+            return base_called(tensors[key].shape[1])
     said = metadata.get("ss_base_model_version") or metadata.get("modelspec.architecture")
     return f"'{short(said)}', as its metadata says" if said else None
