@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import wraps
@@ -86,6 +87,21 @@ def in_a_group(command: Callable[..., Any]) -> Callable[..., Any]:
 def runs_in_a_group(command: Callable[..., Any] | None) -> bool:
     """Whether the command is marked so."""
     return getattr(command, "in_a_group", False)
+
+
+def same_options(ctx: typer.Context, command: str, leave_out: Sequence[str] = ()) -> str:
+    """`command` with the options of this invocation, for a shell, without the parameters `leave_out`."""
+    words: list[str] = []
+    for param in ctx.command.params:
+        value = ctx.params.get(param.name or "")
+        if param.name in leave_out or value is None or value is False:
+            continue
+        if value is True:
+            words.append(param.opts[0])
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [param.opts[0], str(each)]
+    return f"{command} {shlex.join(words)}".rstrip()
 
 
 def at_home(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """`spf config`: precedence, round trip, schema, and what is refused."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ def test_later_sources_win(spf, tmp_path: Path) -> None:
     assert shown["preset"] == "lora"
     assert (shown["adapter"]["rank"], shown["train"]["steps"], shown["train"]["batch_size"]) == (3, 9, 3)
     assert settings(spf("config", "show", "--config", file, "--preset", "naive"))["preset"] == "naive"
+
+
+def test_show_takes_the_options_of_a_training(spf) -> None:
+    def options(command: str) -> set[str]:
+        return set(re.findall(r"--[a-z][a-z-]+", spf(*command.split(), "--help").out))
+
+    only_of_training = {"--accept-changed-data", "--dry-run"}
+    assert options("train") - options("config show") == only_of_training
 
 
 def test_what_show_prints_resolves_to_itself(spf, tmp_path: Path, plugin_file: Path) -> None:
