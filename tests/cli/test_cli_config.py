@@ -80,6 +80,11 @@ def test_every_reference_in_the_schema_is_defined(spf) -> None:
         (("--preset", "spg"), ("no preset named 'spg'", "Did you mean 'spf'?", "Installed: ")),
         (("--backbone", "sd9"), ("no backbone named 'sd9'", "Installed: ")),
         (("--plugin", "unifrom"), ("'unifrom'", "Did you mean 'uniform'?")),
+        (
+            ("--plugin", "sfcm-v9"),
+            ("Did you mean 'sfcm-v1' or 'sfcm-v2'?", "kind control-map: mask, "),
+        ),
+        (("--plugin", "portraitz"), ("no plugin named 'portraitz'", "each backbone, adapter")),
         (("--plugin", "appearance"), ("'appearance' is a metric",)),
         (("--plugin", "none.py"), ("'none.py'", "does not exist")),
         (("--set", "train.stps=3"), ("stps", "Did you mean 'steps'?")),

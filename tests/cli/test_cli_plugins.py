@@ -40,11 +40,11 @@ def test_show_of_a_preset_prints_its_settings(spf) -> None:
     assert settings["adapter"] == "full-unet"
 
 
-def test_an_unknown_name_is_answered_with_a_suggestion(spf) -> None:
-    assert spf("plugins", "show", "sfcm-v9").fails_with("'sfcm-v9'", "Did you mean 'sfcm-v2'?", "Installed: ")
-    shown = spf("plugins", "show", "sfcm-v9").err
-    assert "more; `spf plugins list` shows all" in shown
-    assert len(shown) < 600
+def test_an_unknown_name_lists_its_own_kind_only(spf) -> None:
+    told = spf("plugins", "show", "sfcm-v9")
+    assert told.fails_with("'sfcm-v9'", "Did you mean 'sfcm-v1' or 'sfcm-v2'?", "target-attention, uniform")
+    assert "lora" not in told.err
+    assert spf("plugins", "show", "zzzzzz").fails_with("no plugin named 'zzzzzz'; `spf plugins list`")
 
 
 @pytest.mark.parametrize(
