@@ -92,6 +92,13 @@ def test_the_backbone_of_the_check_may_be_a_folder(
     assert "1 of 1 texts are too long" in checked.err
 
 
+def test_texts_of_the_check_break_between_words(spf, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    shown = spf("data", "check", data).out.split()
+    for word in ("usable", "different", "target", "texts", "wearing", "hat"):
+        assert word in shown
+
+
 def test_check_refuses_settings_that_it_does_not_read(spf, data: Path) -> None:
     refused = spf("data", "check", data, "--set", "train.steps=1")
     assert refused.fails_with("train.steps=1", "only settings of dataset and backbone")
