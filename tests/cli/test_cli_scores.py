@@ -74,7 +74,7 @@ def test_an_evaluation_shows_the_scores_that_the_world_can_judge(
     show(results_table({"runs/hat": read_results(tmp_path / "out")}))
     narrow = capsys.readouterr().out
     assert max(map(len, narrow.splitlines())) <= 60
-    for name in ("hit_rate_original", "background", "suite-seg-cons-out", "backbone-clip-t-target"):
+    for name in ("hit_rate_original", "base_leak", "suite-seg-cons-out", "backbone-clip-t-target"):
         assert name in narrow.split()
 
 
