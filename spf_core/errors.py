@@ -69,10 +69,18 @@ def quoted(value: object, limit: int = SHORT) -> str:
     return short(shown.repr(value), limit)
 
 
+def nearest(name: str, choices: Iterable[str], cutoff: float = 0.5) -> list[str]:
+    """Up to three of `choices` that resemble `name` most, all equally; none where no likeness is `cutoff`."""
+    name = name[:SHORT]
+    close = difflib.get_close_matches(name, list(choices), n=3, cutoff=cutoff)
+    likeness = [difflib.SequenceMatcher(None, choice, name).ratio() for choice in close]
+    return sorted(choice for choice, found in zip(close, likeness, strict=True) if found == likeness[0])
+
+
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the closest of `choices`, or an empty string."""
-    close = difflib.get_close_matches(name[:SHORT], list(choices), n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    close = " or ".join(f"'{each}'" for each in nearest(name, choices))
+    return f" Did you mean {close}?" if close else ""
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> ConfigError:

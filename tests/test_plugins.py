@@ -168,7 +168,9 @@ def test_an_unknown_name_gets_a_suggestion_and_the_installed_ones() -> None:
     with pytest.raises(ConfigError) as failure:
         load_plugins().get("sfcm-v9", "control-map")
     message = str(failure.value)
-    assert message.startswith("no control-map named 'sfcm-v9'. Did you mean 'sfcm-v2'? Installed: ")
+    assert message.startswith(
+        "no control-map named 'sfcm-v9'. Did you mean 'sfcm-v1' or 'sfcm-v2'? Installed: "
+    )
     assert "uniform" in message
     assert "denoising" not in message
 

@@ -4,7 +4,28 @@ import json
 
 import typer
 
-from spf_cli.options import Assignments, Backbone, ConfigFile, Plugin, PluginFiles, Preset, show_help
+from spf_cli.options import (
+    Assignments,
+    Backbone,
+    ConfigFile,
+    Plugin,
+    PluginFiles,
+    Preset,
+    Trigger,
+    show_help,
+)
+from spf_cli.training_options import (
+    EvaluateEvery,
+    Resume,
+    RunToWrite,
+    StartFrom,
+    TrainingData,
+    TrainingSeed,
+    TrainingSteps,
+    named,
+    resumed_config,
+    training_choices,
+)
 
 app = typer.Typer(help="Show the resolved configuration of a run, and its JSON schema.")
 app.callback(invoke_without_command=True)(show_help)
@@ -12,22 +33,42 @@ app.callback(invoke_without_command=True)(show_help)
 
 @app.command("show")
 def show_config(
+    out: RunToWrite = None,
+    data: TrainingData = None,
+    trigger: Trigger = None,
+    steps: TrainingSteps = None,
+    seed: TrainingSeed = None,
+    start_from: StartFrom = None,
+    evaluate_every: EvaluateEvery = None,
     preset: Preset = None,
     backbone: Backbone = None,
     plugin: Plugin = None,
     config: ConfigFile = None,
     assignments: Assignments = None,
+    resume: Resume = False,
 ) -> None:
     """Print the configuration that [bold]spf train[/] uses with the same options, as YAML.
 
-    Settings come from these sources: defaults, preset, backbone, --config, --backbone and --plugin, --set.
-    Later ones override earlier ones.
+    Settings come from these sources: defaults, preset, backbone, --config, --backbone and --plugin,
+    other options, --set. Later ones override earlier ones. With --resume, they override those of the run in
+    --out. The command writes nothing.
     """
     from spf_cli.loading import load_config
 
-    resolved, _ = load_config(
-        preset=preset, file=config, backbone=backbone, chosen=plugin or (), assignments=assignments or ()
+    choices = training_choices(
+        data=data,
+        trigger=trigger,
+        steps=steps,
+        seed=seed,
+        start_from=start_from,
+        evaluate_every=evaluate_every,
+        preset=preset,
+        backbone=backbone,
+        plugin=plugin,
+        config=config,
+        assignments=assignments,
     )
+    resolved, _ = resumed_config(named(out), choices) if resume else load_config(**choices)
     typer.echo(resolved.dump().rstrip())
 
 

@@ -18,7 +18,9 @@ from spf_cli.options import (
     PluginFiles,
     Trigger,
     at_home,
+    backbone_options,
     dataset_options,
+    is_of_backbone,
     show_help,
     text_at_home,
 )
@@ -69,17 +71,20 @@ def check(
 ) -> None:
     """Check a training folder: counts, sizes, texts, and each problem on its own line.
 
-    --set accepts settings of `dataset`. With --backbone, the command also reports texts and images that
-    do not fit the model. Exit code 2 if there are problems.
+    --set accepts settings of `dataset` and `backbone`. With --backbone or
+    [cyan]--set backbone.path=DIR[/], the command also reports texts and images that do not fit the model.
+    Exit code 2 if there are problems.
     """
     from spf_cli.render import note, show, table
     from spf_core.data import check_folder
 
-    report = check_folder(folder, dataset_options(trigger, assignments or ()))
-    warnings = [
-        *report.warnings,
-        *(_unfit(report, Path(folder), backbone, _plugins(ctx, plugin or ())) if backbone else []),
-    ]
+    of_model = [each for each in assignments or () if is_of_backbone(each)]
+    others = [each for each in assignments or () if each not in of_model]
+    section = dataset_options(trigger, others, "settings of dataset and backbone")
+    model = backbone_options(backbone, of_model) if backbone is not None or of_model else None
+    report = check_folder(folder, section)
+    unfit = _unfit(report, Path(folder), model, _plugins(ctx, plugin or ())) if model else []
+    warnings = [*report.warnings, *unfit]
     if as_json:
         typer.echo(json.dumps(_json(report, Path(folder), warnings)))
     else:
@@ -132,12 +137,14 @@ def _json(report: "FolderReport", folder: Path, warnings: Sequence[str]) -> dict
     return {"rows": rows, "problems": report.problems, "warnings": list(warnings)}
 
 
-def _unfit(report: "FolderReport", folder: Path, backbone: str, plugins: "Plugins") -> list[str]:
-    """Warnings about texts and images that do not fit the backbone."""
-    from spf_cli.loading import build
+def _unfit(report: "FolderReport", folder: Path, options: dict[str, Any], plugins: "Plugins") -> list[str]:
+    """Warnings about texts and images that do not fit the backbone of this name and these options."""
+    from spf_core.config.loading import parse_component
+    from spf_core.plugins.building import built
 
-    model = build(plugins, backbone, "backbone")
-    return [*_too_long(report, backbone, model), *_too_small(report, folder, backbone, model)]
+    config = parse_component(plugins, "backbone", options, "backbone")
+    model = built(config)
+    return [*_too_long(report, config.name, model), *_too_small(report, folder, config.name, model)]
 
 
 def _too_small(report: "FolderReport", folder: Path, backbone: str, model: "Model") -> list[str]:

@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from spf_core.config.run_config import RunConfig
 
 
-def show_plan(config: "RunConfig") -> None:
-    """Print the settings that are not defaults, the plan, and the steps of each term."""
+def show_plan(config: "RunConfig", show_all: str) -> None:
+    """Print the settings that are not defaults, the plan, and the steps of each term.
+
+    `show_all` is the command that shows all settings.
+    """
     from spf_cli.render import say, show, table
     from spf_core.training.resources.dry_run import plan_of
 
@@ -29,4 +32,4 @@ def show_plan(config: "RunConfig") -> None:
         table("time, estimated from passes on this machine", ("", ""), plan.time),
         "",
     )
-    say("Nothing was written. To see all settings, run spf config show with the same options.")
+    say(f"Nothing was written. To see all settings: {show_all}")

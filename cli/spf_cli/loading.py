@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spf_cli.render import note
-from spf_core.config.loading import laid_over, load_run_config
-from spf_core.config.merging import SLOTS
+from spf_core.config.loading import SELECTABLE, laid_over, load_run_config
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.plugins.discovery import Plugins, load_plugins
@@ -17,7 +16,6 @@ from spf_core.runs.saved_config import CONFIG_FILE, saved_config
 from spf_core.utils.paths import expanded
 from spf_core.utils.yaml_text import read_yaml
 
-_SELECTABLE = {*SLOTS.values(), "loss", "preset"}
 _log = logging.getLogger("spf")
 
 
@@ -139,5 +137,5 @@ def _provided(plugins: Plugins, file: str) -> list[str]:
     return [
         name
         for name, entry in plugins.entries.items()
-        if entry.provider == str(Path(file)) and entry.config.kind in _SELECTABLE
+        if entry.provider == str(Path(file)) and entry.config.kind in SELECTABLE
     ]

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import wraps
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from spf_core.errors import ConfigError, short
+from spf_core.errors import ConfigError, quoted, short
 from spf_core.utils.paths import expanded
 from spf_core.utils.prompts import text_fault
 from spf_core.utils.validation import MANY as MANY
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 CONFIGURATION = "Configuration"
 OUTPUT = "Output"
 LAST_SEED = 2**63 - 1
+SMALL = "mini"  # the backbone of commands that are given none
 
 
 class DeviceName(StrEnum):
@@ -86,6 +88,21 @@ def in_a_group(command: Callable[..., Any]) -> Callable[..., Any]:
 def runs_in_a_group(command: Callable[..., Any] | None) -> bool:
     """Whether the command is marked so."""
     return getattr(command, "in_a_group", False)
+
+
+def same_options(ctx: typer.Context, command: str, leave_out: Sequence[str] = ()) -> str:
+    """`command` with the options of this invocation, for a shell, without the parameters `leave_out`."""
+    words: list[str] = []
+    for param in ctx.command.params:
+        value = ctx.params.get(param.name or "")
+        if param.name in leave_out or value is None or value is False:
+            continue
+        if value is True:
+            words.append(param.opts[0])
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [param.opts[0], str(each)]
+    return f"{command} {shlex.join(words)}".rstrip()
 
 
 def at_home(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -213,8 +230,13 @@ Handover = Annotated[
 ]
 
 
-def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "DatasetSection":
-    """The `dataset` settings of the flags; ConfigError for a wrong one or any other setting."""
+def dataset_options(
+    trigger: str | None, assignments: Sequence[str], read: str = "settings of dataset"
+) -> "DatasetSection":
+    """The `dataset` settings of the flags; ConfigError for a wrong one or any other setting.
+
+    `read` says which settings the command reads.
+    """
     from spf_core.config.merging import merge, parse_assignment
     from spf_core.config.sections import DatasetSection
 
@@ -222,8 +244,32 @@ def dataset_options(trigger: str | None, assignments: Sequence[str]) -> "Dataset
     for assignment in assignments:
         raw = merge(raw, parse_assignment(assignment))
     if set(raw) != {"dataset"} or not isinstance(raw["dataset"], dict):
-        raise ConfigError(f"--set {short(' '.join(assignments))}: spf data reads only settings of dataset")
+        raise ConfigError(f"--set {short(' '.join(assignments))}: spf data reads only {read}")
     try:
         return DatasetSection.model_validate(raw["dataset"])
     except ValidationError as error:
         raise ConfigError(explain(error, "dataset", DatasetSection)) from None
+
+
+def backbone_options(backbone: str | None, assignments: Sequence[str]) -> dict[str, Any]:
+    """Name and options of the backbone that --backbone and `--set backbone.OPTION=VALUE` choose.
+
+    ConfigError for a setting of anything else.
+    """
+    from spf_core.config.merging import merge, parse_assignment
+
+    raw: dict[str, Any] = {"backbone": backbone or SMALL}
+    for assignment in assignments:
+        given = parse_assignment(assignment)
+        if given.keys() != {"backbone"}:
+            raise ConfigError(f"--set {short(assignment)}: spf doctor reads only settings of the backbone")
+        raw = merge(raw, given)
+    chosen = raw["backbone"]
+    if not isinstance(chosen, str | dict):
+        raise ConfigError(f"backbone: expected the name of a backbone, got {quoted(chosen)}")
+    return {"name": chosen} if isinstance(chosen, str) else chosen
+
+
+def is_of_backbone(assignment: str) -> bool:
+    """Whether `--set` is given a setting of the backbone."""
+    return assignment.partition("=")[0].strip().partition(".")[0] == "backbone"

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List components and show their options.")
 app.callback(invoke_without_command=True)(show_help)
+WITH_PROVIDER = 100  # columns of a terminal
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
 @app.command("list")
 def list_plugins(plugin: PluginFiles = None) -> None:
-    """List all components: kind, name, summary and provider."""
+    """List all components: kind, name, summary and, in a terminal of 100 columns or more, provider."""
     from spf_cli.loading import load
-    from spf_cli.render import show, table
+    from spf_cli.render import console, show, table
 
     plugins = load(plugin or ())
     rows = [
@@ -33,7 +34,8 @@ def list_plugins(plugin: PluginFiles = None) -> None:
         for kind in KINDS
         for name, entry in plugins.of_kind(kind).items()
     ]
-    show(table("", ("kind", "name", "summary", "provider"), rows))
+    shown = 4 if console().width >= WITH_PROVIDER else 3
+    show(table("", ("kind", "name", "summary", "provider")[:shown], [row[:shown] for row in rows]))
 
 
 @app.command("show")

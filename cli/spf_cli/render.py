@@ -19,6 +19,7 @@ from spf_core.utils.interrupts import end_at_once_on_sigterm
 PIPE_WIDTH = 200
 LONGEST = 1200  # characters of a note; what it quotes is cut before, in most of them
 PATIENCE = 30.0
+FOLDED = 32  # characters of a word that a column keeps whole
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -63,13 +64,50 @@ def _bounded(line: str) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """A plain table; the first column stands out, cells are shown literally, `Text` with its style."""
+    """A plain table; the first column stands out, cells are shown literally, `Text` with its style.
+
+    Lines break between words. Where the terminal is too narrow for that, each row becomes a block of lines,
+    one for each column.
+    """
+    cells = [[each if isinstance(each, Text) else Text(printable(str(each))) for each in row] for row in rows]
+    widths = _widths([[Text(column) for column in columns], *cells])
+    blocks = widths is None
+    if widths is None:
+        columns, cells = ("", ""), [line for row in cells for line in _block(columns, row)]
+        widths = [max([1, *(name.cell_len for name, _ in cells)]), None]
     result = Table(title=printable(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for number, column in enumerate(columns):
-        result.add_column(column, header_style="dim", style="cyan" if number == 0 else "", overflow="fold")
-    for row in rows:
-        result.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
+    result.show_header = not blocks
+    for number, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        style = "cyan" if number == 0 else ""
+        result.add_column(column, header_style="dim", style=style, overflow="fold", width=width)
+    for row in cells:
+        result.add_row(*row)
     return result
+
+
+def _widths(rows: Sequence[Sequence[Text]]) -> list[int | None] | None:
+    """Widths of the columns that fit the terminal and break no word; None where there are none.
+
+    A word of more than FOLDED characters, a path perhaps, may be broken. What is left goes to the narrowest
+    columns first, until their longest cell fits: names and values then stay on one line.
+    """
+    columns = list(zip(*rows, strict=True))
+    widest = [max(cell.cell_len for cell in column) for column in columns]
+    words = [[Text(word).cell_len for cell in column for word in cell.plain.split()] for column in columns]
+    found = [min(max([1, *lengths]), FOLDED) for lengths in words]
+    spare = console().width - sum(found) - 2 * len(found)
+    if spare < 0:
+        return None
+    while spare and (open_ := [number for number, width in enumerate(found) if width < widest[number]]):
+        found[min(open_, key=lambda number: found[number])] += 1
+        spare -= 1
+    return list(found)
+
+
+def _block(columns: Sequence[str], row: Sequence[Text]) -> list[list[Text]]:
+    """A row as lines of the column's name and the cell, without the empty ones, and a line below."""
+    lines = [[Text(name), cell] for name, cell in zip(columns, row, strict=True) if cell.plain]
+    return [*lines, [Text(), Text()]]
 
 
 def show(*renderables: Any) -> None:

@@ -8,7 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spf_cli.dryrun import show_plan
-from spf_cli.options import OUTPUT, Assignments, Backbone, ConfigFile, Plugin, Preset, Trigger, in_a_group
+from spf_cli.options import (
+    OUTPUT,
+    Assignments,
+    Backbone,
+    ConfigFile,
+    Plugin,
+    Preset,
+    Trigger,
+    in_a_group,
+    same_options,
+)
+from spf_cli.training_options import (
+    EvaluateEvery,
+    Resume,
+    RunToWrite,
+    StartFrom,
+    TrainingData,
+    TrainingSeed,
+    TrainingSteps,
+    named,
+    resumed_config,
+    training_choices,
+)
 from spf_core.errors import ConfigError
 from spf_core.utils.distributed import is_main, world_size
 
@@ -16,20 +38,6 @@ if TYPE_CHECKING:
     from spf_core.config.run_config import RunConfig
     from spf_core.plugins.discovery import Plugins
 
-StartFrom = Annotated[
-    Path | None,
-    typer.Option(metavar="RUN", help="Start from the weights of this run.", show_default="the base model"),
-]
-
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="RUN",
-        help="A new run folder.",
-        show_default="runs/DATA-PRESET, with a number if that exists",
-        rich_help_panel=OUTPUT,
-    ),
-]
 AcceptChangedData = Annotated[
     bool,
     typer.Option(
@@ -38,27 +46,16 @@ AcceptChangedData = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
-EvaluateEvery = Annotated[
-    int | None,
-    typer.Option(
-        min=0, metavar="K", help="Evaluate every K steps, on development prompts.", show_default="never"
-    ),
-]
 
 
 @in_a_group
 def train(
-    out: Out = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="DIR|ID", help="A training folder, or a Hugging Face dataset.")
-    ] = None,
+    ctx: typer.Context,
+    out: RunToWrite = None,
+    data: TrainingData = None,
     trigger: Trigger = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Number of optimizer steps.", show_default="of the preset")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of all random choices.", show_default="of the preset")
-    ] = None,
+    steps: TrainingSteps = None,
+    seed: TrainingSeed = None,
     start_from: StartFrom = None,
     evaluate_every: EvaluateEvery = None,
     preset: Preset = None,
@@ -66,12 +63,7 @@ def train(
     plugin: Plugin = None,
     config: ConfigFile = None,
     assignments: Assignments = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Continue the run in RUN. With more --steps, extend it.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    resume: Resume = False,
     accept: AcceptChangedData = False,
     dry_run: Annotated[
         bool,
@@ -87,32 +79,24 @@ def train(
     Settings come from these sources: defaults, preset, backbone, --config, --backbone and --plugin,
     other options, --set. Later ones override earlier ones.
     """
-    given = {"steps": steps, "seed": seed, "start_from": None if start_from is None else str(start_from)}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    overrides: dict[str, Any] = {} if data is None else {"data": data}
-    overrides |= {"dataset": {"trigger": trigger}} if trigger is not None else {}
-    overrides |= {"train": chosen} if chosen else {}
-    overrides |= {"evaluation": {"every": evaluate_every}} if evaluate_every is not None else {}
-    choices: dict[str, Any] = {
-        "preset": preset,
-        "file": config,
-        "backbone": backbone,
-        "chosen": plugin or (),
-        "overrides": overrides,
-        "assignments": assignments or (),
-    }
-    resolved, plugins = _resume(_named(out), choices) if resume else _start(out, choices, accept=accept)
+    choices = training_choices(
+        data=data,
+        trigger=trigger,
+        steps=steps,
+        seed=seed,
+        start_from=start_from,
+        evaluate_every=evaluate_every,
+        preset=preset,
+        backbone=backbone,
+        plugin=plugin,
+        config=config,
+        assignments=assignments,
+    )
+    resolved, plugins = resumed_config(named(out), choices) if resume else _start(out, choices, accept=accept)
     if dry_run:
-        show_plan(resolved)
+        show_plan(resolved, same_options(ctx, "spf config show", leave_out=("accept", "dry_run")))
     else:
         _fit(resolved, out or _free_folder(resolved), plugins, resume=resume, accept=accept)
-
-
-def _named(out: Path | None) -> Path:
-
-    if out is None:
-        raise ConfigError("--resume continues a run; name its folder with --out RUN")
-    return out
 
 
 def _free_folder(config: "RunConfig") -> Path:
@@ -132,16 +116,6 @@ def _start(out: Path | None, choices: Mapping[str, Any], *, accept: bool) -> "tu
     if out is not None:
         refuse_filled(out, "choose another --out, or continue the run in it with --resume")
     return load_config(**choices)
-
-
-def _resume(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
-    """The saved configuration, with more steps or with other data where options say so."""
-    from spf_cli.loading import given_again, is_file, run_config
-    from spf_core.training.resume import resumed
-
-    files = [Path(item) for item in choices["chosen"] if is_file(item)]
-    saved, plugins = run_config(out, files, needed=True)
-    return resumed(saved, given_again(saved, plugins, **choices), out), plugins
 
 
 def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, accept: bool) -> None:

@@ -25,6 +25,7 @@ from spf_core.plugins.discovery import Plugins
 from spf_core.utils.validation import explain
 from spf_core.utils.yaml_text import read_yaml
 
+SELECTABLE = (*SLOTS.values(), "loss", "preset")  # kinds that a run may name
 _SLOT_OF_KIND = {kind: slot for slot, kind in SLOTS.items()}
 
 
@@ -46,7 +47,7 @@ def load_run_config(
     from_file = read_yaml(file) if file else {}
     with read_from(file):
         in_file = _preset_in(from_file, plugins)
-    presets = [name for name in chosen if plugins.get(name).kind == "preset"]
+    presets = [name for name in chosen if plugins.get(name, among=SELECTABLE).kind == "preset"]
     name = _one_preset([preset, *presets], in_file, default_preset(plugins))
     layers = _layers(plugins, from_file, backbone, chosen, overrides, assignments)
     preset_settings = merge({"preset": name}, _preset_settings(plugins, name))
@@ -96,7 +97,7 @@ def laid_over(
     from_file = read_yaml(file) if file else {}
     with read_from(file):
         in_file = _preset_in(from_file, plugins)
-    presets = [name for name in chosen if plugins.get(name).kind == "preset"]
+    presets = [name for name in chosen if plugins.get(name, among=SELECTABLE).kind == "preset"]
     name = _one_preset([preset, *presets], in_file, saved.preset)
     layers = _layers(plugins, from_file, backbone, chosen, overrides, assignments)
     here = {"started_in": str(Path.cwd())}  # what is given starts from here, and so must the rest
@@ -248,7 +249,7 @@ def _name_of(value: Any) -> str | None:
 
 
 def _slot_of(name: str, plugins: Plugins) -> dict[str, Any]:
-    kind = plugins.get(name).kind
+    kind = plugins.get(name, among=SELECTABLE).kind
     if kind == "preset":
         return {}
     if kind == "loss":

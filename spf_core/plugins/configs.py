@@ -1,6 +1,6 @@
 """Base classes of component configs, one per kind. Torch-free: `build()` imports the heavy module."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -84,6 +84,10 @@ class BackboneConfig(Component):
         """
         self.build()
         return "loads"
+
+    def companions(self) -> Mapping[str, Callable[[], str]]:
+        """Other models that it loads, each by its name with a function that looks for it as `look` does."""
+        return {}
 
 
 class AdapterConfig(Component):

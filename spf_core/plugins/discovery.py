@@ -19,10 +19,10 @@ from typing import Any
 
 import pluggy
 
-from spf_core.errors import ConfigError, PluginError, did_you_mean, quoted, short, unknown
+from spf_core.errors import ConfigError, PluginError, did_you_mean, nearest, quoted, short, unknown
 from spf_core.plugins import hookspecs
 from spf_core.plugins.checks import check_config, describe, summary_of
-from spf_core.plugins.configs import Component
+from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.containment import SECONDS, contained, reason_of
 
 GROUP = OWN = "spf"
@@ -68,15 +68,37 @@ class Plugins:
         """Entries of one kind, by name."""
         return {name: entry for name, entry in sorted(self.entries.items()) if entry.config.kind == kind}
 
-    def get(self, name: str, kind: str | None = None) -> type[Component]:
-        """The config class called `name`; ConfigError with a suggestion when there is none (of that kind)."""
+    def get(
+        self, name: str, kind: str | None = None, *, among: Iterable[str] | None = None
+    ) -> type[Component]:
+        """The config class called `name`; ConfigError with a suggestion when there is none (of that kind).
+
+        Where no kind is given, the suggestion is of the kinds `among`, by default of all.
+        """
         entry = self.entries.get(name)
         if entry is None:
-            raise unknown(kind or "plugin", name, self.of_kind(kind) if kind else self.entries)
+            raise unknown(kind, name, self.of_kind(kind)) if kind else self._no_plugin(name, among)
         if kind is not None and entry.config.kind != kind:
             choices = ", ".join(self.of_kind(kind)) or "none"
             raise ConfigError(f"'{name}' is a {entry.config.kind}, not a {kind}. Installed: {choices}")
         return entry.config
+
+    def _no_plugin(self, name: str, among: Iterable[str] | None) -> ConfigError:
+        """The error for a name of no kind: it lists those of the kind of the nearest name."""
+        kinds = [kind for kind in KINDS if among is None or kind in among]
+        kind_of = {each: entry.config.kind for each, entry in self.entries.items()}
+        known = [each for each, kind in kind_of.items() if kind in kinds]
+        close = nearest(name, known, cutoff=0.6)
+        if not close:
+            return ConfigError(
+                f"no plugin named '{short(name)}'; `spf plugins list` shows the names of each "
+                f"{', '.join(kinds)}"
+            )
+        kind = kind_of[close[0]]
+        return ConfigError(
+            f"no plugin named '{short(name)}'.{did_you_mean(name, known)} "
+            f"Installed of kind {kind}: {', '.join(self.of_kind(kind))}"
+        )
 
     def add(self, config: type[Component], provider: str, version: str) -> None:
         """Register one config class; PluginError when its name is taken."""

@@ -1,6 +1,7 @@
 """`spf config`: precedence, round trip, schema, and what is refused."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,14 @@ def test_later_sources_win(spf, tmp_path: Path) -> None:
     assert shown["preset"] == "lora"
     assert (shown["adapter"]["rank"], shown["train"]["steps"], shown["train"]["batch_size"]) == (3, 9, 3)
     assert settings(spf("config", "show", "--config", file, "--preset", "naive"))["preset"] == "naive"
+
+
+def test_show_takes_the_options_of_a_training(spf) -> None:
+    def options(command: str) -> set[str]:
+        return set(re.findall(r"--[a-z][a-z-]+", spf(*command.split(), "--help").out))
+
+    only_of_training = {"--accept-changed-data", "--dry-run"}
+    assert options("train") - options("config show") == only_of_training
 
 
 def test_what_show_prints_resolves_to_itself(spf, tmp_path: Path, plugin_file: Path) -> None:
@@ -71,6 +80,11 @@ def test_every_reference_in_the_schema_is_defined(spf) -> None:
         (("--preset", "spg"), ("no preset named 'spg'", "Did you mean 'spf'?", "Installed: ")),
         (("--backbone", "sd9"), ("no backbone named 'sd9'", "Installed: ")),
         (("--plugin", "unifrom"), ("'unifrom'", "Did you mean 'uniform'?")),
+        (
+            ("--plugin", "sfcm-v9"),
+            ("Did you mean 'sfcm-v1' or 'sfcm-v2'?", "kind control-map: mask, "),
+        ),
+        (("--plugin", "portraitz"), ("no plugin named 'portraitz'", "each backbone, adapter")),
         (("--plugin", "appearance"), ("'appearance' is a metric",)),
         (("--plugin", "none.py"), ("'none.py'", "does not exist")),
         (("--set", "train.stps=3"), ("stps", "Did you mean 'steps'?")),

@@ -79,6 +79,33 @@ def test_texts_too_long_for_the_backbone_are_counted_and_warned(spf, data: Path,
     assert "warning: 1 of 5 texts are too long: 'tiny' reads 77 tokens" in checked.err
 
 
+@pytest.mark.parametrize("chosen", [("--backbone", "sd15"), ()], ids=["named", "by its folder"])
+def test_the_backbone_of_the_check_may_be_a_folder(
+    spf, data: Path, tiny_folder: Path, tmp_path: Path, chosen: tuple[str, ...]
+) -> None:
+    folder = shutil.copytree(data, tmp_path / "set")
+    row = {"file_name": "0.png", "base_text": "an old man " * 40, "target_text": "wearing a hat"}
+    (folder / "metadata.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    model = ("--set", f"backbone.path={tiny_folder}", "--set", "dataset.trigger=wearing a hat")
+    checked = spf("data", "check", folder, *chosen, *model)
+    assert checked.code == 0, checked.err
+    assert "1 of 1 texts are too long" in checked.err
+
+
+def test_texts_of_the_check_break_between_words(spf, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    shown = spf("data", "check", data).out.split()
+    for word in ("usable", "different", "target", "texts", "wearing", "hat"):
+        assert word in shown
+
+
+def test_check_refuses_settings_that_it_does_not_read(spf, data: Path) -> None:
+    refused = spf("data", "check", data, "--set", "train.steps=1")
+    assert refused.fails_with("train.steps=1", "only settings of dataset and backbone")
+    wrong = spf("data", "check", data, "--backbone", "sdxl", "--set", "backbone.paht=x")
+    assert wrong.fails_with("backbone", "paht", "Did you mean 'path'?")
+
+
 def test_check_refuses_an_unknown_backbone(spf, data: Path) -> None:
     assert spf("data", "check", data, "--backbone", "minni").fails_with("'minni'", "Did you mean 'mini'?")
 

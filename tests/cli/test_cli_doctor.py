@@ -70,37 +70,70 @@ def test_a_broken_plugin_is_named_and_the_rest_is_still_looked_at(
     assert line_of(shown.out, "backbone mini").split()[2] == "ok"
 
 
-def backbone_line(spf, name: str, **options: object) -> tuple[int, str]:
+def backbone_lines(spf, name: str, **options: object) -> tuple[int, str, str]:
+    """The exit code, and what is said of the backbone and of CLIP."""
     sets = [part for key, value in options.items() for part in ("--set", f"backbone.{key}={value}")]
     with pytest.MonkeyPatch.context() as wide:
         wide.setenv("COLUMNS", "600")
         shown = spf("doctor", "--backbone", name, *sets)
-    return shown.code, line_of(shown.out, f"backbone {name}")
+    return shown.code, line_of(shown.out, f"backbone {name}"), line_of(shown.out, "CLIP")
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that does not answer."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{filename}")
 
 
 def test_a_published_model_in_a_folder_is_found_and_its_lacks_are_named(
     spf, tiny_xl_folder: Path, tiny_folder: Path, tmp_path: Path
 ) -> None:
-    code, line = backbone_line(spf, "sdxl", path=tiny_xl_folder)
+    code, line, clip = backbone_lines(spf, "sdxl", path=tiny_xl_folder)
     assert code == 0
-    assert f"folder '{tiny_xl_folder}', CLIP inside" in line
-    code, line = backbone_line(spf, "sdxl", path=tiny_folder)
+    assert f"folder '{tiny_xl_folder}'" in line
+    assert f"folder '{tiny_xl_folder / 'clip'}'" in clip
+    code, line, _ = backbone_lines(spf, "sdxl", path=tiny_folder)
     assert code == 1
     assert "holds a StableDiffusionPipeline" in line
     assert "set backbone.path to a complete StableDiffusionXLPipeline folder" in line
     file = tmp_path / "model.ckpt"
     file.write_bytes(b"x")
-    assert "is no .safetensors file" in backbone_line(spf, "sd15", path=file)[1]
+    assert "is no .safetensors file" in backbone_lines(spf, "sd15", path=file)[1]
 
 
-def test_a_hub_that_does_not_answer_is_broken_with_three_ways_out(
-    spf, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("offline")
+def test_a_local_file_is_found_without_the_hub_and_clip_is_named_as_a_second_need(
+    spf, tmp_path: Path, tiny_folder: Path
 ) -> None:
-    from huggingface_hub import constants
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"x")
+    code, line, clip = backbone_lines(spf, "sdxl", path=file)
+    assert code == 1
+    assert line.split()[2] == "ok"
+    assert f"file '{file}'" in line
+    for words in ("BROKEN", "backbone.clip: 'openai/clip-vit-large-patch14', 1.7 GB", "set backbone.clip to"):
+        assert words in clip
+    code, _, clip = backbone_lines(spf, "sdxl", path=file, clip=tiny_folder / "clip")
+    assert code == 0
+    assert f"folder '{tiny_folder / 'clip'}'" in clip
 
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{filename}")
-    code, line = backbone_line(spf, "sd15", path="nobody/nothing")
+
+def test_a_path_that_does_not_exist_is_not_asked_of_the_hub(spf, tmp_path: Path, data: Path) -> None:
+    gone = tmp_path / "models" / "sdxl.safetensors"
+    code, line, _ = backbone_lines(spf, "sdxl", path=gone)
+    assert code == 1
+    assert f"backbone.path: '{gone}' does not exist" in line
+    assert "hub id such as OWNER/NAME" in line
+    trained = spf("train", "--data", data, "--backbone", "sdxl", "--set", f"backbone.path={gone}")
+    assert trained.fails_with(f"backbone.path: '{gone}' does not exist")
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_hub_that_does_not_answer_is_broken_with_three_ways_out(spf) -> None:
+    code, line, _ = backbone_lines(spf, "sd15", path="nobody/nothing")
     assert code == 1
     for words in ("backbone.path: 'nobody/nothing'", "local folder, go online", "hf auth login"):
         assert words in line
@@ -119,9 +152,10 @@ def test_a_model_in_the_hubs_cache_needs_no_network(
         refs = snapshot.parents[1] / "refs"
         refs.mkdir()
         (refs / "main").write_text("0")
-    code, line = backbone_line(spf, "sd15", path="a/model", clip="a/clip")
+    code, line, clip = backbone_lines(spf, "sd15", path="a/model", clip="a/clip")
     assert code == 0, line
-    assert "'a/model' in the hub's cache; CLIP 'a/clip' in the hub's cache" in line
+    assert "'a/model' in the hub's cache" in line
+    assert "'a/clip' in the hub's cache" in clip
 
 
 def test_settings_of_other_sections_are_refused(spf) -> None:

@@ -10,9 +10,10 @@ import pytest
 import torch
 from installing import installed
 
+from spf_cli.render import show
 from spf_core.interfaces import Backbone, Column, Quadruples, Score, Suite
 from spf_core.plugins import ScoreConfig
-from spf_lab.commands.results import result_rows
+from spf_lab.commands.results import read_results, result_rows, results_table
 
 
 class Brightness(ScoreConfig):
@@ -53,7 +54,9 @@ def row(shown: str, name: str) -> str:
 
 
 @pytest.mark.usefixtures("cache")
-def test_an_evaluation_shows_the_scores_that_the_world_can_judge(spf, run: Path, tmp_path: Path) -> None:
+def test_an_evaluation_shows_the_scores_that_the_world_can_judge(
+    spf, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = evaluate(spf, run, tmp_path / "out")
     assert done.code == 0, done.err
     for name in (
@@ -67,6 +70,12 @@ def test_an_evaluation_shows_the_scores_that_the_world_can_judge(spf, run: Path,
     assert "own CLIP" in row(done.out, "backbone-clip-i")
     assert "lpips" not in done.out
     assert "not available" not in done.err
+    monkeypatch.setenv("COLUMNS", "60")
+    show(results_table({"runs/hat": read_results(tmp_path / "out")}))
+    narrow = capsys.readouterr().out
+    assert max(map(len, narrow.splitlines())) <= 60
+    for name in ("hit_rate_original", "base_leak", "suite-seg-cons-out", "backbone-clip-t-target"):
+        assert name in narrow.split()
 
 
 @pytest.mark.usefixtures("cache")

@@ -1,6 +1,7 @@
 """`spf train` and what works on its runs: `spf sample` and `spf evaluate`."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,39 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     (term,) = [line for line in shown.out.splitlines() if line.startswith("denoising ")]
     assert term.split() == ["denoising", "1", "1", "to", "7", "nothing", "more"]
     assert not out.exists()
+
+
+def test_the_command_that_a_dry_run_names_shows_the_settings_of_the_run(
+    spf, tmp_path: Path, data: Path, tiny: list[str]
+) -> None:
+    words = (
+        "--trigger",
+        "wearing a hat",
+        "--steps",
+        7,
+        "--seed",
+        3,
+        "--preset",
+        "lora",
+        "--plugin",
+        "sfcm-v2",
+    )
+    folder = shutil.copytree(data, tmp_path / "two words")
+    out = tmp_path / "run"
+    shown = spf("train", "--data", folder, *words, "--out", out, *tiny, "--dry-run")
+    assert shown.code == 0, shown.err
+    hint = shlex.split(shown.out.splitlines()[-1].partition("spf config show ")[2])
+    settings = yaml.safe_load(spf("config", "show", *hint).out)
+    assert settings["data"] == str(folder)
+    assert settings["dataset"]["trigger"] == "wearing a hat"
+    assert (settings["train"]["steps"], settings["train"]["seed"]) == (7, 3)
+    assert (settings["preset"], settings["control_map"]["name"]) == ("lora", "sfcm-v2")
+    assert settings["sample"]["steps"] == 2
+    trained = spf("train", "--data", folder, *words, "--steps", 1, "--out", out, *tiny)
+    assert trained.code == 0, trained.err
+    resumed = spf("config", "show", "--resume", "--out", out, "--steps", 9)
+    assert yaml.safe_load(resumed.out)["train"]["steps"] == 9
+    assert spf("config", "show", "--resume").fails_with("--out RUN")
 
 
 def test_a_run_begins_with_another_runs_weights(

@@ -159,8 +159,13 @@ def test_a_hub_id_is_read_from_the_cache(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     built = Sdxl(path="someone/tiny-xl", clip="someone/tiny-clip").build()
     assert built.fingerprint() == StableDiffusionXL(tiny_xl_folder).fingerprint()
-    for absent in ("someone/else", "no such folder", "a/b/c"):
-        with pytest.raises(RunError, match=f"backbone.path: '{absent}' is no folder here") as caught:
+    for absent, fault in {
+        "someone/else": "is no folder here",
+        "no such folder": "is no folder here",
+        "a/b/c": "does not exist",
+        "./model": "does not exist",
+    }.items():
+        with pytest.raises(RunError, match=f"backbone.path: '{absent}' {fault}") as caught:
             Sdxl(path=absent).build()
         assert "\n" not in str(caught.value)
 

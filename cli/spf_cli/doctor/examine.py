@@ -6,14 +6,14 @@ from typing import Any
 
 from spf_cli.doctor.finding import Finding
 from spf_cli.doctor.machine import devices, places, versions
-from spf_cli.doctor.parts import model_is_there, plugins_load
+from spf_cli.doctor.parts import models_are_there, plugins_load
 from spf_core.plugins.discovery import Plugins
 
 
 def examine(plugins: Plugins, backbone: Mapping[str, Any], out: Path | None) -> Iterator[Finding]:
-    """Check the machine, the plugins, and the backbone of this name and these options."""
+    """Check the machine, the plugins, and the backbone of this name and these options with what it loads."""
     yield from versions()
     yield from devices()
     yield from places(out)
     yield from plugins_load(plugins)
-    yield model_is_there(plugins, backbone)
+    yield from models_are_there(plugins, backbone)

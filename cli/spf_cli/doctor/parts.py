@@ -22,13 +22,25 @@ def plugins_load(plugins: Plugins) -> Iterator[Finding]:
         yield Finding("plugins", "broken", "none is installed", "pip install -e . in spf's folder")
 
 
-def model_is_there(plugins: Plugins, options: Mapping[str, Any]) -> Finding:
-    """Whether the backbone is available; this downloads no weights. `options` contains its name."""
+def models_are_there(plugins: Plugins, options: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether the backbone is available, and each other model that it loads; this downloads no weights.
+
+    `options` contains the backbone's name.
+    """
     subject = f"backbone {options.get('name')}"
     try:
         config = parse_component(plugins, "backbone", options, "backbone")
-        assert isinstance(config, BackboneConfig)
-        return Finding(subject, "fine", config.look())
     except SpfError as error:
-        found, _, way_out = str(error).rpartition("; ")
-        return Finding(subject, "broken", found or str(error), way_out if found else "")
+        yield _broken(subject, error)
+        return
+    assert isinstance(config, BackboneConfig)
+    for name, look in {subject: config.look, **config.companions()}.items():
+        try:
+            yield Finding(name, "fine", look())
+        except SpfError as error:
+            yield _broken(name, error)
+
+
+def _broken(subject: str, error: SpfError) -> Finding:
+    found, _, way_out = str(error).rpartition("; ")
+    return Finding(subject, "broken", found or str(error), way_out if found else "")

@@ -1,5 +1,7 @@
 """Backbones: text-to-image models with everything training and sampling need around them."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -75,10 +77,21 @@ class Published(BackboneConfig):
         return backbone
 
     def look(self) -> str:
-        """Where it comes from; RunError when that cannot be reached."""
+        """Where it comes from, without CLIP; RunError when that cannot be reached."""
         from spf_plugins.backbones.reach import look
 
         return look(self, self.architecture().layout)
+
+    def companions(self) -> "dict[str, Callable[[], str]]":
+        """CLIP, which measures: pipelines lack it."""
+        from spf_plugins.backbones.reach import look_for_clip
+
+        return {"CLIP": partial(look_for_clip, self)}
+
+    @property
+    def clip_size(self) -> str:
+        """Size of the usual CLIP model as a download; empty for another."""
+        return "1.7 GB" if self.clip == type(self).model_fields["clip"].default else ""
 
     def architecture(self) -> Any:
         """The class that holds such a model; imported when needed."""

@@ -13,6 +13,7 @@ from spf_plugins.backbones.layouts import Layout
 if TYPE_CHECKING:
     from spf_plugins.backbones import Published
 
+_WEIGHTS = (".safetensors", ".ckpt", ".pt", ".bin")
 CLIP_FILES = ("*.json", "*.txt", "*.safetensors")
 
 
@@ -35,6 +36,17 @@ def find(config: "Published", layout: Layout) -> tuple[Path, Path]:
     return folder, inside if inside.is_dir() else _folder("clip", config.clip, None, CLIP_FILES, ())
 
 
+def refuse_missing(option: str, place: str) -> None:
+    """RunError when `place`, which is no folder here, can only be meant as one: no hub id looks like it."""
+    if Path(place).exists():
+        raise RunError(f"backbone.{option}: '{place}' is no folder; set backbone.{option} to one")
+    if place.startswith(("/", ".")) or place.endswith(_WEIGHTS) or place.count("/") > 1 or "\\" in place:
+        raise RunError(
+            f"backbone.{option}: '{place}' does not exist; set backbone.{option} to an existing folder or to "
+            "a hub id such as OWNER/NAME"
+        )
+
+
 def safetensors(file: Path) -> Path:
     """The file; RunError when it is of another format."""
     if file.suffix != ".safetensors":
@@ -50,6 +62,7 @@ def _folder(
 ) -> Path:
     if Path(place).is_dir():
         return Path(place)
+    refuse_missing(option, place)
     try:
         return Path(
             snapshot_download(

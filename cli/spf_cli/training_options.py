@@ -1,0 +1,98 @@
+"""The options of `spf train` that decide its configuration; `spf config show` takes the same."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spf_cli.options import OUTPUT
+from spf_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from spf_core.config.run_config import RunConfig
+    from spf_core.plugins.discovery import Plugins
+
+RunToWrite = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="RUN",
+        help="A new run folder.",
+        show_default="runs/DATA-PRESET, with a number if that exists",
+        rich_help_panel=OUTPUT,
+    ),
+]
+TrainingData = Annotated[
+    str | None, typer.Option(metavar="DIR|ID", help="A training folder, or a Hugging Face dataset.")
+]
+TrainingSteps = Annotated[
+    int | None, typer.Option(min=1, help="Number of optimizer steps.", show_default="of the preset")
+]
+TrainingSeed = Annotated[
+    int | None, typer.Option(min=0, help="Seed of all random choices.", show_default="of the preset")
+]
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Start from the weights of this run.", show_default="the base model"),
+]
+EvaluateEvery = Annotated[
+    int | None,
+    typer.Option(
+        min=0, metavar="K", help="Evaluate every K steps, on development prompts.", show_default="never"
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Continue the run in RUN. With more --steps, extend it.", rich_help_panel=OUTPUT
+    ),
+]
+
+
+def training_choices(
+    *,
+    data: str | None,
+    trigger: str | None,
+    steps: int | None,
+    seed: int | None,
+    start_from: Path | None,
+    evaluate_every: int | None,
+    preset: str | None,
+    backbone: str | None,
+    plugin: Sequence[str] | None,
+    config: Path | None,
+    assignments: Sequence[str] | None,
+) -> dict[str, Any]:
+    """The options as arguments of `loading.load_config`: flags become overrides of settings."""
+    given = {"steps": steps, "seed": seed, "start_from": None if start_from is None else str(start_from)}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    overrides: dict[str, Any] = {} if data is None else {"data": data}
+    overrides |= {"dataset": {"trigger": trigger}} if trigger is not None else {}
+    overrides |= {"train": chosen} if chosen else {}
+    overrides |= {"evaluation": {"every": evaluate_every}} if evaluate_every is not None else {}
+    return {
+        "preset": preset,
+        "file": config,
+        "backbone": backbone,
+        "chosen": plugin or (),
+        "overrides": overrides,
+        "assignments": assignments or (),
+    }
+
+
+def named(out: Path | None) -> Path:
+    """The folder of the run to resume; ConfigError where none is given."""
+    if out is None:
+        raise ConfigError("--resume continues a run; name its folder with --out RUN")
+    return out
+
+
+def resumed_config(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
+    """The saved configuration, with more steps or with other data where options say so."""
+    from spf_cli.loading import given_again, is_file, run_config
+    from spf_core.training.resume import resumed
+
+    files = [Path(item) for item in choices["chosen"] if is_file(item)]
+    saved, plugins = run_config(out, files, needed=True)
+    return resumed(saved, given_again(saved, plugins, **choices), out), plugins
