@@ -116,8 +116,8 @@ def test_before_and_after_fit_side_by_side(
     (tmp_path / "a.txt").write_text("a photo of sks woman wearing a hat, standing in a park")
     shown = spf("data", "prepare", tmp_path, "--phrase", "hat", "--yes").out.splitlines()
     assert max(map(len, shown[:5])) <= columns
-    assert "a photo of sks woman wearing" in shown[2]
-    assert seen in shown[2]
+    assert "a photo of sks woman " in shown[2]
+    assert seen.rstrip() in shown[2]
 
 
 @pytest.mark.parametrize("pattern", ["(a|a)*$", "(a|aa)+$"])

@@ -277,7 +277,7 @@ def test_scores_are_chosen_by_name_with_their_options():
 @pytest.mark.parametrize(
     ("names", "assignments", "message"),
     [
-        (["clip"], [], "no score named 'clip'. Did you mean 'clip-t'"),
+        (["clip"], [], "no score named 'clip'. Did you mean 'clip-i' or 'clip-t'"),
         (["lpips"], ["lpips.net=vgg"], "lpips.net: unknown option 'net'. Did you mean 'network'"),
         (["lpips"], ["clip-i.path=x"], "no chosen score named 'clip-i'"),
         (["lpips"], ["lpisp.path=x"], "no score named 'lpisp'. Did you mean 'lpips'"),

@@ -53,7 +53,8 @@ def test_strengths_and_handovers(spf: Any, files: Path, command: Command, tmp_pa
         assert done.code == 0, done.err
     none, some, more = (results(tmp_path / f"at-{strength}" / "sd15") for strength in (0, 0.2, 0.8))
     assert none["rec"]["value"] == 100
-    assert none["spi"] == none["spi_original"]
+    same = pytest.approx(none["spi_original"]["value"], abs=1e-6)  # batches of a judge may round otherwise
+    assert none["spi"]["value"] == same
     assert 100 > some["rec"]["value"] > more["rec"]["value"]
     done = spf(*command(files / "sd15.safetensors", out="late"), "--handover", 0.1)
     assert done.code == 0, done.err
