@@ -262,7 +262,7 @@ def dataset_options(
 
 
 def backbone_options(backbone: str | None, assignments: Sequence[str]) -> dict[str, Any]:
-    """Name and options of the backbone that --backbone and `--set backbone.OPTION=VALUE` choose.
+    """Name and options of the backbone that --backbone and `--set` with settings of `backbone` choose.
 
     ConfigError for a setting of anything else.
     """
