@@ -1,6 +1,7 @@
 """From flags to plugins and a run configuration. Torch-free."""
 
 import logging
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,10 +61,23 @@ def load_config(
 def run_config(run: Path, files: Sequence[Path] = (), *, needed: bool = False) -> tuple[RunConfig, Plugins]:
     """The saved configuration of a run folder, with `files` and those of its plugins that may run.
 
-    RunError when the folder holds no run, or when what only training reads is `needed` too and is not there.
+    RunError when the folder holds no run (training data has a line of its own), or when what only training
+    reads is `needed` too and is not there.
     """
+    refuse_data(run)
     plugins = load([*files, *permitted(run / CONFIG_FILE, files, needed=needed)])
     return saved_config(run, plugins, trains=needed), plugins
+
+
+def refuse_data(folder: Path) -> None:
+    """RunError when a folder that is given as a run holds training data."""
+    from spf_core.data import holds_data
+
+    if not (folder / CONFIG_FILE).is_file() and holds_data(folder):
+        train = f"spf train --data {shlex.quote(str(folder))}"
+        raise RunError(
+            f"'{folder}' is not a run folder, but training data; train on it first, with `{train}`"
+        )
 
 
 def given_again(

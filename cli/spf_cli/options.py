@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from spf_cli.completion import names_of, plugins_and_files
 from spf_core.errors import ConfigError, quoted, short
 from spf_core.utils.paths import expanded
 from spf_core.utils.prompts import text_fault
@@ -135,18 +136,26 @@ def _plugins_at_home(chosen: list[str] | None) -> list[str] | None:
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="A named configuration, such as spf or lora.", show_default="spf", rich_help_panel=CONFIGURATION
+        help="A named configuration, such as spf or lora.",
+        show_default="spf",
+        rich_help_panel=CONFIGURATION,
+        autocompletion=names_of("preset"),
     ),
 ]
 Backbone = Annotated[
     str | None,
-    typer.Option(help="The base model: mini, sd15, sdxl or a plugin's.", rich_help_panel=CONFIGURATION),
+    typer.Option(
+        help="The base model: mini, sd15, sdxl or a plugin's.",
+        rich_help_panel=CONFIGURATION,
+        autocompletion=names_of("backbone"),
+    ),
 ]
 Plugin = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME|FILE.py",
         callback=_plugins_at_home,
+        autocompletion=plugins_and_files,
         help="Use this component, or those in this file. Repeatable.",
         rich_help_panel=CONFIGURATION,
     ),
@@ -195,6 +204,7 @@ BaseModel = Annotated[
         metavar="NAME",
         help="The base model of files: sd15, sdxl, mini or a plugin's.",
         show_default="that of the runs",
+        autocompletion=names_of("backbone"),
         rich_help_panel=CONFIGURATION,
     ),
 ]
@@ -252,7 +262,7 @@ def dataset_options(
 
 
 def backbone_options(backbone: str | None, assignments: Sequence[str]) -> dict[str, Any]:
-    """Name and options of the backbone that --backbone and `--set backbone.path=DIR` choose.
+    """Name and options of the backbone that --backbone and `--set` with settings of `backbone` choose.
 
     ConfigError for a setting of anything else.
     """

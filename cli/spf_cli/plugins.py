@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import typer
 
+from spf_cli.completion import names_of
 from spf_cli.options import PluginFiles, show_help
 from spf_core.plugins.configs import KINDS, PresetConfig, ScoreConfig
 from spf_core.plugins.outside_weights import HOME, OutsideWeights, WeightedScoreConfig
@@ -40,7 +41,14 @@ def list_plugins(plugin: PluginFiles = None) -> None:
 
 @app.command("show")
 def show_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that [bold]spf plugins list[/] shows.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A name that [bold]spf plugins list[/] shows.",
+            autocompletion=names_of(),
+        ),
+    ],
     plugin: PluginFiles = None,
 ) -> None:
     """Show the options of a component, or the settings of a preset."""

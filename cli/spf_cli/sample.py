@@ -1,6 +1,7 @@
 """`spf sample`: images of the base model and the tuned model from the same seeds."""
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,6 @@ from spf_cli.options import (
     FirstSeed,
     Guidance,
     Handover,
-    OptionalRun,
     PluginFiles,
     PromptFile,
     SamplerSteps,
@@ -24,6 +24,7 @@ from spf_cli.options import (
     readable,
 )
 from spf_core.errors import ConfigError, RunError
+from spf_core.utils.paths import expanded
 from spf_core.utils.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -34,6 +35,33 @@ if TYPE_CHECKING:
     from spf_core.runs.run import OpenRun
     from spf_core.utils.progress import Progress
 
+
+def _one_run(ctx: typer.Context, given: list[Path] | None) -> list[Path]:
+    """RUN as it is; what is wrong with it is said before anything else of the command."""
+    from spf_cli.loading import refuse_data
+
+    if ctx.resilient_parsing or not given:
+        return []
+    if len(given) > 1:
+        together = " ".join(f"--run {shlex.quote(str(each))}" for each in given)
+        raise ConfigError(
+            f"{len(given)} runs are given; to combine them, write {together}; to see them side by side, use "
+            "spf compare"
+        )
+    refuse_data(Path(expanded(str(given[0]))))
+    return given
+
+
+OneRun = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="RUN",
+        help="One run folder of [bold]spf train[/]. For several, use --run.",
+        show_default=False,
+        is_eager=True,
+        callback=_one_run,
+    ),
+]
 Runs = Annotated[
     list[Path] | None,
     typer.Option(
@@ -60,7 +88,7 @@ def sample(
             rich_help_panel=OUTPUT,
         ),
     ],
-    run: OptionalRun = None,
+    run: OneRun = None,
     runs: Runs = None,
     prompt: Annotated[
         str | None, typer.Option(callback=readable, help="Base text.", show_default=False)
@@ -97,7 +125,7 @@ def sample(
 
     texts = asked_prompts([] if prompt is None else [prompt], prompt_file, target)
     files = _files(out, texts, one=prompt_file is None, overwrite=overwrite)
-    folders = chosen_runs(run, runs or ())
+    folders = chosen_runs(run[0] if run else None, runs or ())
     given = strengths(strength, len(folders))
     opened, at = open_folders(folders, given, device, plugin or ())
     options = sample_options(opened, steps=steps, guidance=guidance, handover=handover)
@@ -256,11 +284,13 @@ def open_folders(
     runs: Sequence[Path], given: Sequence[float], device: str, plugin: Sequence[Path] = ()
 ) -> "tuple[OpenRun, float]":
     """One run with its strength, or several that hold their own strengths, at 1."""
-    from spf_cli.loading import load, permitted
+    from spf_cli.loading import load, permitted, refuse_data
     from spf_core.sampling.composition import open_runs
 
     if len(runs) == 1 and len(given) == 1:
         return open_folder(runs[0], device, plugin), given[0]
+    for run in runs:
+        refuse_data(run)
     named = [file for run in runs for file in permitted(run / "config.yaml", plugin, needed=False)]
     plugins = load([*plugin, *named])
     return open_runs(runs, given, plugins, device=device), 1.0

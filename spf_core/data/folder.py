@@ -72,6 +72,11 @@ def check_folder(data: Path | str, options: DatasetSection = AS_IT_IS) -> Folder
     return report
 
 
+def holds_data(folder: Path) -> bool:
+    """Whether the folder is laid out as training data; what its files hold is not read."""
+    return folder.is_dir() and any(holds(folder) for holds, _ in _READERS)
+
+
 def readable_rows(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[Row]:
     """The rows whose texts can be read, whatever became of their images; none when the data is gone."""
     rows = []
@@ -164,7 +169,7 @@ def _readings(data: str, options: DatasetSection) -> Iterator[Reading]:
 def _hint(folder: Path) -> str:
     """The sub-folder that could be read instead, if there is one."""
     for each in visible(folder):
-        if each.is_dir() and any(holds(each) for holds, _ in _READERS):
+        if holds_data(each):
             return f"; its sub-folder '{each}' can be read"
     return ""
 

@@ -1,6 +1,7 @@
 """`spf benchmark`: from one file to tables, and what a finished folder refuses or takes."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def test_every_cell_is_trained_evaluated_and_told_in_one_line(finished) -> None:
     assert cell_lines(finished.said) == [
         "hat/lora/seed-0", "hat/strong/seed-0", "hat/lora/seed-1", "hat/strong/seed-1"
     ]  # fmt: skip
+    assert finished.said.startswith(
+        "4 cells to train and evaluate; the folder keeps every finished one (0 now)\n"
+    )
     line = next(line for line in finished.said.splitlines() if "/seed-" in line)
     assert all(f"  {name} " in line for name in ("SPS", "hit", "leak"))
     assert not list(out.rglob("claim-*"))
@@ -48,6 +52,21 @@ def test_every_cell_is_trained_evaluated_and_told_in_one_line(finished) -> None:
         assert config["train"]["seed"] == int(cell[-1])
         assert config["data"] == str(out / "data" / "hat")
         assert config["optimizer"]["learning_rate"] == (0.1 if "strong" in cell else 5e-4)
+
+
+def test_finished_cells_are_kept_and_tell_how_long_the_others_take(spf, copied: Path, finished) -> None:
+    again = spf("benchmark", finished.file, "--out", copied)
+    assert again.out.startswith("all 4 cells are finished; none is trained again\n")
+    (copied / "cells" / CELLS[0] / "record.json").unlink()
+    again = spf("benchmark", finished.file, "--out", copied)
+    assert again.code == 0, again.err
+    first = again.out.splitlines()[0]
+    assert re.fullmatch(
+        r"1 cells to train and evaluate, in about \d+:\d\d:\d\d if one process does it alone; "
+        r"the folder keeps every finished one \(3 now\)",
+        first,
+    )
+    assert cell_lines(again.out) == [CELLS[0]]
 
 
 def test_results_pool_training_seeds_with_intervals_and_costs(finished) -> None:

@@ -62,6 +62,39 @@ def test_help_breaks_paragraphs_where_the_terminal_does(spf) -> None:
         assert len(line) + 1 + len(following.split()[0]) > 78, "its first word had room on this line"
 
 
+def completed(words: str, folder: Path) -> list[str]:
+    """What bash offers for the last of the words; importing torch fails."""
+    code = "import sys; sys.modules['torch'] = None; from spf_cli.main import main; main()"
+    given = {"_SPF_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, **given},
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_the_shell_completes_names_and_plugin_files(tmp_path: Path) -> None:
+    (tmp_path / "sfcm_mine.py").write_text("")
+    (tmp_path / "sfcm.txt").write_text("")
+    (tmp_path / "sfcm-maps").mkdir()
+    assert completed("spf train --backbone sd", tmp_path) == ["sd15", "sd3", "sdxl"]
+    presets = completed("spf train --preset spf-", tmp_path)
+    assert "spf-paper" in presets
+    assert all(name.startswith("spf-") for name in presets)
+    assert completed("spf config show --plugin sfcm", tmp_path) == [
+        *("sfcm-counterfactual", "sfcm-v1", "sfcm-v2"),
+        *("sfcm-maps/", "sfcm_mine.py"),
+    ]
+    named = ["clip-direct", "clip-direct-supervision", "clip-direction"]
+    assert completed("spf plugins show clip-dir", tmp_path) == named
+    assert completed("spf evaluate run --score lpi", tmp_path) == ["lpips"]
+
+
 def test_help_names_every_command(spf) -> None:
     shown = spf("--help")
     assert shown.code == 0

@@ -82,3 +82,23 @@ def test_a_prompt_and_a_file_of_prompts_exclude_each_other(
     one = ("sample", run, "--prompt-file", file, "--out", tmp_path / "grid.png")
     assert spf(*one).fails_with("grid.png", "folder")
     assert spf("sample", run, "--prompt-file", tmp_path, "--out", tmp_path / "out").fails_with(str(tmp_path))
+
+
+def test_two_runs_as_arguments_are_answered_with_the_options_that_combine_them(spf) -> None:
+    told = spf("sample", "runs/a b", "runs/c")
+    assert told.fails_with("2 runs are given", "--run 'runs/a b' --run runs/c", "spf compare")
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate", "attention"])
+def test_a_folder_of_training_data_is_answered_with_the_command_that_trains(
+    spf, data: Path, command: str, tmp_path: Path
+) -> None:
+    more = {"sample": (), "evaluate": ("--out", tmp_path / "out")}
+    asked = more.get(command, ("--prompt", "a man", "--token", "man", "--out", tmp_path / "a.png"))
+    told = spf(command, data, *asked)
+    assert told.fails_with(f"'{data}' is not a run folder, but training data", f"`spf train --data {data}`")
+
+
+def test_training_data_among_several_runs_is_named(spf, data: Path, tmp_path: Path) -> None:
+    both = ("--run", tmp_path, "--run", data, "--prompt", "a man", "--out", tmp_path / "a.png")
+    assert spf("sample", *both).fails_with(f"`spf train --data {data}`")

@@ -31,6 +31,11 @@ class Cost:
     evaluation_seconds: float | None = None
     preparation_seconds: float = 0.0
 
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of everything that was measured."""
+        return self.preparation_seconds + self.seconds + (self.evaluation_seconds or 0.0)
+
 
 def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
     """The cost of a run folder; ValueError, OSError or SafetensorError when its files are damaged.

@@ -15,6 +15,11 @@ from spf_lab.benchmark.sharing import Pass, run_if_free
 from spf_lab.benchmark.spec import BenchmarkSpec
 
 Watch = Callable[[Cell], AbstractContextManager[Progress]]
+Announce = Callable[[list[Cell], list[Cell]], None]
+
+
+def ignore(kept: list[Cell], todo: list[Cell]) -> None:
+    """Say nothing of what is to be done."""
 
 
 class Outcome(Pass[Cell]):
@@ -29,8 +34,11 @@ def run_benchmark(
     watch: Watch,
     device: str = "auto",
     only: str | None = None,
+    announce: Announce = ignore,
 ) -> Outcome:
     """Run every cell that is neither finished nor held by another process; `watch` follows each.
+
+    `announce` is told which finished cells are kept and which cells are to run, before the first runs.
 
     A cell that fails does not keep the others from running. Raises ConfigError and RunError before anything
     is computed when the file or the folder cannot be used, InterruptedRunError and KeyboardInterrupt on
@@ -41,6 +49,7 @@ def run_benchmark(
     for cell in all_cells(spec):
         refuse_other_settings(cell, cell_config(spec, cell, plugins, out, device), out, plugins)
     todo = [cell for cell in _reference_first(spec, chosen) if not is_finished(cell, out)]
+    announce([cell for cell in chosen if cell not in todo], todo)
     for target in dict.fromkeys(cell.target for cell in todo):
         write_data(out, target, spec, suite)
     outcome = Outcome()

@@ -1,5 +1,6 @@
 """`spf benchmark`: presets x targets x training seeds, from one file to tables."""
 
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,13 @@ from spf_cli.options import OUTPUT, Device, DeviceName, PluginFiles
 from spf_lab.commands.sharing import Everything, bars_then_line, command_line, finished
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spf_core.interfaces import Suite
     from spf_lab.benchmark.plan import Cell
     from spf_lab.benchmark.spec import BenchmarkSpec
+
+ASKED = 20  # finished cells that the estimate is made from, at most
 
 
 def benchmark(
@@ -48,7 +53,9 @@ def benchmark(
 ) -> None:
     """Train and evaluate each preset on each target, and write tables with confidence intervals.
 
-    To continue an interrupted benchmark, run the command again. You can run it several times at once, also on
+    Each cell, which is one target, preset and training seed, is a whole training: many cells take days. The
+    command first says how many it will run. It keeps finished cells, so to continue an interrupted benchmark,
+    run the command again. You can run it several times at once, also on
     several machines that share the folder: each process takes cells that no other works on.
     """
     from spf_cli.loading import load, permitted
@@ -66,10 +73,30 @@ def benchmark(
     else:
         watch = bars_then_line(partial(_say_finished, out=out))
         work = partial(run_benchmark, spec, out, plugins, watch=watch, device=device, only=only)
+        work = partial(work, announce=partial(_say_work, out=out))
         missing = partial(missing_cells, spec, out)
         if not finished(work, missing, "cell", command_line("benchmark", file, out, given)):
             return
     _report(spec, out, suite, pack)
+
+
+def _say_work(kept: "Sequence[Cell]", todo: "Sequence[Cell]", out: Path) -> None:
+    """How many cells there are to run, and how long that takes, as far as finished ones tell."""
+    from spf_cli.render import say
+    from spf_core.errors import RunError
+    from spf_lab.benchmark.record import read_record
+
+    if not todo:
+        say(f"all {len(kept)} cells are finished; none is trained again")
+        return
+    costs = []
+    for cell in kept[:: len(kept) // ASKED + 1]:
+        with suppress(RunError):  # the tables name what is damaged
+            costs.append(read_record(cell, out).cost.total_seconds)
+    time = sum(costs) / max(len(costs), 1) * len(todo)
+    took = f", in about {timedelta(seconds=round(time))} if one process does it alone" if costs else ""
+    now = f"the folder keeps every finished one ({len(kept)} now)"
+    say(f"{len(todo)} cells to train and evaluate{took}; {now}")
 
 
 def _say_finished(cell: "Cell", seconds: float, *, out: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spf_cli.completion import names_of
 from spf_cli.options import (
     MANY,
     OUTPUT,
@@ -31,6 +32,7 @@ Scores = Annotated[
         metavar="NAME",
         help="Score or metric to report besides SPS, or [cyan]all[/] scores. Repeatable.",
         show_default="scores without outside weights",
+        autocompletion=names_of("score", "metric"),
         rich_help_panel=SCORES,
     ),
 ]
@@ -49,6 +51,7 @@ JudgingSuite = Annotated[
         metavar="NAME",
         help="Suite to evaluate with.",
         show_default="that of the training data, else photos",
+        autocompletion=names_of("suite"),
     ),
 ]
 JudgedTarget = Annotated[
