@@ -3,8 +3,8 @@
 The check runs diffusers itself. For the others, it restates only the naming rules, from their public sources:
 ComfyUI `comfy/lora.py` and `comfy/weight_adapter/lora.py`; Forge (lllyasviel/stable-diffusion-webui-forge),
 which took over ComfyUI's tables, `extensions-builtin/sd_forge_lora/networks.py`; A1111 `networks.py` and
-`network.py` in `extensions-builtin/Lora`; InvokeAI `patches/lora_conversions`, `layer_patcher.py` and the probe
-of a LoRA's base; kohya-ss/sd-scripts `networks/lora.py` and `library/sdxl_model_util.py`.
+`network.py` in `extensions-builtin/Lora`; InvokeAI `patches/lora_conversions`, `layer_patcher.py` and the
+probe of a LoRA's base; kohya-ss/sd-scripts `networks/lora.py` and `library/sdxl_model_util.py`.
 """
 
 import re
