@@ -107,6 +107,7 @@ def export(
     from spf_cli.sample import refuse_existing
     from spf_core.export.architecture import architecture_of
     from spf_core.export.check import check_file
+    from spf_core.export.companions import companion_paths
     from spf_core.export.prediction import is_checkpoint
     from spf_core.export.run import Request
     from spf_core.export.run import export as write
@@ -117,10 +118,14 @@ def export(
     if getattr(plugins.get(form, "exporter"), "folder", False):
         refuse_filled(out, "choose another --out")
     else:
-        refuse_existing(out, overwrite)
+        for file in (out, *(companion_paths(out) if form == "kohya" else ())):
+            refuse_existing(file, overwrite)
     request = Request(form, out, merge, strength, precision.value, evaluation, base_license)
     finished = write(run, plugins, request)
     say(f"wrote {out}")
+    if finished.facts.handover < 1:
+        told = finished.facts.handover_told
+        say(f"the tuned model is made to act {told}; the card of --format diffusers shows how")
     if out.is_file() and is_checkpoint(out):
         _show_readings(out, "note", "yellow")
     elif out.is_file():

@@ -9,6 +9,7 @@ from PIL import Image
 
 from spf_core.errors import RunError
 from spf_core.export.facts import Facts
+from spf_core.export.handover.section import PORTRAIT, base_of, handover_section
 from spf_core.export.lora import Lora
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import step_of
@@ -38,14 +39,6 @@ pipe = {pipeline}.from_pretrained("THIS FOLDER OR REPOSITORY", torch_dtype=torch
 image = pipe("{prompt}").images[0]
 ```
 """
-_HANDOVER = """\
-## Handover
-
-In spf the original model opens every picture from the prompt *without* the target, and the tuned model
-takes over with the target at {handover:g} of the noise schedule. **Other programs do not do this**: there the
-tuned weights act from the first step, and may change more of the picture than the numbers of spf say. Where a
-client samples in two stages, leave the target and these weights out of the first.
-"""
 
 
 def measured_section(evaluation: Path | None, run: Path, plugins: Plugins) -> str:
@@ -72,7 +65,7 @@ def write_card(
         _front_matter(facts, lora),
         _opening(facts, lora),
         _use(facts, lora),
-        "" if facts.handover == 1 else _HANDOVER.format(handover=facts.handover),
+        handover_section(facts, lora=lora is not None),
         measured,
         "" if grid is None else _samples(grid),
         _settings(facts, lora),
@@ -112,8 +105,8 @@ def _use(facts: Facts, lora: Lora | None) -> str:
     recommended = [] if facts.strength is None else [f"Recommended strength: {facts.strength:g}.\n"]
     code = (_USE_LORA if lora else _USE_WHOLE).format(
         pipeline=facts.pipeline,
-        base=facts.base if "/" in facts.base else f"YOUR COPY OF {facts.base}",
-        prompt=", ".join(["a portrait of a woman with red hair", *facts.targets[:1]]),
+        base=base_of(facts),
+        prompt=", ".join([PORTRAIT, *facts.targets[:1]]),
         strength=1.0 if facts.strength is None else facts.strength,
     )
     return "\n".join(["## Use\n", *trained, *recommended, code])

@@ -11,16 +11,27 @@ from torch import Tensor
 
 from spf_core.errors import RunError, short
 from spf_core.export.architecture import FAMILIES, Architecture, published
-from spf_core.export.clients import Pair, Scales, a1111, comfyui, diffusers, invokeai, pairs_of
+from spf_core.export.clients import (
+    Pair,
+    Scales,
+    a1111,
+    comfyui,
+    diffusers,
+    forge,
+    invokeai,
+    kohya,
+    pairs_of,
+)
 from spf_core.export.known_names import LayerNames
 from spf_core.runs.checkpoint import UNREADABLE, read_safetensors
 from spf_core.utils.json_text import parse_json
 
 _OTHERS: dict[str, Callable[[Mapping[str, Tensor], Architecture], Scales]] = {
     "ComfyUI": comfyui,
-    "Forge": comfyui,  # it took over ComfyUI's tables
+    "Forge": forge,
     "A1111": a1111,
     "InvokeAI": invokeai,
+    "sd-scripts": kohya,
 }
 _OTHER_KINDS = (".hada_", ".lokr_", ".oft_", ".diff", ".w_norm", ".b_norm", ".lora_mid")
 

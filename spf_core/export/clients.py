@@ -1,9 +1,10 @@
 """How other programs match the keys of a LoRA file with layers, and at which scale they apply it.
 
 The check runs diffusers itself. For the others, it restates only the naming rules, from their public sources:
-ComfyUI `comfy/lora.py` and `comfy/weight_adapter/lora.py` (Forge uses the same tables); A1111
-`extensions-builtin/Lora/networks.py` and `network.py`; InvokeAI `patches/lora_conversions`,
-`layer_patcher.py` and the probe of a LoRA's base.
+ComfyUI `comfy/lora.py` and `comfy/weight_adapter/lora.py`; Forge (lllyasviel/stable-diffusion-webui-forge),
+which took over ComfyUI's tables, `extensions-builtin/sd_forge_lora/networks.py`; A1111 `networks.py` and
+`network.py` in `extensions-builtin/Lora`; InvokeAI `patches/lora_conversions`, `layer_patcher.py` and the
+probe of a LoRA's base; kohya-ss/sd-scripts `networks/lora.py` and `library/sdxl_model_util.py`.
 """
 
 import re
@@ -19,11 +20,12 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from spf_core.export.architecture import FAMILIES, SD15, SDXL, Architecture
-from spf_core.export.names import TEXT_1, TEXT_2, UNET, text_layer
+from spf_core.export.names import TEXT_1, TEXT_2, UNET, kohya_name, text_layer
 from spf_core.runs.pretrained import quiet
 
 Tensors = Mapping[str, Tensor]
 Scales = dict[str, float]  # by layer, as in `unet.mid_block...to_q`
+FORGE_UNMATCHED = 12  # keys that Forge puts up with
 STYLES = (  # of the two factors: what follows the name of a layer
     (".lora_down.weight", ".lora_up.weight"),
     ("_lora.down.weight", "_lora.up.weight"),
@@ -47,6 +49,12 @@ class Pair:
     def scale(self) -> float:
         """What clients take that know of no alpha but the tensor's: alpha / rank, or 1 without it."""
         return 1.0 if self.alpha is None else self.alpha / len(self.down)
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """What follows the name in the keys that belong to it."""
+        up = next(second for first, second in STYLES if first == self.style)
+        return self.style, up, ".alpha", ".dora_scale"
 
     def fits(self, size: int) -> bool:
         """Whether up times down has as many entries as a layer's weight."""
@@ -111,16 +119,28 @@ def _injected(part: str, model: Any) -> Scales:
 
 def comfyui(tensors: Tensors, base: Architecture) -> Scales:
     """A dictionary from every known name of every layer; each name may carry each style of factors."""
-    names: dict[str, str] = {}
-    for key in base.layers:
-        part, _, layer = key.partition(".")
-        for name in _comfy_unet(base, key, layer) if part == UNET else _comfy_text(part, layer):
-            names[name] = key
+    names = _comfy_names(base)
     return {
         names[pair.name]: pair.scale
         for pair in pairs_of(tensors)
         if pair.name in names and pair.fits(base.layers[names[pair.name]])
     }
+
+
+def forge(tensors: Tensors, base: Architecture) -> Scales:
+    """ComfyUI's names; but of a file with more than 12 keys that match no layer it applies nothing."""
+    names = _comfy_names(base)
+    matched = {f"{pair.name}{end}" for pair in pairs_of(tensors) if pair.name in names for end in pair.ends}
+    return comfyui(tensors, base) if len(set(tensors) - matched) <= FORGE_UNMATCHED else {}
+
+
+def _comfy_names(base: Architecture) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for key in base.layers:
+        part, _, layer = key.partition(".")
+        for name in _comfy_unet(base, key, layer) if part == UNET else _comfy_text(part, layer):
+            names[name] = key
+    return names
 
 
 def _comfy_unet(base: Architecture, key: str, layer: str) -> Iterable[str]:
@@ -151,6 +171,7 @@ _A1111_RESNET = {
     "time_emb_proj": "emb_layers_1",
     "conv_shortcut": "skip_connection",
 }
+_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
 _Rule = tuple[str, Callable[[re.Match[str]], str]]
 
 
@@ -225,7 +246,15 @@ def a1111(tensors: Tensors, base: Architecture) -> Scales:
             known = [modules[name] for name in _a1111_tries(pair.name) if name in modules]
             if known and pair.fits(base.layers[known[0]]):
                 found[known[0]] = pair.scale
-    return found
+    return {key: scale for key, scale in found.items() if _a1111_takes(key, found)}
+
+
+def _a1111_takes(key: str, found: Scales) -> bool:
+    """Of OpenCLIP's attention, one module there, it takes queries, keys, values and output or none."""
+    layer, _, last = key.rpartition(".")
+    if not key.startswith(f"{TEXT_2}.") or last not in _ATTENTION:
+        return True
+    return all(f"{layer}.{each}" in found for each in _ATTENTION)
 
 
 def _a1111_tries(name: str) -> Iterable[str]:
@@ -284,3 +313,29 @@ def _invoke_family(pairs: Iterable[Pair]) -> str | None:
             return SD15
     deep = any(re.search(r"transformer_blocks_([2-9]|\d\d)_", pair.name) for pair in pairs)
     return SDXL if deep else None
+
+
+def kohya(tensors: Tensors, base: Architecture) -> Scales:
+    """Layers inside transformers, resnets and samplers, and inside the encoders' attention and MLPs.
+
+    So that it loses what stands outside the blocks: `conv_in`, `conv_out` and the embeddings. Of SDXL's UNet
+    it knows the original names, and rewrites diffusers'. Factors of another shape stop it.
+    """
+    names = {name: key for key in base.layers for name in _kohya_names(base, key)}
+    found: Scales = {}
+    for pair in pairs_of(tensors):
+        if pair.name in names and pair.style == ".lora_down.weight":
+            if not pair.fits(base.layers[names[pair.name]]):
+                return {}
+            found[names[pair.name]] = pair.scale
+    return found
+
+
+def _kohya_names(base: Architecture, key: str) -> Iterable[str]:
+    part, _, layer = key.partition(".")
+    inside = ".attentions.", ".resnets.", "samplers.", ".self_attn.", ".mlp."
+    if not any(each in key for each in inside):
+        return
+    yield kohya_name(part, layer, two_encoders=base.two_encoders)
+    if part == UNET and base.two_encoders:
+        yield f"lora_unet_{base.original_names[key].replace('.', '_')}"

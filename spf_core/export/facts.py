@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
@@ -18,6 +18,7 @@ from spf_core import __version__
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError, quoted
 from spf_core.export.architecture import SD15
+from spf_core.export.handover.told import told
 from spf_core.export.lora import Lora
 from spf_core.export.names import UNET, has_kohya_names
 from spf_core.export.prediction import Prediction
@@ -71,6 +72,9 @@ class Facts:
     licence: str | None = None
     pipeline: str = "StableDiffusionPipeline"  # diffusers' class that loads the base model
     kohya: bool = True  # whether kohya's files have names for its layers
+    schedule: Mapping[str, Any] = field(default_factory=dict)  # the scheduler's configuration
+    zeros_for_empty: bool = False  # whether the model reads zeros in place of an empty text
+    alias: str | None = None  # the name of the file, where it is not the title
 
     @property
     def targets(self) -> list[str]:
@@ -81,6 +85,18 @@ class Facts:
     def handover(self) -> float:
         """Down to this fraction of the schedule the original model draws."""
         return float(self.metadata.get(HANDOVER, self.config.sample.handover))
+
+    @property
+    def timesteps(self) -> int:
+        """How many timesteps the noise schedule has."""
+        return int(self.schedule.get("num_train_timesteps", 1000))
+
+    @property
+    def handover_told(self) -> str:
+        """When the tuned model takes over, in words; of a flow by its noise level, which no share names."""
+        if self.prediction.flow:
+            return f"from noise level {self.handover:g} on"
+        return told(self.handover, self.timesteps)
 
     @property
     def strength(self) -> float | None:
@@ -131,6 +147,8 @@ def facts_of(
         licence=licence,
         pipeline=type(pipeline).__name__,
         kohya=has_kohya_names(backbone),
+        schedule=dict(scheduler),
+        zeros_for_empty=bool(pipeline.config.get("force_zeros_for_empty_prompt")),
     )
 
 
@@ -158,10 +176,11 @@ def _network(facts: Facts, lora: Lora) -> dict[str, str]:
         "ss_v2": "False",
         "ss_base_model_version": version,
         "ss_sd_model_name": facts.base,
-        "ss_output_name": facts.title,
+        "ss_output_name": facts.alias or facts.title,
         "ss_network_module": "networks.lora",
         "ss_network_dim": str(lora.rank),
         "ss_network_alpha": f"{lora.alpha:g}",
+        "ss_network_args": json.dumps(_network_args(lora)),
         "ss_steps": facts.metadata.get("spf_step", str(train.steps)),
         "ss_max_train_steps": str(train.steps),
         "ss_batch_size_per_device": str(train.batch_size),
@@ -178,6 +197,12 @@ def _network(facts: Facts, lora: Lora) -> dict[str, str]:
         "ss_max_grad_norm": f"{optimizer.clip_norm:g}",
         **({"ss_tag_frequency": json.dumps(tags)} if tags else {}),
     }
+
+
+def _network_args(lora: Lora) -> dict[str, str]:
+    """As sd-scripts has them: the rank and alpha of convolutions of 3 x 3, where there are any."""
+    found = any(update.down.ndim == 4 and update.down.shape[-1] == 3 for update in lora.updates.values())
+    return {"conv_dim": str(lora.rank), "conv_alpha": f"{lora.alpha:g}"} if found else {}
 
 
 def model_spec(facts: Facts, suffix: str = "") -> dict[str, str]:
@@ -207,8 +232,8 @@ def usage_hint(facts: Facts) -> str:
     if facts.handover == 1:
         return prompt + strength
     return (
-        f"{prompt}{strength}. Trained to take over at {facts.handover:g} of the noise schedule, from the "
-        "original model drawing the rest of the prompt; a client that cannot do that applies it throughout"
+        f"{prompt}{strength}. Made to act {facts.handover_told}, after the original model has begun the "
+        "picture from the rest of the prompt; a client that cannot do that applies it throughout"
     )
 
 

@@ -25,7 +25,11 @@ def prepare(run: Path, plugins: Plugins, folder: Path, evaluation: Path | None, 
             out = folder if config.folder else folder / f"{run.resolve().name}.safetensors"
             shown = evaluation if config.folder else None
             with suppress(UnknownNamesError):  # a repository holds the formats that its model has
-                export(run, plugins, Request(config.name, out, evaluation=shown, licence=licence))
+                export(
+                    run,
+                    plugins,
+                    Request(config.name, out, evaluation=shown, licence=licence, companions=False),
+                )
 
 
 def push(

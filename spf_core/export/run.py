@@ -26,7 +26,7 @@ class UnknownNamesError(RunError):
 class Request:
     """What is to be written; `merge` bakes a LoRA into the weights, at `strength` times the trained one.
 
-    `format` is the name of an exporter.
+    `format` is the name of an exporter. `companions` also writes the files that lie beside a LoRA file.
     """
 
     format: str
@@ -36,6 +36,7 @@ class Request:
     precision: str = "fp32"
     evaluation: Path | None = None
     licence: str | None = None
+    companions: bool = True
 
     @property
     def dtype(self) -> torch.dtype:

@@ -205,6 +205,7 @@ def _hand_over(
         timesteps = pipeline.scheduler.timesteps
         if step + 1 < len(timesteps) and timesteps[step] >= last_timestep > timesteps[step + 1]:
             original.close()
+            torch.clear_autocast_cache()  # autocast would keep its copies of whole weights of the original
             guided = pipeline.do_classifier_free_guidance
             return {
                 loop_names.get(name, name): torch.cat([empty[name], tensor]) if guided else tensor

@@ -75,10 +75,19 @@ def test_an_export_says_what_every_client_reads(spf, run: Path, tmp_path: Path) 
     done = spf("export", run, "--out", out)
     assert done.code == 0, done.err
     assert f"wrote {out}" in done.out
+    assert "from 50 % of sampling on (t = 500 of 1000)" in done.out
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "hat.safetensors",
+        "hat.json",
+        "hat.workflow.json",
+    }
     lines = {line.split()[0]: line.split()[1:] for line in done.out.splitlines() if line}
     assert lines["diffusers"] == ["32", "0", "0"]
     assert lines["ComfyUI"][:3] == ["-", "-", "-"], "no other program opens the tiny model"
     assert spf("export", run, "--out", out).fails_with(str(out), "--overwrite")
+    assert spf("export", run, "--out", out, "--overwrite").code == 0
+    out.unlink()
+    assert spf("export", run, "--out", out).fails_with("hat.json", "--overwrite")
     assert spf("export", run, "--out", out, "--overwrite").code == 0
     assert read_safetensors(out)[0].keys() == read_safetensors(run / "hat.safetensors")[0].keys()
 
@@ -140,6 +149,7 @@ def test_the_card_says_how_it_is_used_and_what_was_measured(
     assert {file.name for file in out.iterdir()} == {
         "README.md",
         "samples.png",
+        "workflow.json",
         "pytorch_lora_weights.safetensors",
     }
     _, head, text = (out / "README.md").read_text().split("---\n", 2)
@@ -199,7 +209,7 @@ def test_a_push_uploads_card_and_both_files_to_a_private_repository(spf, run: Pa
     assert created["name"] == "hat"
     assert visibility(created) == "private"
     kohya, peft = "hat.safetensors", "pytorch_lora_weights.safetensors"
-    assert set(hub.files) == {"README.md", "samples.png", kohya, peft}
+    assert set(hub.files) == {"README.md", "samples.png", "workflow.json", kohya, peft}
     sent, own = load(hub.files[kohya]), load((run / kohya).read_bytes())
     assert sent.keys() == own.keys()
     assert all((sent[name] == own[name]).all() for name in own)

@@ -20,7 +20,8 @@ from spf_core.export.names import UNET
 from spf_core.interfaces import LowRankUpdate
 
 RANK, ALPHA = 2, 1.0
-CLIENTS = ["diffusers", "ComfyUI", "Forge", "A1111", "InvokeAI"]
+CLIENTS = ["diffusers", "ComfyUI", "Forge", "A1111", "InvokeAI", "sd-scripts"]
+EMBEDDING = ("time_embedding_linear_1", "time_embedding_linear_2")
 Tensors = dict[str, Tensor]
 
 
@@ -79,7 +80,31 @@ def test_every_client_reads_every_attention_and_text_layer(base: Architecture, t
 
 def test_every_layer_of_stable_diffusion_is_read(sd15: Architecture, tmp_path: Path) -> None:
     found = verdicts(kohya(sd15, lambda key: True), sd15, tmp_path)
+    outside = {f"lora_unet_{name}" for name in ("conv_in", "conv_out", *EMBEDDING)}
+    assert set(found.pop("sd-scripts").lost) == outside
     assert not any(each.faulty for each in found.values()), counts(found)
+
+
+def test_forge_applies_nothing_of_a_file_with_more_than_12_strange_keys(
+    sd15: Architecture, tmp_path: Path
+) -> None:
+    few = {f"strange.{number}": torch.zeros(1) for number in range(12)}
+    tensors = kohya(sd15)
+    found = verdicts({**tensors, **few}, sd15, tmp_path)["Forge"]
+    assert (found.matched, len(found.lost)) == (128, 12)
+    found = verdicts({**tensors, **few, "strange.12": torch.zeros(1)}, sd15, tmp_path)["Forge"]
+    assert (found.matched, len(found.lost)) == (0, 128 + 13)
+
+
+def test_a1111_takes_the_whole_attention_of_an_open_clip_layer_or_none(tmp_path: Path) -> None:
+    """Of transformers' encoder, which is SDXL's first, it takes single layers."""
+    base = published(SDXL)
+    for part, lost in (("text_encoder", 0), ("text_encoder_2", 1)):
+        some = kohya(base, lambda k, part=part: f"{part}." in k and k.endswith("layers.0.self_attn.q_proj"))
+        whole = kohya(base, lambda k, part=part: f"{part}." in k and "layers.1.self_attn" in k)
+        unet = kohya(base, lambda key: "mid_block" in key and ".attn2." in key)
+        found = verdicts({**unet, **some, **whole}, base, tmp_path)["A1111"]
+        assert len(found.lost) == lost, found
 
 
 def test_known_gaps_of_clients_in_sdxl_are_told(tmp_path: Path) -> None:
@@ -96,7 +121,7 @@ def test_known_gaps_of_clients_in_sdxl_are_told(tmp_path: Path) -> None:
 
 
 def test_original_block_names_are_understood(base: Architecture, tmp_path: Path) -> None:
-    """SDXL files of sd-scripts have them; for Stable Diffusion 1.5 InvokeAI does not know them."""
+    """SDXL files of sd-scripts have them; for Stable Diffusion 1.5 two clients do not know them."""
     tensors = {}
     for name, tensor in kohya(base, lambda key: ".attn2." in key).items():
         stem, dot, end = name.partition(".")
@@ -104,7 +129,7 @@ def test_original_block_names_are_understood(base: Architecture, tmp_path: Path)
         tensors[f"lora_unet_{base.original_names[key].replace('.', '_')}{dot}{end}"] = tensor
     assert any("input_blocks" in name for name in tensors)
     found = verdicts(tensors, base, tmp_path)
-    deaf = {"InvokeAI"} if base.family == SD15 else set()
+    deaf = {"InvokeAI", "sd-scripts"} if base.family == SD15 else set()
     assert {name for name, each in found.items() if each.faulty} == deaf
 
 

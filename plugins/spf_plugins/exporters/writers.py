@@ -1,5 +1,6 @@
 """What each exporter writes; satisfies `interfaces.Exporter`."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -7,6 +8,7 @@ from torch import nn
 
 from spf_core.errors import RunError
 from spf_core.export.card import write_card
+from spf_core.export.companions import has_workflow, write_companions, write_workflow
 from spf_core.export.files import two_encoders, write_checkpoint, write_kohya, write_peft, write_pipeline
 from spf_core.export.run import FinishedRun, UnknownNamesError
 from spf_core.interfaces import Mergeable
@@ -15,11 +17,14 @@ from spf_core.utils.atomic import atomic_folder
 
 
 def write_lora_file(run: FinishedRun) -> None:
-    """One file with the LoRA in kohya's keys."""
+    """One file with the LoRA in kohya's keys, and beside it what other programs read of it."""
     assert run.lora is not None, "it holds nothing else"
     _refuse_without_names(run, "kohya's keys")
     both = two_encoders(run.opened.backbone)
-    write_kohya(run.request.out, run.lora, run.facts, two_encoders=both, dtype=run.request.dtype)
+    out, facts = run.request.out, replace(run.facts, alias=run.request.out.stem)
+    write_kohya(out, run.lora, facts, two_encoders=both, dtype=run.request.dtype)
+    if run.request.companions:
+        write_companions(out, facts)
 
 
 def write_diffusers_folder(run: FinishedRun) -> None:
@@ -28,6 +33,8 @@ def write_diffusers_folder(run: FinishedRun) -> None:
     with atomic_folder(run.request.out) as folder:
         if run.lora:
             write_peft(folder, run.lora, run.facts, run.request.dtype)
+            if has_workflow(run.facts):
+                write_workflow(folder, run.facts)
         else:
             write_pipeline(folder, pipeline, run.facts)
         write_card(folder, run.opened.path, run.facts, run.request.evaluation, run.measured, lora=run.lora)
