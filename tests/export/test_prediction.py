@@ -119,7 +119,7 @@ def test_kohyas_name_of_a_v_base_is_understood(tmp_path: Path) -> None:
     tensors = {"lora_down.weight": torch.zeros(2, 768), "lora_up.weight": torch.zeros(1280, 2)}
     tensors = {f"{name}.{end}": each for end, each in (tensors | {"alpha": torch.tensor(2.0)}).items()}
     save_file(tensors, tmp_path / "lora.safetensors", {"ss_base_model_version": "sd_v1_v"})
-    assert [each.matched for each in check_file(tmp_path / "lora.safetensors")] == [1] * 5
+    assert [each.matched for each in check_file(tmp_path / "lora.safetensors")] == [1] * 6
 
 
 def checkpoint(file: Path, width: int, *marks: str, **metadata: str) -> Path:

@@ -3,7 +3,7 @@
 Facts of Forge are from lllyasviel/stable-diffusion-webui-forge: `modules/sd_samplers_common.py` (the refiner
 takes over at the first step whose number over all steps reaches *Switch at*), `modules/prompt_parser.py` (the
 number in prompt editing is the last step of the text before, counted from 0) and `modules/extra_networks.py`
-(`<lora:...>` is taken out of the prompt before). A1111 has the same files.
+(`<lora:...>` is taken out of the prompt before). Forge is a fork of A1111, whose own files we did not read.
 """
 
 from spf_core.export.facts import Facts
