@@ -88,6 +88,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_very_files_of_one(run: Path) -> None:
     evaluations, cache, one = run.parent / "evaluations", run.parent / "cache-pair", run.parent / "cache-one"
     threads = torch.get_num_threads()

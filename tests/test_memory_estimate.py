@@ -94,6 +94,7 @@ def test_an_estimate_leaves_everything_as_it_was(tiny_folder: Path) -> None:
     run(parts)[1].total.backward()  # with values, as before
 
 
+@pytest.mark.slow
 def test_checkpointing_batch_and_size_are_seen(tiny_folder: Path) -> None:
     def kept(*assignments: str, size: tuple[int, int] = SIZE) -> int:
         config = config_of(tiny_folder, *assignments, preset="lora")

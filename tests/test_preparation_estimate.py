@@ -129,6 +129,7 @@ def test_an_estimate_reads_and_writes_no_cache(
     assert all(each.device.type == "cpu" and not each.is_meta for each in backbone.denoiser.parameters())
 
 
+@pytest.mark.slow
 def test_a_plan_tells_the_most_of_preparation_and_steps(
     plugins: Plugins, tiny_folder: Path, data: Path
 ) -> None:

@@ -69,6 +69,7 @@ def test_stages_add_up() -> None:
     assert found.before == 10
 
 
+@pytest.mark.slow
 def test_a_plan_tells_the_time(plugins: Plugins, tiny_folder: Path, data: Path) -> None:
     settings = ("train.accumulation=2", "sample.steps=4")
     time = dict(plan_of(config_of(plugins, tiny_folder, data, *settings, steps=10, preset="spf")).time)

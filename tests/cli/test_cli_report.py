@@ -216,6 +216,7 @@ def test_a_named_file_is_replaced_only_when_asked(spf, run: Path, tmp_path: Path
     assert out.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_published_folder_has_a_page_without_its_cells(spf, tmp_path: Path) -> None:
     shutil.copytree(PUBLISHED, tmp_path / "published", ignore=shutil.ignore_patterns("cells"))
     assert spf("report", tmp_path / "published").code == 0

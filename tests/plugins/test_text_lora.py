@@ -40,6 +40,7 @@ def test_a_plan_counts_both_text_encoders(tiny_xl_folder: Path) -> None:
     assert told[0].endswith("KiB)")
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_step_counts_what_the_text_encoder_keeps(tiny_folder: Path) -> None:
     def estimated(*more: str) -> MemoryEstimate:
         config = of(("sd15", tiny_folder), *more, preset="lora")
