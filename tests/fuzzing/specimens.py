@@ -228,7 +228,11 @@ def _unpack(archive: Path, folder: Path) -> None:
     cells = ("hat/spf/seed-0/", "hat/lora/seed-0/")
     with tarfile.open(archive) as tar:
         members = [member for member in tar.getmembers() if member.name.startswith(cells)]
-        tar.extractall(folder, members, filter="data")
+        for member in members:  # Python 3.11 before .4 has no filter of what is unpacked
+            content = tar.extractfile(member)
+            if content is not None:
+                (folder / member.name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / member.name).write_bytes(content.read())
 
 
 def _arguments(home: Path) -> Specimen:
