@@ -9,7 +9,6 @@ from pathlib import Path
 
 from spf_core.export.architecture import SD15, SDXL
 from spf_core.export.facts import Facts
-from spf_core.export.handover.code import PIPELINES
 from spf_core.export.handover.comfyui import WORKFLOW, workflow
 from spf_core.export.handover.section import PORTRAIT, target_of
 from spf_core.utils.atomic import atomic_write_text
@@ -32,7 +31,7 @@ def write_companions(file: Path, facts: Facts) -> None:
 
 def has_workflow(facts: Facts) -> bool:
     """Whether there is a handover, in an architecture that ComfyUI reads the file for."""
-    return facts.handover < 1 and facts.kohya and facts.pipeline in PIPELINES
+    return facts.handover < 1 and facts.kohya and facts.opened_by_clients
 
 
 def write_workflow(folder: Path, facts: Facts) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from spf_core import __version__
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import RunError, quoted
-from spf_core.export.architecture import SD15
+from spf_core.export.architecture import SD15, SDXL
 from spf_core.export.handover.told import told
 from spf_core.export.lora import Lora
 from spf_core.export.names import UNET, has_kohya_names
@@ -75,6 +75,11 @@ class Facts:
     schedule: Mapping[str, Any] = field(default_factory=dict)  # the scheduler's configuration
     zeros_for_empty: bool = False  # whether the model reads zeros in place of an empty text
     alias: str | None = None  # the name of the file, where it is not the title
+
+    @property
+    def opened_by_clients(self) -> bool:
+        """Whether ComfyUI, A1111 and Forge open models of this architecture."""
+        return self.family in (SD15, SDXL)
 
     @property
     def targets(self) -> list[str]:

@@ -79,7 +79,6 @@ def test_an_export_says_what_every_client_reads(spf, run: Path, tmp_path: Path) 
     assert {file.name for file in tmp_path.iterdir()} == {
         "hat.safetensors",
         "hat.json",
-        "hat.workflow.json",
     }
     lines = {line.split()[0]: line.split()[1:] for line in done.out.splitlines() if line}
     assert lines["diffusers"] == ["32", "0", "0"]
@@ -149,7 +148,6 @@ def test_the_card_says_how_it_is_used_and_what_was_measured(
     assert {file.name for file in out.iterdir()} == {
         "README.md",
         "samples.png",
-        "workflow.json",
         "pytorch_lora_weights.safetensors",
     }
     _, head, text = (out / "README.md").read_text().split("---\n", 2)
@@ -209,7 +207,7 @@ def test_a_push_uploads_card_and_both_files_to_a_private_repository(spf, run: Pa
     assert created["name"] == "hat"
     assert visibility(created) == "private"
     kohya, peft = "hat.safetensors", "pytorch_lora_weights.safetensors"
-    assert set(hub.files) == {"README.md", "samples.png", "workflow.json", kohya, peft}
+    assert set(hub.files) == {"README.md", "samples.png", kohya, peft}
     sent, own = load(hub.files[kohya]), load((run / kohya).read_bytes())
     assert sent.keys() == own.keys()
     assert all((sent[name] == own[name]).all() for name in own)

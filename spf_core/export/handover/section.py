@@ -64,8 +64,9 @@ def handover_section(facts: Facts, *, lora: bool) -> str:
         parts.append(_CODE.format(code=handover_code(_drawing(facts), lora=lora)))
         if facts.config.editor is not None:
             parts.append(_EDITOR.format(editor=facts.config.editor.name))
-        parts.append(_webui(facts))
-    if lora and facts.kohya:
+        if facts.opened_by_clients:
+            parts.append(_webui(facts))
+    if lora and facts.kohya and facts.opened_by_clients:
         file, start = f"{facts.title}.safetensors", start_of(facts.handover)
         parts.append(_COMFYUI.format(file=file, workflow=WORKFLOW, start=start))
     return "\n".join(parts)
