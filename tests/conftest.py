@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from command_line import Spf, run_spf
 from tiny import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
     from spf_plugins.backbones.stable_diffusion import StableDiffusion
+
+
+@pytest.fixture(scope="session")
+def spf() -> Spf:
+    return run_spf
 
 
 @pytest.fixture(scope="session", autouse=True)

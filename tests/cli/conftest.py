@@ -1,12 +1,9 @@
 """The command line run in-process, a small data folder and a plugin file."""
 
-import io
 import json
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +12,11 @@ from benchmarks import Finished, small_settings
 from installing import PLUGIN_FILES
 from PIL import Image
 
-from spf_cli.main import main
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    def fails_with(self, *words: str) -> bool:
-        """Exit code 2 and a single line on stderr that holds every word."""
-        assert self.code == 2, self
-        assert self.err.count("\n") == 1, self.err
-        assert self.err.startswith("error: "), self.err
-        missing = [word for word in words if word not in self.err]
-        assert not missing, (missing, self.err)
-        return True
-
-
-Spf = Callable[..., Outcome]
-
-
-def run_spf(*args: object) -> Outcome:
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stopped:
-        main([str(arg) for arg in args])
-    return Outcome(int(stopped.value.code or 0), out.getvalue(), err.getvalue())
-
 
 @pytest.fixture(autouse=True, scope="session")
 def _interruptible() -> None:
     """A shell's background job ignores Ctrl-C, and so would every process that a test starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(scope="session")
-def spf() -> Spf:
-    return run_spf
 
 
 @pytest.fixture(scope="session")

@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import Outcome, Spf
 from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1] / "evaluation"))  # for the tiny networks of scores
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    def fails_with(self, *words: str) -> None:
-        assert self.code == 2, self
-        assert self.err.count("\n") == 1, self.err
-        missing = [word for word in words if word not in self.err]
-        assert not missing, (missing, self.err)
-
-
-Spf = Callable[..., Outcome]
-
-
-@pytest.fixture(scope="session")
-def spf() -> Spf:
-    from spf_cli.main import main
-
-    def run(*args: object) -> Outcome:
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stopped:
-            main([str(arg) for arg in args])
-        return Outcome(int(stopped.value.code or 0), out.getvalue(), err.getvalue())
-
-    return run
 
 
 @pytest.fixture(autouse=True)
