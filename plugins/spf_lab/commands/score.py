@@ -1,4 +1,4 @@
-"""`spf score`: what files of weights pollute, of any trainer, against their base model."""
+"""`spf score`: what files of weights change besides their target, against their base model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +50,7 @@ Target = Annotated[
     typer.Option(
         metavar="TEXT",
         callback=readable,
-        help="What the files add, as one writes it in a prompt.",
+        help="The words that ask for the target in a prompt.",
         show_default="as the files say",
     ),
 ]
@@ -94,7 +94,7 @@ def score(
     keep: Keep = 8,
     device: Device = DeviceName.AUTO,
 ) -> None:
-    """Measure what LoRA files of any trainer pollute, against their base model.
+    """Measure what LoRA files of any trainer change besides their target.
 
     Each file is evaluated as [bold]spf evaluate[/] evaluates a run: on the same prompts and noise as the base
     model. [bold]--set backbone.path=DIR[/] and [bold]--set sample.steps=30[/] change the base model and the

@@ -127,7 +127,7 @@ def score_report(folder: Path) -> str:
     made = [("base weights", f"`{first['model_hash']}`"), *environment(first)]
     return comparison_page(
         Compared(
-            title=f"What files for “{record.target}” pollute",
+            title=f"What these files change besides “{record.target}”",
             label=first["suite_label"],
             lead=SCORED,
             results={"reference": arms[0].name, "targets": {first["target"]: found}},

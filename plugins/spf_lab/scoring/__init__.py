@@ -1,1 +1,1 @@
-"""`spf score`: what files of weights pollute, of any trainer, measured against their base model."""
+"""`spf score`: what files of weights change besides their target, measured against their base model."""
