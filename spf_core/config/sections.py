@@ -133,8 +133,8 @@ class TrainSection(Section):
     drawing_steps: int | None = Field(
         None,
         ge=1,
-        description="Number of sampler steps of what the base model draws before training. By default, "
-        "sample.steps.",
+        description="Number of sampler steps of what the base model draws before training. By default, and "
+        "at most, sample.steps.",
     )
     caption_dropout: float = Field(
         0.0,

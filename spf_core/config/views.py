@@ -39,9 +39,9 @@ class PreparationSettings:
 
     @property
     def drawing(self) -> SampleSection:
-        """How the base model samples before training: `sample`, with `train.drawing_steps` if given."""
-        steps = self.train.drawing_steps
-        return self.sample if steps is None else self.sample.model_copy(update={"steps": steps})
+        """How the base model samples before training: `sample`, with `train.drawing_steps` if they are fewer."""
+        steps = min(self.train.drawing_steps or self.sample.steps, self.sample.steps)
+        return self.sample.model_copy(update={"steps": steps})
 
     @property
     def records_states(self) -> bool:

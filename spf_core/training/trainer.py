@@ -89,10 +89,7 @@ class Trainer:
             built(config.editor)
         # On a copy: the true attaching comes after the preparation, which may take long.
         check_attaching(config.adapter, self.backbone)
-        viewed = viewed_rows(self.backbone, rows, config.preparation)
-        if bounded:
-            config = self.config = self._bounded(viewed)
-        announce(progress, run_stages(config, viewed))
+        config = self.config = self._planned(rows, bounded=bounded)
         started = time.perf_counter()
         # Rows are prepared by the base model, so before the adapter is attached. The main process goes first,
         # so that the others find in the cache what they would compute again.
@@ -118,13 +115,20 @@ class Trainer:
         self.event: str | None = None  # for the next line of the log
         self.trackers: Trackers | None = None  # while the run fits, on the main process
 
-    def _bounded(self, rows: Sequence[Row]) -> RunConfig:
-        """The configuration with as many drawn texts as the main process has time for."""
-        chosen = texts_to_draw(self.config, self.backbone, rows) if self.group.main else None
-        texts, told = self.group.each(chosen)[0]
-        if told and self.group.main:
-            _log.info("%s", told)
-        return with_texts(self.config, texts)
+    def _planned(self, rows: Sequence[Row], *, bounded: bool) -> RunConfig:
+        """The configuration, if `bounded` with as many drawn texts as the main process has time for.
+
+        The stages of the run are announced.
+        """
+        config, viewed = self.config, viewed_rows(self.backbone, rows, self.config.preparation)
+        if bounded:
+            chosen = texts_to_draw(config, self.backbone, viewed) if self.group.main else None
+            texts, told = self.group.each(chosen)[0]
+            config = with_texts(config, texts)
+            if told and self.group.main:
+                _log.info("%s", told)
+        announce(self.progress, run_stages(config, viewed))
+        return config
 
     def _attached(self, adapter: Adapter, start: WarmStart | None) -> Adapter:
         """The adapter on the denoiser, with the same first weights in every process."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from spf_core.utils.progress import PlannedStage
@@ -51,9 +51,8 @@ class Pace:
 class Paces:
     """All stages of a plan. Without a plan, those that have reported."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` gives seconds."""
-        self._clock = clock
+    def __init__(self) -> None:
+        """No plan, and nothing heard yet."""
         self._plan: dict[str, PlannedStage] = {}
         self.stages: dict[str, Pace] = {}
 
@@ -64,7 +63,7 @@ class Paces:
 
     def report(self, stage: str, done: int, total: int) -> Pace:
         """What is known of the stage after this report."""
-        now, planned = self._clock(), self._plan.get(stage)
+        now, planned = time.monotonic(), self._plan.get(stage)
         pace = self.stages.get(stage)
         if pace is None or (planned is None and done < pace.done):
             pace = Pace(stage, total, now)
@@ -83,7 +82,7 @@ class Paces:
         """Seconds until the stage ends; None where nothing tells yet."""
         if pace.finished:
             return 0.0
-        each, since = pace.seconds_per_unit, self._clock() - pace.started - pace.spent
+        each, since = pace.seconds_per_unit, time.monotonic() - pace.started - pace.spent
         each = each or self._expected(pace.passes)
         return None if each is None else max(each * (pace.total - pace.done) - since, 0.0)
 
