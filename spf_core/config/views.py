@@ -39,7 +39,7 @@ class PreparationSettings:
 
     @property
     def drawing(self) -> SampleSection:
-        """How the base model samples before training: `sample`, with `train.drawing_steps` if they are fewer."""
+        """How the base model samples before training: `sample`, in at most `train.drawing_steps` steps."""
         steps = min(self.train.drawing_steps or self.sample.steps, self.sample.steps)
         return self.sample.model_copy(update={"steps": steps})
 
