@@ -14,6 +14,7 @@ from spf_core.training.resources.time_estimate import row_seconds
 from spf_core.utils.prompts import Prompt
 
 LIMIT = 3600.0  # seconds
+TIMED = 4  # rows of the pass that is timed
 
 
 def texts_to_draw(config: RunConfig, backbone: Backbone, rows: Sequence[Row]) -> tuple[int | None, str]:
@@ -27,10 +28,10 @@ def texts_to_draw(config: RunConfig, backbone: Backbone, rows: Sequence[Row]) ->
     if given is not None or most == 1 or not config.draws_images:
         return given, ""
     width, height = size = largest(rows, backbone.image_size)
-    together = min(rows_at_once(*backbone.latent_shape(height, width)[1:]), len(rows))
+    together = min(rows_at_once(*backbone.latent_shape(height, width)[1:]), TIMED)
     train = config.train.model_copy(update={"batch_size": together})
     batch = empty_batch(config.model_copy(update={"train": train}), backbone, _prompts(rows), size)
-    each = row_seconds(config, backbone, batch)
+    each = row_seconds(config, backbone, batch, passes=1)  # an hour need not be exact
     seconds = {texts: each * drawing_passes(with_texts(config, texts), rows) for texts in range(1, most + 1)}
     chosen = max((texts for texts in seconds if seconds[texts] <= LIMIT), default=1)
     told = f"the base model draws for {chosen} of {most} texts of each image, about {_clock(seconds[chosen])}"

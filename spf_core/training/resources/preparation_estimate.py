@@ -75,12 +75,14 @@ def estimate_preparation_memory(
         return PreparationEstimate(peaks, kept)
     visited = (config.drawing.steps - brief.sample.steps) * latent  # of a row, in the steps left out
     met = math.ceil(visited * config.sample.handover)
-    earlier = len(prompts) // len(some) * len(some) - len(some)  # rows before the last whole part
+    texts = config.train.drawn_texts
+    drawn = len(prompts) if texts is None else min(len(prompts), pictures * texts)
+    earlier = max(drawn // len(some) * len(some) - len(some), 0)  # rows before the last whole part
     peaks["reference trajectories"] += met * earlier + visited * len(some)
     if config.reference and config.reference.recorded_states:
-        peaks["reference states"] += met * len(prompts)
+        peaks["reference states"] += met * drawn
         return PreparationEstimate(peaks, kept)
-    return PreparationEstimate(peaks, kept + met * len(prompts))
+    return PreparationEstimate(peaks, kept + met * drawn)
 
 
 @dataclass

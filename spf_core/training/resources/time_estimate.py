@@ -83,9 +83,9 @@ def time_estimate(
     return Duration(stages, each, config.train.accumulation, unit_seconds or {})
 
 
-def row_seconds(config: RunConfig, backbone: Backbone, batch: Batch) -> float:
-    """Seconds of a row's forward pass of the denoiser, of a batch without gradients."""
-    return _seconds(lambda: _drawing(backbone, batch, config), backbone.device) / len(batch.ids)
+def row_seconds(config: RunConfig, backbone: Backbone, batch: Batch, passes: int = PASSES) -> float:
+    """Seconds of a row's forward pass of the denoiser, of a batch without gradients; the mean of `passes`."""
+    return _seconds(lambda: _drawing(backbone, batch, config), backbone.device, passes) / len(batch.ids)
 
 
 def unit_times(
@@ -150,7 +150,7 @@ def _drawing(backbone: Backbone, batch: Batch, config: RunConfig) -> None:
         backbone.predict(batch.latents_BCHW, timesteps, batch.complete)
 
 
-def _seconds(make: Callable[[], None], device: torch.device) -> float:
+def _seconds(make: Callable[[], object], device: torch.device, passes: int = PASSES) -> float:
     """Mean of a few; the first does not count where the others are quick, as it takes memory and chooses."""
 
     def timed() -> float:
@@ -161,6 +161,6 @@ def _seconds(make: Callable[[], None], device: torch.device) -> float:
         return time.perf_counter() - started
 
     first, times = timed(), list[float]()
-    while len(times) < PASSES and first + sum(times) < PATIENCE:
+    while len(times) < passes and first + sum(times) < PATIENCE:
         times.append(timed())
     return sum(times) / len(times) if times else first
