@@ -122,6 +122,7 @@ def encode_rows(
     pictures = list({(row.image, row.view): row for row in rows}.values())
     place = {(row.image, row.view): number for number, row in enumerate(pictures)}
     found = []
+    progress("encoding images", 0, len(pictures))
     for start in range(0, len(pictures), CHUNK):
         found.append(_pictures(backbone, pictures[start : start + CHUNK], "clean_image" in needs, keep))
         progress("encoding images", min(start + CHUNK, len(pictures)), len(pictures))

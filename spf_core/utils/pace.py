@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import RLock
 
 from spf_core.utils.progress import PlannedStage
 
@@ -49,29 +50,35 @@ class Pace:
 
 
 class Paces:
-    """All stages of a plan. Without a plan, those that have reported."""
+    """All stages of a plan. Without a plan, those that have reported.
+
+    One thread may report while another asks how long the rest takes.
+    """
 
     def __init__(self) -> None:
         """No plan, and nothing heard yet."""
         self._plan: dict[str, PlannedStage] = {}
-        self.stages: dict[str, Pace] = {}
+        self._stages: dict[str, Pace] = {}
+        self._lock = RLock()
 
     def planned(self, stages: Sequence[PlannedStage]) -> None:
         """These stages follow, in this order."""
-        self._plan = {stage.name: stage for stage in stages}
-        self.stages = {}
+        with self._lock:
+            self._plan = {stage.name: stage for stage in stages}
+            self._stages = {}
 
     def report(self, stage: str, done: int, total: int) -> Pace:
         """What is known of the stage after this report."""
-        now, planned = time.monotonic(), self._plan.get(stage)
-        pace = self.stages.get(stage)
-        if pace is None or (planned is None and done < pace.done):
-            pace = Pace(stage, total, now)
-            if planned:
-                pace = Pace(stage, planned.units, now, planned=True, passes=planned.passes)
-            self.stages[stage] = pace
-        pace.report(done, total, now)
-        return pace
+        with self._lock:
+            now, planned = time.monotonic(), self._plan.get(stage)
+            pace = self._stages.get(stage)
+            if pace is None or (planned is None and done < pace.done):
+                pace = Pace(stage, total, now)
+                if planned:
+                    pace = Pace(stage, planned.units, now, planned=True, passes=planned.passes)
+                self._stages[stage] = pace
+            pace.report(done, total, now)
+            return pace
 
     def title(self, stage: str) -> str:
         """`stage 2 of 6: NAME`; the name alone where no plan has it."""
@@ -80,26 +87,30 @@ class Paces:
 
     def left(self, pace: Pace) -> float | None:
         """Seconds until the stage ends; None where nothing tells yet."""
-        if pace.finished:
-            return 0.0
-        each, since = pace.seconds_per_unit, time.monotonic() - pace.started - pace.spent
-        each = each or self._expected(pace.passes)
-        return None if each is None else max(each * (pace.total - pace.done) - since, 0.0)
+        with self._lock:
+            if pace.finished:
+                return 0.0
+            each = pace.seconds_per_unit or self._expected(pace.passes)
+            since = time.monotonic() - pace.started - pace.spent
+            return None if each is None else max(each * (pace.total - pace.done) - since, 0.0)
 
     def left_in_all(self) -> float | None:
         """Seconds until the last planned stage ends, where the plan has several and something tells."""
-        found = 0.0
-        for name, stage in self._plan.items():
-            pace = self.stages.get(name)
-            each = self._expected(stage.passes)
-            left = self.left(pace) if pace else None if each is None else each * stage.units
-            if left is None and (stage.passes or pace):
+        with self._lock:
+            if len(self._plan) < 2:
                 return None
-            found += left or 0.0  # what takes no pass of the denoiser is short
-        return found if len(self._plan) > 1 else None
+            left = [self._left_of(stage) for stage in self._plan.values()]
+            return None if None in left else sum(seconds or 0 for seconds in left)
+
+    def _left_of(self, stage: PlannedStage) -> float | None:
+        """Seconds that a stage still takes; 0 for a short one, without a pass of the denoiser, to come."""
+        if pace := self._stages.get(stage.name):
+            return self.left(pace)
+        each = self._expected(stage.passes)
+        return each * stage.units if each else None if stage.passes else 0.0
 
     def _expected(self, passes: float) -> float | None:
         """Seconds of a unit of so many passes, by the slowest stage: others were read from disk in part."""
-        known = [(pace.seconds_per_unit, pace.passes) for pace in self.stages.values() if pace.passes]
+        known = [(pace.seconds_per_unit, pace.passes) for pace in self._stages.values() if pace.passes]
         slowest = max((seconds / each for seconds, each in known if seconds), default=None)
         return None if slowest is None or not passes else slowest * passes
