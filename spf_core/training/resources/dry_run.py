@@ -113,10 +113,10 @@ def _time(
     whole = sum(map(found.of, stages))
     yield "in all", "", f"{sum(stage.units * stage.passes for stage in stages):,.0f}", duration_of(whole)
     passes = f"{found.accumulation} passes of " if found.accumulation > 1 else ""
-    for stage in found.stages:
-        alone = f"{passes}{duration_of(stage.seconds)}"
-        step = f"{duration_of(found.accumulation * stage.seconds)}: " if passes else ""
-        yield f"a step, {stage.first} to {stage.last}", "", "", step + alone
+    for part in found.stages:
+        alone = f"{passes}{duration_of(part.seconds)}"
+        step = f"{duration_of(found.accumulation * part.seconds)}: " if passes else ""
+        yield f"a step, {part.first} to {part.last}", "", "", step + alone
 
 
 def _passes(stage: PlannedStage) -> str:
