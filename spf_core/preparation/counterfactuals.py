@@ -129,10 +129,14 @@ def _group(
 def _gradients(backbone: Backbone, rows: CachedRows, without_NCHW: Tensor, progress: Progress) -> Tensor:
     # Decoding with gradients is slow, so one wording of each picture stands for all of them.
     _, _, first_M = _pictures(rows)
+    latents_MCHW = rows.latents_NCHW[first_M]
+    # In the memory layout of the latents, from which they were sampled: what is read from disk is contiguous,
+    # and convolutions of another layout round differently.
+    without_MCHW = torch.empty_like(latents_MCHW).copy_(without_NCHW[first_M])
     return integrated_gradients(
         backbone,
-        without_NCHW[first_M],
-        rows.latents_NCHW[first_M],
+        without_MCHW,
+        latents_MCHW,
         rows.complete.target_embed_BD[first_M],
         progress=progress,
     )
