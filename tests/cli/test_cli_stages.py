@@ -106,7 +106,8 @@ def test_a_run_draws_for_as_many_texts_as_the_limit_allows_and_says_and_saves_th
     assert stage.split()[:8] == ["stage", "2", "of", "7:", "class", "images", "4", "images"]
     assert done.code == 0, done.err
     (told,) = [line for line in done.err.splitlines() if "texts of each image" in line]
-    assert "draws for 1 of 10 texts of each image, about 0:00:00: all would take" in told
+    assert "draws for 1 of 10 texts of each image, about " in told
+    assert ": all would take " in told
     assert "train.drawn_texts" in told
     assert saved(tmp_path / "few")["train"]["drawn_texts"] == 1
     assert "stage 2 of 7: class images 4/4" in done.err
