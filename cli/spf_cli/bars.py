@@ -15,6 +15,9 @@ from spf_core.utils.progress import PlannedStage, announce
 from spf_core.utils.progress import Progress as Listener
 
 
+ROOM_FOR_BARS = 80  # characters; where there are fewer, names and numbers come first
+
+
 @contextmanager
 def progress_bars(*, transient: bool = False) -> Iterator[Listener]:
     """Yield a listener that draws bars on stderr, or prints lines where stderr is not a terminal.
@@ -69,7 +72,7 @@ class Bars(Progress):
         self._paces = Paces()
         columns = (
             TextColumn("{task.description}", style="bold", markup=False),
-            BarColumn(bar_width=20),
+            *([BarColumn(bar_width=20)] if target.width >= ROOM_FOR_BARS else []),
             MofNCompleteColumn(),
             _Time(self._paces),
         )
