@@ -14,7 +14,6 @@ from spf_core.utils.pace import Pace, Paces
 from spf_core.utils.progress import PlannedStage, announce
 from spf_core.utils.progress import Progress as Listener
 
-
 ROOM_FOR_BARS = 80  # characters; where there are fewer, names and numbers come first
 
 
