@@ -8,12 +8,13 @@ from test_trainer import config_of, noise_folder
 
 from spf_core.plugins.building import built
 from spf_core.plugins.discovery import Plugins
-from spf_core.preparation.rows import encoded_rows, prepared_rows, recorded_states, rows_of
+from spf_core.preparation.plan import preparation_stages
+from spf_core.preparation.rows import prepare, rows_of, viewed_rows
 from spf_core.runs.cache import cache_override
 from spf_core.runs.run import open_backbone
 from spf_core.training.resources.dry_run import duration_of, plan_of
-from spf_core.training.resources.time_estimate import Duration, Stage, sampled_rows, time_estimate
-from spf_core.utils.progress import silent
+from spf_core.training.resources.time_estimate import Duration, Stage, time_estimate
+from spf_core.utils.progress import PlannedStage
 
 SIZE = 32, 32
 
@@ -32,21 +33,30 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("spf", ("counterfactuals.enabled=false", "control_map=sfcm-v1", "calibration.enabled=false")),
         ("spf-paper", ("train.noise_share=0.5",)),
         ("spf-paper", ("train.noise_share=0.5", "reference.name=bank", "reference.states=3")),
+        ("spf", ("train.drawn_texts=1", "train.drawing_steps=10")),
     ],
 )
-def test_the_passes_before_the_first_step_are_counted(
+def test_what_is_planned_before_the_first_step_is_what_happens(
     plugins: Plugins, tiny_folder: Path, data: Path, preset: str, settings: tuple[str, ...]
 ) -> None:
     config = config_of(plugins, tiny_folder, data, *settings, "sample.steps=20", preset=preset)
     backbone, passed = open_backbone(config.backbone, "cpu"), list[int]()
     backbone.denoiser.register_forward_pre_hook(lambda _, inputs: passed.append(len(inputs[0])))
+    rows, reference = rows_of(config.preparation), built(config.reference) if config.reference else None
+    recorded = config.reference.recorded_states if config.reference else 0
+    planned = preparation_stages(
+        viewed_rows(backbone, rows, config.preparation), config.preparation, recorded
+    )
+    ends: dict[str, tuple[int, int]] = {}
+
+    def heard(stage: str, done: int, total: int, **_: float) -> None:
+        ends[stage] = done, total
+
     with cache_override({}):
-        encoded = encoded_rows(backbone, rows_of(config.preparation), config.preparation, silent)
-        rows = prepared_rows(backbone, encoded, config.preparation, silent)
-        recorded_states(
-            backbone, rows, config.preparation, built(config.reference) if config.reference else None, silent
-        )
-    assert sampled_rows(config, len(rows_of(config.preparation))) == pytest.approx(sum(passed), rel=0.1)
+        prepare(backbone, rows, config.preparation, reference, progress=heard)
+    assert list(ends) == [stage.name for stage in planned]
+    assert list(ends.values()) == [(stage.units, stage.units) for stage in planned]
+    assert sum(stage.units * stage.passes for stage in planned) == pytest.approx(sum(passed), rel=0.1)
 
 
 def test_a_stage_is_where_the_same_terms_count(plugins: Plugins, tiny_folder: Path, data: Path) -> None:
@@ -64,19 +74,34 @@ def test_a_stage_is_where_the_same_terms_count(plugins: Plugins, tiny_folder: Pa
 
 
 def test_stages_add_up() -> None:
-    found = Duration((Stage(1, 8, 1.0), Stage(9, 10, 3.0)), row_seconds=0.5, accumulation=2, rows_before=20)
-    assert found.training == 2 * (8 * 1 + 2 * 3)
-    assert found.before == 10
+    found = Duration(
+        (Stage(1, 8, 1.0), Stage(9, 10, 3.0)), 0.5, accumulation=2, unit_seconds={"relevance": 3}
+    )
+    assert found.training == found.of(PlannedStage("training", 10, "steps", 8)) == 2 * (8 * 1 + 2 * 3)
+    assert found.of(PlannedStage("class images", 4, "images", 40)) == 4 * 40 * 0.5
+    assert found.of(PlannedStage("relevance", 4, "images")) == 4 * 3
 
 
 @pytest.mark.slow
 def test_a_plan_tells_the_time(plugins: Plugins, tiny_folder: Path, data: Path) -> None:
     settings = ("train.accumulation=2", "sample.steps=4")
-    time = dict(plan_of(config_of(plugins, tiny_folder, data, *settings, steps=10, preset="spf")).time)
-    assert list(time) == ["a step, 1 to 8", "a step, 9 to 10", "all 10 steps", "before the first step"]
-    assert ": 2 passes of " in time["a step, 1 to 8"]
+    time = {
+        name: rest
+        for name, *rest in plan_of(
+            config_of(plugins, tiny_folder, data, *settings, steps=10, preset="spf")
+        ).time
+    }
+    assert list(time)[-3:] == ["in all", "a step, 1 to 8", "a step, 9 to 10"]
+    assert list(time)[1] == "stage 2 of 7: class images"
+    assert ": 2 passes of " in time["a step, 1 to 8"][-1]
+    assert all(told[-1] for told in time.values())
     alone = plan_of(config_of(plugins, tiny_folder, data, steps=10, preset="lora")).time
-    assert [name for name, _ in alone] == ["a step, 1 to 10", "all 10 steps"]
+    assert [name for name, *_ in alone] == [
+        "stage 1 of 2: encoding images",
+        "stage 2 of 2: training",
+        "in all",
+        "a step, 1 to 10",
+    ]
 
 
 def test_a_pass_that_fails_leaves_the_plan_without_times(
@@ -88,8 +113,8 @@ def test_a_pass_that_fails_leaves_the_plan_without_times(
     monkeypatch.setattr("spf_core.training.resources.time_estimate.dual_path_step", full)
     plan = plan_of(config_of(plugins, tiny_folder, data, preset="lora"))
     assert plan.sizes
-    ((name, told),) = plan.time
-    assert name == "training"
+    name, told, *_ = plan.time[-1]
+    assert name == "time"
     assert told.startswith("not known: a pass cannot be timed (OutOfMemoryError: CUDA out of memory.")
 
 

@@ -16,6 +16,7 @@ from spf_cli.options import (
 )
 from spf_cli.training_options import (
     EvaluateEvery,
+    Quick,
     Resume,
     RunToWrite,
     StartFrom,
@@ -45,13 +46,14 @@ def show_config(
     plugin: Plugin = None,
     config: ConfigFile = None,
     assignments: Assignments = None,
+    quick: Quick = False,
     resume: Resume = False,
 ) -> None:
     """Print the configuration that [bold]spf train[/] uses with the same options, as YAML.
 
-    Settings come from these sources: defaults, preset, backbone, --config, --backbone and --plugin,
-    other options, --set. Later ones override earlier ones. With --resume, they override those of the run in
-    --out. The command writes nothing.
+    Settings come from these sources: defaults, preset, backbone, --quick, --config, --backbone and
+    --plugin, other options, --set. Later ones override earlier ones. With --resume, they override those of
+    the run in --out. The command writes nothing.
     """
     from spf_cli.loading import load_config
 
@@ -67,6 +69,7 @@ def show_config(
         plugin=plugin,
         config=config,
         assignments=assignments,
+        quick=quick,
     )
     resolved, _ = resumed_config(named(out), choices) if resume else load_config(**choices)
     typer.echo(resolved.dump().rstrip())

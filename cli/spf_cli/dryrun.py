@@ -29,7 +29,11 @@ def show_plan(config: "RunConfig", show_all: str) -> None:
         "",
         table("sizes", ("", ""), plan.sizes),
         "",
-        table("time, estimated from passes on this machine", ("", ""), plan.time),
+        table(
+            "time, estimated from passes on this machine; a backward pass counts as two forward passes",
+            ("", "", "forward passes", "time"),
+            plan.time,
+        ),
         "",
     )
     say(f"Nothing was written. To see all settings: {show_all}")

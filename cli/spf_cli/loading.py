@@ -3,11 +3,13 @@
 import logging
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spf_cli.render import note
 from spf_core.config.loading import SELECTABLE, laid_over, load_run_config
+from spf_core.config.quick import given_up, quick_settings
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.plugins.discovery import Plugins, load_plugins
@@ -36,17 +38,20 @@ def load_config(
     chosen: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     assignments: Sequence[str] = (),
+    quick: bool = False,
 ) -> tuple[RunConfig, Plugins]:
     """Load plugins and files among `chosen`, and those of `file` that may run; resolve the configuration.
 
-    A plugin file that both name is loaded; which of its components are used, `file` says.
+    A plugin file that both name is loaded; which of its components are used, `file` says. A line says what
+    `quick` gives up.
     """
     given = [Path(item) for item in chosen if is_file(item)]
     named = {item.name for item in map(Path, plugin_files(file))}
     files = [*map(str, given), *permitted(file, given, needed=True)]
     plugins = load(files)
     chosen = [item for item in chosen if not (is_file(item) and Path(item).name in named)]
-    config = load_run_config(
+    resolved = partial(
+        load_run_config,
         plugins,
         preset=preset,
         file=file,
@@ -55,6 +60,10 @@ def load_config(
         overrides={**(overrides or {}), **({"plugins": files} if files else {})},
         assignments=assignments,
     )
+    if not quick:
+        return resolved(), plugins
+    config = resolved(below=(quick_settings,))
+    note("quick", "yellow", given_up(resolved(), config) or "nothing of these settings can be quicker")
     return config, plugins
 
 

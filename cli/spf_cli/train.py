@@ -21,6 +21,7 @@ from spf_cli.options import (
 )
 from spf_cli.training_options import (
     EvaluateEvery,
+    Quick,
     Resume,
     RunToWrite,
     StartFrom,
@@ -63,6 +64,7 @@ def train(
     plugin: Plugin = None,
     config: ConfigFile = None,
     assignments: Assignments = None,
+    quick: Quick = False,
     resume: Resume = False,
     accept: AcceptChangedData = False,
     dry_run: Annotated[
@@ -76,8 +78,8 @@ def train(
 ) -> None:
     """Train an adapter on one attribute.
 
-    Settings come from these sources: defaults, preset, backbone, --config, --backbone and --plugin,
-    other options, --set. Later ones override earlier ones.
+    Settings come from these sources: defaults, preset, backbone, --quick, --config, --backbone and
+    --plugin, other options, --set. Later ones override earlier ones.
     """
     choices = training_choices(
         data=data,
@@ -91,6 +93,7 @@ def train(
         plugin=plugin,
         config=config,
         assignments=assignments,
+        quick=quick,
     )
     resolved, plugins = resumed_config(named(out), choices) if resume else _start(out, choices, accept=accept)
     if dry_run:
@@ -125,10 +128,12 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, ac
     from spf_core.training.loop import train
 
     if not is_main():
-        train(config, out, plugins, resume=resume, accept_changed_data=accept)
+        train(config, out, plugins, resume=resume, accept_changed_data=accept, bounded=True)
         return
     with progress_bars() as progress:
-        train(config, out, plugins, resume=resume, accept_changed_data=accept, progress=progress)
+        train(
+            config, out, plugins, resume=resume, accept_changed_data=accept, bounded=True, progress=progress
+        )
     say(f"trained {config.train.steps} steps: {out}")
     if found := read_calibration(out):
         say(

@@ -42,6 +42,14 @@ EvaluateEvery = Annotated[
         min=0, metavar="K", help="Evaluate every K steps, on development prompts.", show_default="never"
     ),
 ]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="Take about half of the time, for less quality: fewer steps, fewer images drawn before "
+        "training, no calibration.",
+    ),
+]
 Resume = Annotated[
     bool,
     typer.Option(
@@ -63,6 +71,7 @@ def training_choices(
     plugin: Sequence[str] | None,
     config: Path | None,
     assignments: Sequence[str] | None,
+    quick: bool,
 ) -> dict[str, Any]:
     """The options as arguments of `loading.load_config`: flags become overrides of settings."""
     given = {"steps": steps, "seed": seed, "start_from": None if start_from is None else str(start_from)}
@@ -78,6 +87,7 @@ def training_choices(
         "chosen": plugin or (),
         "overrides": overrides,
         "assignments": assignments or (),
+        "quick": quick,
     }
 
 
@@ -93,6 +103,9 @@ def resumed_config(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, P
     from spf_cli.loading import given_again, is_file, run_config
     from spf_core.training.resume import resumed
 
-    files = [Path(item) for item in choices["chosen"] if is_file(item)]
+    given = dict(choices)
+    if given.pop("quick"):
+        raise ConfigError(f"--quick is for a new run; the run '{out}' goes on as it began: leave it out")
+    files = [Path(item) for item in given["chosen"] if is_file(item)]
     saved, plugins = run_config(out, files, needed=True)
-    return resumed(saved, given_again(saved, plugins, **choices), out), plugins
+    return resumed(saved, given_again(saved, plugins, **given), out), plugins

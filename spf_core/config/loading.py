@@ -1,6 +1,6 @@
 """From preset, file, flags and `--set` to a validated run configuration: what wins over what. Torch-free."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
@@ -27,6 +27,8 @@ from spf_core.utils.yaml_text import read_yaml
 
 SELECTABLE = (*SLOTS.values(), "loss", "preset")  # kinds that a run may name
 _SLOT_OF_KIND = {kind: slot for slot, kind in SLOTS.items()}
+# What a flag such as --quick makes of the settings of preset and backbone: settings to merge over them.
+Layer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 def load_run_config(
@@ -38,11 +40,13 @@ def load_run_config(
     chosen: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     assignments: Sequence[str] = (),
+    below: Sequence[Layer] = (),
 ) -> RunConfig:
     """Merge defaults, preset, the backbone's wishes, `file`, `backbone` and `chosen` plugins, flags, `--set`.
 
-    What comes later wins. `overrides` are the command's own flags as a nested mapping; `assignments` are
-    `a.b=c` strings. Every user error ends here as a ConfigError of one line.
+    What comes later wins. The layers `below` lie right below `file`. `overrides` are the command's own flags
+    as a nested mapping; `assignments` are `a.b=c` strings. Every user error ends here as a ConfigError of one
+    line.
     """
     from_file = read_yaml(file) if file else {}
     with read_from(file):
@@ -53,6 +57,8 @@ def load_run_config(
     preset_settings = merge({"preset": name}, _preset_settings(plugins, name))
     wanted = _backbone_settings(plugins, reduce(merge, layers, preset_settings))
     base = merge(preset_settings, wanted)
+    for layer in below:
+        base = merge(base, layer(base))
     try:
         return resolve(reduce(merge, layers, base), plugins)
     except ConfigError:

@@ -87,6 +87,16 @@ class RunConfig(Section):
         return needs
 
     @property
+    def draws_images(self) -> bool:
+        """Whether the base model draws before training: images, redrawn ones, or states of its sampling."""
+        return self.preparation.draws_images
+
+    @property
+    def drawing(self) -> SampleSection:
+        """How the base model samples before training."""
+        return self.preparation.drawing
+
+    @property
     def step(self) -> StepSettings:
         """What a dual-path step is built of."""
         return StepSettings(

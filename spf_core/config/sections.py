@@ -122,6 +122,20 @@ class TrainSection(Section):
         lt=1,
         description="Probability that a further text leaves out a clause. The first clause always stays.",
     )
+    drawn_texts: int | None = Field(
+        None,
+        ge=1,
+        le=MANY,
+        description="Number of texts per image for which the base model draws before training. Further "
+        "texts share what was drawn for these. By default, spf train chooses as many as take at most an "
+        "hour, and saves the number in the run.",
+    )
+    drawing_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Number of sampler steps of what the base model draws before training. By default, and "
+        "at most, sample.steps.",
+    )
     caption_dropout: float = Field(
         0.0,
         ge=0,

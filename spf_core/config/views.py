@@ -36,3 +36,19 @@ class PreparationSettings:
     train: TrainSection
     counterfactuals: CounterfactualSection
     sample: SampleSection
+
+    @property
+    def drawing(self) -> SampleSection:
+        """How the base model samples before training: `sample`, in at most `train.drawing_steps` steps."""
+        steps = min(self.train.drawing_steps or self.sample.steps, self.sample.steps)
+        return self.sample.model_copy(update={"steps": steps})
+
+    @property
+    def records_states(self) -> bool:
+        """Whether some rows of a step are states of the base model's own sampling."""
+        return self.train.noise_share > 0 and bool(self.needs & {"reference", "original"})
+
+    @property
+    def draws_images(self) -> bool:
+        """Whether the base model draws before training: images, redrawn ones, or states of its sampling."""
+        return "class_images" in self.needs or self.counterfactuals.enabled or self.records_states

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
 from PIL.Image import Image
+from torch import Tensor
 
 from spf_core.config.sections import SampleSection
 from spf_core.interfaces import Backbone
@@ -23,23 +25,37 @@ def with_class_images(
     """Rows with latents of one picture each, drawn by theta_0 (before any training) from the base text.
 
     DreamBooth's class images (Ruiz et al. 2023), with the row's base text for the class. They are kept on
-    disk for other runs of the same texts, model and seed.
+    disk for other runs of the same texts, model and seed: a few at a time, so that who stops loses little.
     """
-    seeds = [seed + row for row in range(len(rows.ids))]
+    count, batch, size = len(rows.ids), sample.batch_size, _size(backbone, rows)
     texts = [prompt.base_text for prompt in rows.prompts]
+    seeds = [seed + row for row in range(count)]
 
-    size = _size(backbone, rows)
-
-    def draw() -> dict[str, torch.Tensor]:
-        images = sample_images(
-            backbone, texts, seeds, sample, size=size, progress=progress, stage="class images"
-        )
-        return {"latents": _encoded(backbone, images)}
+    @lru_cache(maxsize=2)  # a batch may reach into the next part
+    def drawn(start: int) -> list[Image]:
+        some = slice(start, start + batch)
+        return sample_images(backbone, texts[some], seeds[some], sample, size=size)
 
     made_of = {"seed": seed, **sample.model_dump(include={"steps", "guidance", "batch_size", "precision"})}
     made_of |= {"size": size} if size else {}
-    found = cached("class_images", backbone, made_of, {"base": rows.base.embeds_BLD}, draw)
-    return replace(rows, class_NCHW=found["latents"])
+    found = []
+    progress("class images", 0, count)
+    for begin in range(0, count, CHUNK):
+        end = min(begin + CHUNK, count)
+        # Of all texts of the batches that are drawn for these rows, as a batch decides on the last bits.
+        first, last = begin // batch * batch, -(-end // batch) * batch
+        part = {
+            "base": rows.base.embeds_BLD[first:last],
+            "rows": torch.arange(begin, end),
+        }
+
+        def draw(begin: int = begin, end: int = end) -> dict[str, Tensor]:
+            images = [drawn(row // batch * batch)[row % batch] for row in range(begin, end)]
+            return {"latents": _encoded(backbone, images)}
+
+        found.append(cached("class_images", backbone, made_of, part, draw)["latents"])
+        progress("class images", end, count)
+    return replace(rows, class_NCHW=torch.cat(found))
 
 
 def _size(backbone: Backbone, rows: CachedRows) -> tuple[int, int] | None:
@@ -49,7 +65,6 @@ def _size(backbone: Backbone, rows: CachedRows) -> tuple[int, int] | None:
     return None if height == width == backbone.image_size else (width, height)
 
 
-def _encoded(backbone: Backbone, images: Sequence[Image]) -> torch.Tensor:
-    parts = [images[start : start + CHUNK] for start in range(0, len(images), CHUNK)]
-    arrays = [to_pixels(np.asarray(image.convert("RGB")) for image in part) for part in parts]
-    return torch.cat([backbone.encode_images(pixels.to(backbone.device)) for pixels in arrays])
+def _encoded(backbone: Backbone, images: Sequence[Image]) -> Tensor:
+    pixels = to_pixels(np.asarray(image.convert("RGB")) for image in images)
+    return backbone.encode_images(pixels.to(backbone.device))

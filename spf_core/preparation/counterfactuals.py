@@ -41,27 +41,7 @@ def purify(
     With `clean_image` the image embeddings are those of the new latents. What is drawn is kept on disk for
     other runs of the same data, model and seed.
     """
-    # The key lists what the pictures depend on. The region's extent is not among it: it is cut afterwards,
-    # so that `inner` and `outer` may be tried without another draw.
-    redrawn = cached(
-        "counterfactuals",
-        backbone,
-        {
-            "seed": seed,
-            "start": options.start,
-            "region": options.region,
-            "steps": sample.steps,
-            "guidance": sample.guidance,
-        },
-        {
-            "latents": rows.latents_NCHW,
-            "base": rows.base.embeds_BLD,
-            "complete": rows.complete.embeds_BLD,
-            "empty": rows.empty.embeds_BLD,
-            "target": rows.complete.target_embed_BD,
-        },
-        lambda: _redraw(backbone, rows, options, sample, seed, progress),
-    )
+    redrawn = _redraw(backbone, rows, options, sample, seed, progress)
     without = redrawn["without"]
     region = torch.ones_like(without[:, :1])
     if options.region == "relevance":
@@ -70,7 +50,7 @@ def purify(
     else:
         without, purified = in_style(backbone, rows, without, seed=seed)
     # Embeddings of the training images would hold what was just removed from the latents.
-    embeds = _embedded(backbone, purified) if clean_image else None
+    embeds = _embedded(backbone, purified, progress) if clean_image else None
     return replace(
         rows, latents_NCHW=purified, without_NCHW=without, region_N1HW=region, image_embeds_ND=embeds
     )
@@ -92,18 +72,17 @@ def _redraw(
     """
     generator = torch.Generator().manual_seed(seed)  # on the CPU: the same noise on every device
     found: dict[str, list[Tensor]] = {"without": [], "response": []}
-    group = rows_at_once(*rows.latents_NCHW.shape[-2:])
-    for chosen in torch.split(torch.arange(len(rows.ids), device=backbone.device), group):
+    group, count = rows_at_once(*rows.latents_NCHW.shape[-2:]), len(rows.ids)
+    progress("counterfactuals", 0, count)
+    for chosen in torch.split(torch.arange(count, device=backbone.device), group):
         clean = rows.latents_NCHW[chosen]
+        # Drawn for groups that are read as well: the next group's noise comes after this one's.
         noise = torch.randn(clean.shape, generator=generator).to(clean)
-        # Both texts share noise and first step, so that the pictures differ by the target's words alone.
-        start = clean, noise, _first_steps(backbone, len(clean), options.start, sample, generator)
-        base = _sampled(backbone, *start, index(rows.base, chosen), rows.empty, sample)
-        found["without"].append(base)
-        if options.region == "relevance":
-            complete = _sampled(backbone, *start, index(rows.complete, chosen), rows.empty, sample)
-            found["response"].append((complete - base).abs().mean(1, keepdim=True))
-        progress("counterfactuals", int(chosen[-1]) + 1, len(rows.ids))
+        first = _first_steps(backbone, len(clean), options.start, sample, generator)
+        part = _group(backbone, rows, chosen, noise, first, options, sample)
+        for name, tensor in part.items():
+            found[name].append(tensor)
+        progress("counterfactuals", int(chosen[-1]) + 1, count)
     without = torch.cat(found["without"])
     if options.region == "style":  # it is everywhere, and has no region to find
         return {"without": without}
@@ -111,13 +90,53 @@ def _redraw(
     return {"without": without, "response": torch.cat(found["response"]), "gradients": gradients}
 
 
+def _group(
+    backbone: Backbone,
+    rows: CachedRows,
+    chosen: Tensor,
+    noise: Tensor,
+    first_B: Tensor,
+    options: CounterfactualSection,
+    sample: SampleSection,
+) -> dict[str, Tensor]:
+    """`without` and, for a region of relevance, `response` of some rows, drawn together."""
+    clean, base, complete = rows.latents_NCHW[chosen], index(rows.base, chosen), index(rows.complete, chosen)
+
+    def draw() -> dict[str, Tensor]:
+        # Both texts share noise and first step, so that the pictures differ by the target's words alone.
+        start = clean, noise, first_B
+        without = _sampled(backbone, *start, base, rows.empty, sample)
+        if options.region == "style":
+            return {"without": without}
+        asked = _sampled(backbone, *start, complete, rows.empty, sample)
+        return {"without": without, "response": (asked - without).abs().mean(1, keepdim=True)}
+
+    # The key lists what the pictures depend on. The region's extent is not among it: it is cut afterwards,
+    # so that `inner` and `outer` may be tried without another draw.
+    made_of = {"region": options.region, "steps": sample.steps, "guidance": sample.guidance}
+    tensors = {
+        "latents": clean,
+        "noise": noise,
+        "first": first_B,
+        "base": base.embeds_BLD,
+        "complete": complete.embeds_BLD,
+        "sizes": base.sizes_B6,
+        "empty": rows.empty.embeds_BLD,
+    }
+    return cached("counterfactuals", backbone, made_of, tensors, draw)
+
+
 def _gradients(backbone: Backbone, rows: CachedRows, without_NCHW: Tensor, progress: Progress) -> Tensor:
     # Decoding with gradients is slow, so one wording of each picture stands for all of them.
     _, _, first_M = _pictures(rows)
+    latents_MCHW = rows.latents_NCHW[first_M]
+    # In the memory layout of the latents, from which they were sampled: what is read from disk is contiguous,
+    # and convolutions of another layout round differently.
+    without_MCHW = torch.empty_like(latents_MCHW).copy_(without_NCHW[first_M])
     return integrated_gradients(
         backbone,
-        without_NCHW[first_M],
-        rows.latents_NCHW[first_M],
+        without_MCHW,
+        latents_MCHW,
         rows.complete.target_embed_BD[first_M],
         progress=progress,
     )
@@ -200,7 +219,10 @@ def _sampled(
 
 
 @torch.no_grad()
-def _embedded(backbone: Backbone, latents_NCHW: Tensor) -> Tensor:
-    return torch.cat(
-        [backbone.embed_images(backbone.decode(part)) for part in torch.split(latents_NCHW, ROWS)]
-    )
+def _embedded(backbone: Backbone, latents_NCHW: Tensor, progress: Progress) -> Tensor:
+    found, count = [], len(latents_NCHW)
+    progress("embedding purified images", 0, count)
+    for part in torch.split(latents_NCHW, ROWS):
+        found.append(backbone.embed_images(backbone.decode(part)))
+        progress("embedding purified images", sum(map(len, found)), count)
+    return torch.cat(found)

@@ -53,6 +53,31 @@ class CachedRows:
         """Up to `count` rows that fit in one batch."""
         return list(range(min(count, len(self.ids))))
 
+    def some(self, rows: Sequence[int]) -> "CachedRows":
+        """These rows alone."""
+        chosen = torch.as_tensor(rows, device=self.latents_NCHW.device)
+        return CachedRows(
+            ids=tuple(self.ids[row] for row in rows),
+            prompts=tuple(self.prompts[row] for row in rows),
+            latents_NCHW=self.latents_NCHW[chosen],
+            complete=index(self.complete, chosen),
+            base=index(self.base, chosen),
+            empty=self.empty,
+            image_embeds_ND=_chosen(self.image_embeds_ND, chosen),
+            images=tuple(self.images[row] for row in rows),
+        )
+
+    def with_pictures_of(self, some: "CachedRows", place_N: Tensor) -> "CachedRows":
+        """The rows with the pictures that were drawn for `some` of them: row n has those of `place_N[n]`."""
+        return replace(
+            self,
+            latents_NCHW=some.latents_NCHW[place_N],
+            image_embeds_ND=_chosen(some.image_embeds_ND, place_N),
+            without_NCHW=_chosen(some.without_NCHW, place_N),
+            region_N1HW=_chosen(some.region_N1HW, place_N),
+            class_NCHW=_chosen(some.class_NCHW, place_N),
+        )
+
     def batch(self, rows: Sequence[int]) -> Batch:
         """Gather some rows."""
         chosen = torch.as_tensor(rows, device=self.latents_NCHW.device)
@@ -97,6 +122,7 @@ def encode_rows(
     pictures = list({(row.image, row.view): row for row in rows}.values())
     place = {(row.image, row.view): number for number, row in enumerate(pictures)}
     found = []
+    progress("encoding images", 0, len(pictures))
     for start in range(0, len(pictures), CHUNK):
         found.append(_pictures(backbone, pictures[start : start + CHUNK], "clean_image" in needs, keep))
         progress("encoding images", min(start + CHUNK, len(pictures)), len(pictures))

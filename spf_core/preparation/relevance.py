@@ -1,10 +1,13 @@
 """Where a picture carries what a text says: integrated gradients of CLIP's similarity."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from spf_core.interfaces import Backbone
+from spf_core.runs.cache import cached
 from spf_core.utils.progress import Progress, silent
 
 PIXELS = 2**14  # decoded at once with gradients: their number decides how much memory preparation takes
@@ -24,23 +27,34 @@ def integrated_gradients(
 
     (z_end - z_start) times the mean gradient on the straight path, summed over channels; all positions
     together give the whole change of the cosine (Sundararajan, Taly and Yan 2017, arXiv 1703.01365, eq. 1).
-    Latents of pictures at least twice as large as CLIP's are averaged to about its size before.
+    Latents of pictures at least twice as large as CLIP's are averaged to about its size before. What is found
+    is kept on disk, a few pictures at a time.
     """
-    found, width = [], start_NCHW.shape[-1]
-    reduction, chunk = _reduction(backbone, width), pictures_at_once(backbone, width)
-    for begin in range(0, len(start_NCHW), chunk):
-        part = slice(begin, begin + chunk)
-        start, end = (F.avg_pool2d(z[part], reduction) for z in (start_NCHW, end_NCHW))
-        gradient = torch.zeros_like(start)
-        for step in range(PATH_STEPS):
-            z = (start + (step + 0.5) / PATH_STEPS * (end - start)).detach().requires_grad_()
-            with torch.enable_grad():
-                similarity = (backbone.embed_images(backbone.decode(z)) * target_ND[part]).sum()
-            gradient += torch.autograd.grad(similarity, z)[0] / PATH_STEPS
-        added = ((end - start) * gradient).sum(1, keepdim=True).detach()
-        found.append(F.interpolate(added, start_NCHW.shape[-2:]) / reduction**2)
-        progress("relevance", min(begin + chunk, len(start_NCHW)), len(start_NCHW))
+    found, count = [], len(start_NCHW)
+    chunk = pictures_at_once(backbone, start_NCHW.shape[-1])
+    progress("relevance", 0, count)
+    for begin in range(0, count, chunk):
+        rows = slice(begin, begin + chunk)
+        part = {"start": start_NCHW[rows], "end": end_NCHW[rows], "target": target_ND[rows]}
+        make = partial(_integrated, backbone, *part.values())
+        found.append(cached("relevance", backbone, {"path_steps": PATH_STEPS}, part, make)["gradients"])
+        progress("relevance", min(begin + chunk, count), count)
     return torch.cat(found)
+
+
+def _integrated(
+    backbone: Backbone, start_NCHW: Tensor, end_NCHW: Tensor, target_ND: Tensor
+) -> dict[str, Tensor]:
+    reduction = _reduction(backbone, start_NCHW.shape[-1])
+    start, end = (F.avg_pool2d(z, reduction) for z in (start_NCHW, end_NCHW))
+    gradient = torch.zeros_like(start)
+    for step in range(PATH_STEPS):
+        z = (start + (step + 0.5) / PATH_STEPS * (end - start)).detach().requires_grad_()
+        with torch.enable_grad():
+            similarity = (backbone.embed_images(backbone.decode(z)) * target_ND).sum()
+        gradient += torch.autograd.grad(similarity, z)[0] / PATH_STEPS
+    added = ((end - start) * gradient).sum(1, keepdim=True).detach()
+    return {"gradients": F.interpolate(added, start_NCHW.shape[-2:]) / reduction**2}
 
 
 def pictures_at_once(backbone: Backbone, width: int) -> int:

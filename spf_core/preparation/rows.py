@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 import torch
 
@@ -10,13 +11,14 @@ from spf_core.data import Row, read_folder
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone
 from spf_core.interfaces.training import RecordsStates, Reference, States
-from spf_core.interfaces.types import Capture
+from spf_core.interfaces.types import Capture, index
 from spf_core.preparation.buckets import BucketedRows, BucketedStates
 from spf_core.preparation.caption_augmentation import with_variants
 from spf_core.preparation.class_images import with_class_images
 from spf_core.preparation.counterfactuals import purify
 from spf_core.preparation.encoding import CachedRows, encode_rows
 from spf_core.preparation.released_phrases import with_released
+from spf_core.preparation.sharing import drawn_for
 from spf_core.preparation.trajectories import record_trajectories
 from spf_core.preparation.views import bucket_step, with_views
 from spf_core.utils.paths import refuse_lost
@@ -91,7 +93,22 @@ def prepared_rows(backbone: Backbone, rows: Rows, settings: PreparationSettings,
 def _prepared(
     backbone: Backbone, rows: CachedRows, settings: PreparationSettings, progress: Progress
 ) -> CachedRows:
-    sample, seed = settings.sample, settings.train.seed
+    drawn = drawn_for(rows.images, rows.prompts, settings.train.drawn_texts)
+    if drawn.all or not settings.draws_images:
+        rows = _drawn(backbone, rows, settings, progress)
+    else:
+        some = _drawn(backbone, rows.some(drawn.rows), settings, progress)
+        rows = rows.with_pictures_of(some, torch.tensor(drawn.places, device=backbone.device))
+    if settings.train.release:
+        rows = with_released(rows, settings.train.release)
+    return rows
+
+
+def _drawn(
+    backbone: Backbone, rows: CachedRows, settings: PreparationSettings, progress: Progress
+) -> CachedRows:
+    """The rows with the images that the base model draws for each of them."""
+    sample, seed = settings.drawing, settings.train.seed
     if "class_images" in settings.needs:
         rows = with_class_images(backbone, rows, sample, seed=seed, progress=progress)
     if settings.counterfactuals.enabled:
@@ -104,8 +121,6 @@ def _prepared(
             clean_image="clean_image" in settings.needs,
             progress=progress,
         )
-    if settings.train.release:
-        rows = with_released(rows, settings.train.release)
     return rows
 
 
@@ -117,7 +132,7 @@ def recorded_states(
     progress: Progress,
 ) -> States | None:
     """States of the original model's own sampling, with the outputs on them that the reference path keeps."""
-    if settings.train.noise_share == 0 or not settings.needs & {"reference", "original"}:
+    if not settings.records_states:
         return None
     if isinstance(rows, BucketedRows):
         parts = (_recorded(backbone, part, settings, reference, progress) for part in rows.parts)
@@ -133,15 +148,18 @@ def _recorded(
     progress: Progress,
 ) -> States:
     generator = torch.Generator().manual_seed(settings.train.seed)
+    drawn = drawn_for(rows.images, rows.prompts, settings.train.drawn_texts)
     trajectories = record_trajectories(
         backbone,
-        rows.base,
+        rows.base if drawn.all else index(rows.base, torch.tensor(drawn.rows, device=backbone.device)),
         rows.empty,
         rows.latents_NCHW.shape[1:],
-        settings.sample,
+        settings.drawing,
         generator=generator,
         progress=progress,
     )
+    if not drawn.all:
+        trajectories = replace(trajectories, shared_N=torch.tensor(drawn.places, device=backbone.device))
     if not isinstance(reference, RecordsStates):
         return trajectories
     attention = "attention" in settings.needs or bool(settings.train.release)

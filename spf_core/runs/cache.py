@@ -36,8 +36,9 @@ class SavedTime:
 
 
 Make = Callable[[], dict[str, Tensor]]
+Override = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]  # of the tensors that an entry is made of
 _counting: ContextVar[SavedTime | None] = ContextVar("counting", default=None)
-_instead: ContextVar[Mapping[str, Make] | None] = ContextVar("instead", default=None)
+_instead: ContextVar[Mapping[str, Override] | None] = ContextVar("instead", default=None)
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def count_saved_time() -> Iterator[SavedTime]:
 
 
 @contextmanager
-def cache_override(instead: Mapping[str, Make]) -> Iterator[None]:
+def cache_override(instead: Mapping[str, Override]) -> Iterator[None]:
     """Within the context nothing is read or written: everything is made, some kinds by `instead`."""
     token = _instead.set(instead)
     try:
@@ -75,7 +76,7 @@ def cached(
     than the one it lies under, is made again.
     """
     if (instead := _instead.get()) is not None:
-        return instead.get(kind, make)()
+        return instead[kind](tensors) if kind in instead else make()
     plain = {**made_by(backbone), **made_of}
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):

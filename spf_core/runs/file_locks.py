@@ -8,8 +8,9 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import psutil
 from spf_core.errors import RunError
 from spf_core.utils.atomic import create_text
 from spf_core.utils.json_text import read_json
-from spf_core.utils.progress import Progress
+from spf_core.utils.progress import PlannedStage, Progress, announce
 
 CLAIM = "claim"
 STALE_AFTER = 1800.0  # seconds without a sign of life from another host
@@ -44,12 +45,20 @@ class Claim:
 
     def heard_by(self, listener: Progress) -> Progress:
         """`listener`, which now also beats."""
+        return _Beating(self, listener)
 
-        def report(stage: str, done: int, total: int, **values: float) -> None:
-            self.beat()
-            listener(stage, done, total, **values)
 
-        return report
+@dataclass(frozen=True)
+class _Beating:
+    claim: Claim
+    listener: Progress
+
+    def __call__(self, stage: str, done: int, total: int, **values: float) -> None:
+        self.claim.beat()
+        self.listener(stage, done, total, **values)
+
+    def planned(self, stages: Sequence[PlannedStage]) -> None:
+        announce(self.listener, stages)
 
 
 @contextmanager

@@ -67,6 +67,8 @@ def calibrate_handover(
     taken to rise with h and searched by bisection; where nothing responds, `sample.handover` stays.
     """
     started = time.perf_counter()
+    rounds = calibration_rounds(sample.handover)
+    progress("calibrating the handover", 0, rounds)
     prompts = spread(prompts, options.prompts)
     base, complete = [each.base_text for each in prompts], [each.complete_text for each in prompts]
     seeds = range(len(prompts))
@@ -74,8 +76,8 @@ def calibrate_handover(
     similarity = partial(_similarity, backbone, target_BD)
     with adapter.disabled():
         nothing = similarity(sample_images(backbone, base, seeds, sample))
+    progress("calibrating the handover", 1, rounds)
     levels, responses = _levels(sample.handover), dict[float, float]()
-    passes = 1 + len(levels).bit_length()
 
     def response(handover: float) -> float:
         if handover not in responses:
@@ -85,14 +87,19 @@ def calibrate_handover(
                 backbone, complete, seeds, options, before_handover=before_handover, editor=editor
             )
             responses[handover] = similarity(drawn) - nothing
-            progress("calibrating the handover", min(len(responses), passes), passes)
+            progress("calibrating the handover", min(1 + len(responses), rounds), rounds)
         return responses[handover]
 
     full = response(levels[-1])
     chosen = bisect_left(levels, options.keep * full, key=response) if full > 0 else len(levels) - 1
-    progress("calibrating the handover", passes, passes)
+    progress("calibrating the handover", rounds, rounds)
     seconds = time.perf_counter() - started
     return Calibration(handover=levels[chosen], responses=responses, seconds=seconds)
+
+
+def calibration_rounds(handover: float) -> int:
+    """How often all prompts are drawn at most: without the tuned model, at `handover`, and by bisection."""
+    return 2 + len(_levels(handover)).bit_length()
 
 
 def spread(prompts: Sequence[Prompt], count: int) -> list[Prompt]:

@@ -24,15 +24,17 @@ from spf_core.interfaces import Adapter, AllocatesRank, Backbone, StepState
 from spf_core.interfaces.types import LossReport
 from spf_core.plugins.building import attach, built
 from spf_core.plugins.discovery import Plugins
-from spf_core.preparation.rows import prepare
+from spf_core.preparation.rows import prepare, viewed_rows
 from spf_core.runs.cache import count_saved_time
 from spf_core.runs.run import open_backbone
 from spf_core.sampling.sampler import refuse_more_steps
 from spf_core.training.ema import EMA
 from spf_core.training.nan_guard import Where, faulty_gradient, refuse_non_finite
 from spf_core.training.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
+from spf_core.training.resources.drawn_texts import texts_to_draw, with_texts
 from spf_core.training.resources.memory_estimate import check_attaching
 from spf_core.training.resources.memory_options import save_memory, save_time
+from spf_core.training.resources.stage_plan import run_stages
 from spf_core.training.resume import schedule_rule
 from spf_core.training.resume_state import TrainState, shared_memory
 from spf_core.training.row_order import Order, generator_of_step
@@ -44,7 +46,7 @@ from spf_core.training.warm_start import WARM_START_HASH, WarmStart
 from spf_core.utils.devices import peak_memory_mib
 from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
 from spf_core.utils.interrupts import Interrupts
-from spf_core.utils.progress import Progress
+from spf_core.utils.progress import Progress, announce
 from spf_core.utils.prompts import Prompt
 
 _log = logging.getLogger("spf")
@@ -63,8 +65,13 @@ class Trainer:
         start: WarmStart | None = None,
         group: ProcessGroup = SINGLE_PROCESS,
         interrupts: Interrupts | None = None,
+        *,
+        bounded: bool = False,
     ) -> None:
-        """Load the model, prepare the rows, attach the adapter; SpfErrors name what cannot be used."""
+        """Load the model, prepare the rows, attach the adapter; SpfErrors name what cannot be used.
+
+        `bounded` chooses `train.drawn_texts` by the time that drawing takes here, where it is not given.
+        """
         self.config, self.run, self.progress, self.plugins = config, run, progress, plugins or Plugins()
         self.group, self.interrupts = group, interrupts or Interrupts()
         self.start_hash = start.hash if start else None
@@ -82,6 +89,7 @@ class Trainer:
             built(config.editor)
         # On a copy: the true attaching comes after the preparation, which may take long.
         check_attaching(config.adapter, self.backbone)
+        config = self.config = self._planned(rows, bounded=bounded)
         started = time.perf_counter()
         # Rows are prepared by the base model, so before the adapter is attached. The main process goes first,
         # so that the others find in the cache what they would compute again.
@@ -106,6 +114,21 @@ class Trainer:
         self.step = 0
         self.event: str | None = None  # for the next line of the log
         self.trackers: Trackers | None = None  # while the run fits, on the main process
+
+    def _planned(self, rows: Sequence[Row], *, bounded: bool) -> RunConfig:
+        """The configuration, if `bounded` with as many drawn texts as the main process has time for.
+
+        The stages of the run are announced.
+        """
+        config, viewed = self.config, viewed_rows(self.backbone, rows, self.config.preparation)
+        if bounded:
+            chosen = texts_to_draw(config, self.backbone, viewed) if self.group.main else None
+            texts, told = self.group.each(chosen)[0]
+            config = with_texts(config, texts)
+            if told and self.group.main:
+                _log.info("%s", told)
+        announce(self.progress, run_stages(config, viewed))
+        return config
 
     def _attached(self, adapter: Adapter, start: WarmStart | None) -> Adapter:
         """The adapter on the denoiser, with the same first weights in every process."""

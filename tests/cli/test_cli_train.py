@@ -59,10 +59,14 @@ def test_progress_is_told_in_lines_where_there_is_no_terminal(
 ) -> None:
     args = ("--data", data, "--preset", "lora", "--out", tmp_path / "run", "--steps", 3)
     told = spf("train", *args, *tiny).err.splitlines()
-    training = [line for line in told if line.startswith("training ")]
-    assert [line.split()[1] for line in training] == ["1/3", "2/3", "3/3"]
-    assert all(" denoising " in line for line in training)
-    assert training[1].endswith(" left")
+    stages = [line for line in told if line.startswith("stage ")]
+    assert [line.split("  ")[0] for line in stages[:2]] == [
+        f"stage 1 of 2: encoding images {done}/4" for done in (0, 4)
+    ]
+    training = [line.removeprefix("stage 2 of 2: training ") for line in stages[2:]]
+    assert [line.split()[0] for line in training] == ["0/3", "1/3", "2/3", "3/3"]
+    assert all(" denoising " in line for line in training[1:])
+    assert " left" in training[1]
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(

@@ -69,16 +69,16 @@ SETTINGS = (
     "calibration.prompts=2",
 )
 MOMENTS: dict[str, tuple[str | None, str | None, int]] = {
-    "preparation": ("encoding", None, 1),
-    "counterfactuals": ("counterfactuals", None, 1),
-    "states": ("trajector", None, 1),
-    "bank": ("reference states", None, 1),
+    "preparation": ("encoding", None, 2),
+    "counterfactuals": ("counterfactuals", None, 2),
+    "states": ("trajector", None, 2),
+    "bank": ("reference states", None, 2),
     "configuration": (None, "config.yaml", 1),
-    "training": ("training", None, 3),
+    "training": ("training", None, 4),
     "samples": (None, "step-000002-grid.png", 1),
     "checkpoint, first file": (None, "optimizer.safetensors", 2),
     "checkpoint, last moment": (None, "step-000004", 1),
-    "calibration": ("calibrat", None, 1),
+    "calibration": ("calibrat", None, 2),
     "weights": (None, ADAPTER_FILE, 3),
     "file for other programs": (None, "run.safetensors", 1),
 }

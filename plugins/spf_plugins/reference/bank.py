@@ -6,6 +6,7 @@ step on them runs the response path alone.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -81,27 +82,29 @@ def _bank(
     states = torch.stack([each.states_BCHW for each in drawn], dim=1)
     timesteps = torch.stack([each.timesteps_B for each in drawn], dim=1)
 
-    def compute() -> dict[str, Tensor]:
-        outputs = []
-        for done, (chosen, place) in enumerate(_chunks(rows, count), start=1):
-            texts = index(base, chosen.to(backbone.device))
-            with torch.no_grad():
-                outputs.append(
-                    backbone.predict(states[chosen, place], timesteps[chosen, place], texts, capture)
-                )
-            progress("reference states", min(done * CHUNK, states.shape[0] * count), states.shape[0] * count)
-        flat = [output.named() for output in outputs]
-        return {name: _rows_first([each[name] for each in flat], count) for name in flat[0]}
-
+    total, outputs = rows * count, list[dict[str, Tensor]]()
     made_of = {"attention": capture.attention, "queries": capture.queries}
-    found = cached(
-        "reference-bank",
-        backbone,
-        made_of,
-        {"states": states, "timesteps": timesteps, "base": base.embeds_BLD},
-        compute,
-    )
+    progress("reference states", 0, total)
+    for done, (chosen, place) in enumerate(_chunks(rows, count), start=1):
+        some = states[chosen, place], timesteps[chosen, place], index(base, chosen.to(backbone.device))
+        tensors = {
+            "states": some[0],
+            "timesteps": some[1],
+            "base": some[2].embeds_BLD,
+            "sizes": some[2].sizes_B6,
+        }
+        make = partial(_outputs, backbone, *some, capture)
+        outputs.append(cached("reference-bank", backbone, made_of, tensors, make))
+        progress("reference states", min(done * CHUNK, total), total)
+    found = {name: _rows_first([each[name] for each in outputs], count) for name in outputs[0]}
     return ReferenceBank(states, timesteps, PathOutput.from_named(found))
+
+
+@torch.no_grad()
+def _outputs(
+    backbone: Backbone, states: Tensor, timesteps: Tensor, texts: Conditioning, capture: Capture
+) -> dict[str, Tensor]:
+    return backbone.predict(states, timesteps, texts, capture).named()
 
 
 def _rows_first(parts: list[Tensor], count: int) -> Tensor:

@@ -73,14 +73,16 @@ def estimate_preparation_memory(
     kept += kept * others // len(some)
     if states is None:
         return PreparationEstimate(peaks, kept)
-    visited = (config.sample.steps - brief.sample.steps) * latent  # of a row, in the steps left out
+    visited = (config.drawing.steps - brief.sample.steps) * latent  # of a row, in the steps left out
     met = math.ceil(visited * config.sample.handover)
-    earlier = len(prompts) // len(some) * len(some) - len(some)  # rows before the last whole part
+    texts = config.train.drawn_texts
+    drawn = len(prompts) if texts is None else min(len(prompts), pictures * texts)
+    earlier = max(drawn // len(some) * len(some) - len(some), 0)  # rows before the last whole part
     peaks["reference trajectories"] += met * earlier + visited * len(some)
     if config.reference and config.reference.recorded_states:
-        peaks["reference states"] += met * len(prompts)
+        peaks["reference states"] += met * drawn
         return PreparationEstimate(peaks, kept)
-    return PreparationEstimate(peaks, kept + met * len(prompts))
+    return PreparationEstimate(peaks, kept + met * drawn)
 
 
 @dataclass
@@ -100,8 +102,8 @@ def _brief(config: RunConfig, prompts: Sequence[Prompt]) -> RunConfig:
     """The configuration with few sampling steps, letting go only phrases that these prompts have."""
     texts = " ".join(prompt.base_text for prompt in prompts).lower()
     release = tuple(word for word in config.train.release if word.lower() in texts)
-    sample = config.sample.model_copy(update={"steps": min(STEPS, config.sample.steps)})
-    train = config.train.model_copy(update={"release": release})
+    sample = config.sample.model_copy(update={"steps": min(STEPS, config.drawing.steps)})
+    train = config.train.model_copy(update={"release": release, "drawing_steps": None})
     return config.model_copy(update={"sample": sample, "train": train})
 
 
@@ -150,15 +152,19 @@ def _encoded(
 
 @torch.no_grad()
 def _class_images(
-    config: RunConfig, backbone: Backbone, base: Conditioning, size: tuple[int, int], stages: Stages
+    config: RunConfig,
+    backbone: Backbone,
+    base: Conditioning,
+    size: tuple[int, int],
+    stages: Stages,
+    tensors: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    """What drawing and encoding them takes."""
-    (width, height), count, device = size, len(base.embeds_BLD), backbone.device
-    drawn = torch.zeros(count, *backbone.latent_shape(height, width), device=device)
-    _draw(config, backbone, base, drawn[: config.sample.batch_size])
+    """What drawing and encoding some of them takes."""
+    (width, height), count, device = size, len(tensors["rows"]), backbone.device
+    batch = min(config.sample.batch_size, len(base.embeds_BLD))
+    _draw(config, backbone, base, torch.zeros(batch, *backbone.latent_shape(height, width), device=device))
     stages("class images")
-    backbone.encode_images(torch.zeros(min(count, CHUNK), 3, height, width, device=device))
-    return {"latents": drawn}
+    return {"latents": backbone.encode_images(torch.zeros(count, 3, height, width, device=device))}
 
 
 def _draw(config: RunConfig, backbone: Backbone, base: Conditioning, z_t: Tensor) -> None:

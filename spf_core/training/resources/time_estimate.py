@@ -1,8 +1,8 @@
 """How long a run will take: a few of its passes, really made, on pictures without content."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import torch
@@ -13,8 +13,12 @@ from spf_core.dual_path.step import dual_path_step
 from spf_core.dual_path.texts import text_parameters
 from spf_core.interfaces import Adapter, Backbone
 from spf_core.interfaces.types import Batch
+from spf_core.preparation.relevance import integrated_gradients
+from spf_core.runs.cache import cache_override
 from spf_core.training.resources.memory_estimate import autocast, empty_batch
 from spf_core.training.resources.memory_options import save_memory
+from spf_core.training.resources.stage_plan import TRAINING
+from spf_core.utils.progress import PlannedStage
 from spf_core.utils.prompts import Prompt
 
 PATIENCE = 10.0  # seconds for the passes of a stage
@@ -32,12 +36,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Duration:
-    """Of a run's stages; `row_seconds` is a row's forward pass of the denoiser without gradients."""
+    """Of a run's steps; `row_seconds` is a row's forward pass of the denoiser without gradients.
+
+    `unit_seconds` has a unit of each stage that takes no pass of the denoiser.
+    """
 
     stages: tuple[Stage, ...]
     row_seconds: float
     accumulation: int
-    rows_before: int  # that pass the denoiser before the first step
+    unit_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def training(self) -> float:
@@ -45,10 +52,12 @@ class Duration:
         steps = sum((stage.last - stage.first + 1) * stage.seconds for stage in self.stages)
         return self.accumulation * steps
 
-    @property
-    def before(self) -> float:
-        """Seconds of what the original model draws before the first step."""
-        return self.rows_before * self.row_seconds
+    def of(self, stage: PlannedStage) -> float:
+        """Seconds of a planned stage."""
+        if stage.name == TRAINING:
+            return self.training
+        each = stage.passes * self.row_seconds if stage.passes else self.unit_seconds.get(stage.name, 0.0)
+        return stage.units * each
 
 
 def time_estimate(
@@ -57,6 +66,7 @@ def time_estimate(
     adapter: Adapter,
     prompts: Sequence[Prompt],
     size: tuple[int, int],
+    unit_seconds: Mapping[str, float] | None = None,
 ) -> Duration:
     """Measured with the attached adapter, which is not changed; the backbone is then as while it trains.
 
@@ -69,25 +79,43 @@ def time_estimate(
         Stage(first, last, _seconds_of_a_pass(parts, batch, config, config.train.progress(first - 1)))
         for first, last in _stages(config)
     )
-    return Duration(
-        stages=stages,
-        row_seconds=_seconds(lambda: _drawing(backbone, batch, config), backbone.device) / len(batch.ids),
-        accumulation=config.train.accumulation,
-        rows_before=sampled_rows(config, len(prompts)),
-    )
+    each = row_seconds(config, backbone, batch)
+    return Duration(stages, each, config.train.accumulation, unit_seconds or {})
 
 
-def sampled_rows(config: RunConfig, rows: int) -> int:
-    """How many rows pass the denoiser before the first step; guidance passes each twice."""
-    steps, drawn = config.sample.steps, 0.0
-    if "class_images" in config.needs:
-        drawn += 2 * steps
+def row_seconds(config: RunConfig, backbone: Backbone, batch: Batch, passes: int = PASSES) -> float:
+    """Seconds of a row's forward pass of the denoiser, of a batch without gradients; the mean of `passes`."""
+    return _seconds(lambda: _drawing(backbone, batch, config), backbone.device, passes) / len(batch.ids)
+
+
+def unit_times(
+    config: RunConfig, backbone: Backbone, prompts: Sequence[Prompt], size: tuple[int, int]
+) -> dict[str, float]:
+    """Seconds of a unit of the stages that take no pass of the denoiser: an image, without content.
+
+    The backbone has no adapter. Raises what these stages raise.
+    """
+    (width, height), device = size, backbone.device
+    pixels = torch.zeros(1, 3, height, width, device=device)
+    found = {"encoding images": _seconds(lambda: backbone.encode_images(pixels), device)}
     if config.counterfactuals.enabled:
-        texts = 2 if config.counterfactuals.region == "relevance" else 1
-        drawn += 2 * texts * steps * config.counterfactuals.start[1]
-    if config.train.noise_share and config.needs & {"reference", "original"}:
-        drawn += 2 * steps + (config.reference.recorded_states if config.reference else 0)
-    return round(rows * drawn)
+        black = backbone.encode_images(pixels)
+        target_ND = backbone.encode_prompts(prompts[:1], with_target=True).target_embed_BD
+
+        def relevance() -> None:
+            with cache_override({}), autocast(config.train.precision, device):
+                integrated_gradients(backbone, black, black + 1, target_ND)
+
+        @torch.no_grad()
+        def embedding() -> None:
+            with autocast(config.train.precision, device):
+                backbone.embed_images(backbone.decode(black))
+
+        found |= {
+            "relevance": _seconds(relevance, device),
+            "embedding purified images": _seconds(embedding, device),
+        }
+    return found
 
 
 def _stages(config: RunConfig) -> list[tuple[int, int]]:
@@ -122,7 +150,7 @@ def _drawing(backbone: Backbone, batch: Batch, config: RunConfig) -> None:
         backbone.predict(batch.latents_BCHW, timesteps, batch.complete)
 
 
-def _seconds(make: Callable[[], None], device: torch.device) -> float:
+def _seconds(make: Callable[[], object], device: torch.device, passes: int = PASSES) -> float:
     """Mean of a few; the first does not count where the others are quick, as it takes memory and chooses."""
 
     def timed() -> float:
@@ -133,6 +161,6 @@ def _seconds(make: Callable[[], None], device: torch.device) -> float:
         return time.perf_counter() - started
 
     first, times = timed(), list[float]()
-    while len(times) < PASSES and first + sum(times) < PATIENCE:
+    while len(times) < passes and first + sum(times) < PATIENCE:
         times.append(timed())
     return sum(times) / len(times) if times else first
