@@ -191,13 +191,12 @@ def _teacher_states(
 
 
 def _step_weights(backbone: Backbone, timesteps_S: Tensor) -> Tensor:
-    """Each sampler step's weight, with mean 1: how far an error of its prediction moves the clean image.
+    """Each sampler step's weight, with mean 1: the size of a change of velocity that changes the noise by 1.
 
-    That is sigma, the square root of the factor between a squared error of the noise and of the image: on a
-    schedule whose levels have equal ratios, a step of the sampler is as long as its sigma.
+    Early errors count more, as in a sampler, whose first steps are the longest in the clean image.
     """
-    sigma_S = backbone.noise.weight("image", timesteps_S).sqrt()
-    return sigma_S / sigma_S.mean()
+    size_S = backbone.noise.weight("velocity", timesteps_S).sqrt()
+    return size_S / size_S.mean()
 
 
 @contextmanager
