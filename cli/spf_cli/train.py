@@ -139,6 +139,8 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, ac
         say(
             f"handover: {found.handover:g}, the lowest that keeps {config.calibration.keep:.0%} of the target"
         )
+    if config.distillation.enabled:
+        say("the handover is distilled into the weights: clients need none")
     if (out / "index.html").is_file():
         say(f"its page: {out / 'index.html'}")
     say(f'to see images: spf sample {out} --prompt "..." --target "..." --compare --out grid.png')

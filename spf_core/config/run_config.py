@@ -16,6 +16,7 @@ from spf_core.config.sections import (
     CheckpointSection,
     CounterfactualSection,
     DatasetSection,
+    DistillationSection,
     EvaluationSection,
     OptimizerSection,
     SampleSection,
@@ -62,6 +63,7 @@ class RunConfig(Section):
     evaluation: EvaluationSection = EvaluationSection()
     sample: SampleSection = SampleSection()
     calibration: CalibrationSection = CalibrationSection()
+    distillation: DistillationSection = DistillationSection()
 
     @field_validator("losses")
     @classmethod
@@ -140,6 +142,22 @@ class RunConfig(Section):
                 "a term reads the control map, but `control_map` is empty; "
                 f"set it to one of {_choices(info, 'control-map')}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _distillable(self) -> "RunConfig":
+        if not self.distillation.enabled:
+            return self
+        negative, editor = self.sample.negative, self.editor
+        refused = {
+            "sample.handover is 1, so there is no handover; set it lower": self.sample.handover == 1,
+            "sample.negative=target leads away from another text after the handover": negative == "target",
+            f"editor={editor and editor.name} changes texts at sampling alone": editor is not None,
+            "adapter.text_encoder=true changes the texts of all sampling": self.adapter.tunes_texts,
+        }
+        for reason, met in refused.items():
+            if met:
+                raise ValueError(f"distillation: {reason}; or set distillation.enabled to false")
         return self
 
     @model_validator(mode="after")

@@ -383,3 +383,15 @@ class CalibrationSection(Section):
         0.97, gt=0, le=1, description="Share of the target's response at sample.handover that must remain."
     )
     prompts: int = Field(32, ge=1, le=MANY, description="Number of training texts that measure the response.")
+
+
+class DistillationSection(Section):
+    """Distillation of the handover into the weights, after training."""
+
+    enabled: bool = Field(
+        False,
+        description="Train the weights further, to generate without a handover what they generate with it. "
+        "A client then needs no handover.",
+    )
+    steps: int = Field(1200, ge=1, description="Number of optimizer steps of the distillation.")
+    batch_size: int = Field(24, ge=1, le=MANY, description="Number of rows in each of these steps.")

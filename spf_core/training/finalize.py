@@ -1,4 +1,4 @@
-"""How a run ends: its weights are chosen, its handover is calibrated, both are written."""
+"""How a run ends: its weights are chosen, its handover is calibrated or distilled, and they are written."""
 
 import logging
 from pathlib import Path
@@ -12,6 +12,7 @@ from spf_core.interfaces import Adapter
 from spf_core.plugins.building import built
 from spf_core.runs.run import HANDOVER, trained_weights
 from spf_core.sampling.handover import calibrate_handover
+from spf_core.training.distillation import distil_handover
 from spf_core.training.trainer import Trainer
 
 _log = logging.getLogger("spf")
@@ -42,6 +43,21 @@ def finish(trainer: Trainer) -> None:
             )
         found.write(run)
         metadata[HANDOVER] = str(found.handover)
+    if config.distillation.enabled:
+        handover = float(metadata.get(HANDOVER, config.sample.handover))
+        distilled = distil_handover(
+            trainer.backbone,
+            trainer.adapter,
+            trainer.prompts,
+            config.distillation,
+            config.optimizer,
+            config.sample.model_copy(update={"handover": handover}),
+            trainer.accelerator,
+            seed=config.train.seed,
+            progress=trainer.progress,
+        )
+        distilled.write(run)
+        metadata[HANDOVER] = "1.0"  # sampled plainly from now on
     metadata |= _recommended(run, trainer.adapter)
     write_weights(run, trainer.adapter, trainer.backbone, config, metadata)
     trainer.plugins.call("spf_after_run", fit=trainer)

@@ -31,7 +31,14 @@ from spf_core.utils.yaml_text import read_yaml
 EARLIER = "earlier"  # folder in a run with what it ended with before it was extended
 ADAPTER_FILE = "adapter.safetensors"
 # What belongs to the weights that a run ended with: the weights first, as a run without them is unfinished.
-_ENDED_WITH = (ADAPTER_FILE, "calibration.json", "strengths.json", "evaluation", "report.html")
+_ENDED_WITH = (
+    ADAPTER_FILE,
+    "calibration.json",
+    "distillation.json",
+    "strengths.json",
+    "evaluation",
+    "report.html",
+)
 _MAY_DIFFER = (*MOVABLE, "train.steps", "train.extended_from")
 _log = logging.getLogger("spf")
 

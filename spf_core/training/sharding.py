@@ -155,4 +155,8 @@ def _refusals(config: RunConfig, plugin: "FullyShardedDataParallelPlugin") -> li
             config.calibration.enabled,
             "the handover cannot be calibrated; set calibration.enabled=false and sample.handover",
         ),
+        (
+            config.distillation.enabled,
+            "the handover cannot be distilled; set distillation.enabled=false",
+        ),
     ]

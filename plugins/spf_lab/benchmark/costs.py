@@ -9,6 +9,7 @@ from safetensors import safe_open
 from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_core.runs.run import CONFIG_FILE
 from spf_core.sampling.handover import read_calibration
+from spf_core.training.distillation import read_distillation
 from spf_core.training.run_log import read_metrics
 from spf_core.utils.special_files import refuse_special
 from spf_core.utils.yaml_text import read_yaml
@@ -19,7 +20,7 @@ class Cost:
     """Seconds of all training steps; memory is the peak of the process or of the CUDA allocator, in MiB.
 
     `preparation_seconds` is what came before the first step: encoding, and what the original model draws for
-    the images, as long as that took when it was made, and calibration afterwards.
+    the images, as long as that took when it was made, and calibration and distillation afterwards.
 
     `evaluation_seconds` is the time of drawing, judging and scoring; None where it was not measured.
     """
@@ -44,6 +45,8 @@ def read_cost(run: Path, evaluation_seconds: float | None) -> Cost:
     """
     lines, calibration = read_metrics(run), read_calibration(run)
     searched = calibration.seconds if calibration else 0.0
+    distillation = read_distillation(run)
+    searched += distillation.seconds if distillation else 0.0
     if not read_yaml(run / CONFIG_FILE)["train"]["steps"]:
         return Cost(0, 0.0, 0.0, 0, evaluation_seconds, searched)
     if not lines:

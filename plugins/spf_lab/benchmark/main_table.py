@@ -18,6 +18,7 @@ from spf_lab.benchmark.tables import (
 
 _NOTHING: Json = {"value": None, "ci": [None, None]}
 PERFECT = "*perfect edit*"
+ANY_CLIENT = "in any client"
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,13 @@ def main_table(rows: Mapping[str, Json], ceiling: Json, best: Mapping[str, Json]
         for place, (name, value) in enumerate(zip(ordered, values, strict=True)):
             text = column.written(value)
             body[name].append(f"**{text}**" if place == first else text)
-    lines = list(body.values())
+    lines = [[*line, _in_any_client(rows[name])] for name, line in body.items()]
     for family, row in (best or {}).items():
-        lines.append([f"{best_name(family, row)} †", *(column.written(column.of(row)) for column in COLUMNS)])
+        scores = (column.written(column.of(row)) for column in COLUMNS)
+        lines.append([f"{best_name(family, row)} †", *scores, _in_any_client(row)])
     if ceiling:
-        lines.append([PERFECT, *(_limit(column, ceiling) for column in COLUMNS)])
-    return ["preset", *(f"{column.title} {column.mark}" for column in COLUMNS)], lines
+        lines.append([PERFECT, *(_limit(column, ceiling) for column in COLUMNS), "-"])
+    return ["preset", *(f"{column.title} {column.mark}" for column in COLUMNS), ANY_CLIENT], lines
 
 
 def directions_table(tests: Sequence[Json]) -> Cells:
@@ -96,6 +98,11 @@ def directions_table(tests: Sequence[Json]) -> Cells:
         verdict = shown if shown == "-" else f"{mean['verdict']}: {shown}"
         rows.append([test["claim"], verdict, f"{verdicts.count(HOLDS)} of {len(verdicts)}"])
     return ["the paper's direction", "mean over targets", "targets on which it holds"], rows
+
+
+def _in_any_client(row: Json) -> str:
+    """Whether the exported file alone gives these scores, or the client has to hand over as well."""
+    return "yes" if min(row["handover"]) == 1 else "no"
 
 
 def _limit(column: Column, ceiling: Json) -> str:

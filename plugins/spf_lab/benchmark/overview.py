@@ -74,6 +74,7 @@ def mean_row(rows: Sequence[Row]) -> dict[str, Any]:
         "seconds_per_step": _mean([cost["seconds_per_step"] for cost in costs]),
         "seconds_per_run": sum(cost["seconds_per_run"] for cost in costs) / len(costs),
         "training_seeds": [seed for row in rows for seed in row.seeds],
+        "handover": [each.results["sampling"]["handover"] for row in rows for each in row.cells],
         "peak_memory_mib": max(cost["peak_memory_mib"] for cost in costs),
         "trainable_parameters": max(cost["trainable_parameters"] for cost in costs),
     }

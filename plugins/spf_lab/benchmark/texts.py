@@ -51,6 +51,8 @@ READING = """\
   target, from 0 to 100.
 - *Explicit* prompts name every attribute, *silent* prompts leave some open. Another noise seed changes
   little under an explicit prompt, so the same small change counts for more there.
+- *In any client* says whether the exported file alone gives these scores. "No" stands where the base
+  model has to open every image (the handover), which a client must be told to do.
 - A *perfect edit* is the true image with the target, as the judges score it. No preset can be expected
   to score better.
 - Brackets hold 95 % intervals, from a bootstrap over prompts. They do not say how much another training

@@ -29,8 +29,16 @@ def hashes(adapter: Path) -> list[tuple[str, str]]:
         ("trained on base weights", f"`{metadata.get('spf_backbone', 'unknown')}`"),
         ("trained with spf", metadata.get("spf_version", "unknown")),
         ("parameters", f"{sum(tensor.numel() for tensor in tensors.values()):,}"),
-        *([("handover", f"{found}, the lowest that keeps the target")] if found else []),
+        *([("handover", _handover(found))] if found else []),
     ]
+
+
+def _handover(found: str) -> str:
+    return (
+        "none: it is distilled into the weights"
+        if found == "1.0"
+        else f"{found}, the lowest that keeps the target"
+    )
 
 
 def environment(results: Json) -> list[tuple[str, str]]:
