@@ -15,7 +15,7 @@ from spf_core.interfaces import Adapter
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.run import open_run
 from spf_core.sampling.sampler import BeforeHandover, sample_images
-from spf_core.training.distillation import Distillation, distil_handover, read_distillation
+from spf_core.training.finish.distillation import Distillation, distil_handover, read_distillation
 from spf_core.training.loop import train
 from spf_core.training.trackers import make_accelerator
 from spf_core.utils.prompts import Prompt

@@ -13,7 +13,7 @@ from spf_core.plugins.trust import resume_command
 from spf_core.preparation.rows import rows_of
 from spf_core.runs.checkpoint import checkpoints
 from spf_core.runs.run_lock import locked
-from spf_core.training.finalize import finish
+from spf_core.training.finish.finalize import finish
 from spf_core.training.observers import observers_of
 from spf_core.training.resources.oom import explain_oom
 from spf_core.training.resume import planned_for, run_record, saved_length

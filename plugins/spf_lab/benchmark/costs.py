@@ -9,7 +9,7 @@ from safetensors import safe_open
 from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_core.runs.run import CONFIG_FILE
 from spf_core.sampling.handover import read_calibration
-from spf_core.training.distillation import read_distillation
+from spf_core.training.finish.distillation import read_distillation
 from spf_core.training.run_log import read_metrics
 from spf_core.utils.special_files import refuse_special
 from spf_core.utils.yaml_text import read_yaml

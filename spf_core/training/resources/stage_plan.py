@@ -6,7 +6,7 @@ from spf_core.config.run_config import RunConfig
 from spf_core.data import Row
 from spf_core.preparation.plan import preparation_stages
 from spf_core.sampling.handover import calibration_rounds
-from spf_core.training.distillation import STAGE as DISTILLATION
+from spf_core.training.finish.distillation import STAGE as DISTILLATION
 from spf_core.utils.progress import PlannedStage
 
 TRAINING, CALIBRATION = "training", "calibrating the handover"

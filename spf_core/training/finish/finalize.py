@@ -12,7 +12,7 @@ from spf_core.interfaces import Adapter
 from spf_core.plugins.building import built
 from spf_core.runs.run import HANDOVER, trained_weights
 from spf_core.sampling.handover import calibrate_handover
-from spf_core.training.distillation import distil_handover
+from spf_core.training.finish.distillation import distil_handover
 from spf_core.training.trainer import Trainer
 
 _log = logging.getLogger("spf")
