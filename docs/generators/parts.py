@@ -4,6 +4,7 @@ from pathlib import Path
 
 from docs.generators.commands import command_pages
 from docs.generators.components import component_lists, configuration, presets_in_full
+from docs.generators.formulas import code_beside_formulas
 from docs.generators.messages import messages_by_room
 from docs.generators.presets import preset_costs
 
@@ -19,4 +20,5 @@ def parts() -> dict[str, str]:
         "configuration": configuration(),
         "messages": messages_by_room(ROOT),
         "preset-costs": preset_costs(ROOT / "docs" / "results" / "portraits" / "results.json"),
+        **code_beside_formulas(ROOT),
     }
