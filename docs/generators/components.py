@@ -45,7 +45,7 @@ def presets_in_full() -> str:
         settings: Any = entry.config.settings
         block = "\n".join(f"    {line}" for line in dump_yaml(settings).rstrip().splitlines())
         parts.append(
-            f'### {name} {{ #preset-{name} }}\n\n{plain(entry.summary)}\n\n'
+            f"### {name} {{ #preset-{name} }}\n\n{plain(entry.summary)}\n\n"
             f'??? note "Settings of `{name}`"\n    ```yaml\n{block}\n    ```\n'
         )
     return "\n".join(parts)

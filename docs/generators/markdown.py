@@ -12,7 +12,9 @@ def cell(text: str) -> str:
 
 def plain(text: str) -> str:
     """Markdown in place of rich's markup; what looks like a tag stays text."""
-    text = re.sub(r"\[[a-z ]+\](spf .*?|--.*?|[^\[]*[=/._-][^\[]*)\[/[a-z ]*\]", r"`\1`", text, flags=re.DOTALL)
+    text = re.sub(
+        r"\[[a-z ]+\](spf .*?|--.*?|[^\[]*[=/._-][^\[]*)\[/[a-z ]*\]", r"`\1`", text, flags=re.DOTALL
+    )
     text = re.sub(r"\[/?(?:bold|cyan|italic|dim)[a-z ]*\]|\[/\]", "", text)
     pieces = re.split(r"(`[^`]*`)", text.replace("\\[", "["))
     return "".join(piece if piece.startswith("`") else _escaped(piece) for piece in pieces)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from docs.generators.markdown import cell, plain, table
+from docs.generators.markdown import cell, code, plain, table
 from spf_core.errors import SpfError
 
 PACKAGES = ("spf_core", "plugins", "cli")
@@ -54,10 +54,29 @@ def messages_by_room(root: Path) -> str:
         parts.append(f"## In `{room}`")
         for file, found in sorted(files.items()):
             doc = ast.get_docstring(ast.parse((root / file).read_text(encoding="utf-8"))) or file.stem
-            parts.append(f"### {plain(doc.splitlines()[0]).rstrip('.')} {{ #{'-'.join(file.with_suffix('').parts)} }}")
-            rows = dict.fromkeys((cell(each.cause), cell(each.way_out)) for each in found)
+            parts.append(f"### {plain(_title(doc))} {{ #{'-'.join(file.with_suffix('').parts)} }}")
+            rows = dict.fromkeys((cell(each.cause), cell(each.way_out) or "–") for each in found)
             parts.append(table(("message", "way out"), rows))
     return "\n\n".join(parts)
+
+
+def error_classes(root: Path) -> str:
+    """A table of the classes, each with what it says of itself."""
+    known, rows = error_names(root), []
+    for file in _sources(root):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and node.name in known:
+                module = ".".join(file.relative_to(root).with_suffix("").parts).removeprefix("plugins.")
+                meaning = (ast.get_docstring(node) or "").splitlines()[0]
+                rows.append((code(node.name), code(module.removeprefix("cli.")), cell(meaning)))
+    return table(("class", "module", "meaning"), rows)
+
+
+def _title(doc: str) -> str:
+    """The first sentence of a docstring, up to its colon where that leaves a few words."""
+    first = doc.splitlines()[0].split(". ")[0].rstrip(".")
+    head = first.split(": ")[0]
+    return head if len(head.split()) > 2 else first
 
 
 def _sources(root: Path) -> list[Path]:
@@ -102,6 +121,8 @@ def _named(node: ast.expr) -> str:
             return name.replace("_", " ").strip()
         case ast.Attribute(attr=name):
             return name.replace("_", " ").strip()
+        case ast.Call(func=ast.Name(id="map"), args=[_, inner]):
+            return _named(inner)
         case ast.Call(func=ast.Name(id="len")):
             return "number"
         case ast.Call(func=ast.Attribute(attr="join"), args=[ast.GeneratorExp(generators=[each, *_]), *_]):
