@@ -56,7 +56,7 @@ def configuration() -> str:
     slots = [
         (code(slot), f"[{kind.replace('-', ' ')}](components.md#kind-{kind})") for slot, kind in SLOTS.items()
     ]
-    slots.append((code("losses.NAME"), "[loss](components.md#kind-loss)"))
+    slots.append((code("losses"), "[loss](components.md#kind-loss)"))
     parts = ["## Slots of components", table(("key", "kind"), slots)]
     for name, info in RunConfig.model_fields.items():
         section = info.annotation

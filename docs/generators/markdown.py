@@ -5,6 +5,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 
+# Marked words that are a command, an option, a setting or a path; others are marked for emphasis alone.
+_MARKED = re.compile(r"\[[a-z ]+\](spf .*?|--.*?|[^\[]*[=/._-][^\[]*)\[/[a-z ]*\]", re.DOTALL)
+
+
 def cell(text: str) -> str:
     """A text as one cell of a table."""
     return " ".join(plain(text).split()).replace("|", "\\|")

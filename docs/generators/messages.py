@@ -4,6 +4,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ def error_names(root: Path) -> frozenset[str]:
     """Every class that descends from SpfError, by name."""
     bases: dict[str, set[str]] = {}
     for file in _sources(root):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(_parsed(file)):
             if isinstance(node, ast.ClassDef):
                 bases[node.name] = {base.id for base in node.bases if isinstance(base, ast.Name)}
     known = {SpfError.__name__}
@@ -37,10 +38,10 @@ def error_names(root: Path) -> frozenset[str]:
 def messages(root: Path) -> Iterator[Message]:
     known = error_names(root)
     for file in _sources(root):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(_parsed(file)):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in known and node.args:
                 for text in _texts(node.args[0]):
-                    if len([word for word in text.split() if "‹" not in word]) > 2:
+                    if len([word for word in text.split() if not word.isupper()]) > 2:
                         yield Message(file.relative_to(root), node.func.id, *_parted(text))  # type: ignore[attr-defined]
 
 
@@ -53,9 +54,9 @@ def messages_by_room(root: Path) -> str:
     for room, files in sorted(rooms.items()):
         parts.append(f"## In `{room}`")
         for file, found in sorted(files.items()):
-            doc = ast.get_docstring(ast.parse((root / file).read_text(encoding="utf-8"))) or file.stem
+            doc = ast.get_docstring(_parsed(root / file)) or file.stem
             parts.append(f"### {plain(_title(doc))} {{ #{'-'.join(file.with_suffix('').parts)} }}")
-            rows = dict.fromkeys((cell(each.cause), cell(each.way_out) or "–") for each in found)
+            rows = dict.fromkeys((cell(each.cause), cell(each.way_out) or "-") for each in found)
             parts.append(table(("message", "way out"), rows))
     return "\n\n".join(parts)
 
@@ -64,7 +65,7 @@ def error_classes(root: Path) -> str:
     """A table of the classes, each with what it says of itself."""
     known, rows = error_names(root), []
     for file in _sources(root):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(_parsed(file)):
             if isinstance(node, ast.ClassDef) and node.name in known:
                 module = ".".join(file.relative_to(root).with_suffix("").parts).removeprefix("plugins.")
                 meaning = (ast.get_docstring(node) or "").splitlines()[0]
@@ -79,6 +80,11 @@ def _title(doc: str) -> str:
     return head if len(head.split()) > 2 else first
 
 
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 def _sources(root: Path) -> list[Path]:
     return [file for package in PACKAGES for file in sorted((root / package).rglob("*.py"))]
 
@@ -90,7 +96,7 @@ def _room(file: Path) -> str:
 
 
 def _texts(node: ast.expr) -> Iterator[str]:
-    """The texts that an expression can be; names of what is filled in stand in ‹ ›."""
+    """The texts that an expression can be; what is filled in stands as a name in capitals."""
     match node:
         case ast.Constant(value=str(text)):
             yield text
@@ -111,16 +117,16 @@ def _piece(node: ast.expr) -> str:
     assert isinstance(node, ast.FormattedValue)
     if isinstance(node.value, ast.IfExp) and (texts := list(_texts(node.value))):
         return next((text for text in texts if text), "")
-    return f"‹{_named(node.value)}›"
+    return _named(node.value).upper()
 
 
 def _named(node: ast.expr) -> str:
-    """One word for what is filled in, as in ‹trigger›."""
+    """One word for what is filled in, as in TRIGGER."""
     match node:
         case ast.Name(id=name):
-            return name.replace("_", " ").strip()
+            return name.strip("_")
         case ast.Attribute(attr=name):
-            return name.replace("_", " ").strip()
+            return name.strip("_")
         case ast.Call(func=ast.Name(id="map"), args=[_, inner]):
             return _named(inner)
         case ast.Call(func=ast.Name(id="len")):
@@ -140,5 +146,5 @@ def _named(node: ast.expr) -> str:
 
 def _parted(text: str) -> tuple[str, str]:
     """The message up to its semicolon or full stop, and what follows: by the house rule, the way out."""
-    found = re.search(r"[;.] |: (?=(?:%s)\b)" % "|".join(ADVICE), text)
+    found = re.search(rf"[;.] |: (?=(?:{'|'.join(ADVICE)})\b)", text)
     return (text[: found.start()], text[found.end() :]) if found else (text, "")
