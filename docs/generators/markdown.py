@@ -4,7 +4,6 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
-
 # Marked words that are a command, an option, a setting or a path; others are marked for emphasis alone.
 _MARKED = re.compile(r"\[[a-z ]+\](spf .*?|--.*?|[^\[]*[=/._-][^\[]*)\[/[a-z ]*\]", re.DOTALL)
 
