@@ -56,10 +56,11 @@ bench-terms: venv
 	$(BIN)/python tests/bench/terms.py
 
 docs: .venv/.installed-docs
+	$(BIN)/python -m docs.generators
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv site docs/.generated .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -27,7 +27,10 @@ from spf_lab.benchmark.spec import read_benchmark
 from spf_lab.continual.spec import read_continual
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if ".generated" not in page.parts),
+]
 REFERENCE = (ROOT / "docs" / "reference" / "plugins.md").read_text(encoding="utf-8")
 EXAMPLE_FILE = ROOT / "docs" / "examples" / "my_loss.py"
 
@@ -35,7 +38,7 @@ EXAMPLE_FILE = ROOT / "docs" / "examples" / "my_loss.py"
 def blocks(language: str) -> Iterator[tuple[str, str]]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for block in re.findall(rf"^```{language}[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for block in re.findall(rf"^ *```{language}[^\n]*\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
             yield str(page.relative_to(ROOT)), block
 
 
@@ -44,11 +47,21 @@ def benchmark_files() -> list[Any]:
     return [pytest.param(file.read_text(encoding="utf-8"), id=file.name) for file in files]
 
 
+LAUNCHED = re.compile(r"^(?:[A-Z_]+=\S+ |(?:torchrun|accelerate) .* -m )spf(?:_cli)? ")
+
+
+def typed(block: str) -> Iterator[str]:
+    """What a reader types: lines joined where a backslash ends them, and launchers taken off."""
+    for line in re.findall(r"^ *\$ (.*)$", block.replace("\\\n", " "), re.MULTILINE):
+        yield LAUNCHED.sub("spf ", line)
+
+
 def console_lines(program: str) -> list[Any]:
     return [
         pytest.param(line, id=f"{page}: {line}")
         for page, block in blocks("console")
-        for line in re.findall(rf"^\$ ({program} .*)$", block, re.MULTILINE)
+        for line in typed(block)
+        if line.startswith(f"{program} ")
     ]
 
 
@@ -181,7 +194,7 @@ TAUGHT = {
     **{
         str(page.relative_to(ROOT)): page.read_text(encoding="utf-8")
         for page in PAGES
-        if page.stem != "lab-log" and "examples" not in page.parts  # the past, and a plugin of its own
+        if "lab-log" not in page.parts and "examples" not in page.parts  # the past, and a plugin of its own
     },
     **{f"{words} --help": helped(command) for words, command in COMMANDS.items()},
     **{

@@ -69,7 +69,7 @@ def show_plugin(
 
         typer.echo(dump_yaml(config.settings).rstrip())
     elif config.model_fields:
-        show(table("", ("option", "type", "default", "range", "description"), list(_options(config))))
+        show(table("", ("option", "type", "default", "range", "description"), list(option_rows(config))))
     else:
         typer.echo("no options")
 
@@ -98,7 +98,7 @@ def _nested(config: "type[BaseModel]") -> "Iterator[tuple[str, type[OutsideWeigh
             yield name, kind
 
 
-def _options(config: "type[BaseModel]") -> Iterator[tuple[str, str, str, str, str]]:
+def option_rows(config: "type[BaseModel]") -> Iterator[tuple[str, str, str, str, str]]:
     """A row for each option; those of a judge's weights under the judge's name."""
     nested = dict(_nested(config))
     for name, info in config.model_fields.items():

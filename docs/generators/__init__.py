@@ -1,0 +1,1 @@
+"""What the documentation shows of the code itself: written before the site is built, and never by hand."""

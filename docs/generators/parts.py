@@ -1,0 +1,25 @@
+"""The generated parts by name. A page includes `docs/.generated/NAME.md`."""
+
+from pathlib import Path
+
+from docs.generators.commands import command_pages
+from docs.generators.components import component_lists, configuration, presets_in_full
+from docs.generators.formulas import code_beside_formulas
+from docs.generators.messages import error_classes, messages_by_room
+from docs.generators.presets import preset_costs
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / ".generated"
+
+
+def parts() -> dict[str, str]:
+    return {
+        "commands": command_pages(),
+        "components": component_lists(),
+        "presets": presets_in_full(),
+        "configuration": configuration(),
+        "error-classes": error_classes(ROOT),
+        "messages": messages_by_room(ROOT),
+        "preset-costs": preset_costs(ROOT / "docs" / "results" / "portraits" / "results.json"),
+        **code_beside_formulas(ROOT),
+    }
