@@ -21,11 +21,11 @@ def preset_costs(results: Path) -> str:
             f"[`{name}`](../reference/components.md#preset-{name})",
             entries[name].summary.rstrip("."),
             f"{row['sps']['value']:.0f}",
-            f"{row['hit_rate']['value']:.0%}".replace("%", " %"),
+            f"{row['hit_rate']['value']:.0%}".replace("%", "&nbsp;%"),
             f"{1 - row['spi']['value']:.2f}",
             f"{row['rec']['value']:.0f}",
-            f"{row['seconds_per_run'] / 60:.1f} min, {DEVICES[row['device']]}",
-            f"{row['peak_memory_mib'] / 1024:.1f} GiB",
+            f"{row['seconds_per_run'] / 60:.1f}&nbsp;min, {DEVICES[row['device']]}",
+            f"{row['peak_memory_mib'] / 1024:.1f}&nbsp;GiB",
         )
         for name, row in sorted(measured.items(), key=lambda item: -item[1]["sps"]["value"])
     ]
