@@ -16,7 +16,7 @@ help:
 	@echo "make bench-gpu    steps of the two real models on a CUDA GPU, beside the dry run's estimate"
 	@echo "make bench-presets    the same of every preset"
 	@echo "make bench-terms    gradients of the terms of spf-paper, and where enhancements lead"
-	@echo "make docs    build the documentation in site/"
+	@echo "make docs    build the documentation in site/, with Zensical and with MkDocs"
 	@echo "make venv    only create .venv with the pinned dependencies"
 
 venv: .venv/.installed
@@ -27,7 +27,7 @@ demo: venv
 test: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-test-slow: venv
+test-slow: .venv/.installed-docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/slow/kills.py tests/slow/stages.py tests/slow/malformed.py
 
@@ -57,10 +57,11 @@ bench-terms: venv
 
 docs: .venv/.installed-docs
 	$(BIN)/python -m docs.generators
+	$(BIN)/zensical build --strict
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf .venv site docs/.generated .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .cache site docs/.generated .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -216,3 +216,25 @@ def test_no_page_asks_another_server_for_anything() -> None:
     assert not re.search(r"https?://", settings)
     asked = re.compile(r"<(?:script|img|link)[^>]+https?:|!\[[^]]*\]\(https?:")
     assert not [page for page, text in PAGES.items() if asked.search(text)]
+
+
+def test_every_entry_of_the_glossary_has_a_meaning() -> None:
+    glossary = PAGES[DOCS / "reference" / "glossary.md"]
+    headings = re.findall(r"^#{2,3} (.+)$", glossary, re.MULTILINE)
+    assert len(headings) > 20
+    for heading in headings:
+        below = glossary.split(f"# {heading}\n", 1)[1].lstrip()
+        assert below[0] != "#" or below.startswith("###"), heading
+    rows = [line for line in glossary.splitlines() if line.startswith("|")]
+    assert not [row for row in rows if re.search(r"\|\s*\|$", row)]
+
+
+@pytest.mark.parametrize("folder", ["portraits", "continual"])
+def test_every_column_of_the_published_overview_is_in_the_glossary(folder: str) -> None:
+    glossary = PAGES[DOCS / "reference" / "glossary.md"].lower()
+    results = PAGES[DOCS / "results" / folder / "results.md"]
+    head = re.search(r"^\| preset \|(.*)\|$", results, re.MULTILINE)
+    assert head
+    for column in head[1].split("|"):
+        name = re.sub(r"[↑↓,].*", "", column).strip().lower()
+        assert name in glossary, column

@@ -8,7 +8,7 @@ from docs.generators.markdown import table
 from spf_core.plugins.discovery import load_plugins
 
 DEVICES = {"cpu": "CPU", "cuda": "GPU"}
-HEAD = ("preset", "what it is", "SPS ↑", "hit rate ↑", "1 - SPI ↑", "REC ↑", "time of a run", "peak memory")
+HEAD = ("preset", "SPS ↑", "hit rate ↑", "1 - SPI ↑", "REC ↑", "time of a run", "peak memory", "what it is")
 
 
 def preset_costs(results: Path) -> str:
@@ -19,13 +19,13 @@ def preset_costs(results: Path) -> str:
     rows = [
         (
             f"[`{name}`](../reference/components.md#preset-{name})",
-            entries[name].summary.rstrip("."),
             f"{row['sps']['value']:.0f}",
-            f"{row['hit_rate']['value']:.0%}".replace("%", " %"),
+            f"{row['hit_rate']['value']:.0%}".replace("%", "&nbsp;%"),
             f"{1 - row['spi']['value']:.2f}",
             f"{row['rec']['value']:.0f}",
-            f"{row['seconds_per_run'] / 60:.1f} min, {DEVICES[row['device']]}",
-            f"{row['peak_memory_mib'] / 1024:.1f} GiB",
+            f"{row['seconds_per_run'] / 60:.1f}&nbsp;min, {DEVICES[row['device']]}",
+            f"{row['peak_memory_mib'] / 1024:.1f}&nbsp;GiB",
+            entries[name].summary.rstrip("."),
         )
         for name, row in sorted(measured.items(), key=lambda item: -item[1]["sps"]["value"])
     ]

@@ -55,7 +55,7 @@ def design(
     people = _people(scenes)
     if len(people) < 2:
         raise ConfigError(
-            "a study needs images of at least 2 different prompts;keep more with spf evaluate --keep"
+            "a study needs images of at least 2 different prompts; keep more with spf evaluate --keep"
         )
     if trials > len(people):
         raise ConfigError(
