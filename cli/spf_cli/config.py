@@ -56,8 +56,8 @@ def show_config(
     """Print the configuration that [bold]spf train[/] uses with the same options, as YAML.
 
     Settings come from these sources: defaults, preset, backbone, --quick, --profile, --config,
-    --backbone and --plugin, other options, --set. Later ones override earlier ones. With --resume, they override those of
-    the run in --out. The command writes nothing.
+    --backbone and --plugin, other options, --set. Later ones override earlier ones. With --resume, they
+    override those of the run in --out. The command writes nothing.
     """
     choices = training_choices(
         data=data,
