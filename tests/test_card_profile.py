@@ -49,6 +49,7 @@ def with_ever_less(search: Search) -> Iterator[RunConfig]:
         yield config
 
 
+@pytest.mark.slow
 def test_less_memory_gives_up_time_first_and_the_base_model_last(resolving: Callable[..., Resolve]) -> None:
     pytest.importorskip("bitsandbytes")
     resolve = resolving()

@@ -66,9 +66,16 @@ def test_predictions_stay_close(kind: str, request: pytest.FixtureRequest) -> No
     assert far["int8"] < far["nf4"]
 
 
-@pytest.mark.parametrize("quantize", FARTHEST)
 @pytest.mark.parametrize(
-    ("preset", "settings"), [("spf-paper", ()), ("adalora", ()), ("lora", ("adapter.dora=true",))]
+    ("quantize", "preset", "settings"),
+    [
+        ("nf4", "spf-paper", ()),
+        ("int8", "adalora", ()),
+        ("nf4", "lora", ("adapter.dora=true",)),
+        ("int8", "lora", ("adapter.dora=true",)),
+        pytest.param("int8", "spf-paper", (), marks=pytest.mark.slow),
+        pytest.param("nf4", "adalora", (), marks=pytest.mark.slow),
+    ],
 )
 def test_adapters_train_on_it_in_float32(
     quantize: str, preset: str, settings: tuple[str, ...], tiny_folder: Path
@@ -164,7 +171,7 @@ def real_bytes(backbone: Backbone) -> int:
     return sum(sizes.values())
 
 
-@pytest.mark.parametrize("quantize", FARTHEST)
+@pytest.mark.parametrize("quantize", [pytest.param("int8", marks=pytest.mark.slow), "nf4"])
 def test_the_estimate_knows_the_packed_bytes(quantize: str, tiny_folder: Path) -> None:
     config = quantized(tiny_folder, quantize)
     backbone, adapter = open_backbone(config.backbone, "cpu"), config.adapter.build()
