@@ -15,6 +15,7 @@ from spf_cli.options import (
     show_help,
 )
 from spf_cli.training_options import (
+    CardProfile,
     EvaluateEvery,
     Quick,
     Resume,
@@ -24,6 +25,8 @@ from spf_cli.training_options import (
     TrainingSeed,
     TrainingSteps,
     named,
+    new_config,
+    refuse_profile,
     resumed_config,
     training_choices,
 )
@@ -47,16 +50,15 @@ def show_config(
     config: ConfigFile = None,
     assignments: Assignments = None,
     quick: Quick = False,
+    profile: CardProfile = None,
     resume: Resume = False,
 ) -> None:
     """Print the configuration that [bold]spf train[/] uses with the same options, as YAML.
 
-    Settings come from these sources: defaults, preset, backbone, --quick, --config, --backbone and
-    --plugin, other options, --set. Later ones override earlier ones. With --resume, they override those of
-    the run in --out. The command writes nothing.
+    Settings come from these sources: defaults, preset, backbone, --quick, --profile, --config,
+    --backbone and --plugin, other options, --set. Later ones override earlier ones. With --resume, they
+    override those of the run in --out. The command writes nothing.
     """
-    from spf_cli.loading import load_config
-
     choices = training_choices(
         data=data,
         trigger=trigger,
@@ -71,7 +73,9 @@ def show_config(
         assignments=assignments,
         quick=quick,
     )
-    resolved, _ = resumed_config(named(out), choices) if resume else load_config(**choices)
+    if resume:
+        refuse_profile(profile)
+    resolved, _ = resumed_config(named(out), choices) if resume else new_config(choices, profile)
     typer.echo(resolved.dump().rstrip())
 
 

@@ -174,7 +174,7 @@ def _check(run: Path | None, file: Path, plugin: Sequence[Path]) -> None:
     from spf_core.export.architecture import architecture_of
     from spf_core.export.check import check_file
     from spf_core.export.prediction import is_checkpoint
-    from spf_core.runs.run import open_backbone
+    from spf_core.runs.run import open_backbone, unrounded
 
     if is_checkpoint(file):
         if _show_readings(file, "fault", "red"):
@@ -183,7 +183,7 @@ def _check(run: Path | None, file: Path, plugin: Sequence[Path]) -> None:
     base = None
     if run is not None:
         config, _ = run_config(run, plugin)
-        base = architecture_of(open_backbone(config.backbone, "cpu"))
+        base = architecture_of(open_backbone(unrounded(config.backbone), "cpu"))
     verdicts = check_file(file, base)
     show(verdict_table(file, verdicts))
     for verdict in verdicts:

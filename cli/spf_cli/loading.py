@@ -2,13 +2,13 @@
 
 import logging
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spf_cli.render import note
-from spf_core.config.loading import SELECTABLE, laid_over, load_run_config
+from spf_core.config.loading import SELECTABLE, Layer, laid_over, load_run_config
 from spf_core.config.quick import given_up, quick_settings
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, RunError
@@ -39,11 +39,13 @@ def load_config(
     overrides: Mapping[str, Any] | None = None,
     assignments: Sequence[str] = (),
     quick: bool = False,
+    profile: Callable[[Callable[..., RunConfig]], Layer] | None = None,
 ) -> tuple[RunConfig, Plugins]:
     """Load plugins and files among `chosen`, and those of `file` that may run; resolve the configuration.
 
     A plugin file that both name is loaded; which of its components are used, `file` says. A line says what
-    `quick` gives up.
+    `quick` gives up. `profile` gives one more layer below `file`, and gets the function that lays the user's
+    settings over layers.
     """
     given = [Path(item) for item in chosen if is_file(item)]
     named = {item.name for item in map(Path, plugin_files(file))}
@@ -60,10 +62,13 @@ def load_config(
         overrides={**(overrides or {}), **({"plugins": files} if files else {})},
         assignments=assignments,
     )
-    if not quick:
-        return resolved(), plugins
-    config = resolved(below=(quick_settings,))
-    note("quick", "yellow", given_up(resolved(), config) or "nothing of these settings can be quicker")
+    below: tuple[Layer, ...] = (quick_settings,) if quick else ()
+    if profile:
+        quicker = below
+        below += (profile(lambda layer: resolved(below=(*quicker, layer))),)
+    config = resolved(below=below)
+    if quick:
+        note("quick", "yellow", given_up(resolved(), config) or "nothing of these settings can be quicker")
     return config, plugins
 
 

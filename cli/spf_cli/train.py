@@ -20,6 +20,8 @@ from spf_cli.options import (
     same_options,
 )
 from spf_cli.training_options import (
+    Card,
+    CardProfile,
     EvaluateEvery,
     Quick,
     Resume,
@@ -29,6 +31,8 @@ from spf_cli.training_options import (
     TrainingSeed,
     TrainingSteps,
     named,
+    new_config,
+    refuse_profile,
     resumed_config,
     training_choices,
 )
@@ -65,6 +69,7 @@ def train(
     config: ConfigFile = None,
     assignments: Assignments = None,
     quick: Quick = False,
+    profile: CardProfile = None,
     resume: Resume = False,
     accept: AcceptChangedData = False,
     dry_run: Annotated[
@@ -78,8 +83,8 @@ def train(
 ) -> None:
     """Train an adapter on one attribute.
 
-    Settings come from these sources: defaults, preset, backbone, --quick, --config, --backbone and
-    --plugin, other options, --set. Later ones override earlier ones.
+    Settings come from these sources: defaults, preset, backbone, --quick, --profile, --config,
+    --backbone and --plugin, other options, --set. Later ones override earlier ones.
     """
     choices = training_choices(
         data=data,
@@ -95,7 +100,11 @@ def train(
         assignments=assignments,
         quick=quick,
     )
-    resolved, plugins = resumed_config(named(out), choices) if resume else _start(out, choices, accept=accept)
+    if resume:
+        refuse_profile(profile)
+        resolved, plugins = resumed_config(named(out), choices)
+    else:
+        resolved, plugins = _start(out, choices, profile, accept=accept)
     if dry_run:
         show_plan(resolved, same_options(ctx, "spf config show", leave_out=("accept", "dry_run")))
     else:
@@ -111,14 +120,16 @@ def _free_folder(config: "RunConfig") -> Path:
     return next(folder for folder in numbered if not folder.exists())
 
 
-def _start(out: Path | None, choices: Mapping[str, Any], *, accept: bool) -> "tuple[RunConfig, Plugins]":
-    from spf_cli.loading import load_config, refuse_filled
+def _start(
+    out: Path | None, choices: Mapping[str, Any], profile: Card | None, *, accept: bool
+) -> "tuple[RunConfig, Plugins]":
+    from spf_cli.loading import refuse_filled
 
     if accept:
         raise ConfigError("--accept-changed-data goes with --resume; leave it out of a new run")
     if out is not None:
         refuse_filled(out, "choose another --out, or continue the run in it with --resume")
-    return load_config(**choices)
+    return new_config(choices, profile)
 
 
 def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, accept: bool) -> None:

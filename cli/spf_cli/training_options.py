@@ -1,15 +1,17 @@
 """The options of `spf train` that decide its configuration; `spf config show` takes the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spf_cli.options import OUTPUT
+from spf_cli.options import CONFIGURATION, OUTPUT
 from spf_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from spf_core.config.loading import Layer
     from spf_core.config.run_config import RunConfig
     from spf_core.plugins.discovery import Plugins
 
@@ -56,6 +58,61 @@ Resume = Annotated[
         "--resume", help="Continue the run in RUN. With more --steps, extend it.", rich_help_panel=OUTPUT
     ),
 ]
+
+
+class Card(StrEnum):
+    """The memory of a graphics card."""
+
+    GIB_8 = "8gb"
+    GIB_12 = "12gb"
+    GIB_16 = "16gb"
+    GIB_24 = "24gb"
+
+    @property
+    def gib(self) -> int:
+        """The number of GiB."""
+        return int(self.value.removesuffix("gb"))
+
+
+CardProfile = Annotated[
+    Card | None,
+    typer.Option(
+        "--profile",
+        help="Choose the memory settings so that the estimate fits a GPU of this size, and say why. "
+        "Settings that you give yourself stay.",
+        show_default=False,
+        rich_help_panel=CONFIGURATION,
+    ),
+]
+
+
+def new_config(choices: Mapping[str, Any], card: Card | None) -> "tuple[RunConfig, Plugins]":
+    """The configuration of a new run; with a card, what the estimate fits onto it is told, and why."""
+    from spf_cli.loading import load_config
+
+    return load_config(**choices) if card is None else load_config(**choices, profile=_fitted_to(card))
+
+
+def _fitted_to(card: Card) -> "Callable[[Callable[[Layer], RunConfig]], Layer]":
+    def fitted(resolve: "Callable[[Layer], RunConfig]") -> "Layer":
+        from spf_cli.render import note
+        from spf_core.training.resources.card_profile import HEADROOM, fit_to_card
+        from spf_core.training.resources.run_estimate import size_of
+
+        found = fit_to_card(lambda settings: resolve(lambda _: settings), card.gib)
+        for setting, reason in found.reasons.items():
+            note("profile", "cyan", f"{setting}: {reason}")
+        left = f"the {card.gib * (1 - HEADROOM):.3g} GiB that {HEADROOM:.0%} headroom leave of {card.gib} GiB"
+        note("profile", "cyan", f"the estimated peak is {size_of(found.peak)}, of {left}")
+        return lambda _: found.layer
+
+    return fitted
+
+
+def refuse_profile(card: Card | None) -> None:
+    """ConfigError for a card where a run goes on."""
+    if card is not None:
+        raise ConfigError("--profile is for a new run; a resumed run keeps its settings: leave --profile out")
 
 
 def training_choices(

@@ -173,6 +173,15 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _packed_weights_stay(self) -> "RunConfig":
+        if self.backbone.packed and self.adapter.needs_plain_weights:
+            raise ValueError(
+                f"backbone.quantize packs weights that the adapter '{self.adapter.name}' reads and changes; "
+                "set backbone.quantize to none, or choose an adapter that adds to them, such as a LoRA"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _texts_trained_where_they_can_be(self) -> "RunConfig":
         if not self.adapter.tunes_texts:
             if self.optimizer.text_encoder_learning_rate is not None:

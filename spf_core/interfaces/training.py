@@ -114,6 +114,16 @@ class OffloadsTextEncoders(Protocol):
         """Move them to the CPU."""
 
 
+@runtime_checkable
+class Quantizable(Protocol):
+    """A backbone that can pack the weights of its denoiser; `quantized` says how they are, or `none`."""
+
+    quantized: str
+
+    def quantize(self, quantize: str, device: torch.device) -> None:
+        """Pack them on `device`; layers that are trained are left out. ConfigError without the library."""
+
+
 class Adapter(Protocol):
     """Trainable parameters on a backbone that can be switched off and scaled."""
 

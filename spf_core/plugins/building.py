@@ -78,6 +78,12 @@ def _check_arguments(config: Component | type[Component], part: Any, arguments: 
 
 def attach(config: AdapterConfig, adapter: interfaces.Adapter, backbone: interfaces.Backbone) -> None:
     """Attach the built adapter; PluginError when it fails, ConfigError when it trains nothing."""
+    quantized = getattr(backbone, "quantized", "none")
+    if config.needs_plain_weights and quantized != "none":
+        raise ConfigError(
+            f"{label(config)} reads the base model's own weights, which backbone.quantize={quantized} packs; "
+            "set backbone.quantize to none"
+        )
     try:
         adapter.attach(backbone)
     except Exception as error:

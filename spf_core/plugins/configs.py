@@ -69,6 +69,11 @@ class BackboneConfig(Component):
         None  # what LoRA files call its architecture, such as sd_v1, if they know it
     )
 
+    @property
+    def packed(self) -> bool:
+        """Whether the denoiser's weights are packed into few bits, so that nothing can change them."""
+        return False
+
     @classmethod
     def settings_for(cls, adapter: str) -> dict[str, Any]:
         """Run settings in place of a preset's where such an adapter is trained; files and flags win.
@@ -94,6 +99,7 @@ class AdapterConfig(Component):
     """What is trainable; builds an `interfaces.Adapter`."""
 
     kind = "adapter"
+    needs_plain_weights: ClassVar[bool] = False  # whether it reads or changes the base model's own weights
 
     @property
     def tunes_texts(self) -> bool:

@@ -71,9 +71,9 @@ def cached(
 ) -> dict[str, Tensor]:
     """What `make` returns, read from the cache when the very same was made before.
 
-    The key covers the backbone's weights, the kind of device, its precision, library versions, the sampling
-    code, the plain values `made_of` and the bytes of `tensors`. An entry that is damaged, or says another key
-    than the one it lies under, is made again.
+    The key covers the backbone's weights and how they are packed, the kind of device, its precision, library
+    versions, the sampling code, the plain values `made_of` and the bytes of `tensors`. An entry that is
+    damaged, or says another key than the one it lies under, is made again.
     """
     if (instead := _instead.get()) is not None:
         return instead[kind](tensors) if kind in instead else make()
@@ -121,13 +121,14 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
 
 
 def made_by(backbone: Backbone) -> dict[str, object]:
-    """What makes a model's output differ: weights, kind of device, precision, versions, sampling code."""
+    """What makes a model's output differ: weights and their packing, device, precision, versions, code."""
     kind = backbone.device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else backbone.dtype
     return {
         "backbone": backbone.fingerprint(),
         "device": kind,
         "precision": str(precision),
+        "quantized": getattr(backbone, "quantized", "none"),
         "versions": [torch.__version__, diffusers.__version__],
         "code": code_version(type(backbone)),
     }

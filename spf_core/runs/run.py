@@ -49,10 +49,11 @@ def open_backbone(config: BackboneConfig, device: str = "auto") -> Backbone:
     return backbone
 
 
-def in_float32(config: BackboneConfig) -> BackboneConfig:
-    """The same backbone with its frozen weights in float32, where it has a choice."""
-    chosen = {"dtype": "float32"} if "dtype" in type(config).model_fields else {}
-    return config.model_copy(update=chosen)
+def unrounded(config: BackboneConfig) -> BackboneConfig:
+    """The same backbone with its frozen weights in float32 and not quantised, where it has a choice."""
+    chosen = {"dtype": "float32", "quantize": "none"}
+    options = type(config).model_fields
+    return config.model_copy(update={name: value for name, value in chosen.items() if name in options})
 
 
 def trained_weights(run: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -65,13 +66,13 @@ def trained_weights(run: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def open_run(run: Path, plugins: Plugins, *, device: str = "auto", exact: bool = False) -> OpenRun:
-    """Load a finished run, its base model in float32 if `exact`, for what is computed with the weights.
+    """Load a finished run; if `exact`, its base model is `unrounded`, for what is computed with the weights.
 
     RunError when its own weights are missing, damaged or of another backbone.
     """
     config, file = saved_config(run, plugins), run / ADAPTER_FILE
     tensors, metadata = trained_weights(run)
-    backbone = open_backbone(in_float32(config.backbone) if exact else config.backbone, device)
+    backbone = open_backbone(unrounded(config.backbone) if exact else config.backbone, device)
     refuse_other_backbone(file, metadata, backbone)
     adapter: Adapter = built(config.adapter)
     attach(config.adapter, adapter, backbone)

@@ -7,14 +7,16 @@ not know it, so a bf16 run would be estimated as one of float32.
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import wraps
 from typing import Any, TypeVar
 from weakref import finalize
 
 import torch
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -33,12 +35,17 @@ def shapes_only() -> AbstractContextManager[Any]:
     return FakeTensorMode(allow_non_fake_inputs=True)
 
 
+def outside_shapes_only() -> AbstractContextManager[Any]:
+    """Within the context new tensors have values, also where `shapes_only` is on around it."""
+    return unset_fake_temporarily()
+
+
 @contextmanager
 def weightless(device: torch.device, parts: T) -> Iterator[tuple[T, list[Tensor]]]:
     """A copy of the parts without values, and its tensors; within the context every tensor is like that."""
     fake = shapes_only()
     with Weightless(fake, device) as copied:
-        copies = copy.deepcopy(parts)
+        copies = copy.deepcopy(parts, copied.quantized(parts))
     with fake, Assumed(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what real tensors would not be warned of
         yield copies, copied.tensors
@@ -62,12 +69,61 @@ class Weightless(TorchFunctionMode):
             return self._like(args[0])
         return func(*args, **(kwargs or {}))
 
+    def quantized(self, parts: Any) -> dict[int, Any]:
+        """Copies of weights whose class copies itself, by their ids: those of bitsandbytes.
+
+        Tensors without values cannot be of such a class. Its layers read the numbers and what stands beside.
+        """
+        memo: dict[int, Any] = {}
+        for part in parts if isinstance(parts, tuple) else (parts,):
+            for module in (each for each in vars(part).values() if isinstance(each, nn.Module)):
+                for weight in module.parameters():
+                    if "__deepcopy__" in vars(type(weight)) and type(weight) is not nn.Parameter:
+                        memo[id(weight)] = made = nn.Parameter(self._like(weight.data), requires_grad=False)
+                        for name, value in vars(weight).items():
+                            setattr(made, name, None if name == "module" else copy.deepcopy(value, memo))
+        return memo
+
     def _like(self, tensor: Tensor) -> Tensor:
         device = self.device if tensor.is_meta else tensor.device
         with self.fake:
             made = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
         self.tensors.append(made)
         return made.requires_grad_(tensor.requires_grad)
+
+
+@contextmanager
+def autocast_of_cuda() -> Iterator[None]:
+    """Within the context autocast on the CPU computes norms and softmax in float32, as CUDA's does.
+
+    A mode would not do: it is off while gradient checkpointing computes a part again.
+    """
+    plain = [(place, name, getattr(place, name)) for place, name in _IN_FLOAT32]
+    try:
+        for place, name, function in plain:
+            setattr(place, name, _widened(function))
+        yield
+    finally:
+        for place, name, function in plain:
+            setattr(place, name, function)
+
+
+_IN_FLOAT32 = ((F, "layer_norm"), (F, "group_norm"), (F, "softmax"), (Tensor, "softmax"))
+
+
+def _widened(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Tensor:
+        if not torch.is_autocast_enabled("cpu"):
+            return function(*args, **kwargs)
+        return function(*map(_wide, args), **{name: _wide(value) for name, value in kwargs.items()})
+
+    return call
+
+
+def _wide(value: Any) -> Any:
+    half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+    return value.float() if half else value
 
 
 class Assumed(TorchDispatchMode):  # type: ignore[no-untyped-call]

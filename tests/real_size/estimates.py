@@ -6,8 +6,6 @@ CUDA's autocast.
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,7 @@ from unittest.mock import patch
 
 import diffusers
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from diffusers import DDIMScheduler
 
 from spf_plugins.backbones.layouts import kept_dtype
 
@@ -32,6 +29,7 @@ from spf_core.plugins.discovery import load_plugins
 from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
 from spf_core.training.resources.preparation_estimate import estimate_preparation_memory
 from spf_core.training.resources.run_estimate import WORKSPACE, peak_bytes, size_of
+from spf_core.utils.fake_tensors import autocast_of_cuda
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import loading
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
@@ -39,30 +37,6 @@ from spf_plugins.backbones.stable_diffusion_xl import StableDiffusionXL
 
 CASES = {"sd15": (StableDiffusion, 512), "sdxl": (StableDiffusionXL, 1024)}
 PROMPTS = [Prompt("a portrait of an old man, red hair, in the park", "wearing a hat")]
-IN_FLOAT32 = ((F, "layer_norm"), (F, "group_norm"), (F, "softmax"), (Tensor, "softmax"))
-
-
-@contextmanager
-def autocast_of_cuda() -> Iterator[None]:
-    """CUDA's autocast computes norms and softmax in float32, the CPU's does not."""
-
-    def widened(function: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if not torch.is_autocast_enabled("cpu"):
-                return function(*args, **kwargs)
-            named = {name: each.float() if _half(each) else each for name, each in kwargs.items()}
-            return function(*(each.float() if _half(each) else each for each in args), **named)
-
-        return call
-
-    with ExitStack() as stack:
-        for place, name in IN_FLOAT32:
-            stack.enter_context(patch.object(place, name, widened(getattr(place, name))))
-        yield
-
-
-def _half(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
 
 
 def open_skeleton(kind: str, dtype: torch.dtype) -> Any:
@@ -74,7 +48,7 @@ def open_skeleton(kind: str, dtype: torch.dtype) -> Any:
     for name, network in networks.items():
         network.to(kept_dtype(name, dtype)).requires_grad_(False).eval()
     tokenizers = {name: tiny_tokenizer() for name in layout.tokenizers}
-    scheduler = loading.DDIMScheduler.from_pretrained(settings_of(layout.name) / "scheduler")
+    scheduler = DDIMScheduler.from_pretrained(settings_of(layout.name) / "scheduler")
     named = {**networks, **tokenizers, "scheduler": scheduler}
     middle = (0.5, 0.5, 0.5)
     parts = loading.Parts(named, {}, clip.requires_grad_(False).eval(), middle, middle)
@@ -95,7 +69,13 @@ def estimate_rows(kind: str, preset: str, count: int = 200, pictures: int = 50) 
 
 
 def estimate(
-    kind: str, preset: str, checkpointing: bool, dtype: str = "bfloat16", *, texts: bool = False
+    kind: str,
+    preset: str,
+    checkpointing: bool,
+    dtype: str = "bfloat16",
+    *,
+    texts: bool = False,
+    quantize: str = "none",
 ) -> tuple[MemoryEstimate, int]:
     """The estimated step of one picture, and its peak in bytes."""
     options = [
@@ -109,10 +89,9 @@ def estimate(
     adapter.attach(backbone)
     side = CASES[kind][1]
     with autocast_of_cuda():
-        found = estimate_memory(config, backbone, adapter, PROMPTS, (side, side))
-    encoders = sum(number for (name, _), number in found.weights.items() if name.startswith("text_encoder"))
-    parked = 0 if texts else encoders
-    return found, peak_bytes(config, backbone, adapter, found) + WORKSPACE - parked
+        model = config, backbone, adapter, PROMPTS, (side, side)
+        found = estimate_memory(*model, quantize=quantize, parks=True)
+    return found, peak_bytes(config, backbone, adapter, found) + WORKSPACE
 
 
 def main() -> None:
@@ -126,6 +105,12 @@ def main() -> None:
         told = ("yes" if checkpointing else "no", size_of(found.kept), size_of(peak))
         what = f"`{preset}`{', text encoders too' if texts else ''}"
         print(f"| `{kind}`, {CASES[kind][1]} px | {what} | bfloat16 | {' | '.join(told)} |", flush=True)
+    print("\n| model, `spf`, checkpointing | quantize | weights | peak |")
+    print("|---|---|---|---|")
+    for kind, quantize in product(CASES, ("none", "int8", "nf4")):
+        found, peak = estimate(kind, "spf", True, quantize=quantize)
+        weights = size_of(sum(found.weights.values()))
+        print(f"| `{kind}`, {CASES[kind][1]} px | `{quantize}` | {weights} | {size_of(peak)} |", flush=True)
     print("\n| model | preset | dearest stage before the first step | peak |")
     print("|---|---|---|---|")
     for kind, preset in product(CASES, ("lora", "spf", "spf-joint")):

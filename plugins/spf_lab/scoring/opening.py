@@ -170,5 +170,8 @@ def backbone_of(sources: Sequence[Source], backbone: str | None, plugins: Plugin
         return {"name": backbone}
     for source in sources:
         if source.kind == "run":
-            return saved_config(source.path, plugins).backbone.model_dump(mode="json")
+            settings = saved_config(source.path, plugins).backbone.model_dump(mode="json")
+            return {
+                name: value for name, value in settings.items() if name != "quantize"
+            }  # files need plain weights
     raise ConfigError("the files do not load a base model; name it with --backbone, as sd15 or sdxl")

@@ -114,6 +114,7 @@ class CrossAttention(AdapterConfig):
     """Every weight of the cross-attention layers. The adapter keeps the base weights."""
 
     name = "cross-attention"
+    needs_plain_weights = True
 
     def build(self) -> "Adapter":
         """Return the adapter, not attached yet."""
@@ -126,6 +127,7 @@ class FullUnet(AdapterConfig):
     """Every weight of the UNet. The adapter keeps the base weights, and switches back to them."""
 
     name = "full-unet"
+    needs_plain_weights = True
 
     def build(self) -> "Adapter":
         """Return the adapter, not attached yet."""
@@ -138,6 +140,7 @@ class LoraFileAdapter(AdapterConfig):
     """The updates of a LoRA file of any trainer, to be sampled and measured. Nothing is trained."""
 
     name = "lora-file"
+    needs_plain_weights = True
     path: UserPath = Field(description="File of a LoRA, DoRA, LoHa or LoKr, as .safetensors.")
 
     def build(self) -> "Adapter":
@@ -151,6 +154,7 @@ class WeightsFileAdapter(AdapterConfig):
     """The weights of a fine-tuned model, to be sampled and measured. Nothing is trained."""
 
     name = "weights-file"
+    needs_plain_weights = True
     path: UserPath = Field(description="Single .safetensors file, or folder in diffusers' layout.")
 
     def build(self) -> "Adapter":

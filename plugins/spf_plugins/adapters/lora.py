@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig
+from peft.utils.integrations import dequantize_module_weight
 from torch import Tensor, nn
 
 from spf_core.errors import ConfigError, RunError
@@ -31,6 +32,11 @@ class Lora(PeftLayers):
     def attach(self, backbone: Backbone) -> None:
         """Add the LoRA layers to the denoiser and the text encoders, and freeze everything else in them."""
         config = self.config
+        if config.dora and getattr(backbone, "quantized", "none") == "int8":
+            raise ConfigError(
+                "adapter.dora reads the base model's weights, which PEFT does not unpack from int8; set "
+                "backbone.quantize to nf4 or none"
+            )
         targets = find_targets(backbone, config)
         encoders = _text_encoders(backbone) if config.text_encoder else {}
         in_texts = find_text_targets(encoders, config.text_encoder_targets) if encoders else {}
@@ -122,7 +128,7 @@ def _drift(layer: Any) -> Tensor:
 
 def _dora_drift(layer: Any) -> Tensor:
     """|| m W / |W| - W0 ||_F^2 with W = W0 + (alpha / rank) B A."""
-    original_OK: Tensor = layer.get_base_layer().weight.flatten(1)
+    original_OK: Tensor = dequantize_module_weight(layer.get_base_layer()).flatten(1)
     changed_OK: Tensor = original_OK + layer.get_delta_weight(ADAPTER).flatten(1)
     size_O1: Tensor = layer.lora_magnitude_vector[ADAPTER].weight.reshape(-1, 1)
     change_OK: Tensor = size_O1 * changed_OK / changed_OK.norm(dim=1, keepdim=True) - original_OK

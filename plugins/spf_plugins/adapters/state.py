@@ -56,8 +56,13 @@ def opened(backbone: Backbone, *, cross: bool) -> dict[str, nn.Parameter]:
 def merged_layers(layers: Mapping[str, Any], owner: object) -> dict[str, Tensor]:
     """The weights of PEFT's layers with their updates merged in, which PEFT does on a copy of each layer.
 
-    Hooks of the layers may refer to their `owner`, which is not copied.
+    Hooks of the layers may refer to their `owner`, which is not copied. RunError for quantised weights: what
+    is merged into them is rounded as they are.
     """
+    if not all(layer.get_base_layer().weight.is_floating_point() for layer in layers.values()):
+        raise RunError(
+            "the base model is quantised; merge into one that is opened with backbone.quantize=none"
+        )
     found: dict[str, Tensor] = {}
     for name, layer in layers.items():
         both = copy.deepcopy(layer, {id(owner): owner})

@@ -58,6 +58,16 @@ class Published(BackboneConfig):
         description="Number format of the frozen weights. auto is bfloat16 where a GPU "
         "supports it, otherwise float32.",
     )
+    quantize: Literal["none", "int8", "nf4"] = Field(
+        "none",
+        description="Pack the weights of the denoiser's linear layers into 8 bits, or into 4 by "
+        "bitsandbytes. Adapters stay in float32.",
+    )
+
+    @property
+    def packed(self) -> bool:
+        """Whether `quantize` is on."""
+        return self.quantize != "none"
 
     @classmethod
     def settings_for(cls, adapter: str) -> dict[str, Any]:
@@ -67,13 +77,19 @@ class Published(BackboneConfig):
         return {**FOR_ONE_CARD, "sample": sample, "optimizer": {"learning_rate": rate}}
 
     def build(self) -> "Backbone":
-        """Load it, from the hub where it is no folder; RunError when it cannot be used."""
+        """Load it, from the hub where it is no folder; RunError when it cannot be used.
+
+        ConfigError when `quantize` lacks its library.
+        """
         from spf_plugins.backbones.hub import find
         from spf_plugins.backbones.precision import chosen_dtype
+        from spf_plugins.backbones.quantization import require_quantizer
 
+        require_quantizer(self.quantize)  # before anything is downloaded or loaded
         architecture = self.architecture()
         places, settings = find(self, architecture.layout), Path(self.settings) if self.settings else None
-        backbone: Backbone = architecture(*places, self.variant, chosen_dtype(self.dtype), settings)
+        dtype = chosen_dtype(self.dtype)
+        backbone: Backbone = architecture(*places, self.variant, dtype, settings, self.quantize)
         return backbone
 
     def look(self) -> str:

@@ -18,6 +18,7 @@ from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones import layouts, loading
 from spf_plugins.backbones.noise_processes import DDPMNoise
 from spf_plugins.backbones.precision import computing_in, never_in_float16
+from spf_plugins.backbones.quantization import Quantize, quantize_linears
 from spf_plugins.backbones.tokens import Tokens, average_over_all, normalised, tokenize
 
 TEXTS_AT_ONCE = 64
@@ -42,7 +43,8 @@ def _halvings(name: str, last: int) -> int:
 class StableDiffusion:
     """A frozen `StableDiffusionPipeline` with a CLIP model; satisfies `interfaces.Backbone`.
 
-    Weights are kept in `dtype`, the VAE's always in float32; what comes out is float32.
+    Weights are kept in `dtype`, the VAE's always in float32; what comes out is float32. `quantized` says how
+    the denoiser's linear layers are packed, from when it is on its device.
     """
 
     layout = layouts.SD
@@ -60,6 +62,7 @@ class StableDiffusion:
         variant: str | None = None,
         dtype: torch.dtype = torch.float32,
         settings: Path | None = None,
+        quantize: Quantize = "none",
     ) -> None:
         """Load local folders (`clip_folder`: by default `folder / "clip"`); RunError when one is unusable.
 
@@ -75,6 +78,8 @@ class StableDiffusion:
         self.scheduler, self.clip = self._parts["scheduler"], parts.clip
         self.noise = self._noise_process()
         self.device = torch.device("cpu")
+        self.quantized: Quantize = "none"
+        self._to_quantize: Quantize = quantize
         self._checkpointing = False
         self.clip_tokens: int = self.tokenizer.model_max_length
         self.image_size: int = self.denoiser.config.sample_size * 2 ** (
@@ -87,13 +92,20 @@ class StableDiffusion:
         self._std_311 = torch.tensor(parts.image_std).view(3, 1, 1)
 
     def to(self, device: torch.device) -> None:
-        """Move every part to `device`."""
+        """Move every part to `device`, where the denoiser is quantised if it is to be."""
+        if self.quantized != self._to_quantize:
+            self.quantize(self._to_quantize, device)
         for name in self.layout.networks:
             self._parts[name].to(device)
         self.clip.to(device)
         self.noise.to(device)
         self._mean_311, self._std_311 = self._mean_311.to(device), self._std_311.to(device)
         self.device = device
+
+    def quantize(self, quantize: Quantize, device: torch.device) -> None:
+        """Pack the weights of the denoiser's linear layers, on `device`; adapters' layers are left out."""
+        quantize_linears(self.denoiser, quantize, self.dtype, device)
+        self.quantized = self._to_quantize = quantize
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[Prompt], *, with_target: bool) -> Conditioning:

@@ -12,7 +12,7 @@ from spf_core.export.companions import has_workflow, write_companions, write_wor
 from spf_core.export.files import two_encoders, write_checkpoint, write_kohya, write_peft, write_pipeline
 from spf_core.export.run import FinishedRun, UnknownNamesError
 from spf_core.interfaces import Mergeable
-from spf_core.runs.run import in_float32, open_backbone
+from spf_core.runs.run import open_backbone, unrounded
 from spf_core.utils.atomic import atomic_folder
 
 
@@ -67,7 +67,7 @@ def merged_pipeline(run: FinishedRun) -> Any:
             "its run works with spf sample alone"
         )
     run.opened.adapter.scale(1.0 if request.strength is None else request.strength)
-    pipeline = open_backbone(in_float32(config.backbone), "cpu").pipeline()
+    pipeline = open_backbone(unrounded(config.backbone), "cpu").pipeline()
     for key, tensor in adapter.merged().items():
         part, _, name = key.partition(".")
         with torch.no_grad():

@@ -18,7 +18,7 @@ from spf_core.dual_path.parts import build_parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.dual_path.texts import text_parameters
 from spf_core.errors import SpfError
-from spf_core.interfaces import Adapter, Backbone, Checkpointing, OffloadsTextEncoders
+from spf_core.interfaces import Adapter, Backbone, Checkpointing, OffloadsTextEncoders, Quantizable
 from spf_core.interfaces.types import Batch
 from spf_core.plugins.building import attach, built
 from spf_core.plugins.configs import AdapterConfig
@@ -49,17 +49,24 @@ def estimate_memory(
     adapter: Adapter,
     prompts: Sequence[Prompt],
     size: tuple[int, int],
+    *,
+    quantize: str = "none",
+    parks: bool | None = None,
 ) -> MemoryEstimate:
     """One step of pictures of width and height `size`, every term on; nothing passed in is changed.
 
-    Where the step depends on values every row goes the dearest way. Raises what the step raises.
+    Where the step depends on values every row goes the dearest way. With `quantize`, a backbone that is not
+    quantised is reckoned as if it were. `parks`: whether idle encoders leave the device; by default, if it is
+    no CPU. Raises what the step raises.
     """
+    parks = backbone.device.type != "cpu" if parks is None else parks
     with weightless(backbone.device, (backbone, adapter)) as ((backbone, adapter), tensors):
+        tensors = quantized(backbone, quantize, tensors)
         parts, batch = (
             build_parts(config.step, backbone, adapter),
             empty_batch(config, backbone, prompts, size),
         )
-        weights = weights_of(backbone, tensors, parked=not text_parameters(adapter))
+        weights = weights_of(backbone, tensors, parked=parks and not text_parameters(adapter))
         if config.train.gradient_checkpointing and isinstance(backbone, Checkpointing):
             backbone.checkpoint_gradients()
         generator = torch.Generator().manual_seed(0)
@@ -133,14 +140,14 @@ def empty_batch(
 def weights_of(
     backbone: Backbone, copied: Iterable[Tensor], *, parked: bool
 ) -> dict[tuple[str, torch.dtype], int]:
-    """Bytes by part and dtype of what lies on the backbone's device; `parked`: as it does while it trains.
+    """Bytes by part and dtype of what lies on the backbone's device; `parked`: without idle text encoders.
 
     `copied` are all tensors of backbone and adapter, parts or not.
     """
     named = {**vars(backbone), **getattr(backbone.pipeline(), "components", {})}
     parts = {name: part for name, part in named.items() if isinstance(part, nn.Module)}
     gone = set[int]()
-    if parked and backbone.device.type != "cpu" and isinstance(backbone, OffloadsTextEncoders):
+    if parked and isinstance(backbone, OffloadsTextEncoders):
         gone = {storage_id(tensor) for encoder in backbone.encoders() for tensor in _tensors(encoder)}
     found, counted = Counter[tuple[str, torch.dtype]](), gone
     for name, tensors in [*((name, _tensors(part)) for name, part in parts.items()), ("other", copied)]:
@@ -151,5 +158,20 @@ def weights_of(
     return dict(found)
 
 
+def quantized(backbone: Backbone, quantize: str, tensors: list[Tensor]) -> list[Tensor]:
+    """Quantise a copy without values if it is not, and return what is left of its tensors."""
+    if quantize in ("none", getattr(backbone, "quantized", "none")):
+        return tensors
+    assert isinstance(backbone, Quantizable), "others have no such option"
+    plain = {storage_id(tensor) for tensor in _tensors(backbone.denoiser)}
+    backbone.quantize(quantize, backbone.device)
+    gone = plain - {storage_id(tensor) for tensor in _tensors(backbone.denoiser)}
+    return [tensor for tensor in tensors if storage_id(tensor) not in gone]
+
+
 def _tensors(part: nn.Module) -> list[Tensor]:
-    return [*part.parameters(), *part.buffers()]
+    found = [*part.parameters(), *part.buffers()]
+    packings = (
+        vars(tensor).get("quant_state") for tensor in found
+    )  # bitsandbytes keeps the scales of blocks there
+    return found + [packing.absmax for packing in packings if packing is not None]

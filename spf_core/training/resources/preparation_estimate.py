@@ -22,7 +22,7 @@ from spf_core.preparation.relevance import pictures_at_once
 from spf_core.preparation.rows import prepared_rows, recorded_states
 from spf_core.runs.cache import cache_override
 from spf_core.sampling.sampler import ROWS, mixed_precision
-from spf_core.training.resources.memory_estimate import autocast, weights_of
+from spf_core.training.resources.memory_estimate import autocast, quantized, weights_of
 from spf_core.utils.fake_tensors import Counted, weightless
 from spf_core.utils.prompts import Prompt
 
@@ -45,15 +45,18 @@ def estimate_preparation_memory(
     prompts: Sequence[Prompt],
     pictures: int,
     size: tuple[int, int],
+    *,
+    quantize: str = "none",
 ) -> PreparationEstimate:
     """Prepare a row for each prompt, of `pictures` pictures of width and height `size`.
 
-    The backbone has no adapter yet. Raises what the preparation raises.
+    The backbone has no adapter yet; `quantize` as for `estimate_memory`. Raises what the preparation raises.
     """
     group = pictures_at_once(backbone, backbone.latent_shape(size[1], size[0])[2])
     some = prompts[: max(AT_ONCE, group)]
     shown = [row % min(pictures, group) for row in range(len(some))]
     with weightless(backbone.device, backbone) as (copied, tensors):
+        tensors = quantized(copied, quantize, tensors)
         weights = sum(weights_of(copied, tensors, parked=False).values())
         with Counted(backbone.device) as memory:
             stages = Stages(memory)
