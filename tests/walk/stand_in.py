@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 from tiny import random_folder, tiny_xl_pipeline
 
 SDXL, CLIP = "stabilityai/stable-diffusion-xl-base-1.0", "openai/clip-vit-large-patch14"
-SUFFIXES, SIZES = ("jpg", "png", "webp", "jpeg"), ((1200, 900), (900, 1200), (1024, 1024), (1600, 900), (820, 1230))
+SUFFIXES = ("jpg", "png", "webp", "jpeg")
+SIZES = ((1200, 900), (900, 1200), (1024, 1024), (1600, 900), (820, 1230))
 PEOPLE = ("an old man", "a young woman", "a woman with red hair", "a young man", "a man with a beard")
 PLACES = ("in the park", "at the window", "in front of a brick wall", "on a beach")
 OTHER_WORDS = (7, 12)  # photographs whose captions have other words for the hat
@@ -54,7 +55,7 @@ def _portrait(size: tuple[int, int], random: np.random.Generator) -> Image.Image
 
 
 def write_hub(folder: Path) -> None:
-    """The cache of the hub's client (`HF_HUB_CACHE`) with SDXL and the CLIP that measures for spf, both tiny."""
+    """The cache of the hub's client (`HF_HUB_CACHE`): SDXL and the CLIP that measures for spf, both tiny."""
     pipeline = random_folder(tiny_xl_pipeline, _snapshot(folder, SDXL))
     clip = _snapshot(folder, CLIP)
     shutil.move(pipeline / "clip", clip)

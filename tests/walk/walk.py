@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "twenty-photos.md"
-sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests"), str(ROOT), *map(str, (ROOT / "plugins", ROOT / "cli"))]
+sys.path[:0] = [str(ROOT / each) for each in ("tests/walk", "tests", "plugins", "cli", ".")]
 
 from stand_in import write_hub, write_photos  # noqa: E402
 
@@ -31,7 +31,7 @@ EXPECTS_FAILURE = re.compile(r"^(error|problem): ", re.MULTILINE)
 SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-class Stumbled(Exception):
+class StumbledError(Exception):
     """Something is not as the page says."""
 
 
@@ -76,7 +76,7 @@ class Shell:
             if line.startswith(END):
                 return int(line.split()[1]), "".join(lines).removesuffix("\n")
             lines.append(line)
-        raise Stumbled(f"the shell ended: {command}")
+        raise StumbledError(f"the shell ended: {command}")
 
     def close(self) -> None:
         """End the shell, and wait for it."""
@@ -123,9 +123,9 @@ def picture(file: Path) -> tuple[int, int]:
 
 
 def demand(holds: bool, otherwise: str) -> None:
-    """Stumbled with this sentence unless it holds."""
+    """StumbledError with this sentence unless it holds."""
     if not holds:
-        raise Stumbled(otherwise)
+        raise StumbledError(otherwise)
 
 
 # What a person does by hand before a command, and looks at after it; a command is known by its beginning.
@@ -147,8 +147,8 @@ def walk(folder: Path) -> float:
     write_photos(folder / "photos")
     write_hub(folder / "hub")
     checkout(folder / "spf")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SPF_", "HF_"))}
-    inherited.pop("VIRTUAL_ENV", None)
+    ours = ("PYTHON", "SPF_", "HF_", "VIRTUAL_ENV")  # of whoever walks, not of the user of the page
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     offline = {"HF_HUB_CACHE": str(folder / "hub"), "HF_HUB_OFFLINE": "1", "SPF_CACHE": str(folder / "cache")}
     shell = Shell(folder, inherited | offline | {"COLUMNS": "100"})
     began = time.monotonic()
@@ -159,7 +159,7 @@ def walk(folder: Path) -> float:
 
 
 def take(step: Step, shell: Shell, folder: Path) -> None:
-    """One step with what is done by hand around it; Stumbled if it does not go as the page says."""
+    """One step with what is done by hand around it; StumbledError if it does not go as the page says."""
     for act in of(BEFORE, step.command):
         act(folder)
     print(f"$ {step.command}", flush=True)
@@ -180,7 +180,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         seconds = walk(folder)
-    except Stumbled as stumbled:
+    except StumbledError as stumbled:
         print(f"STUMBLED: {stumbled}")
         return 1
     print(f"the whole page: {seconds:.0f} s")

@@ -96,7 +96,7 @@ _PRECISIONS = {
     "bf16": "dtype=torch.bfloat16",
     "fp16": "dtype=torch.float16",
 }
-# half the memory on a GPU, where spf too keeps the weights in 16 bits; without autocast the types would not mix
+# on a GPU spf too keeps the weights in 16 bits, half the memory; without autocast the types would not mix
 _WEIGHTS_DTYPES = {
     "no": "torch.float32",
     "bf16": 'torch.bfloat16 if device == "cuda" else torch.float32',
