@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,6 @@ sys.path[:0] = [str(ROOT / each) for each in ("tests/walk", "tests", "plugins", 
 
 from stand_in import write_hub, write_photos  # noqa: E402
 
-LIMIT = 1200  # seconds that one command may take
 END = "walked:"
 EXPECTS_FAILURE = re.compile(r"^(error|problem): ", re.MULTILINE)
 SAME = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -93,6 +93,17 @@ def checkout(folder: Path) -> None:
             shutil.copyfile(ROOT / name, folder / name)
 
 
+def everything_is_installed(folder: Path) -> None:
+    """Every file of the packages is in the environment: code, prompts, weights, styles and scripts."""
+    project = tomllib.loads((folder / "spf" / "pyproject.toml").read_text(encoding="utf-8"))
+    (site,) = (folder / "spf-venv").glob("lib/python*/site-packages")
+    for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+        source = folder / "spf" / package
+        for file in filter(Path.is_file, source.rglob("*")):
+            name = file.relative_to(source.parent)
+            demand((site / name).is_file(), f"{name} is not installed")
+
+
 def code_of_the_card(folder: Path) -> None:
     """Copy the code below "Handover", with the folder of the LoRA in its place, as the page asks."""
     card = (folder / "hat-lora" / "README.md").read_text(encoding="utf-8")
@@ -128,18 +139,19 @@ def demand(holds: bool, otherwise: str) -> None:
         raise StumbledError(otherwise)
 
 
-# What a person does by hand before a command, and looks at after it; a command is known by its beginning.
+# What a person does by hand before a command, and looks at after it; a part of the command names it.
 BEFORE: dict[str, Callable[[Path], None]] = {"python draw.py": code_of_the_card}
 AFTER: dict[str, Callable[[Path], object]] = {
-    "spf train --resume": the_page_of_the_run_is_whole,
+    "pip install": everything_is_installed,
+    "--steps 12": the_page_of_the_run_is_whole,
     "spf sample": lambda folder: picture(folder / "hat.png"),
     "python draw.py": lambda folder: picture(folder / "portrait.png"),
 }
 
 
 def of(table: Mapping[str, Callable[[Path], object]], command: str) -> list[Callable[[Path], object]]:
-    """The entries whose beginning is that of the command."""
-    return [act for beginning, act in table.items() if command.startswith(beginning)]
+    """What the table has for this command."""
+    return [act for part, act in table.items() if part in command]
 
 
 def walk(folder: Path) -> float:
