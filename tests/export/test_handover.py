@@ -13,6 +13,8 @@ import torch
 from PIL.Image import Image
 
 from spf_cli.sample import tuned_images
+from spf_core.config.loading import load_run_config
+from spf_core.export.card import write_card
 from spf_core.export.companions import webui_card
 from spf_core.export.handover.code import PLACE
 from spf_core.export.handover.told import run_steps, table, told
@@ -128,6 +130,20 @@ def test_the_code_loads_16_bits_on_a_gpu_and_draws_nearly_the_same(
     assert names["pipe"].unet.dtype == torch.bfloat16
     text = Prompt("a portrait of a woman with red hair", "wearing a hat")
     assert difference(names["image"], by_spf(run, plugins, text, 0)) <= 16
+
+
+def test_the_card_of_a_model_of_the_hub_names_it(make_run: MakeRun, plugins: Plugins, tmp_path: Path) -> None:
+    opened, base = (
+        open_run(make_run("sdxl", *LATE), plugins, device="cpu"),
+        "stabilityai/stable-diffusion-xl-base-1.0",
+    )
+    config = load_run_config(
+        plugins, preset="lora", backbone="sdxl", assignments=[f"backbone.path={base}", "sample.handover=0.6"]
+    )
+    write_card(tmp_path, opened.path, replace(run_facts(opened), config=config), None, "", lora=None)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert f"\nbase_model: {base}\n" in card
+    assert f'from_pretrained("{base}", torch_dtype=dtype' in card
 
 
 def test_a_handover_is_told_as_a_share_of_sampling_and_a_timestep() -> None:
