@@ -1,4 +1,4 @@
-"""Walk the page `docs/twenty-photos.md`: run each of its commands, in an empty environment with tiny models.
+"""Walk the page `docs/tutorials/twenty-photos.md`: run each of its commands, in an empty environment with tiny models.
 
     python tests/walk/walk.py [NEW FOLDER]
 
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "twenty-photos.md"
+PAGE = ROOT / "docs" / "tutorials" / "twenty-photos.md"
 sys.path[:0] = [str(ROOT / each) for each in ("tests/walk", "tests", "plugins", "cli", ".")]
 
 from stand_in import write_hub, write_photos  # noqa: E402
@@ -46,7 +46,8 @@ class Step:
 def steps(page: str) -> Iterator[Step]:
     """The commands in the `console` blocks of the page; a block with a title is only for reading."""
     for block in re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        joined = re.sub(r"\\\n *", "", block)  # a backslash continues a line
+        for part in re.split(r"^\$ ", joined, flags=re.MULTILINE)[1:]:
             command, _, shown = part.partition("\n")
             yield Step(command, shown)
 
