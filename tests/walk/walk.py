@@ -1,4 +1,4 @@
-"""Walk the page `docs/tutorials/twenty-photos.md`: run each of its commands, in an empty environment with tiny models.
+"""Walk `docs/tutorials/twenty-photos.md`: run each of its commands, in an empty environment with tiny models.
 
     python tests/walk/walk.py [NEW FOLDER]
 
