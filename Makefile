@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 help:
 	@echo "make demo    learn 'sunglasses' from 60 biased portraits, report in demo/"
 	@echo "make test    run the tests"
-	@echo "make test-slow    start and kill several processes, kill trainings in every stage, give 5,000 malformed inputs to every reader"
+	@echo "make test-slow    start and kill several processes, kill trainings in every stage, give 5,000 malformed inputs to every reader, walk the page 'Twenty photos on SDXL'"
 	@echo "make test-real-size    two steps of Stable Diffusion 1.5 and SDXL at their real size, random weights"
 	@echo "make lint    ruff, mypy, import-linter, codespell"
 	@echo "make bench   time and memory of a training step, also beside diffusers' own"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spf_core.config.sections import DatasetSection
 from spf_core.data import Row, check_folder, load_image, open_rgb, read_folder
 from spf_core.errors import DataError
 
@@ -109,6 +110,16 @@ def test_a_bad_row_names_file_line_and_fault(tmp_path: Path, row: Any, words: st
     assert words in message
     assert message.endswith(f"`spf data check {folder}` lists all problems")
     assert "\n" not in message
+
+
+def test_a_problem_names_the_check_as_it_must_be_written_here(tmp_path: Path) -> None:
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "0.png")
+    (folder / "0.txt").write_text("an old man in a hat")
+    with pytest.raises(DataError, match="does not contain the trigger") as caught:
+        read_folder(folder, DatasetSection(trigger="wearing a hat"))
+    assert f"`spf data check '{folder}' --trigger 'wearing a hat'` lists all" in str(caught.value)
 
 
 @pytest.mark.parametrize("kept", [0, 20, 0.5])

@@ -117,8 +117,8 @@ def test_sub_folders_give_repeats_and_the_trigger_splits_their_captions(tmp_path
 @pytest.mark.parametrize(
     ("caption", "words"),
     [
-        ("an old man with a scarf", "removing the trigger 'wearing a hat' changes nothing"),
-        ("wearing a hatpin, a man", "changes nothing"),
+        ("an old man with a scarf", "does not contain the trigger 'wearing a hat'"),
+        ("wearing a hatpin, a man", "does not contain the trigger"),
         ("wearing a hat", "no more than the target"),
         (" \n", "has no caption"),
     ],
@@ -252,7 +252,7 @@ def test_a_dataset_s_captions_are_split_and_its_parts_chosen(library: Any, tmp_p
         ({"columns": {"image": "photo"}}, "lacks base_text and target_text"),
         ({"columns": {**TWO, "image": "base"}}, "'base' a man does not exist|image .*a man' does not exist"),
         ({"columns": TWO, "split": "nowhere"}, "split 'nowhere'"),
-        ({"columns": ONE, "trigger": "a scarf"}, "row 0: removing the trigger 'a scarf' changes nothing"),
+        ({"columns": ONE, "trigger": "a scarf"}, "row 0: .* does not contain the trigger 'a scarf'"),
     ],
 )
 def test_a_dataset_that_cannot_be_read_so_says_why(

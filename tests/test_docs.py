@@ -61,7 +61,7 @@ def console_lines(program: str) -> list[Any]:
         pytest.param(line, id=f"{page}: {line}")
         for page, block in blocks("console")
         for line in typed(block)
-        if line.startswith(f"{program} ")
+        if line.startswith(f"{program} ") and not line.startswith(f"{program} --")
     ]
 
 

@@ -24,7 +24,7 @@ from spf_cli.options import (
     show_help,
     text_at_home,
 )
-from spf_core.errors import ConfigError, short
+from spf_core.errors import ConfigError, printable, short
 
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
@@ -111,6 +111,7 @@ def _summary(report: "FolderReport") -> list[tuple[str, str]]:
         ("problems", str(len(report.problems))),
         ("sizes", sizes or "none"),
         ("base texts", f"{len(base)} different"),
+        *([("the first", printable(report.rows[0].base_text))] if report.rows else []),
         ("target texts", f"{len(target)} different"),
         *texts,
     ]

@@ -36,4 +36,5 @@ def show_plan(config: "RunConfig", show_all: str) -> None:
         ),
         "",
     )
-    say(f"Nothing was written. To see all settings: {show_all}")
+    say("Nothing was written. To train, leave out --dry-run.")
+    say(f"To see all settings: {show_all}")

@@ -1,6 +1,8 @@
 """`spf train`: flags become overrides; the work is `spf_core.training.loop.train`."""
 
-from collections.abc import Mapping
+import json
+import shlex
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -141,6 +143,7 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, ac
     if not is_main():
         train(config, out, plugins, resume=resume, accept_changed_data=accept, bounded=True)
         return
+    say(f"run folder: {out}; to watch the training, open {out / 'index.html'} once it takes steps")
     with progress_bars() as progress:
         train(
             config, out, plugins, resume=resume, accept_changed_data=accept, bounded=True, progress=progress
@@ -154,4 +157,19 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, ac
         say("the handover is distilled into the weights: clients need none")
     if (out / "index.html").is_file():
         say(f"its page: {out / 'index.html'}")
-    say(f'to see images: spf sample {out} --prompt "..." --target "..." --compare --out grid.png')
+    for line in _next_commands(out):
+        say(line)
+
+
+def _next_commands(run: Path) -> Iterator[str]:
+    """What a user does with a finished run, as commands that can be copied."""
+    from spf_core.export.facts import TARGETS
+    from spf_core.runs.checkpoint import ADAPTER_FILE, read_header
+
+    _, metadata = read_header(run / ADAPTER_FILE, "train again")
+    targets = json.loads(metadata.get(TARGETS, "[]"))[:1]
+    texts = ["--prompt", "a portrait of a woman", *(["--target", *targets] if targets else [])]
+    sample = ["spf", "sample", str(run), *texts, "--compare", "--out", str(run / "grid.png")]
+    yield f"to see images: {shlex.join(sample)}"
+    evaluate = ["spf", "evaluate", str(run), "--out", str(run / "evaluation")]
+    yield f"to measure it: {shlex.join(evaluate)}"

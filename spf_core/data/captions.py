@@ -30,8 +30,8 @@ def split_by_trigger(caption: str, trigger: str) -> Texts:
     pattern = re.compile(f"{before}(?:{words}){after}", re.IGNORECASE)
     if not trigger.strip() or not pattern.search(readable(caption)):
         raise DataError(
-            f"removing the trigger '{short(trigger)}' changes nothing in the caption '{short(caption)}'; "
-            "write the trigger into it, or choose another"
+            f"the caption '{short(caption)}' does not contain the trigger '{short(trigger)}'; write the "
+            "trigger into it, or give spf data prepare a --trigger for each wording"
         )
     base, warnings = caption, tuple[str, ...]()
     for _ in range(MOST_PASSES):  # what stood around the trigger may make another one

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -58,7 +59,9 @@ def read_folder(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[Ro
     """
     report = FolderReport()
     for problem in _scan(str(data), options, report):
-        raise DataError(f"{problem}; `spf data check {data}` lists all problems")
+        trigger = [] if options.trigger is None else ["--trigger", options.trigger]
+        check = shlex.join(["spf", "data", "check", str(data), *trigger])
+        raise DataError(f"{problem}; `{check}` lists all problems")
     for warning in (*_by_kind(report.row_warnings, Path(data)), *report.warnings):
         _log.warning(warning)
     return report.rows

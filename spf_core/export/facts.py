@@ -125,7 +125,7 @@ class Facts:
     def base(self) -> str:
         """The base model's hub id, or the backbone's name where it was a local folder."""
         path = getattr(self.config.backbone, "path", None)
-        return path if path and not is_local(path, names_a_place=True) else self.config.backbone.name
+        return str(path) if path and not is_local(path, names_a_place=True) else self.config.backbone.name
 
 
 def facts_of(

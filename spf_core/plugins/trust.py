@@ -6,6 +6,7 @@ Torch-free.
 
 import hashlib
 import os
+import shlex
 from pathlib import Path
 
 from spf_core.utils.paths import expanded
@@ -34,7 +35,8 @@ def how_to_allow(file: Path) -> str:
 def resume_command(run: Path) -> str:
     """The command that continues a run, with the plugin files that it was started with."""
     copies = sorted((run / PLUGINS_FOLDER).glob("*.py"))
-    return " ".join([f"spf train --resume --out {run}", *(f"--plugin {copy}" for copy in copies)])
+    plugins = [word for copy in copies for word in ("--plugin", str(copy))]
+    return shlex.join(["spf", "train", "--resume", "--out", str(run), *plugins])
 
 
 def file_digest(file: Path) -> str:

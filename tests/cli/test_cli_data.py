@@ -36,7 +36,14 @@ def test_check_shows_counts_sizes_and_texts(spf, data: Path) -> None:
     shown = spf("data", "check", data)
     assert shown.code == 0
     assert shown.err == ""
-    for words in ("usable rows   4", "40x32 (4)", "base texts    4 different", "4 x", "wearing a hat"):
+    for words in (
+        "usable rows   4",
+        "40x32 (4)",
+        "base texts    4 different",
+        "the first  ",
+        "4 x",
+        "wearing a hat",
+    ):
         assert words in shown.out
 
 

@@ -29,6 +29,21 @@ def test_flags_end_up_in_the_saved_configuration(run: Path, data: Path, tiny_fol
     assert saved["backbone"] == {"name": "mini", "path": str(tiny_folder)}
 
 
+def test_a_run_says_where_it_is_and_ends_with_commands_that_can_be_copied(
+    spf, data: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "my runs" / "chapeau d'été"
+    told = spf("train", "--data", data, "--preset", "lora", "--out", run, "--steps", 1, *tiny)
+    first, *rest = told.out.splitlines()
+    assert first.startswith(f"run folder: {run}; ")
+    commands = [shlex.split(line.partition(": ")[2]) for line in rest if " spf " in line]
+    assert [words[:2] for words in commands] == [["spf", "sample"], ["spf", "evaluate"]]
+    assert commands[0][5:7] == ["--target", "wearing a hat"]
+    assert spf(*commands[0][1:]).code == 0
+    assert (run / "grid.png").is_file()
+    assert commands[1][2:] == [str(run), "--out", str(run / "evaluation")]
+
+
 def test_an_empty_data_option_is_not_taken_for_none(
     spf, data: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

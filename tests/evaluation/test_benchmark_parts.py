@@ -170,4 +170,8 @@ def test_what_the_original_shows_is_not_read_beside_a_handover() -> None:
         {"handover": handovers, **{name: {"value": value} for name, value in zip(names, values, strict=True)}}
         for handovers, values in (([0.3, 1.0], (0.3, 0.0, 20.0)), ([1.0], (0.9, 0.1, 60.0)))
     )
-    assert shown_by_original({"spf": late, "lora": whole}) == {"asked": 0.9, "unasked": 0.1, "sps": 60.0}
+    said = shown_by_original({"spf": late, "lora": whole})
+    assert "in 90% of the images" in said
+    assert "(SPS 60), and in 10% when" in said
+    unknown = {**whole, **{name: {"value": None} for name in names}}
+    assert "No judge recognises the target" in shown_by_original({"lora": unknown})

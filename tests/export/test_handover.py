@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL.Image import Image
 
 from spf_cli.sample import tuned_images
+from spf_core.config.loading import load_run_config
+from spf_core.export.card import write_card
 from spf_core.export.companions import webui_card
 from spf_core.export.handover.code import PLACE
 from spf_core.export.handover.told import run_steps, table, told
@@ -110,6 +113,37 @@ def test_the_code_of_a_whole_model_takes_two_models(
     text = Prompt("a portrait of a woman with red hair", "wearing a hat")
     assert difference(names["image"], by_spf(run, plugins, text, 0)) <= 1
     assert difference(names["draw"](text.base_text, text.target_text, 3), by_spf(run, plugins, text, 3)) <= 1
+
+
+def test_the_code_loads_16_bits_on_a_gpu_and_draws_nearly_the_same(
+    make_run: MakeRun,
+    plugins: Plugins,
+    tiny_xl_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SDXL in float32 takes 14 GB, more than its training."""
+    run = make_run("sdxl", *LATE, "sample.precision=bf16")
+    code = code_of(card_of(run, plugins, tmp_path / "hat"), tiny_xl_folder, tmp_path / "hat")
+    assert 'dtype = torch.bfloat16 if device == "cuda"' in code
+    names = drawn_by(code.replace("else torch.float32", "else torch.bfloat16"), tmp_path, monkeypatch)
+    assert names["pipe"].unet.dtype == torch.bfloat16
+    text = Prompt("a portrait of a woman with red hair", "wearing a hat")
+    assert difference(names["image"], by_spf(run, plugins, text, 0)) <= 16
+
+
+def test_the_card_of_a_model_of_the_hub_names_it(make_run: MakeRun, plugins: Plugins, tmp_path: Path) -> None:
+    opened, base = (
+        open_run(make_run("sdxl", *LATE), plugins, device="cpu"),
+        "stabilityai/stable-diffusion-xl-base-1.0",
+    )
+    config = load_run_config(
+        plugins, preset="lora", backbone="sdxl", assignments=[f"backbone.path={base}", "sample.handover=0.6"]
+    )
+    write_card(tmp_path, opened.path, replace(run_facts(opened), config=config), None, "", lora=None)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert f"\nbase_model: {base}\n" in card
+    assert f'from_pretrained("{base}", torch_dtype=dtype' in card
 
 
 def test_a_handover_is_told_as_a_share_of_sampling_and_a_timestep() -> None:

@@ -29,7 +29,6 @@ from spf_lab.benchmark.texts import (
     LITERATURE,
     NO_MEAN,
     NO_SIGNS,
-    ORIGINAL,
     OVERVIEW,
     PLANE,
     PREFACE,
@@ -98,7 +97,7 @@ def _section(target: str, found: Json, results: Json) -> list[str]:
     plane = f"{PLANE} {STRENGTHS}" if any(row["frontier"] for row in rows.values()) else PLANE
     return [
         f"## {target}",
-        f'Target text: "{found["target_text"]}". {ORIGINAL.format(**shown_by_original(rows))}',
+        f'Target text: "{found["target_text"]}". {shown_by_original(rows)}',
         markdown(main_table(rows, found["ceiling"])),
         *_figure("plane", target, plane, f"effect against 1 - SPI on {target}"),
         *_grids(target, found, results["reference"]),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spf_core.errors import RunError
+from spf_lab.benchmark.texts import NOT_RECOGNISED, ORIGINAL
 from spf_lab.evaluation.readout import STRATUM
 
 Json = Mapping[str, Any]
@@ -192,8 +193,8 @@ def _cells(rows: Mapping[str, Json], key: str, mark: str) -> list[str]:
     return [f"**{text}**" if place == best else text for place, text in enumerate(shown)]
 
 
-def shown_by_original(rows: Mapping[str, Json]) -> dict[str, float]:
-    """How often the original shows the target, `asked` and `unasked`, and what its SPS is when it is asked.
+def shown_by_original(rows: Mapping[str, Json]) -> str:
+    """A sentence: how often the original shows the target, and what its SPS is when it is asked.
 
     Taken beside the preset with the highest handover: above it the original reads the base text alone.
     RunError where the results are of a version that did not measure it.
@@ -204,11 +205,12 @@ def shown_by_original(rows: Mapping[str, Json]) -> dict[str, float]:
             f"the results of '{name}' lack sps_original: another version of spf wrote them; evaluate it "
             "again, or rebuild the tables with spf benchmark FILE.yaml --out DIR --report-only"
         )
-    return {
-        "asked": row["hit_rate_original"]["value"],
-        "unasked": row["base_leak_original"]["value"],
-        "sps": row["sps_original"]["value"],
-    }
+    asked, unasked, sps = (
+        row[score]["value"] for score in ("hit_rate_original", "base_leak_original", "sps_original")
+    )
+    if asked is None or unasked is None or sps is None:
+        return NOT_RECOGNISED
+    return ORIGINAL.format(asked=asked, unasked=unasked, sps=sps)
 
 
 def _handovers(row: Json) -> str:

@@ -65,6 +65,7 @@ which flatters it beside a rank or setting that was fixed beforehand."""
 ORIGINAL = """\
 Without any training, the base model shows it in {asked:.0%} of the images when the prompt asks for
 it (SPS {sps:.0f}), and in {unasked:.0%} when the prompt does not."""
+NOT_RECOGNISED = "No judge recognises the target here, so there are no hit rate, leak rate, E and SPS."
 ALL_SCORES = """\
 effect, parts of SPI, both kinds of prompts, training seeds, costs, scores of the literature, paired
 tests, and which attributes shift."""

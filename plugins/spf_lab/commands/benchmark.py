@@ -1,5 +1,6 @@
 """`spf benchmark`: presets x targets x training seeds, from one file to tables."""
 
+import shlex
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -126,5 +127,5 @@ def _report(spec: "BenchmarkSpec", out: Path, suite: "Suite", pack: bool) -> Non
     ]
     show(
         table(f"{results['suite_label']}, 95 % intervals", ("", *shown), rows),
-        f"report: {out / REPORT_FILE}; as one page: spf report {out}",
+        f"report: {out / REPORT_FILE}; as one page: spf report {shlex.quote(str(out))}",
     )

@@ -1,5 +1,6 @@
 """`spf evaluate`: hit rate, effect and pollution of a run."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -129,7 +130,7 @@ def evaluate(
     kept: dict[str, Any] = {"scores": choose_scores(plugins, names, options), "out": out, "keep": keep}
     kept["metric_options"] = metric_options(plugins, names, options)
     if _evaluate_in_group(run, plugins, device, plan, kept):
-        command = f"spf report {run} --evaluation {out}"
+        command = shlex.join(["spf", "report", str(run), "--evaluation", str(out)])
         show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")
 
 

@@ -1,5 +1,6 @@
 """Messages of commands whose work several processes share: failures, missing parts, how to continue."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -48,7 +49,8 @@ def bars_then_line(
 
 def command_line(name: str, file: Path, out: Path, plugins: Sequence[Path]) -> str:
     """The command that continues, with the plugin files that the user allowed."""
-    return " ".join([f"spf {name} {file} --out {out}", *(f"--plugin {each}" for each in plugins)])
+    allowed = [word for each in plugins for word in ("--plugin", str(each))]
+    return shlex.join(["spf", name, str(file), "--out", str(out), *allowed])
 
 
 def finished(

@@ -19,7 +19,6 @@ from spf_lab.benchmark.texts import (
     BEST,
     LEGEND,
     NO_SIGNS,
-    ORIGINAL,
     OVERVIEW,
     SIGNS,
     STRATA,
@@ -128,7 +127,7 @@ def _target(shown: Compared, target: str, found: Json) -> Html:
         target_text=found["target_text"],
         prompts=first["n_prompts"],
         seeds=first["n_seeds"],
-        original=ORIGINAL.format(**shown_by_original(rows)),
+        original=shown_by_original(rows),
     )
     return section(
         f"target-{target}",

@@ -1,5 +1,6 @@
 """From a folder to its page: a run, a benchmark or a demo."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def run_report(
 def benchmark_report(folder: Path, plugins: Plugins, *, device: str) -> str:
     """The page of a benchmark's folder, from its results.json and the cells that are there."""
     spec = parse_benchmark(read_yaml(folder / RECORD), str(folder / RECORD))
-    way_out = f"spf benchmark FILE.yaml --out {folder} --report-only writes it again"
+    way_out = f"spf benchmark FILE.yaml --out {shlex.quote(str(folder))} --report-only writes it again"
     results = _read(folder / RESULTS_FILE, way_out)
     try:
         return _benchmark_page(folder, spec, results, plugins, device)

@@ -1,5 +1,6 @@
 """Pictures to compare: evaluation folders, or a benchmark's cells, brought together by prompt and noise."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,7 @@ def _cells(folder: Path, methods: Sequence[str]) -> Iterator[_Evaluation]:
             raise DataError(
                 f"'{cell.evaluation(folder)}' is not there: the record beside it serves tables, but a study "
                 f"needs the pictures; take the folder where the benchmark ran, or run it again: "
-                f"spf benchmark {folder / RECORD} --out DIR"
+                f"spf benchmark {shlex.quote(str(folder / RECORD))} --out DIR"
             )
 
 

@@ -12,8 +12,9 @@ from diffusers import DDIMScheduler, {pipeline}
 
 STEPS, GUIDANCE, HANDOVER, STRENGTH = {steps}, {guidance:g}, {handover:g}, {strength:g}
 device = "cuda" if torch.cuda.is_available() else "cpu"
+dtype = {weights_dtype}
 
-pipe = {pipeline}.from_pretrained({base}{options}).to(device)
+pipe = {pipeline}.from_pretrained({base}, torch_dtype=dtype{options}).to(device)
 pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config{schedule})
 """
 _LOAD_LORA = """\
@@ -21,7 +22,7 @@ pipe.load_lora_weights("{place}", weight_name="{weights}")
 pipe.set_adapters(pipe.get_active_adapters(), STRENGTH)
 """
 _LOAD_WHOLE = """\
-tuned = {pipeline}.from_pretrained("{place}"{options}).to(device)
+tuned = {pipeline}.from_pretrained("{place}", torch_dtype=dtype{options}).to(device)
 base_unet = pipe.unet
 """
 _ENCODE = """
@@ -95,6 +96,12 @@ _PRECISIONS = {
     "bf16": "dtype=torch.bfloat16",
     "fp16": "dtype=torch.float16",
 }
+# on a GPU spf too keeps the weights in 16 bits, half the memory; without autocast the types would not mix
+_WEIGHTS_DTYPES = {
+    "no": "torch.float32",
+    "bf16": 'torch.bfloat16 if device == "cuda" else torch.float32',
+    "fp16": 'torch.float16 if device == "cuda" else torch.float32',
+}
 PIPELINES = {"StableDiffusionPipeline": _SD, "StableDiffusionXLPipeline": _XL}
 
 
@@ -132,6 +139,7 @@ def handover_code(drawing: Drawing, *, lora: bool) -> str:
         "names": f"({', '.join(map(json.dumps, names))})",
         "negative": "target_text" if drawing.negative == "target" else "None",
         "precision": _PRECISIONS[drawing.precision],
+        "weights_dtype": _WEIGHTS_DTYPES[drawing.precision],
         "loop": "\n".join(
             _LOOP.format(loop=_IN_LOOP[name], name=name) for name in names if not name.startswith("negative")
         ),
