@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from test_trainer import noise_folder
-from tiny import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
+from spf_core.testing.tiny_models import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
 
 from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import Plugins

@@ -23,7 +23,7 @@ from spf_plugins.backbones.layouts import kept_dtype
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from models import CLIP_L, LAYOUTS, skeletons
-from tiny import tiny_tokenizer
+from spf_core.testing.tiny_models import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel
 
 from spf_core.config.loading import load_run_config
