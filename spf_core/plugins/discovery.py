@@ -200,7 +200,7 @@ def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
         except PluginError as error:
             plugins.broken.append(Broken(source.provider, str(error)))
     for file in map(Path, files):
-        source = _Source(str(file), FILE, _module_of(file), partial(_import_file, file))
+        source = _Source(str(file), FILE, _module_of(file), partial(import_file, file))
         try:
             plugins.load(source)
         except PluginError as error:
@@ -313,7 +313,9 @@ class _UserFile(SourceFileLoader):
         """Keep the bytecode nowhere."""
 
 
-def _import_file(path: Path) -> ModuleType:
+def import_file(path: str | Path) -> ModuleType:
+    """Import a plugin file; PluginError where it is none."""
+    path = Path(path)
     if not path.is_file():
         raise PluginError("it does not exist")
     if path.suffix != ".py":
