@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from command_line import Spf, run_spf
+
 from spf_core.testing.tiny_models import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
 
 if TYPE_CHECKING:

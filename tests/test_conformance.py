@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from test_trainer import noise_folder
-from spf_core.testing.tiny_models import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
 
 from spf_core.config.loading import load_run_config
 from spf_core.plugins.discovery import Plugins
@@ -18,6 +17,7 @@ from spf_core.testing import (
     check_run,
     check_strength_zero,
 )
+from spf_core.testing.tiny_models import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
 
 MODELS = {"sd15": tiny_pipeline, "sdxl": tiny_xl_pipeline, "sd3": tiny_sd3_pipeline}
 # Three steps, of which the last is late enough for every term of every preset.

@@ -56,6 +56,7 @@ from spf_core.interfaces.types import (
     LossReport,
     Noised,
     PathOutput,
+    index,
 )
 from spf_core.utils.prompts import Prompt
 
@@ -115,4 +116,5 @@ __all__ = [
     "TrainingFacts",
     "TunesText",
     "UnseenPrompt",
+    "index",
 ]

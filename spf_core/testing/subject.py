@@ -140,7 +140,7 @@ def subject_of(
 ) -> Subject:
     """The component under test; a class gets its default options, and may be one that no plugin registers.
 
-    A backbone that has an option `path` and an architecture of the tiny models is built from such a model.
+    A backbone that has an option `path` is built from the tiny model of its architecture, or of `architecture`.
     ConfigError for options that must be given.
     """
     plugins = (
@@ -153,14 +153,12 @@ def subject_of(
     elif known.config is not kind:
         plugins.entries[kind.name] = Entry(kind, known.provider, known.version, known.summary)
     if not isinstance(component, type):
-        config = component
-    else:
-        tiny = (
-            kind.kind == "backbone" and kind.name in ("sd15", "sdxl", "sd3") and "path" in kind.model_fields
-        )
-        given = {"path": str(tiny_folder(kind.name))} if tiny else {}
-        config = with_options(kind, given)
-    return Subject(config, plugins, architecture, settings or {})
+        return Subject(component, plugins, architecture, settings or {})
+    options = {}
+    if kind.kind == "backbone" and "path" in kind.model_fields:
+        own = {"sd15": "sd15", "sdxl": "sdxl", "sd3": "sd3"}.get(kind.name, architecture)
+        options["path"] = str(tiny_folder(own))  # type: ignore[arg-type]
+    return Subject(with_options(kind, options), plugins, architecture, settings or {})
 
 
 def with_options(kind: type[Component], options: Mapping[str, Any]) -> Component:

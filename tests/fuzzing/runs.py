@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fuzzing.specimens import HAT, Specimen, done
+
 from spf_core.testing.tiny_models import random_folder, tiny_pipeline
 
 
