@@ -223,9 +223,9 @@ def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
 def load_folder(plugins: Plugins, folder: Path) -> list[str]:
     """Load the plugin package whose sources lie in `folder`, and return the names of its components.
 
-    Its `pyproject.toml` names the modules, as entry points of the group `spf`. A plugin of these that is loaded
-    already, as it is installed, is taken as it is. PluginError where the folder holds no plugin, or one that
-    cannot be used.
+    Its `pyproject.toml` names the modules, as entry points of the group `spf`. A plugin that is
+    installed and loaded already is taken as it is. PluginError where the folder holds none, or one
+    that cannot be used.
     """
     points, version = _entry_points_of(folder)
     for place in (folder, folder / "src"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Literal
 
-from spf_core import API_VERSION, __version__
+from spf_core import __version__
 from spf_core.errors import PluginError, short
 
 OWN = "spf"
@@ -72,6 +72,6 @@ def refuse_other_spf(package: Distribution) -> None:
             continue
         if not requirement.specifier.contains(__version__, prereleases=True):
             raise PluginError(
-                f"it is made for spf{requirement.specifier}, and this is spf {__version__} (API {API_VERSION}); "
-                f"install a version of '{short(package.name)}' that allows it, or another spf"
+                f"it is made for spf{requirement.specifier}, and this is spf {__version__}; install a version "
+                f"of '{short(package.name)}' that allows it, or another spf"
             )

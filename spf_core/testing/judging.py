@@ -177,10 +177,10 @@ def judges(subject: Subject) -> None:
     target, images = suite.targets[0], pictures(2, 0)
     shapes: dict[str, tuple[Tensor, Sequence[int | None]]] = {
         "target_probability": (suite.target_probability(images, target), (2,)),
-        "segment": (suite.segment(images), (2, SIZE, SIZE)),
+        "segment": (suite.segment(images), (2, None, None)),
         "identity": (suite.identity(images), (2, None)),
         "patch_features": (suite.patch_features(images), (2, None, None, None)),
-        "region().outside_NHW": (suite.region(images, images, target).outside_NHW, (2, SIZE, SIZE)),
+        "region().outside_NHW": (suite.region(images, images, target).outside_NHW, (2, None, None)),
     }
     for name, values in suite.attribute_probabilities(images).items():
         shapes[f"attribute_probabilities['{name}']"] = (values, (2, len(suite.attributes[name])))

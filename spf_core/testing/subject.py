@@ -140,7 +140,7 @@ def subject_of(
 ) -> Subject:
     """The component under test; a class gets its default options, and may be one that no plugin registers.
 
-    A backbone that has an option `path` is built from the tiny model of its architecture, or of `architecture`.
+    A backbone with an option `path` is built from the tiny model of its architecture, or of `architecture`.
     ConfigError for options that must be given.
     """
     plugins = (

@@ -25,7 +25,7 @@ _PLACES = {
     "README.md": "README.md",
     "ci.yml": ".github/workflows/ci.yml",
     "gitignore": ".gitignore",
-    "pyproject.toml": "pyproject.toml",
+    "project.toml": "pyproject.toml",
 }
 # What is done with a component, as lines of the README; those of other kinds are named in a configuration.
 _USES = {
@@ -150,8 +150,8 @@ def _refuse_name(name: str) -> None:
         kebab = re.sub(r"[^a-z0-9]+", "-", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()).strip("-")
         hint = f", as in {kebab}" if _KEBAB_CASE.fullmatch(kebab) else ""
         raise ConfigError(
-            f"'{short(name)}' is no name of a component; write small letters and digits, the first a letter, and "
-            f"single hyphens between words{hint}"
+            f"'{short(name)}' is no name of a component; write small letters and digits, a letter first, "
+            f"and single hyphens between words{hint}"
         )
     if len(name) > LONGEST:
         raise ConfigError(f"'{short(name)}' has {len(name)} characters; choose a name of at most {LONGEST}")
@@ -161,8 +161,8 @@ def _refuse_taken(name: str, module: str, class_name: str, sources: dict[str, st
     """ConfigError where the component, its package or its class has a name that something else has."""
     if entry := load_plugins().entries.get(name):
         raise ConfigError(
-            f"'{name}' exists already: it is a {entry.config.kind} of {entry.provider} {entry.version}; choose "
-            "another name"
+            f"'{name}' exists already: it is a {entry.config.kind} of {entry.provider} {entry.version}; "
+            "choose another name"
         )
     if importlib.util.find_spec(module) is not None:
         raise ConfigError(
@@ -172,6 +172,6 @@ def _refuse_taken(name: str, module: str, class_name: str, sources: dict[str, st
     made = {word.replace(CLASS, class_name) for word in words if CLASS in word}
     if keyword.iskeyword(class_name) or made & (words | set(dir(builtins))):
         raise ConfigError(
-            f"a class for '{name}' would have the name of something that Python or spf calls so; choose another, "
+            f"a class for '{name}' would have the name of something in Python or spf; choose another name, "
             f"such as my-{name}"
         )

@@ -1,1 +1,1 @@
-"""What `spf plugins new` copies: a component of each kind that works. `make lint` checks them like other code."""
+"""What `spf plugins new` copies: a component of each kind that works, linted like all code."""

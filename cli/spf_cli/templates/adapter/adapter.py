@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
 from spf_core.errors import RunError
 from spf_core.interfaces import Backbone
+from torch import Tensor, nn
 
 
 class NewThingAdapter:

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
-
 from spf_core.plugins import BackboneConfig, HubPath, Register, UserPath, hookimpl
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The model: what differs from Stable Diffusion 1.5, whose backbone does the rest.
 
-A model of another architecture implements `spf_core.interfaces.Backbone` itself; spf_plugins.backbones shows how
-for a UNet and for a transformer. `spf_core.helpers` has the attention sites of both.
+A model of another architecture implements `spf_core.interfaces.Backbone` itself; spf_plugins.backbones shows
+how for a UNet and for a transformer. `spf_core.helpers` has the attention sites of both.
 """
 
 from pathlib import Path

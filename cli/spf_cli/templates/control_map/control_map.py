@@ -1,10 +1,9 @@
 """The mathematics of the map."""
 
 import torch
-from torch import Tensor
-
 from spf_core.helpers import attention_to, min_max
 from spf_core.interfaces import StepState
+from torch import Tensor
 
 
 class NewThingMap:

@@ -1,9 +1,8 @@
 """The mathematics of the term."""
 
-from torch import Tensor
-
 from spf_core.helpers import clean_estimate, row_mean, rows_below
 from spf_core.interfaces import StepState
+from torch import Tensor
 
 
 class NewThingTerm:

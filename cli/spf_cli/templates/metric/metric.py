@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from PIL.Image import Image
-from torch import Tensor
-
 from spf_core.interfaces import Region, Suite
+from torch import Tensor
 
 
 class NewThingMetric:

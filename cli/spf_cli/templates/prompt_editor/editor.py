@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
-
 from spf_core.interfaces import Backbone, Prompt
+from torch import Tensor
 
 
 class NewThingEditor:

@@ -1,7 +1,6 @@
 """How the original model's output is had."""
 
 import torch
-
 from spf_core.interfaces import Adapter, Backbone, Capture, Conditioning, Noised, PathOutput, index
 
 

@@ -1,14 +1,13 @@
 """The mathematics of the enhancement."""
 
 import torch.nn.functional as F
-from torch import Tensor
-
 from spf_core.helpers import clean_estimate, row_mean, rows_below
 from spf_core.interfaces import StepState
+from torch import Tensor
 
 
 class NewThingTerm:
-    """mean 1 - cos(E_I(decode(z0_hat)), E_T(target)) over rows that read their target, with t below the gate."""
+    """mean 1 - cos(E_I(decode(z0_hat)), E_T(target)) over rows with their target and t below the gate."""
 
     def __init__(self, max_timestep: float) -> None:
         self.max_timestep = max_timestep

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from spf_core.interfaces import Backbone, Prompt
+from torch import Tensor
 
 
 class NewThingReward:

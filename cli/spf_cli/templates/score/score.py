@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL.Image import Image
-from torch import Tensor
-
 from spf_core.interfaces import Backbone, Column, Quadruples, Suite
+from torch import Tensor
 
 
 class NewThingScore:

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
-from torch import Tensor
-
 from spf_core.interfaces import Prompt, PuritySet, Region, TrainingFacts, UnseenPrompt
+from torch import Tensor
 
 COLOURS = {"red": (200, 60, 60), "green": (60, 160, 60), "blue": (60, 60, 200), "grey": (128, 128, 128)}
 SKINS = {"light": (240, 210, 180), "dark": (120, 80, 60)}
