@@ -72,6 +72,6 @@ def refuse_other_spf(package: Distribution) -> None:
             continue
         if not requirement.specifier.contains(__version__, prereleases=True):
             raise PluginError(
-                f"it is made for spf{requirement.specifier}, and this is spf {__version__}; install a version "
-                f"of '{short(package.name)}' that allows it, or another spf"
+                f"it is made for spf{requirement.specifier}, and this is spf {__version__}; install another "
+                f"version of '{short(package.name)}', or of spf"
             )

@@ -34,7 +34,7 @@ _USES = {
     "backbone": "spf train --data DIR --backbone new-thing --set backbone.path=FOLDER",
     "control-map": "spf train --data DIR --plugin new-thing",
     "exporter": "spf export RUN --format new-thing --out FILE",
-    "loss": "spf train --data DIR --plugin new-thing --set losses.new-thing.weight=0.5",
+    "loss": f"spf train --data DIR --plugin {NAME} --set losses.{NAME}.weight=0.5",
     "metric": "spf evaluate RUN --score new-thing",
     "preset": "spf train --data DIR --preset new-thing",
     "prompt-editor": "spf train --data DIR --plugin new-thing",
