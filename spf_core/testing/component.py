@@ -79,15 +79,17 @@ def check_component(
     backbone: Tiny = "sd15",
     settings: Mapping[str, Any] | None = None,
     plugins: Plugins | None = None,
+    training: bool = True,
 ) -> list[Verdict]:
     """Run every check of the component's kind on a tiny model; see `Verdict`.
 
     `component` is a config class, which then has its default options, or a config. `settings` are sections of
-    the configuration that its runs need besides, such as `{"adapter": "my-adapter"}`.
+    the configuration that its runs need besides, such as `{"adapter": "my-adapter"}`. Without `training`
+    no steps are trained.
     """
     subject = subject_of(component, plugins, backbone, settings)
     try:
-        return list(examine(subject))
+        return list(examine(subject, training=training))
     finally:
         subject.close()
 
