@@ -49,8 +49,8 @@ def homepage_of(package: Distribution) -> str:
     named = (
         addresses[each] for each in ("homepage", "repository", "source", "sourcecode") if each in addresses
     )
-    home = package.metadata.get("Home-page") or ""  # of older build tools
-    return next(named, "") or ("" if home == "UNKNOWN" else str(home)) or first
+    older = [str(home) for home in package.metadata.get_all("Home-page") or [] if home != "UNKNOWN"]
+    return next(named, "") or next(iter(older), "") or first
 
 
 def refuse_other_spf(package: Distribution) -> None:

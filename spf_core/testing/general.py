@@ -59,9 +59,8 @@ def is_described(subject: Subject) -> None:
         if name not in inherited and not (option.description or "").strip()
     ]
     if bare:
-        raise Failure(
-            f"the options {', '.join(bare)} have no description; write Field(..., description='...') for each"
-        )
+        names = ", ".join(f"'{name}'" for name in bare)
+        raise Failure(f"no description of the option {names}; write Field(..., description='...') for each")
 
 
 def is_saved_and_read(subject: Subject) -> None:

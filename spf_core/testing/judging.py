@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spf_core.errors import Unavailable
 from spf_core.export.run import Request, export
-from spf_core.interfaces import Quadruples, Region, Suite, UnseenPrompt
+from spf_core.interfaces import AnyTarget, NeedsModel, Quadruples, Region, Suite, UnseenPrompt
 from spf_core.interfaces.types import Column
 from spf_core.plugins.configs import ExporterConfig, SuiteConfig
 from spf_core.testing.subject import Check, Failure, NotApplicable, Subject, as_json
@@ -153,9 +153,19 @@ def _hash(folder: Path) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
+def _suite(subject: Subject) -> Suite:
+    """The suite; one that judges any target, for a hat. NotApplicable where its judges read a base model."""
+    suite: Suite = subject.build()
+    if isinstance(suite, AnyTarget) and not suite.targets:
+        suite = suite.for_target("wearing a hat")
+    if isinstance(suite, NeedsModel):
+        raise NotApplicable("its judges read a base model and real pictures")
+    return suite
+
+
 def asks(subject: Subject) -> None:
     """A suite's prompts are as many as asked for, different, and none of those to avoid."""
-    suite: Suite = subject.build()
+    suite = _suite(subject)
     target = suite.targets[0]
     found = suite.prompts(target, 4, seed=0, split="test")
     texts = [each.prompt.base_text for each in found]
@@ -173,7 +183,7 @@ def asks(subject: Subject) -> None:
 
 def judges(subject: Subject) -> None:
     """A suite's judges answer for every picture, in the shapes of the protocol."""
-    suite: Suite = subject.build()
+    suite = _suite(subject)
     target, images = suite.targets[0], pictures(2, 0)
     shapes: dict[str, tuple[Tensor, Sequence[int | None]]] = {
         "target_probability": (suite.target_probability(images, target), (2,)),

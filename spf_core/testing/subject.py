@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -87,8 +87,9 @@ class Subject:
         slots = {kind: slot for slot, kind in SLOTS.items()}
         given: dict[str, Any] = {}
         if self.kind == "loss":
-            options = {key: value for key, value in self.options.items() if key != "name"}
-            given = {"losses": {**self._other_losses, self.config.name: options}}
+            given = {"losses": {**self._other_losses, self.config.name: self._active_options}}
+        elif self.kind == "response":
+            given = {"response": {**self._active_options, "name": self.config.name}}
         elif self.kind in slots:
             given = {slots[self.kind]: self.options}
         elif self.kind == "preset":
@@ -97,6 +98,12 @@ class Subject:
         if "reward" in needs:
             given["reward"] = next(iter(self.plugins.of_kind("reward")), None)
         return {**given, **self.settings}
+
+    @property
+    def _active_options(self) -> dict[str, Any]:
+        """The options of a term that counts in every step, wherever its schedule usually begins."""
+        options = {key: value for key, value in self.options.items() if key != "name"}
+        return {**options, "weight": options["weight"] or 1.0, "start": 0.0, "stop": 1.0}
 
     @property
     def _other_losses(self) -> dict[str, bool]:
@@ -156,8 +163,8 @@ def subject_of(
         return Subject(component, plugins, architecture, settings or {})
     options = {}
     if kind.kind == "backbone" and "path" in kind.model_fields:
-        own = {"sd15": "sd15", "sdxl": "sdxl", "sd3": "sd3"}.get(kind.name, architecture)
-        options["path"] = str(tiny_folder(own))  # type: ignore[arg-type]
+        tiny = next((each for each in get_args(Tiny) if each == kind.name), architecture)
+        options["path"] = str(tiny_folder(tiny))
     return Subject(with_options(kind, options), plugins, architecture, settings or {})
 
 
