@@ -102,4 +102,4 @@ def test_a_component_of_ours_passes_the_checks_for_authors(name: str, plugins: P
     config = plugins.get(name)
     found = check_component(config, plugins=plugins, settings=SETTINGS.get(name), training=False)
     assert [verdict for verdict in found if verdict.state == "failed"] == []
-    assert len([verdict for verdict in found if verdict.state == "passed"]) >= 4
+    assert len([verdict for verdict in found if verdict.state == "passed"]) >= 3

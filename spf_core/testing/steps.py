@@ -209,7 +209,7 @@ def has_a_gradient(subject: Subject) -> None:
         )
     for parameter in trained:
         parameter.grad = None
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     grads = [parameter.grad for parameter in trained if parameter.grad is not None]
     if not all(bool(grad.isfinite().all()) for grad in grads):
         raise Failure("its gradient is NaN or infinite; add a small number below roots and in divisions")

@@ -225,12 +225,14 @@ def random_folder(make: Callable[[Any, Any], Any], folder: Path) -> Path:
     """A random pipeline's folder with clip/ inside; `make` gets the tokenizer and CLIP's text settings."""
     import torch
 
-    tokenizer = tiny_tokenizer()
-    with torch.random.fork_rng():
+    from spf_core.runs.pretrained import quiet
+
+    with quiet():
+        tokenizer = tiny_tokenizer()
         torch.manual_seed(0)
         clip = tiny_clip(tokenizer)
         make(tokenizer, clip.config.text_config).save_pretrained(folder)
-    clip.save_pretrained(folder / "clip")
+        clip.save_pretrained(folder / "clip")
     statistics = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
     (folder / "clip" / "preprocessor_config.json").write_text(json.dumps(statistics), encoding="utf-8")
     return folder

@@ -1,4 +1,4 @@
-"""A newcomer's walk, as a newcomer makes it: write a package, install it, test it, check it, train with it."""
+"""A newcomer's walk: write a package, install it, run its tests, check it, train with it."""
 
 from __future__ import annotations
 
