@@ -18,7 +18,7 @@ from spf_core import API_VERSION, __version__
 from spf_core.plugins.configs import KINDS
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-LONG = "a-name-that-has-as-many-letters-as-it-ma"
+LONG = "a-name-that-has-thirty-two-chars"
 
 
 def written(spf: Spf, folder: Path, kind: str, name: str, *options: str) -> Path:

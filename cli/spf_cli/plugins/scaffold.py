@@ -19,7 +19,7 @@ from spf_core.plugins.discovery import load_plugins
 TEMPLATES = Path(__file__).parents[1] / "templates"
 # What the templates call the new component: its name, its class and its package.
 NAME, CLASS, MODULE, DISTRIBUTION = "new-thing", "NewThing", "spf_new_thing", "spf-new-thing"
-LONGEST = 40  # characters of a name; longer ones would break lines of the templates
+LONGEST = 32  # characters of a name; longer ones would break lines of the templates
 _KEBAB_CASE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _PLACES = {
     "README.md": "README.md",
@@ -42,7 +42,7 @@ _USES = {
     "response": "spf train --data DIR --plugin new-thing",
     "reward": "spf train --data DIR --plugin new-thing --plugin reward-feedback",
     "score": "spf evaluate RUN --score new-thing",
-    "suite": "spf data new-thing --target hat --count 20 --out DIR",
+    "suite": "spf plugins show new-thing",
 }
 
 
