@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import Spf
 
-from spf_cli.plugins.new import NEW_KINDS
+from spf_cli.plugins.kinds import NEW_KINDS
 
 ROOT = Path(__file__).parents[2]
 MINI = ROOT / "plugins" / "spf_portraits" / "weights" / "mini"
@@ -82,7 +82,9 @@ def test_an_installed_package_is_checked_and_trains_on_mini(
     assert f"spf-my-{kind} 0.1.0" in shown
     assert "failed" not in run(*spf, "plugins", "check", f"my-{kind}", PYTHONPATH="")
     if WALKS[kind]:
-        train = ["train", "--data", hats, "--steps", "5", "--out", tmp_path / "run", *WALKS[kind]]
+        # The default preset would first draw pictures of its own, which takes minutes.
+        paper = ["--preset", "spf-paper", "--set", "sample.every=0"]
+        train = ["train", "--data", hats, "--steps", "5", "--out", tmp_path / "run", *paper, *WALKS[kind]]
         run(*spf, *train, PYTHONPATH="")
         assert len((tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 5
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from command_line import Outcome, Spf
 
-from spf_cli.plugins.new import COMMAND, NEW_KINDS, Licence
+from spf_cli.plugins.kinds import COMMAND, NEW_KINDS
+from spf_cli.plugins.new import Licence
 from spf_cli.plugins.scaffold import LONGEST, TEMPLATES
 from spf_core import API_VERSION, __version__
 from spf_core.plugins.configs import KINDS

@@ -6,10 +6,7 @@ from typing import Annotated
 
 import typer
 
-from spf_core.plugins.configs import KINDS
-
-COMMAND = "command"
-NEW_KINDS = (*KINDS, COMMAND)
+from spf_cli.plugins.kinds import COMMAND, NEW_KINDS
 
 
 class Licence(StrEnum):

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from spf_cli.loading import refuse_filled
-from spf_cli.plugins.new import COMMAND, NEW_KINDS
+from spf_cli.plugins.kinds import COMMAND, NEW_KINDS
 from spf_core import API_VERSION
 from spf_core.errors import ConfigError, did_you_mean, short
 from spf_core.plugins.discovery import load_plugins
