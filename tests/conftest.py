@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from command_line import Spf, run_spf
-from tiny import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
+
+from spf_core.testing.tiny_models import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
@@ -55,13 +56,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     site.mkdir()
     monkeypatch.syspath_prepend(site)
 
-    def put(name: str, source: str, entry_points: bytes | None = None) -> None:
+    def put(name: str, source: str, entry_points: bytes | None = None, metadata: str = "") -> None:
         module = name.replace("-", "_")
         modules.append(module)
         (site / f"{module}.py").write_text(source, encoding="utf-8")
         info = site / f"{module}-1.2.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n{metadata}")
         (info / "entry_points.txt").write_bytes(entry_points or f"[spf]\n{name} = {module}\n".encode())
 
     yield put

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spf_core.dual_path.capture import record
+from spf_core.helpers import record
 from spf_core.interfaces.types import Capture, Conditioning
 from spf_core.utils.prompts import Prompt
 from spf_plugins.adapters import LoraAdapter

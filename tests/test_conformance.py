@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 from test_trainer import noise_folder
-from tiny import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
 
 from spf_core.config.loading import load_run_config
-from spf_core.plugins.discovery import Plugins
+from spf_core.plugins.discovery import Plugins, load_plugins
 from spf_core.runs.run import OpenRun, open_backbone
 from spf_core.testing import (
     check_attention_sites,
+    check_component,
     check_diffusers_export,
     check_noise_process,
     check_run,
     check_strength_zero,
 )
+from spf_core.testing.tiny_models import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
 
 MODELS = {"sd15": tiny_pipeline, "sdxl": tiny_xl_pipeline, "sd3": tiny_sd3_pipeline}
 # Three steps, of which the last is late enough for every term of every preset.
@@ -68,3 +69,37 @@ def test_it_trains_resumes_samples_and_is_exported(
     opened = run_of(model, preset, portraits, tmp_path, plugins)
     check_strength_zero(opened)
     check_diffusers_export(opened, tmp_path, plugins)
+
+
+# What a component needs of its run besides its own options.
+SETTINGS: dict[str, dict[str, object]] = {
+    "orthogonality": {"adapter": "adalora-adapter"},
+    "bank": {"train": {"noise_share": 0.5, "empty_share": 0.0}},
+}
+LOADS_A_RUN = ("lora-file", "weights-file")
+TRIED = (
+    "loss",
+    "response",
+    "control-map",
+    "reference",
+    "reward",
+    "prompt-editor",
+    "adapter",
+    "metric",
+    "score",
+)
+QUICK = ("output-alignment", "sfcm-v1", "adapter-off", "layout")  # the others take long
+CHECKED = [
+    pytest.param(name, id=name, marks=() if name in QUICK else pytest.mark.slow)
+    for kind in (*TRIED, "suite")
+    for name in load_plugins().of_kind(kind)
+    if name not in LOADS_A_RUN
+]
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_a_component_of_ours_passes_the_checks_for_authors(name: str, plugins: Plugins) -> None:
+    config = plugins.get(name)
+    found = check_component(config, plugins=plugins, settings=SETTINGS.get(name), training=False)
+    assert [verdict for verdict in found if verdict.state == "failed"] == []
+    assert len([verdict for verdict in found if verdict.state == "passed"]) >= 3

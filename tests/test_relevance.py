@@ -7,7 +7,7 @@ import torch
 from steps import config_of, parts_of
 from torch import Tensor
 
-from spf_core.dual_path.control_maps import effective_share, stretch_to_share
+from spf_core.helpers import effective_share, stretch_to_share
 from spf_core.interfaces import Backbone
 from spf_core.preparation.relevance import integrated_gradients, relevance
 

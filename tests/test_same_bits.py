@@ -29,7 +29,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 from safetensors.numpy import load_file
-from tiny import random_folder, tiny_pipeline, tiny_xl_pipeline
+
+from spf_core.testing.tiny_models import random_folder, tiny_pipeline, tiny_xl_pipeline
 
 RECORDED = Path(__file__).with_name("same_bits.json")
 LIBRARIES = (

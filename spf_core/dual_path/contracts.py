@@ -149,7 +149,7 @@ class Contracts:
         read = dict(_tensors(state))
         versions = {place: _version(tensor) for place, tensor in read.items()}
         copies = {place: tensor.clone() for place, tensor in read.items()} if first and foreign else {}
-        chance = _random_states(pred.device) if first else {}
+        chance = random_states(pred.device) if first else {}
         given, trained = dict(vars(state)), _weights(state) if first and foreign else {}
         process = _process()
         value = self.call(name, lambda: part(state))
@@ -170,7 +170,7 @@ class Contracts:
         for setting, was in process.items():
             if process_after.get(setting) != was:
                 raise ContractError(f"{called} changes {setting}, which the whole run has; put it back")
-        after = _random_states(pred.device) if first else {}
+        after = random_states(pred.device) if first else {}
         for library in chance:
             if chance[library] != after[library]:
                 raise ContractError(
@@ -283,7 +283,8 @@ def _same(first: Tensor, second: Tensor) -> bool:
     return bool(equal.all())
 
 
-def _random_states(device: torch.device) -> dict[str, Any]:
+def random_states(device: torch.device) -> dict[str, Any]:
+    """The global random states of the loaded libraries, by name; equal where nothing was drawn."""
     states: dict[str, Any] = {"torch": torch.get_rng_state().numpy().tobytes(), "random": random.getstate()}
     if device.type == "cuda":
         states["torch.cuda"] = torch.cuda.get_rng_state(device).numpy().tobytes()

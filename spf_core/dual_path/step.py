@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from spf_core.dual_path.contracts import BACKBONE, REFERENCE
-from spf_core.dual_path.control_maps import widened
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.predictions import StepPredictions
 from spf_core.dual_path.step_sampling import Texts, draw_states, draw_texts
 from spf_core.dual_path.texts import as_tuned
+from spf_core.helpers import middle_attention, min_max
 from spf_core.interfaces import StepState, Term
 from spf_core.interfaces.types import (
     Batch,
@@ -143,11 +143,22 @@ def build_map(parts: Parts, state: StepState) -> Tensor:
     assert parts.control_map is not None, "the configuration guarantees a control map"
     map_B1HW = parts.contracts.map(parts.control_map, state)
     if state.batch.released_BL is not None:
-        map_B1HW = widened(state, map_B1HW)
+        map_B1HW = _widened(state, map_B1HW)
     # Without its target a row has nothing to respond with: all of it is held to the reference.
     map_B1HW = map_B1HW * state.has_target_B.view(-1, 1, 1, 1)
     # Caption dropout teaches the whole image under the empty text, so nothing of such a row is held.
     return map_B1HW.masked_fill(state.dropped_B.view(-1, 1, 1, 1), 1)
+
+
+def _widened(state: StepState, map_B1HW: Tensor) -> Tensor:
+    """max(M, norm(A[released phrases])) by the reference path's attention, B 1 H W."""
+    released_BL = state.batch.released_BL
+    assert released_BL is not None, "the configuration guarantees released phrases"
+    assert state.reference is not None, "the configuration guarantees a reference path"
+    attention = middle_attention(
+        state.reference.attention, released_BL[:, None], state.grids, map_B1HW.shape[-2:]
+    )
+    return torch.maximum(map_B1HW, min_max(attention))
 
 
 def weigh_terms(parts: Parts, active: Mapping[str, tuple[TermConfig, Term]], state: StepState) -> LossReport:

@@ -57,6 +57,7 @@ from spf_core.interfaces.types import (
     LossReport,
     Noised,
     PathOutput,
+    index,
 )
 from spf_core.utils.prompts import Prompt
 
@@ -117,4 +118,5 @@ __all__ = [
     "TrainingFacts",
     "TunesText",
     "UnseenPrompt",
+    "index",
 ]

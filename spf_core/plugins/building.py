@@ -5,23 +5,10 @@ from typing import Any
 
 from spf_core import interfaces
 from spf_core.errors import ConfigError, PluginError, SpfError, Unavailable
-from spf_core.plugins.configs import AdapterConfig, Component, label
+from spf_core.plugins.configs import PROTOCOL_OF, AdapterConfig, Component, label
 from spf_core.plugins.containment import contained, reason_of
 
-PROTOCOLS: dict[str, type] = {
-    "backbone": interfaces.Backbone,
-    "adapter": interfaces.Adapter,
-    "reference": interfaces.Reference,
-    "control-map": interfaces.ControlMap,
-    "response": interfaces.Term,
-    "loss": interfaces.Term,
-    "reward": interfaces.Reward,
-    "prompt-editor": interfaces.PromptEditor,
-    "metric": interfaces.Metric,
-    "score": interfaces.Score,
-    "suite": interfaces.Suite,
-    "exporter": interfaces.Exporter,
-}
+PROTOCOLS: dict[str, type] = {kind: getattr(interfaces, name) for kind, name in PROTOCOL_OF.items()}
 
 
 def built(config: Component | type[Component]) -> Any:

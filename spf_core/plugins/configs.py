@@ -238,3 +238,19 @@ KINDS: dict[str, type[Component]] = {
         PresetConfig,
     )
 }
+
+# What `build()` returns, by its name in spf_core.interfaces; a preset builds nothing.
+PROTOCOL_OF: dict[str, str] = {
+    "backbone": "Backbone",
+    "adapter": "Adapter",
+    "reference": "Reference",
+    "control-map": "ControlMap",
+    "response": "Term",
+    "loss": "Term",
+    "reward": "Reward",
+    "prompt-editor": "PromptEditor",
+    "metric": "Metric",
+    "score": "Score",
+    "suite": "Suite",
+    "exporter": "Exporter",
+}

@@ -8,11 +8,12 @@ import importlib.util
 import logging
 import os
 import sys
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,8 +25,10 @@ from spf_core.plugins import hookspecs
 from spf_core.plugins.checks import check_config, describe, summary_of
 from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.containment import SECONDS, contained, reason_of
+from spf_core.plugins.providers import OWN, Provider, State, refuse_other_spf
 
-GROUP = OWN = "spf"
+GROUP = "spf"
+DISABLED = "SPF_DISABLED_PLUGINS"
 COMMANDS = "spf.commands"  # its own group, as `spf --help` imports what is in it and no component
 FILE = "file"  # the version of a plugin that is a file
 MOST = 1000  # config classes of one plugin; one that gives more does not end
@@ -52,7 +55,7 @@ class Broken:
     def __str__(self) -> str:
         return (
             f"plugin '{short(self.provider)}' is skipped: {self.reason}. "
-            f"Fix or uninstall it, or silence this with SPF_DISABLED_PLUGINS={short(self.provider)}"
+            f"Fix or uninstall it, or silence this with {DISABLED}={short(self.provider)}"
         )
 
 
@@ -63,6 +66,7 @@ class Plugins:
     entries: dict[str, Entry] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
     modules: list["Module"] = field(default_factory=list)
+    providers: list[Provider] = field(default_factory=list)  # every plugin that was found
 
     def of_kind(self, kind: str) -> dict[str, Entry]:
         """Entries of one kind, by name."""
@@ -166,6 +170,11 @@ class _Source:
     package: str  # the top-level package of its modules
     load: Callable[[], Any]
     own: bool = False
+    distribution: str = ""  # that brings it; empty for a file
+
+    def as_provider(self, state: State, reason: str = "") -> Provider:
+        """How the registry lists it."""
+        return Provider(self.provider, self.distribution, self.version, state, reason)
 
     def __str__(self) -> str:
         name = short(self.provider, 200)
@@ -195,23 +204,77 @@ def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
     """Load every entry point (a broken one is recorded and skipped), then each of `files` (errors raise)."""
     plugins = Plugins()
     for source in _installed(GROUP, plugins.broken):
+        if source.provider in _disabled():
+            plugins.providers.append(source.as_provider("disabled", f"by ${DISABLED}"))
+            continue
         try:
             plugins.load(source)
         except PluginError as error:
             plugins.broken.append(Broken(source.provider, str(error)))
+            plugins.providers.append(source.as_provider("failed", str(error)))
+        else:
+            plugins.providers.append(source.as_provider("loaded"))
     for file in map(Path, files):
-        source = _Source(str(file), FILE, _module_of(file), partial(_import_file, file))
-        try:
-            plugins.load(source)
-        except PluginError as error:
-            raise PluginError(f"plugin file '{short(str(file), 200)}' cannot be used: {error}") from None
+        source = _Source(str(file), FILE, _module_of(file), partial(import_file, file))
+        _load_given(plugins, source, f"plugin file '{short(str(file), 200)}'")
     return plugins
+
+
+def load_folder(plugins: Plugins, folder: Path) -> list[str]:
+    """Load the plugin package whose sources lie in `folder`, and return the names of its components.
+
+    Its `pyproject.toml` names the modules, as entry points of the group `spf`. A plugin that is
+    installed and loaded already is taken as it is. PluginError where the folder holds none, or one
+    that cannot be used.
+    """
+    points, version = _entry_points_of(folder)
+    for place in (folder, folder / "src"):
+        if place.is_dir() and str(place.resolve()) not in sys.path:
+            sys.path.insert(0, str(place.resolve()))
+    loaded = {provider.name for provider in plugins.providers if provider.state == "loaded"}
+    for name, value in points.items():
+        point = EntryPoint(name, value, GROUP)
+        if name not in loaded:
+            _load_given(
+                plugins, _Source(name, version, _package_of(point), point.load), f"plugin '{short(name)}'"
+            )
+    return [name for name, entry in plugins.entries.items() if entry.provider in points]
+
+
+def _entry_points_of(folder: Path) -> tuple[dict[str, str], str]:
+    """The entry points of the group `spf` in a folder's pyproject.toml by name, and the version there."""
+    file = folder / "pyproject.toml"
+    if not file.is_file():
+        raise PluginError(f"'{folder}' holds no plugin: it has no pyproject.toml; give a package's folder")
+    try:
+        project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
+        points = project.get("entry-points", {}).get(GROUP, {})
+        found = {str(name): str(value) for name, value in points.items()}
+    except (ValueError, KeyError, AttributeError) as error:
+        raise PluginError(f"'{file}' cannot be read: {reason_of(error)}") from None
+    if not found:
+        raise PluginError(
+            f"'{file}' registers no component: it has no [project.entry-points.{GROUP}]. Commands have no "
+            "contract to check; run the package's tests"
+        )
+    return found, str(project.get("version", "unknown"))
+
+
+def _load_given(plugins: Plugins, source: "_Source", what: str) -> None:
+    """Load what the user names; PluginError where it cannot be used."""
+    try:
+        plugins.load(source)
+    except PluginError as error:
+        raise PluginError(f"{what} cannot be used: {error}") from None
+    plugins.providers.append(source.as_provider("loaded"))
 
 
 def add_commands(app: Any) -> list[Broken]:
     """Call `spf_register_commands(app)` of each entry point of `spf.commands`; return the broken ones."""
     broken: list[Broken] = []
     for source in _installed(COMMANDS, broken):
+        if source.provider in _disabled():
+            continue
         try:
             source.module().call("spf_register_commands", {"app": app})
         except PluginError as error:
@@ -220,11 +283,7 @@ def add_commands(app: Any) -> list[Broken]:
 
 
 def _installed(group: str, broken: list[Broken]) -> Iterator[_Source]:
-    """Entry points that are not disabled, spf's own first, then by name.
-
-    A package whose metadata cannot be read is recorded.
-    """
-    disabled = {name.strip() for name in os.environ.get("SPF_DISABLED_PLUGINS", "").split(",")}
+    """Entry points, spf's own first, then by name. A package whose metadata cannot be read is recorded."""
     found: dict[tuple[bool, str, str], _Source] = {}
     for distribution in distributions():
         try:
@@ -236,11 +295,20 @@ def _installed(group: str, broken: list[Broken]) -> Iterator[_Source]:
             broken.append(Broken(Path(str(place)).name, f"its metadata cannot be read: {reason_of(error)}"))
             continue
         for point in points:
-            source = _Source(point.name, version, _package_of(point), point.load, own)
+            load = point.load if own else partial(_load_supported, point, distribution)
+            source = _Source(point.name, version, _package_of(point), load, own, distribution.name)
             found.setdefault((not own, point.name, point.value), source)
-    for _, source in sorted(found.items(), key=lambda item: item[0]):
-        if source.provider not in disabled:
-            yield source
+    yield from (source for _, source in sorted(found.items(), key=lambda item: item[0]))
+
+
+def _disabled() -> set[str]:
+    return {name.strip() for name in os.environ.get(DISABLED, "").split(",")}
+
+
+def _load_supported(point: EntryPoint, distribution: Distribution) -> Any:
+    """Import the plugin, unless its package is made for another spf."""
+    refuse_other_spf(distribution)
+    return point.load()
 
 
 def _package_of(point: EntryPoint) -> str:
@@ -313,7 +381,9 @@ class _UserFile(SourceFileLoader):
         """Keep the bytecode nowhere."""
 
 
-def _import_file(path: Path) -> ModuleType:
+def import_file(path: str | Path) -> ModuleType:
+    """Import a plugin file; PluginError where it is none."""
+    path = Path(path)
     if not path.is_file():
         raise PluginError("it does not exist")
     if path.suffix != ".py":

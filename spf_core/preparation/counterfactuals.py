@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from spf_core.config.sections import CounterfactualSection, SampleSection
-from spf_core.dual_path.control_maps import stretch_to_share
+from spf_core.helpers import stretch_to_share
 from spf_core.interfaces import Backbone
 from spf_core.interfaces.types import Conditioning, index
 from spf_core.preparation.encoding import CachedRows

@@ -115,14 +115,16 @@ def check_diffusers_export(opened: OpenRun, folder: Path, plugins: Plugins) -> N
     out = folder / "diffusers"
     export(opened.path, plugins, Request("diffusers", out))
     fresh = open_backbone(opened.config.backbone, "cpu")
-    before = _prediction(fresh)
+    before = predicted(fresh)
     fresh.pipeline().load_lora_weights(out, weight_name="pytorch_lora_weights.safetensors")
-    after, tuned = _prediction(fresh), _prediction(opened.backbone)
+    after, tuned = predicted(fresh), predicted(opened.backbone)
     assert not torch.equal(before, after), "the file changes nothing"
     torch.testing.assert_close(after, tuned, atol=1e-5, rtol=1e-4)
 
 
-def _prediction(backbone: Backbone) -> Tensor:
+@torch.no_grad()
+def predicted(backbone: Backbone) -> Tensor:
+    """The prediction for one noise, timestep and text, without gradient."""
     cond = backbone.encode_prompts([PROMPT], with_target=True)
     shape = backbone.latent_shape(backbone.image_size, backbone.image_size)
     z_t = torch.randn(1, *shape, generator=torch.Generator().manual_seed(2))

@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from spf_core.config.sections import SampleSection
-from spf_core.dual_path.control_maps import min_max, phrase_attention
 from spf_core.dual_path.noising import noise_latents
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import run_paths
 from spf_core.dual_path.step_sampling import Texts
+from spf_core.helpers import attention_to, clean_estimate
 from spf_core.interfaces.types import Batch, Capture
 from spf_core.preparation.buckets import BucketedRows
 from spf_core.preparation.encoding import CachedRows
@@ -90,13 +90,9 @@ def map_overlays(parts: Parts, batch: Batch, seed: int) -> Image.Image:
             mapped=mapped,
             generator=generator,
         )
-        pixels = parts.backbone.decode(
-            process.clean(noised.z_t_BCHW, state.response.pred_BCHW, noised.timesteps_B)
-        )
-        attention = phrase_attention(
-            state.response.attention, batch.complete.target_BL, state.grids, noised.z_t_BCHW.shape[-2:]
-        )
-        images[f"attention, t={level:g}"] = _overlay(pixels, min_max(attention))
+        pixels = parts.backbone.decode(clean_estimate(state, state.response.pred_BCHW))
+        attention = attention_to(state, state.response, batch.complete.target_BL)
+        images[f"attention, t={level:g}"] = _overlay(pixels, attention)
         if state.map_B1HW is not None:
             images[f"control map, t={level:g}"] = _overlay(pixels, state.map_B1HW)
     return comparison_grid(images, [prompt.target_text or "" for prompt in batch.prompts])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-from tiny import tiny_clip, tiny_tokenizer
 from transformers import CLIPTextModel
 
+from spf_core.testing.tiny_models import tiny_clip, tiny_tokenizer
 from spf_portraits.pretrain.networks import build_scheduler
 
 

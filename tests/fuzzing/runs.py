@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fuzzing.specimens import HAT, Specimen, done
-from tiny import random_folder, tiny_pipeline
+
+from spf_core.testing.tiny_models import random_folder, tiny_pipeline
 
 
 def costly_specimens(home: Path) -> Iterator[Specimen]:

@@ -12,9 +12,9 @@ from steps import abar_of, batch_of, cached_rows, config_of, parts_of
 from torch import Tensor
 
 from spf_core.config.loading import load_run_config
-from spf_core.dual_path.control_maps import middle_attention
 from spf_core.dual_path.parts import Parts
 from spf_core.dual_path.step import dual_path_step
+from spf_core.helpers import middle_attention
 from spf_core.interfaces import StepState
 from spf_core.interfaces.types import Capture, Conditioning
 from spf_core.plugins.discovery import load_plugins

@@ -20,12 +20,12 @@ from spf_plugins.backbones.layouts import kept_dtype
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from models import CLIP_L, LAYOUTS, skeletons
-from tiny import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel
 
 from spf_core.config.loading import load_run_config
 from spf_core.export.published import settings_of
 from spf_core.plugins.discovery import load_plugins
+from spf_core.testing.tiny_models import tiny_tokenizer
 from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
 from spf_core.training.resources.preparation_estimate import estimate_preparation_memory
 from spf_core.training.resources.run_estimate import WORKSPACE, peak_bytes, size_of

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import save_file
-from tiny import tiny_tokenizer
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from spf_core.export.published import settings_of
+from spf_core.testing.tiny_models import tiny_tokenizer
 from spf_plugins.backbones.layouts import SD, SDXL, Layout
 
 LAYOUTS = {"sd15": SD, "sdxl": SDXL}

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from spf_core.config.sections import SampleSection
-from spf_core.dual_path.control_maps import phrase_attention
 from spf_core.errors import ConfigError
+from spf_core.helpers import phrase_attention
 from spf_core.interfaces import Backbone, Capture, Conditioning
 from spf_core.preparation.encoding import widen
 from spf_core.runs.run import OpenRun

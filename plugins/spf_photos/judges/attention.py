@@ -7,8 +7,8 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from spf_core.dual_path.control_maps import min_max, phrase_attention
 from spf_core.errors import ConfigError
+from spf_core.helpers import min_max, phrase_attention
 from spf_core.interfaces import Adapter, Backbone, Capture
 from spf_core.interfaces.types import index
 from spf_core.utils.pixels import to_pixels

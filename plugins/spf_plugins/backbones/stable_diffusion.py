@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from spf_core.dual_path.capture import CrossAttentionSite, checkpointed, record
+from spf_core.helpers import CrossAttentionSite, checkpointed, record
 from spf_core.interfaces import NoiseProcess
 from spf_core.interfaces.attention import AttentionSite
 from spf_core.interfaces.types import Capture, Conditioning, PathOutput

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.dual_path.capture import JointAttentionSite
+from spf_core.helpers import JointAttentionSite
 from spf_core.interfaces import Conditioning
 from spf_core.interfaces.attention import AttentionSite
 from spf_plugins.backbones import layouts

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.dual_path.control_maps import Grid, at_queries
 from spf_core.errors import ConfigError
+from spf_core.helpers import Grid, at_queries
 from spf_core.interfaces import StepState
 
 _BLOCKS = ("mid_block", "up_blocks")

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spf_core.dual_path.control_maps import at_queries
+from spf_core.helpers import at_queries
 from spf_core.interfaces import Conditioning, PathOutput, Space, StepState
 
 

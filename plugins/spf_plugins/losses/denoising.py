@@ -4,12 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spf_core.helpers import row_mean
 from spf_core.interfaces import NoiseProcess, Space, StepState
-
-
-def row_mean(values_B: Tensor, rows_B: Tensor) -> Tensor:
-    """Mean over the rows that count; 0 (with gradient) when none does."""
-    return (values_B * rows_B).sum() / rows_B.sum().clamp(min=1)
 
 
 def min_snr_weight(process: NoiseProcess, timesteps_B: Tensor, gamma: float) -> Tensor:

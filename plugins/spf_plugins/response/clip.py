@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spf_core.helpers import clean_estimate, rows_below
 from spf_core.interfaces import StepState
 
 
@@ -28,8 +29,7 @@ class Enhancement(ABC):
 
     def __call__(self, state: StepState) -> Tensor:
         """Return the scalar; 0 (with gradient) when no row of the batch passes the gate or is drawn."""
-        limit = state.backbone.noise.timestep_at(self.max_timestep)
-        gated_B = state.has_image_loss_B & state.has_target_B & (state.noised.timesteps_B < limit)
+        gated_B = state.has_image_loss_B & state.has_target_B & rows_below(state, self.max_timestep)
         passed = gated_B.nonzero().flatten()
         rows = passed if self.share == 1 else self._drawn(passed, state.generator)
         if len(rows) == 0:
@@ -45,9 +45,7 @@ class Enhancement(ABC):
 
     def embedded(self, state: StepState, pred_BCHW: Tensor, rows: Tensor) -> Tensor:
         """E_I of the rows' clean estimates."""
-        noised = state.noised
-        z_t, timesteps = noised.z_t_BCHW[rows], noised.timesteps_B[rows]
-        z0_hat = state.backbone.noise.clean(z_t, pred_BCHW[rows], timesteps)
+        z0_hat = clean_estimate(state, pred_BCHW, rows)
         return state.backbone.embed_images(state.backbone.decode(at_most(z0_hat, self.decode_size)))
 
     @abstractmethod

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from spf_core.dual_path.control_maps import middle_attention, min_max
+from spf_core.helpers import middle_attention, min_max
 from spf_core.interfaces import Conditioning, StepState
 
 

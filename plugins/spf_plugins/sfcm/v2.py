@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from spf_core.dual_path.control_maps import stretch
+from spf_core.helpers import stretch
 from spf_core.interfaces import StepState
 
 

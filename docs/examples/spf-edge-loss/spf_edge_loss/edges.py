@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from spf_core.helpers import clean_estimate, rows_below
 from spf_core.interfaces import StepState
 
 
@@ -23,13 +24,10 @@ class EdgeAlignmentLoss:
         """Return the scalar; 0 when no row of the batch passes the gate."""
         assert state.reference is not None
         assert state.map_B1HW is not None
-        limit = state.backbone.noise.timestep_at(self.max_timestep)
-        z_t, timesteps_B = state.noised.z_t_BCHW, state.noised.timesteps_B
-        gate_B111 = (timesteps_B < limit).view(-1, 1, 1, 1)
+        gate_B111 = rows_below(state, self.max_timestep).view(-1, 1, 1, 1)
         outside = (1 - state.map_B1HW) * gate_B111
         response, reference = (
-            edges(state.backbone.noise.clean(z_t, path.pred_BCHW, timesteps_B))
-            for path in (state.response, state.reference)
+            edges(clean_estimate(state, path.pred_BCHW)) for path in (state.response, state.reference)
         )
         across = outside[..., 1:] * (response[0] - reference[0]).abs()
         down = outside[..., 1:, :] * (response[1] - reference[1]).abs()

@@ -1,14 +1,14 @@
-"""`spf plugins`: the installed components and their options."""
+"""`spf plugins list` and `show`: what is installed, and the options of each component."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
 from spf_cli.completion import names_of
-from spf_cli.options import PluginFiles, show_help
-from spf_core.plugins.configs import KINDS, PresetConfig, ScoreConfig
+from spf_cli.options import PluginFiles
+from spf_core.plugins.configs import KINDS, PROTOCOL_OF, PresetConfig, ScoreConfig
 from spf_core.plugins.outside_weights import HOME, OutsideWeights, WeightedScoreConfig
 
 if TYPE_CHECKING:
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from spf_core.plugins.configs import Component
+    from spf_core.plugins.providers import Provider
 
-app = typer.Typer(help="List components and show their options.")
-app.callback(invoke_without_command=True)(show_help)
 WITH_PROVIDER = 100  # columns of a terminal
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
-@app.command("list")
 def list_plugins(plugin: PluginFiles = None) -> None:
-    """List all components: kind, name, summary and, in a terminal of 100 columns or more, provider."""
-    from spf_cli.loading import load
-    from spf_cli.render import console, show, table
+    """List all components: kind, name, summary and, in a terminal of 100 columns or more, provider.
 
-    plugins = load(plugin or ())
+    Below them it lists the plugins that bring them, with version and state: loaded, disabled or failed.
+    """
+    from spf_cli.render import console, show, table
+    from spf_core.plugins.discovery import load_plugins
+
+    plugins = load_plugins(dict.fromkeys(str(file) for file in plugin or ()))
     rows = [
         (kind, name, entry.summary, f"{entry.provider} {entry.version}")
         for kind in KINDS
         for name, entry in plugins.of_kind(kind).items()
     ]
     shown = 4 if console().width >= WITH_PROVIDER else 3
-    show(table("", ("kind", "name", "summary", "provider")[:shown], [row[:shown] for row in rows]))
+    show(table("", ("kind", "name", "summary", "provider")[:shown], [row[:shown] for row in rows]), "")
+    show(table("", ("plugin", "package", "version", "state"), _states(plugins.providers)))
 
 
-@app.command("show")
 def show_plugin(
     name: Annotated[
         str,
@@ -51,18 +52,24 @@ def show_plugin(
     ],
     plugin: PluginFiles = None,
 ) -> None:
-    """Show the options of a component, or the settings of a preset."""
+    """Show what a component is, needs and returns, who provides it, and its options."""
     from spf_cli.loading import load
     from spf_cli.render import show, table
 
     plugins = load(plugin or ())
     config = plugins.get(name)
     entry = plugins.entries[name]
-    rows = [
-        ("kind", config.kind),
-        ("summary", entry.summary),
-        ("provider", f"{entry.provider} {entry.version}"),
-    ]
+    rows = [("kind", config.kind), ("summary", entry.summary)]
+    if config.kind in PROTOCOL_OF:
+        rows.append(("builds", f"spf_core.interfaces.{PROTOCOL_OF[config.kind]}"))
+    if hasattr(config, "needs"):
+        rows.append(("needs", ", ".join(sorted(config.needs)) or "nothing"))
+    rows.append(("provider", f"{entry.provider} {entry.version}"))
+    provider = next(each for each in plugins.providers if each.name == entry.provider)
+    if provider.package:
+        rows.append(("package", f"{provider.package} {provider.version}"))
+    if homepage := provider.homepage:
+        rows.append(("homepage", homepage))
     show(table(name, ("", ""), [*rows, *_weights(config)]), "")
     if issubclass(config, PresetConfig):
         from spf_core.utils.yaml_text import dump_yaml
@@ -72,6 +79,17 @@ def show_plugin(
         show(table("", ("option", "type", "default", "range", "description"), list(option_rows(config))))
     else:
         typer.echo("no options")
+
+
+def _states(providers: "Sequence[Provider]") -> Iterator[tuple[str, str, str, str]]:
+    """A row for each plugin; those of spf itself share one."""
+    own = [each for each in providers if each.own and each.state == "loaded"]
+    if own:
+        yield f"{len(own)} of spf's own", own[0].package, own[0].version, "loaded"
+    for each in providers:
+        if each not in own:
+            state = f"{each.state}: {each.reason}" if each.reason else each.state
+            yield each.name, each.package or "a file", each.version if each.package else "", state
 
 
 def _weights(config: "type[Component]") -> Iterator[tuple[str, str]]:

@@ -1,12 +1,10 @@
-"""Resizing of control maps and attention between latent and layer resolutions."""
+"""Maps over the latents: resizing to and from the grids of layers, and scaling to [0, 1]."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from spf_core.interfaces import StepState
 
 Grid = tuple[int, int]  # rows and columns of a layer's positions, see `AttentionSite.grid`
 
@@ -92,14 +90,3 @@ def stretch_to_share(values_B1HW: Tensor, inner: float, outer: float) -> Tensor:
 
 def _between(values_B1HW: Tensor, bottom: Tensor, top: Tensor) -> Tensor:
     return ((values_B1HW - bottom) / (top - bottom).clamp(min=1e-8)).clamp(0, 1)
-
-
-def widened(state: StepState, map_B1HW: Tensor) -> Tensor:
-    """max(M, norm(A[released phrases])) by the reference path's attention, B 1 H W."""
-    released_BL = state.batch.released_BL
-    assert released_BL is not None, "the configuration guarantees released phrases"
-    assert state.reference is not None, "the configuration guarantees a reference path"
-    attention = middle_attention(
-        state.reference.attention, released_BL[:, None], state.grids, map_B1HW.shape[-2:]
-    )
-    return torch.maximum(map_B1HW, min_max(attention))

@@ -1,0 +1,1 @@
+"""What `spf plugins new` copies: a component of each kind that works, linted like all code."""

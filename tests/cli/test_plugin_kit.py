@@ -1,0 +1,214 @@
+"""`spf plugins new` and `check`: a stranger's package, from the first command to the verdict."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from command_line import Outcome, Spf
+
+from spf_cli.plugins.kinds import COMMAND, NEW_KINDS
+from spf_cli.plugins.new import Licence
+from spf_cli.plugins.scaffold import LONGEST, TEMPLATES
+from spf_core import API_VERSION, __version__
+from spf_core.plugins.configs import KINDS
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+LONG = "a-name-that-has-thirty-two-chars"
+
+
+def written(spf: Spf, folder: Path, kind: str, name: str, *options: str) -> Path:
+    out = folder / kind
+    done = spf("plugins", "new", kind, name, "--out", out, *options)
+    assert done.code == 0, done.err
+    return out
+
+
+@pytest.fixture(scope="module")
+def packages(spf: Spf, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a package of every kind, whose names are as long as they may be."""
+    folder = tmp_path_factory.mktemp("packages")
+    for kind in NEW_KINDS:
+        written(spf, folder, kind, LONG)
+    return folder
+
+
+def test_there_is_a_template_of_every_kind() -> None:
+    folders = {folder.name for folder in TEMPLATES.iterdir() if folder.is_dir()} - {"__pycache__"}
+    assert folders == {kind.replace("-", "_") for kind in (*KINDS, COMMAND)} | {"package", "licences"}
+
+
+@pytest.mark.parametrize("kind", NEW_KINDS)
+def test_a_package_is_complete(packages: Path, kind: str) -> None:
+    folder, module = packages / kind, f"spf_{LONG.replace('-', '_')}"
+    files = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    assert {
+        *("pyproject.toml", "README.md", "LICENSE", ".gitignore", ".github/workflows/ci.yml"),
+        *(f"{module}/__init__.py", f"{module}/py.typed", f"tests/test_{module}.py"),
+    } <= files
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    group = "spf.commands" if kind == COMMAND else "spf"
+    assert project["entry-points"] == {group: {f"spf-{LONG}": module}}
+    assert project["dependencies"][0].startswith(f"spf>={API_VERSION},<")
+    texts = [file.read_text(encoding="utf-8") for file in folder.rglob("*") if file.is_file()]
+    assert not re.search(
+        r"(?i:new.?thing)|spf_cli|\[(?:KIND|LICENCE|API|NEXT|GROUP|USE|FILES|YEAR)\]", "".join(texts)
+    )
+
+
+def test_packages_are_linted_and_formatted(packages: Path) -> None:
+    for command in (["check"], ["format", "--check"]):
+        for folder in packages.iterdir():
+            done = subprocess.run(
+                [sys.executable, "-m", "ruff", *command, "--no-cache", "-q", "."],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, (folder.name, done.stdout)
+
+
+@pytest.mark.parametrize("licence", list(Licence))
+def test_a_package_has_the_text_of_its_licence(spf: Spf, tmp_path: Path, licence: Licence) -> None:
+    out = written(spf, tmp_path, "loss", "my-loss", "--license", licence, "--author", "Ada Lovelace")
+    text = (out / "LICENSE").read_text(encoding="utf-8")
+    assert licence.partition("-")[0] in text
+    assert licence is Licence.APACHE or "Ada Lovelace" in text
+    project = tomllib.loads((out / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["license"] == licence
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [
+        ("los", "mine", ("'los'", "Did you mean 'loss'?")),
+        ("loss", "My_Loss", ("'My_Loss'", "as in my-loss")),
+        ("loss", "../up", ("'../up'", "small letters")),
+        ("loss", "2nd", ("'2nd'", "a letter first")),
+        ("loss", "a" * (LONGEST + 1), (f"at most {LONGEST}",)),
+        ("loss", "denoising", ("'denoising' exists already", "a loss of spf-losses")),
+        ("loss", "core", ("'spf_core' is installed already",)),
+        ("loss", "none", ("choose another name, such as my-none",)),
+        ("control-map", "control-map", ("choose another name, such as my-control-map",)),
+        ("loss", "loss-config", ("choose another name, such as my-loss-config",)),
+    ],
+)
+def test_a_name_that_cannot_be_used_is_one_line(
+    spf: Spf, tmp_path: Path, kind: str, name: str, words: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out"
+    assert spf("plugins", "new", kind, name, "--out", out).fails_with(*words)
+    assert not out.exists()
+
+
+def test_a_folder_that_is_filled_is_left_as_it_is(spf: Spf, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    assert spf("plugins", "new", "loss", "my-loss", "--out", tmp_path).fails_with("is not empty", "--out")
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_templates_and_examples_import_public_modules_only() -> None:
+    from interface_page import PUBLIC
+
+    for file in (*TEMPLATES.rglob("*.py"), *EXAMPLES.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            module = node.module if isinstance(node, ast.ImportFrom) and node.module else ""
+            own = module.startswith(("spf_cli.templates", "spf_edge_loss"))
+            assert own or not module.startswith("spf_") or module in PUBLIC, f"{file}: {module}"
+
+
+def test_the_version_of_the_api_begins_that_of_spf() -> None:
+    assert __version__.startswith(f"{API_VERSION}.")
+
+
+def verdicts(outcome: Outcome) -> dict[str, str]:
+    """The verdict of each check in a table of `spf plugins check`."""
+    found = re.findall(r"^(\S.*?) {2,}(passed|failed|not applicable)\b", outcome.out, re.MULTILINE)
+    return dict(found)
+
+
+def test_a_package_that_is_not_installed_is_checked(
+    spf: Spf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    out = written(spf, tmp_path, "metric", "luma-gap")
+    checked = spf("plugins", "check", out)
+    assert checked.code == 0, checked
+    assert set(verdicts(checked).values()) == {"passed"}
+    assert len(verdicts(checked)) == 6
+
+
+def test_the_faults_of_a_component_are_shown_with_their_ways_out(spf: Spf, tmp_path: Path) -> None:
+    file = tmp_path / "faulty.py"
+    file.write_text(FAULTY, encoding="utf-8")
+    checked = spf("plugins", "check", file, "--quick")
+    assert checked.code == 2
+    assert "loss 'faulty' fails 5 of its checks" in checked.err
+    failed = {check for check, verdict in verdicts(checked).items() if verdict == "failed"}
+    assert failed == {
+        "imports no torch",
+        "summary and options are described",
+        "needs what it reads, and nothing else",
+        "leaves the global random states alone",
+        "repeats itself under a generator",
+    }
+    for way_out in (
+        "inside build()",
+        "description='...'",
+        "frozenset({'queries', 'reference'})",
+        "state.generator",
+    ):
+        assert way_out in checked.out
+
+
+FAULTY = '''
+"""A loss with faults."""
+
+import torch
+
+from spf_core.plugins import LossConfig, hookimpl
+
+
+class Faulty(LossConfig):
+    """Adds noise of its own to what it compares."""
+
+    name = "faulty"
+    needs = frozenset({"queries"})
+    bare: float = 1.0
+
+    def build(self):
+        def term(state):
+            noise = torch.randn(state.response.pred_BCHW.shape)
+            return (state.response.pred_BCHW - state.reference.pred_BCHW + noise).pow(2).mean()
+
+        return term
+
+
+@hookimpl
+def spf_register(register):
+    register(Faulty)
+'''
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("nothing-like-it", ("no plugin named 'nothing-like-it'",)),
+        ("./nowhere", ("has no pyproject.toml",)),
+        ("nowhere.py", ("nowhere.py", "does not exist")),
+    ],
+)
+def test_what_cannot_be_checked_is_one_line(spf: Spf, given: str, words: tuple[str, ...]) -> None:
+    assert spf("plugins", "check", given).fails_with(*words)
+
+
+def test_a_package_of_commands_has_no_contract(spf: Spf, packages: Path) -> None:
+    assert spf("plugins", "check", packages / COMMAND).fails_with(
+        "registers no component", "run the package's tests"
+    )
