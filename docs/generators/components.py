@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from docs.generators.markdown import cell, code, plain, table
-from spf_cli.plugins import option_rows
+from spf_cli.plugins.listing import option_rows
 from spf_core.config.merging import SLOTS
 from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import Section
