@@ -108,9 +108,3 @@ def test_a_name_that_has_moved_works_and_warns() -> None:
         assert read("Path") is Path
     with pytest.raises(AttributeError, match="has no attribute 'purge'"):
         read("purge")
-
-
-def test_the_page_of_the_interfaces_is_that_of_the_code() -> None:
-    from interface_page import PAGE, page
-
-    assert PAGE.read_text(encoding="utf-8") == page(), "run `python tests/interface_page.py`"
