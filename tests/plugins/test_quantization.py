@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,10 @@ def test_a_missing_library_is_named(tiny_folder: Path, monkeypatch: pytest.Monke
     line = r"backbone\.quantize=nf4 needs bitsandbytes, which is not installed; pip install bitsandbytes"
     with pytest.raises(ConfigError, match=line):
         quantized(tiny_folder, "nf4").backbone.build()
+
+
+def test_the_library_does_not_speak_to_users_of_the_command_line() -> None:
+    """At its import it warns of kernels that a plain run never needs, and PEFT imports it in every run."""
+    code = "from spf_cli.app import run; run(['--version']); import bitsandbytes"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
