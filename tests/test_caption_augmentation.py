@@ -56,7 +56,7 @@ def test_an_image_is_encoded_once_whatever_is_said_about_it(rows: list[Row], tin
         told.append((done, total))
 
     cached = encode_rows(backbone, with_variants(rows, 3, 0.9, seed=0), progress=watch)
-    assert told == [(5, 5)]
+    assert told == [(0, 5), (5, 5)]
     assert cached.latents_NCHW.shape[0] == 15
     assert torch.equal(cached.latents_NCHW[:5], cached.latents_NCHW[10:])
     assert not torch.equal(cached.latents_NCHW[0], cached.latents_NCHW[1])

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from spf_cli.render import console
-from spf_core.utils.pace import Pace, Paces
+from spf_core.training.resources.pace import Pace, Paces
 from spf_core.utils.progress import PlannedStage, announce
 from spf_core.utils.progress import Progress as Listener
 

@@ -158,7 +158,13 @@ def test_a_broken_plugin_is_named_and_the_rest_works(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0
     assert "text-consistency" in done.stdout
-    assert done.stderr.startswith("warning: plugin 'broken' is skipped: RuntimeError: no such library.")
-    assert done.stderr.count("\n") == 1
+    assert "failed: RuntimeError: no such library." in done.stdout
+    shown = subprocess.run(
+        [*command[:-2], "config", "show"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert shown.stderr.startswith("warning: plugin 'broken' is skipped: RuntimeError: no such library.")
     silenced = {**environment, "SPF_DISABLED_PLUGINS": "broken"}
-    assert subprocess.run(command, capture_output=True, text=True, env=silenced, check=True).stderr == ""
+    assert (
+        "failed"
+        not in subprocess.run(command, capture_output=True, text=True, env=silenced, check=True).stdout
+    )

@@ -56,7 +56,9 @@ def test_a_trigger_splits_what_it_can_and_names_the_rest(spf, folder: Path) -> N
         "wearing a hat",
     ]
     assert "2 x wearing a hat" in shown.out
-    assert shown.err.startswith("left out: 5_hat/c.png: removing the trigger")
+    assert shown.err.startswith(
+        "left out: 5_hat/c.png: the caption 'a child, in a red bonnet' does not contain"
+    )
     row = {"base_text": "an old man", "target_text": "wearing a hat", "repeats": 5}
     assert written(folder)[1] == {"file_name": "5_hat/b.png", **row}
     assert [row.repeats for row in read_folder(folder)] == [5, 5]
