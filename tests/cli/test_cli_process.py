@@ -28,7 +28,7 @@ def test_ctrl_c_saves_and_the_run_resumes(spf, data: Path, tiny: list[str], tmp_
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if ": training 2/" in line:
+            if ": training 30/" in line:
                 break
         process.send_signal(signal.SIGINT)
         last = process.stderr.read().splitlines()[-1]
