@@ -6,12 +6,10 @@ import copy
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 from command_line import Spf, run_spf
-
-from spf_core.testing.tiny_models import random_folder, tiny_pipeline, tiny_sd3_pipeline, tiny_xl_pipeline
 
 if TYPE_CHECKING:
     from spf_core.plugins.discovery import Plugins
@@ -31,22 +29,28 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+def folder_of(architecture: Literal["sd15", "sdxl", "sd3"]) -> Path:
+    from spf_core.testing import tiny_folder as made  # only here: it imports torch, and many tests need none
+
+    return made(architecture)
+
+
 @pytest.fixture(scope="session")
-def tiny_xl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_xl_folder() -> Path:
     """A random pipeline folder of SDXL's classes, otherwise like `tiny_folder`."""
-    return random_folder(tiny_xl_pipeline, tmp_path_factory.mktemp("backbone") / "tiny-xl")
+    return folder_of("sdxl")
 
 
 @pytest.fixture(scope="session")
-def tiny_sd3_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_sd3_folder() -> Path:
     """A random pipeline folder of SD3's classes: 32 x 32 pixels, 8 x 8 latents, 4 x 4 patches."""
-    return random_folder(tiny_sd3_pipeline, tmp_path_factory.mktemp("backbone") / "tiny-sd3")
+    return folder_of("sd3")
 
 
 @pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_folder() -> Path:
     """A random pipeline folder: 32 x 32 pixels, 8 x 8 latents, cross-attention at 8 x 8 and 4 x 4."""
-    return random_folder(tiny_pipeline, tmp_path_factory.mktemp("backbone") / "tiny")
+    return folder_of("sd15")
 
 
 @pytest.fixture
