@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
-from tiny import random_folder, tiny_xl_pipeline
+from spf_core.testing.tiny_models import random_folder, tiny_xl_pipeline
 
 SDXL, CLIP = "stabilityai/stable-diffusion-xl-base-1.0", "openai/clip-vit-large-patch14"
 SUFFIXES = ("jpg", "png", "webp", "jpeg")
