@@ -2,8 +2,10 @@
 
 import ast
 import inspect
+import json
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,7 +49,7 @@ def benchmark_files() -> list[Any]:
     return [pytest.param(file.read_text(encoding="utf-8"), id=file.name) for file in files]
 
 
-LAUNCHED = re.compile(r"^(?:[A-Z_]+=\S+ |(?:torchrun|accelerate) .* -m )spf(?:_cli)? ")
+LAUNCHED = re.compile(r"^(?:[A-Z_]+=\S+ |(?:torchrun|accelerate) .* -m |docker run .* )spf(?:_cli)? ")
 
 
 def typed(block: str) -> Iterator[str]:
@@ -56,10 +58,20 @@ def typed(block: str) -> Iterator[str]:
         yield LAUNCHED.sub("spf ", line)
 
 
+NOTEBOOK = ROOT / "docs" / "examples" / "rented-gpu.ipynb"
+
+
+def cells(kind: str) -> list[str]:
+    """The sources of the notebook's cells of one kind."""
+    found = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in found if cell["cell_type"] == kind]
+
+
 def console_lines(program: str) -> list[Any]:
+    notebook = [(NOTEBOOK.name, re.sub(r"^!", "$ ", cell, flags=re.MULTILINE)) for cell in cells("code")]
     return [
         pytest.param(line, id=f"{page}: {line}")
-        for page, block in blocks("console")
+        for page, block in [*blocks("console"), *notebook]
         for line in typed(block)
         if line.startswith(f"{program} ") and not line.startswith(f"{program} --")
     ]
@@ -101,6 +113,30 @@ def test_the_settings_of_a_training_in_the_docs_go_together(line: str) -> None:
 def test_a_make_target_in_the_docs_exists(line: str) -> None:
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert shlex.split(line, comments=True)[1] in targets
+
+
+def test_the_notebook_goes_from_the_photos_to_the_file_and_holds_no_output() -> None:
+    spoken = [line.values[0].split()[1] for line in console_lines("spf") if line.id.startswith(NOTEBOOK.name)]
+    assert spoken == ["doctor", "data", "train", "train", "sample", "export", "export"]
+    assert "**Not run:**" in cells("markdown")[0]
+    found = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in found)
+
+
+def test_extras_exist_where_they_are_named_and_the_guide_names_all() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = set(project["optional-dependencies"])
+    guide = (ROOT / "docs" / "guides" / "install.md").read_text(encoding="utf-8")
+    table = guide.split("### Extras\n")[1].split("\n#")[0]
+    assert set(re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE)) == extras
+    files = [*PAGES, NOTEBOOK, ROOT / "Containerfile", ROOT / "Makefile", *(ROOT / "spf_core").rglob("*.py")]
+    named = {
+        extra
+        for file in files
+        for group in re.findall(r"['/](?:\.|spf|\./spf)\[([a-z,]+)\]['\"]", file.read_text(encoding="utf-8"))
+        for extra in group.split(",")
+    }
+    assert {"gpu", "photos", "dev", "docs", "datasets"} <= named <= extras
 
 
 def contains(whole: Any, part: Any) -> bool:

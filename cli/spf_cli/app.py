@@ -64,9 +64,9 @@ def _in_paragraphs(docstring: str | None) -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from spf_core import __version__
+        from spf_cli.doctor.versions import report
 
-        typer.echo(f"spf {__version__}")
+        typer.echo("\n".join(report()))
         raise typer.Exit
 
 
@@ -80,7 +80,10 @@ def _refuse_launcher_for_others(app: typer.Typer) -> None:
         version: Annotated[
             bool,
             typer.Option(
-                "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+                "--version",
+                callback=_print_version,
+                is_eager=True,
+                help="Print the versions of spf, its libraries and other packages with plugins.",
             ),
         ] = False,
     ) -> None:

@@ -301,6 +301,15 @@ def _installed(group: str, broken: list[Broken]) -> Iterator[_Source]:
     yield from (source for _, source in sorted(found.items(), key=lambda item: item[0]))
 
 
+def packages_of_others() -> list[tuple[str, str]]:
+    """Name and version of each installed package but spf itself that brings plugins or commands, by name.
+
+    Nothing is imported, and a package is named also where it is disabled or broken.
+    """
+    sources = [source for group in (GROUP, COMMANDS) for source in _installed(group, [])]
+    return sorted({(source.distribution, source.version) for source in sources if not source.own})
+
+
 def _disabled() -> set[str]:
     return {name.strip() for name in os.environ.get(DISABLED, "").split(",")}
 

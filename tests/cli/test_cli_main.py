@@ -1,12 +1,15 @@
 """The command as a whole: help, speed, and one line for every fault."""
 
 import os
+import platform
 import subprocess
 import sys
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from installing import installed
 
 HEAVY = ("torch", "diffusers", "transformers", "matplotlib")
 COMMANDS = ("demo", "train", "sample", "evaluate", "data", "plugins", "config")
@@ -25,7 +28,14 @@ def imported_by(*args: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "args",
-    [("--help",), ("train", "--help"), ("data", "--help"), ("plugins", "list"), ("config", "show")],
+    [
+        ("--help",),
+        ("--version",),
+        ("train", "--help"),
+        ("data", "--help"),
+        ("plugins", "list"),
+        ("config", "show"),
+    ],
     ids=" ".join,
 )
 def test_looking_around_never_imports_torch(args: tuple[str, ...]) -> None:
@@ -111,7 +121,18 @@ def test_a_group_without_a_command_shows_its_help(spf, group: str) -> None:
 def test_version(spf) -> None:
     from spf_core import __version__
 
-    assert spf("--version").out == f"spf {__version__}\n"
+    first, *lines = spf("--version").out.splitlines()
+    assert first == f"spf {__version__}"
+    named = ["python", "platform", "torch", "diffusers", "transformers", "peft"]
+    assert [line.split(" ")[0] for line in lines[: len(named)]] == named
+    assert f"python {platform.python_version()}" in lines
+    assert f"torch {version('torch')}" in lines
+
+
+def test_the_version_names_packages_of_others_and_not_spf(spf) -> None:
+    with installed():
+        assert spf("--version").out.splitlines()[-1] == "plugin of-a-test 1.0"
+    assert "plugin spf" not in spf("--version").out
 
 
 @pytest.mark.parametrize(

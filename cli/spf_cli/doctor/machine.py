@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
 
 import torch
@@ -14,10 +14,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from spf_cli.doctor.finding import Finding
+from spf_cli.doctor.versions import installed_version
 from spf_core.utils.devices import pick_device
 from spf_core.utils.paths import cache_folder
 
 PACKAGE = "spf"
+FOR_DEVELOPERS = {"dev", "docs"}  # extras that no user needs
 GIB = 2**30
 LEAST, ROOMY = 1 * GIB, 20 * GIB  # a published model with its downloads takes several GiB
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -38,8 +40,9 @@ def versions() -> Iterator[Finding]:
     way_out = "" if fits else f"make a virtual environment with Python {wanted}"
     yield Finding("python", "fine" if fits else "broken", f"{python}, at {sys.prefix}", way_out)
     yield from libraries([need for need in needs if need.marker is None])
-    extras = [need for need in needs if need.marker and need.marker.evaluate({"extra": "optional"})]
-    absent = sorted(need.name for need in extras if _version(need.name) is None)
+    extras = set(metadata(PACKAGE).get_all("Provides-Extra") or ()) - FOR_DEVELOPERS
+    optional = {need.name for need in needs for extra in extras if _belongs(need, extra)}
+    absent = sorted(name for name in optional if installed_version(name) is None)
     if absent:
         names = " ".join(absent)
         yield Finding(
@@ -47,24 +50,21 @@ def versions() -> Iterator[Finding]:
         )
 
 
+def _belongs(need: Requirement, extra: str) -> bool:
+    return need.marker is not None and need.marker.evaluate({"extra": extra})
+
+
 def libraries(needs: list[Requirement]) -> Iterator[Finding]:
     """One finding for each library that is absent or out of its range, or a single one when all fit."""
     wrong = 0
     for need in needs:
-        found = _version(need.name)
+        found = installed_version(need.name)
         if found is None or not need.specifier.contains(found, prereleases=True):
             wrong += 1
             state = "not installed" if found is None else f"{found}, not {need.specifier}"
             yield Finding(need.name, "broken", state, f"pip install '{need}'")
     if not wrong:
         yield Finding("libraries", "fine", f"all {len(needs)} within their ranges, torch {torch.__version__}")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def devices() -> Iterator[Finding]:
