@@ -39,6 +39,7 @@ def measure(
 ) -> dict[str, Any]:
     """Median seconds of a step, and peaks in MiB of steps (`during`) and of what comes before them."""
     import torch
+
     from runs import opened, peak_mib, run_step, taking_turns
 
     options = options_of(kind, model, preset, checkpointing)
