@@ -1,6 +1,6 @@
 """Progress bars on a terminal, a line every tenth elsewhere: both listen by the Progress protocol."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -46,6 +46,23 @@ class _Prefixed:
     def planned(self, stages: Sequence[PlannedStage]) -> None:
         named = [replace(stage, name=f"{self._prefix}: {stage.name}") for stage in stages]
         announce(self._listener, named)
+
+
+def when_planned(listener: Listener, tell: Callable[[], None]) -> Listener:
+    """A listener that also calls `tell` when work is planned: by then data and model were found sound."""
+    return _WhenPlanned(listener, tell)
+
+
+class _WhenPlanned:
+    def __init__(self, listener: Listener, tell: Callable[[], None]) -> None:
+        self._listener, self._tell = listener, tell
+
+    def __call__(self, stage: str, done: int, total: int, **values: float) -> None:
+        self._listener(stage, done, total, **values)
+
+    def planned(self, stages: Sequence[PlannedStage]) -> None:
+        self._tell()
+        announce(self._listener, stages)
 
 
 class _Time(ProgressColumn):

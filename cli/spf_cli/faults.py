@@ -146,7 +146,7 @@ def leave_quietly() -> NoReturn:
 def _usage(error: typer.TyperException) -> str:
     ctx = getattr(error, "ctx", None)
     hint = f"; `{ctx.command_path} --help` shows its usage" if ctx is not None else ""
-    return error.format_message().rstrip(".") + hint
+    return error.format_message().rstrip(".").replace(": Value error, ", ": ") + hint
 
 
 def _fault_of_machine(error: OSError) -> str | None:

@@ -135,7 +135,7 @@ def _start(
 
 
 def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, accept: bool) -> None:
-    from spf_cli.bars import progress_bars
+    from spf_cli.bars import progress_bars, when_planned
     from spf_cli.render import say
     from spf_core.sampling.handover import read_calibration
     from spf_core.training.loop import train
@@ -143,11 +143,10 @@ def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, ac
     if not is_main():
         train(config, out, plugins, resume=resume, accept_changed_data=accept, bounded=True)
         return
-    say(f"run folder: {out}; to watch the training, open {out / 'index.html'} once it takes steps")
+    begins = f"run folder: {out}; to watch the training, open {out / 'index.html'} once it takes steps"
     with progress_bars() as progress:
-        train(
-            config, out, plugins, resume=resume, accept_changed_data=accept, bounded=True, progress=progress
-        )
+        heard = when_planned(progress, lambda: say(begins))
+        train(config, out, plugins, resume=resume, accept_changed_data=accept, bounded=True, progress=heard)
     say(f"trained {config.train.steps} steps: {out}")
     if found := read_calibration(out):
         say(

@@ -325,3 +325,12 @@ def test_pictures_that_are_not_numbers_are_refused_and_do_not_end_a_training(
     trained = spf(*args, *(part for setting in wild for part in ("--set", setting)))
     assert trained.code == 0, trained.err
     assert "step 1 has no sample grid" in trained.err
+
+
+def test_a_run_that_cannot_begin_names_no_folder(spf, tiny: list[str], tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    shown = spf("train", "--preset", "lora", "--data", missing, "--out", tmp_path / "run", *tiny)
+    assert (shown.code, shown.out) == (2, "")
+    shown = spf("train", "--data", missing, "--profile", "9gb")
+    assert "Value error" not in shown.err
+    assert "'9gb' is not one of '8gb'" in shown.err
