@@ -59,11 +59,13 @@ def read_distillation(run: Path) -> Distillation | None:
 
 @dataclass(frozen=True)
 class TeacherStates:
-    """States of the teacher's sampling, N S C H W, and what is wanted there under each of three texts."""
+    """States of the teacher's sampling, and what is wanted there under the complete, the base and no text."""
 
     states_NSCHW: Tensor
-    wanted_NSCHW: Mapping[str, Tensor]
-    texts: Mapping[str, Conditioning]
+    wanted_3NSCHW: Tensor
+    complete: Conditioning
+    base: Conditioning
+    empty: Conditioning
 
     def batch(
         self, size: int, early: int, *, generator: torch.Generator
@@ -81,17 +83,14 @@ class TeacherStates:
         v = torch.rand(size, generator=generator)
         rows, place, v = rows.to(device), place.to(device), v.to(device)
         base, empty = v < BASE + EMPTY, v < EMPTY
-        wanted = {name: tensor[rows, place] for name, tensor in self.wanted_NSCHW.items()}
-        texts = {name: index(text, rows) for name, text in self.texts.items()}
+        complete_texts, base_texts, no_texts = (
+            index(text, rows) for text in (self.complete, self.base, self.empty)
+        )
         return (
             self.states_NSCHW[rows, place],
-            torch.where(
-                empty.view(-1, 1, 1, 1),
-                wanted["empty"],
-                torch.where(base.view(-1, 1, 1, 1), wanted["base"], wanted["complete"]),
-            ),
+            self.wanted_3NSCHW[base.long() + empty.long(), rows, place],
             place,
-            choose(empty, texts["empty"], choose(base, texts["base"], texts["complete"])),
+            choose(empty, no_texts, choose(base, base_texts, complete_texts)),
         )
 
 
@@ -171,23 +170,17 @@ def _teacher_states(
     side = backbone.image_size
     shape = (len(prompts), *backbone.latent_shape(side, side))
     z_t = torch.randn(shape, generator=generator).to(backbone.device)
-    states: list[Tensor] = []
-    wanted: dict[str, list[Tensor]] = {"complete": [], "base": [], "empty": []}
+    states, wanted = list[Tensor](), list[Tensor]()
     for place, t in enumerate(sampler.timesteps_S):
         t_B = t.expand(len(z_t))
         with adapter.disabled():
-            wanted["empty"].append(backbone.predict(z_t, t_B, empty).pred_BCHW)
-            wanted["base"].append(backbone.predict(z_t, t_B, base).pred_BCHW)
-        asked = wanted["base"][-1] if place < early else backbone.predict(z_t, t_B, complete).pred_BCHW
-        wanted["complete"].append(asked)
+            nothing = backbone.predict(z_t, t_B, empty).pred_BCHW
+            begun = backbone.predict(z_t, t_B, base).pred_BCHW
+        asked = begun if place < early else backbone.predict(z_t, t_B, complete).pred_BCHW
         states.append(z_t)
-        nothing = wanted["empty"][-1]
+        wanted.append(torch.stack([asked, begun, nothing]))
         z_t = sampler.step(nothing + sample.guidance * (asked - nothing), place, z_t)
-    return TeacherStates(
-        torch.stack(states, 1),
-        {name: torch.stack(each, 1) for name, each in wanted.items()},
-        {"complete": complete, "base": base, "empty": empty},
-    )
+    return TeacherStates(torch.stack(states, 1), torch.stack(wanted, 2), complete, base, empty)
 
 
 def _step_weights(backbone: Backbone, timesteps_S: Tensor) -> Tensor:
