@@ -15,6 +15,7 @@ SLOTS: dict[str, str] = {
     "response": "response",
     "reward": "reward",
     "editor": "prompt-editor",
+    "reader": "data-reader",
 }
 
 
