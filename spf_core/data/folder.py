@@ -12,7 +12,7 @@ from spf_core.config.sections import DatasetSection
 from spf_core.data.files import first_names, real_path, visible
 from spf_core.data.images import open_rgb
 from spf_core.data.row import Row
-from spf_core.data.source import Source, asked, source_of
+from spf_core.data.source import Source, asked, asked_others, source_of
 from spf_core.data.tables import JSONL, unread_columns
 from spf_core.data.unused import unused_files
 from spf_core.errors import DataError, SpfError
@@ -173,7 +173,9 @@ def _without_values(warning: str) -> str:
 def _unreadable(data: str) -> str:
     """Why no reader recognises this, and what there could be."""
     folder = Path(data)
-    return _folder_problem(folder) or f"'{folder}' has no {asked()}{_hint(folder)}"
+    if problem := _folder_problem(folder):
+        return f"{problem}{asked_others()}"
+    return f"'{folder}' has no {asked()}{_hint(folder)}"
 
 
 def _hint(folder: Path) -> str:

@@ -140,17 +140,17 @@ def source_of(data: str, reader: DataReaderConfig | None) -> Source | None:
         found = reader_for(data, installed_readers())
         return None if found is None else Source(data, found)
     if not recognises(reader, data):
+        gone = "" if Path(data).exists() else ", which does not exist here"
         reads = f": it reads {reader.reads}" if reader.reads else ""
         raise DataError(
-            f"{label(reader)} does not recognise '{data}'{reads}; leave out `reader`, and spf asks all"
+            f"{label(reader)} does not recognise '{data}'{gone}{reads}; leave out `reader`, and spf asks all"
         )
     return Source(data, reader)
 
 
 def captions_of(data: str, options: DatasetSection) -> Iterator[tuple[str, Callable[[], Caption]]]:
     """The captions of the first reader that recognises the source and whose layout has some."""
-    having = [config for config in installed_readers() if _having_captions(built_reader(config))]
-    if found := reader_for(data, having):
+    if found := reader_for(data, installed_readers(), having="captions"):
         yield from Source(data, found).captions(options)
 
 
@@ -160,6 +160,12 @@ def asked() -> str:
     first, *others = [each.reads or f"what '{each.name}' reads" for each in readers] or ["reader"]
     looked_for = "; nor ".join([first, ", nor ".join(others)]) if others else first
     return f"{looked_for} (readers: {', '.join(each.name for each in readers)})"
+
+
+def asked_others() -> str:
+    """The end of a message on what is no folder: the readers of others, which may read something else."""
+    names = [label(each) for each in installed_readers() if each.provided_by]
+    return f"; no other reader recognises it either: {', '.join(names)}" if names else ""
 
 
 def _advising(reader: Any) -> "Advises | None":

@@ -42,14 +42,16 @@ def installed_readers() -> Readers:
     return readers_of(load_plugins())
 
 
-def reader_for(data: str, readers: Iterable[DataReaderConfig]) -> DataReaderConfig | None:
-    """The first of the readers that recognises the source; None where there is none.
+def reader_for(
+    data: str, readers: Iterable[DataReaderConfig], *, having: str = "recognises"
+) -> DataReaderConfig | None:
+    """The first of the readers that has the method `having` and recognises the source; None where none does.
 
     A reader of others that fails is left out with a warning. DataError where spf's own cannot look.
     """
     for reader in readers:
         try:
-            if recognises(reader, data):
+            if hasattr(built_reader(reader), having) and recognises(reader, data):
                 return reader
         except SpfError as error:
             if not reader.provided_by:

@@ -142,7 +142,9 @@ class Base:
             )
         own = opened.config.sample
         sample = self._sample(handover=handover or own.handover, negative=own.negative)
-        known = {} if self.config.data is None else {"data": self.config.data, "dataset": self.config.dataset}
+        known = {
+            name: getattr(self.config, name) for name in ("data", "dataset", "reader") if self.config.data
+        }
         config = opened.config.model_copy(update={"sample": sample, **known})
         return replace(opened, config=config, adapter=AtStrength(opened.adapter, strength))
 
