@@ -24,7 +24,7 @@ from spf_cli.options import (
     show_help,
     text_at_home,
 )
-from spf_core.errors import ConfigError, printable, short
+from spf_core.errors import ConfigError, DataError, printable, short
 
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
@@ -82,10 +82,10 @@ def check(
     of_model = [each for each in assignments or () if is_of("backbone", each)]
     of_reader = [each for each in assignments or () if is_of("reader", each)]
     others = [each for each in assignments or () if each not in (*of_model, *of_reader)]
-    section = dataset_options(trigger, others, "settings of dataset, reader and backbone")
+    section = dataset_options(trigger, others, "settings of dataset and backbone, and reader")
     model = backbone_options(backbone, of_model) if backbone is not None or of_model else None
     plugins = _plugins(ctx, plugin or ())
-    report = check_folder(folder, section, _reader(folder, plugins, of_reader))
+    report = check_folder(folder, section, _reader(folder, plugins, plugin or (), of_reader))
     unfit = _unfit(report, Path(folder), model, plugins) if model else []
     warnings = [*report.warnings, *unfit]
     if as_json:
@@ -103,21 +103,28 @@ def check(
 app.command("prepare")(prepare.prepare)
 
 
-def _reader(data: str, plugins: "Plugins", assignments: Sequence[str]) -> "DataReaderConfig | None":
-    """The reader that `--set` chooses, or else one of others that recognises the data, as in training."""
+def _reader(
+    data: str, plugins: "Plugins", files: Sequence[Path], assignments: Sequence[str]
+) -> "DataReaderConfig | None":
+    """The reader that `--set` or `--plugin` chooses, or else the first that recognises the data."""
     from spf_core.config.loading import parse_component
     from spf_core.config.merging import merge, parse_assignment
     from spf_core.plugins.configs import DataReaderConfig
     from spf_core.plugins.readers import reader_for, readers_of
 
-    raw: dict[str, Any] = {}
+    given, readers = set(map(str, files)), plugins.of_kind("data-reader")
+    in_files = [name for name, entry in readers.items() if entry.provider in given]
+    raw: dict[str, Any] = {"reader": in_files[-1]} if in_files else {}
     for assignment in assignments:
         raw = merge(raw, parse_assignment(assignment))
     if raw.get("reader") is not None:
         chosen = parse_component(plugins, "data-reader", raw["reader"], "reader")
         assert isinstance(chosen, DataReaderConfig), "of that kind"
         return chosen
-    return reader_for(data, readers_of(plugins))
+    try:
+        return reader_for(data, readers_of(plugins))
+    except DataError:  # the check says it
+        return None
 
 
 def _summary(report: "FolderReport") -> list[tuple[str, str]]:
