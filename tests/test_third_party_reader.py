@@ -1,4 +1,4 @@
-"""A package with a data reader, made by `spf plugins new` and installed, is checked, trained with and resumed."""
+"""A package with a data reader, made by `spf plugins new` and installed, is checked and trains."""
 
 from __future__ import annotations
 
