@@ -15,7 +15,7 @@ class NewThing(DataReaderConfig):
 
     name = "new-thing"
     reads = "new-thing.json, a list of objects with file_name and text"
-    table: str = Field("new-thing.json", min_length=1, description="Name of the JSON file.")
+    table: str = Field("new-thing.json", description="Name of the JSON file.")
 
     def build(self) -> "DataReader":
         """Build the reader."""
