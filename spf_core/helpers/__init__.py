@@ -1,4 +1,4 @@
-"""What authors of components would otherwise write again: maps, attention, clean estimates, sites, trackers."""
+"""What authors of components would otherwise write again: maps, attention, estimates, sites, trackers."""
 
 from spf_core.helpers.attention_sites import CrossAttentionSite, JointAttentionSite, checkpointed, record
 from spf_core.helpers.estimates import attention_to, clean_estimate, row_mean, rows_below

@@ -9,13 +9,13 @@ from torch.optim import Optimizer
 
 
 class MakesOptimizer(Protocol):
-    """What makes the optimizer of the trained parameters, such as `functools.partial(torch.optim.SGD, ...)`."""
+    """What makes the optimizer of a run, such as `functools.partial(torch.optim.SGD, ...)`."""
 
     def __call__(self, groups: list[dict[str, Any]]) -> Optimizer:
         """An optimizer of these parameter groups, each with `params` and its peak learning rate `lr`.
 
-        The schedule changes `lr` of the optimizer's groups. A checkpoint holds its `state_dict()`: tensors and
-        numbers for each parameter, and plain values for each group.
+        The schedule changes `lr` of the optimizer's groups. A checkpoint holds its `state_dict()`: tensors
+        and numbers for each parameter, and plain values for each group.
         """
 
 

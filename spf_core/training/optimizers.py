@@ -28,13 +28,14 @@ def make_optimizer(
         optimizer = make(_groups(options, parameters, texts))
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise PluginError(
-            f"what build() of {label(options)} returns makes {quoted(optimizer)}; make a torch.optim.Optimizer"
+            f"what build() of {label(options)} returns makes {quoted(optimizer)}; make a "
+            "torch.optim.Optimizer"
         )
     trained = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
     if sorted(trained) != sorted(map(id, parameters)):
         raise PluginError(
-            f"the optimizer of {label(options)} trains other parameters than it was given; pass the groups on "
-            "to torch.optim.Optimizer as they are"
+            f"the optimizer of {label(options)} trains other parameters than it was given; pass the groups "
+            "on to torch.optim.Optimizer as they are"
         )
     return optimizer
 

@@ -77,7 +77,7 @@ def tracked(config: RunConfig, run: Path, first_step: int) -> Iterator[Trackers]
 
     PluginError names the one that refuses to start.
     """
-    settings = _flat(config.model_dump(mode="json", exclude={"data"}))
+    settings = settings_of(config)
     started: list[tuple[TrackerConfig, Tracker]] = []
     try:
         for each in config.train.trackers:
@@ -93,6 +93,11 @@ def tracked(config: RunConfig, run: Path, first_step: int) -> Iterator[Trackers]
                 _log.warning("%s", error)
 
 
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """The settings by whole names, such as `train.steps`, without the data's place."""
+    return _flat(config.model_dump(mode="json", exclude={"data"}))
+
+
 def _contained(config: TrackerConfig, what: str, call: Callable[[Tracker], None], tracker: Tracker) -> None:
     """Call the tracker; PluginError names it for whatever it raises. Random states are put back."""
     try:
@@ -102,7 +107,7 @@ def _contained(config: TrackerConfig, what: str, call: Callable[[Tracker], None]
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by their whole names, such as `train.steps`; lists as text."""
+    """Numbers as they are, and everything else as text."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
