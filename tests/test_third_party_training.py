@@ -155,7 +155,6 @@ def failing(change: Callable[[torch.optim.Optimizer], Any]) -> type[OptimizerCon
     [
         (raises, "makes no optimizer: ValueError: it is broken"),
         (lambda optimizer: 7, "makes 7; make a torch.optim.Optimizer"),
-        (lambda optimizer: optimizer.param_groups[0]["params"].pop(), "makes Parameter"),
         (lambda optimizer: optimizer.param_groups[0]["params"].clear(), "trains other parameters"),
         (
             lambda optimizer: setattr(optimizer, "step", raises),
@@ -296,12 +295,12 @@ def test_a_tracker_that_cannot_start_ends_the_run_before_its_first_step(
         ("train.trackers=tensorboard", "train.trackers: expected a list of trackers, got 'tensorboard'"),
         (
             "train.trackers=[{name: wandb, projekt: x}]",
-            "train.trackers.0: unknown option 'projekt'.* Did you",
+            "trackers.0: unknown option 'projekt'. Did you",
         ),
         ("train.trackers=[wandb, wandb]", "train.trackers: 'wandb' is named twice"),
         ("train.trackers=[7]", "train.trackers.0: expected the name of a tracker, got 7"),
         ("optimizer.name=prodgy", "no optimizer named 'prodgy'. Did you mean 'prodigy'"),
-        ("optimizer.bettas=[0.9, 0.9]", "optimizer: unknown option 'bettas'.* Did you mean 'betas'"),
+        ("optimizer.bettas=[0.9, 0.9]", "optimizer: unknown option 'bettas'. Did you mean 'betas'"),
     ],
 )
 def test_a_slip_of_the_pen_is_one_line(setting: str, words: str, tiny_folder: Path, data: Path) -> None:
@@ -363,7 +362,7 @@ def test_installed_packages_train_resume_and_stand_in_the_run_s_record(
     assert used["tracker"] == ("my-tracker", "spf-my-tracker")
     shutil.rmtree(checkpoints(run)[-1])
     (run / "adapter.safetensors").unlink()
-    command("train", "--resume", run)
+    command("train", "--resume", "--out", run)
     assert same(whole, read_safetensors(run / "adapter.safetensors")[0])
     rows = (run / "my-tracker" / "numbers.csv").read_text(encoding="utf-8").splitlines()
     assert [row.split(",")[0] for row in rows if ",loss," in row] == ["1", "2", "3", "4"]
