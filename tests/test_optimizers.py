@@ -14,6 +14,7 @@ from spf_core.errors import ConfigError
 from spf_core.plugins import OptimizerConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import checkpoints, read_checkpoint
+from spf_core.testing import check_optimizer
 from spf_core.training import trackers
 from spf_core.training.loop import train
 from spf_core.training.optimizers import make_optimizer, make_schedule
@@ -48,6 +49,13 @@ def test_an_optimizer_trains_and_resumes_bit_identically(
     assert same(weights(whole), weights(killed))
     first = read_checkpoint(checkpoints(whole)[0]).adapter
     assert not same(first, weights(whole)), "the steps after the first checkpoint moved the weights"
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_built_in_optimizer_keeps_the_contract_of_its_kind(name: str, plugins: Plugins) -> None:
+    if library := LIBRARIES[name]:
+        pytest.importorskip(library)
+    check_optimizer(plugins.get(name, "optimizer"), training=False)
 
 
 def test_8_bit_adamw_keeps_8_bit_moments(

@@ -29,6 +29,7 @@ from spf_core.plugins.discovery import load_plugins
 from spf_core.runs.checkpoint import checkpoints, read_safetensors
 from spf_core.runs.provenance import read_provenance
 from spf_core.runs.saved_config import saved_config
+from spf_core.testing import check_component
 from spf_core.training.loop import train
 
 
@@ -178,6 +179,38 @@ def test_a_fault_of_an_optimizer_is_one_line_that_names_the_plugin(
     assert "optimizer 'failing' of plugin 'of-a-test' 1.0" in told
     assert words in told
     assert "\n" not in told
+
+
+class Stubborn(torch.optim.SGD):
+    """Keeps its first learning rate, and a memory of its own that no checkpoint holds."""
+
+    def __init__(self, groups: list[dict[str, Any]], lr: float) -> None:
+        super().__init__(groups, lr=lr)
+        self.rate, self.steps = lr, 0
+
+    def step(self, closure: Any = None) -> None:
+        self.steps += 1
+        for group in self.param_groups:
+            group["lr"] = self.rate / self.steps
+        super().step()
+
+
+class StubbornConfig(OptimizerConfig):
+    """An optimizer that breaks its contract."""
+
+    name = "stubborn"
+
+    def build(self) -> MakesOptimizer:
+        return partial(Stubborn, lr=self.learning_rate)
+
+
+def test_the_contract_of_an_optimizer_finds_what_breaks_it() -> None:
+    found = check_component(StubbornConfig, training=False)
+    assert {each.check for each in found if each.state == "failed"} == {
+        "takes its learning rate from the schedule",
+        "goes on from a checkpoint to the same bits",
+        "says what it keeps in memory",
+    }
 
 
 TOLD: list[tuple[Any, ...]] = []
