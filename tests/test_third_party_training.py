@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -158,7 +159,7 @@ def failing(change: Callable[[torch.optim.Optimizer], Any]) -> type[OptimizerCon
         (lambda optimizer: 7, "makes 7; make a torch.optim.Optimizer"),
         (lambda optimizer: optimizer.param_groups[0]["params"].clear(), "trains other parameters"),
         (
-            lambda optimizer: setattr(optimizer, "step", raises),
+            lambda optimizer: setattr(optimizer, "step", MethodType(raises, optimizer)),
             "failed in the step: ValueError: it is broken",
         ),
         (
@@ -328,12 +329,12 @@ def test_a_tracker_that_cannot_start_ends_the_run_before_its_first_step(
         ("train.trackers=tensorboard", "train.trackers: expected a list of trackers, got 'tensorboard'"),
         (
             "train.trackers=[{name: wandb, projekt: x}]",
-            "trackers.0: unknown option 'projekt'. Did you",
+            "trackers.0.projekt: unknown option 'projekt'. Did you",
         ),
         ("train.trackers=[wandb, wandb]", "train.trackers: 'wandb' is named twice"),
         ("train.trackers=[7]", "train.trackers.0: expected the name of a tracker, got 7"),
         ("optimizer.name=prodgy", "no optimizer named 'prodgy'. Did you mean 'prodigy'"),
-        ("optimizer.bettas=[0.9, 0.9]", "optimizer: unknown option 'bettas'. Did you mean 'betas'"),
+        ("optimizer.bettas=[0.9, 0.9]", "optimizer.bettas: unknown option 'bettas'. Did you mean 'betas'"),
     ],
 )
 def test_a_slip_of_the_pen_is_one_line(setting: str, words: str, tiny_folder: Path, data: Path) -> None:

@@ -58,15 +58,16 @@ def make_schedule(
 
     `optimizer.warmup` is a fraction of the `planned` steps, or else of all.
     """
-    return get_scheduler(
-        "constant_with_warmup" if options.schedule == "constant" else options.schedule,
-        optimizer,
-        step_rules=options.step_rules,
-        num_warmup_steps=int(options.warmup * (planned or steps)),
-        num_training_steps=steps,
-        num_cycles=options.cycles,
-        power=options.power,
-    )
+    with named(options, "takes no schedule"):
+        return get_scheduler(
+            "constant_with_warmup" if options.schedule == "constant" else options.schedule,
+            optimizer,
+            step_rules=options.step_rules,
+            num_warmup_steps=int(options.warmup * (planned or steps)),
+            num_training_steps=steps,
+            num_cycles=options.cycles,
+            power=options.power,
+        )
 
 
 def restore_schedule(schedule: Any, step: int) -> None:
