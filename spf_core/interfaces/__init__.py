@@ -20,6 +20,7 @@ from spf_core.interfaces.judging import (
     UnseenPrompt,
 )
 from spf_core.interfaces.noise import NoiseProcess, Sampler, Space
+from spf_core.interfaces.tracking import MakesOptimizer, Tracker
 from spf_core.interfaces.training import (
     Adapter,
     AllocatesRank,
@@ -88,6 +89,7 @@ __all__ = [
     "LossReport",
     "LowRank",
     "LowRankUpdate",
+    "MakesOptimizer",
     "Mergeable",
     "Metric",
     "NeedsModel",
@@ -119,6 +121,7 @@ __all__ = [
     "Term",
     "TextName",
     "TextTuning",
+    "Tracker",
     "TrainingFacts",
     "TunesText",
     "UnseenPrompt",

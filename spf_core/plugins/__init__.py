@@ -6,12 +6,14 @@ An author of a plugin imports config classes, `hookimpl` and the types of option
 from spf_core.plugins.configs import (
     AdapterConfig,
     BackboneConfig,
+    Betas,
     Component,
     ControlMapConfig,
     DataReaderConfig,
     ExporterConfig,
     LossConfig,
     MetricConfig,
+    OptimizerConfig,
     PresetConfig,
     PromptEditorConfig,
     ReferenceConfig,
@@ -19,6 +21,7 @@ from spf_core.plugins.configs import (
     RewardConfig,
     ScoreConfig,
     SuiteConfig,
+    TrackerConfig,
 )
 from spf_core.plugins.hookspecs import Register, hookimpl
 from spf_core.plugins.outside_weights import OutsideWeights, WeightedScoreConfig
@@ -27,6 +30,7 @@ from spf_core.utils.paths import HubPath, UserPath
 __all__ = [
     "AdapterConfig",
     "BackboneConfig",
+    "Betas",
     "Component",
     "ControlMapConfig",
     "DataReaderConfig",
@@ -34,6 +38,7 @@ __all__ = [
     "HubPath",
     "LossConfig",
     "MetricConfig",
+    "OptimizerConfig",
     "OutsideWeights",
     "PresetConfig",
     "PromptEditorConfig",
@@ -43,6 +48,7 @@ __all__ = [
     "RewardConfig",
     "ScoreConfig",
     "SuiteConfig",
+    "TrackerConfig",
     "UserPath",
     "WeightedScoreConfig",
     "hookimpl",

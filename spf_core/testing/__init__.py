@@ -10,6 +10,7 @@ from spf_core.testing.component import (
     check_exporter,
     check_loss,
     check_metric,
+    check_optimizer,
     check_preset,
     check_prompt_editor,
     check_reference,
@@ -17,6 +18,7 @@ from spf_core.testing.component import (
     check_reward,
     check_score,
     check_suite,
+    check_tracker,
 )
 from spf_core.testing.conformance import (
     check_attention_sites,
@@ -45,6 +47,7 @@ __all__ = [
     "check_loss",
     "check_metric",
     "check_noise_process",
+    "check_optimizer",
     "check_preset",
     "check_prompt_editor",
     "check_reference",
@@ -54,6 +57,7 @@ __all__ = [
     "check_score",
     "check_strength_zero",
     "check_suite",
+    "check_tracker",
     "make_state",
     "tiny_backbone",
     "tiny_config",
