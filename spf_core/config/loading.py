@@ -311,7 +311,7 @@ def _slot_of(name: str, plugins: Plugins) -> dict[str, Any]:
     if kind in _SLOT_OF_KIND:
         return {_SLOT_OF_KIND[kind]: name}
     if kind == "tracker":
-        raise ConfigError(f"'{name}' is a tracker, and a run may have several; set train.trackers to [{name}]")
+        raise ConfigError(f"'{name}' is a tracker; a run may have several: set train.trackers to [{name}]")
     raise ConfigError(f"'{name}' is a {kind}; --plugin fills {', '.join(_SLOT_OF_KIND)}, loss or preset")
 
 
