@@ -19,8 +19,12 @@ reveal_type(spf.sample(run, "a man"))
 reveal_type(spf.sample(run, ["a man", "a woman"]))
 reveal_type(spf.evaluate(run, Path("out")).results)
 reveal_type(spf.export(run, "hat.safetensors").table)
-reveal_type(LossConfig().weight)
 spf.train("photos", step=3)
+
+
+def weight(loss: LossConfig) -> float:
+    reveal_type(loss.weight)
+    return loss.weight
 """
 
 
