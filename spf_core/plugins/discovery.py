@@ -16,11 +16,11 @@ from importlib.machinery import SourceFileLoader
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
-from spf_core.errors import ConfigError, PluginError, did_you_mean, nearest, quoted, short, unknown
+from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, nearest, quoted, short, unknown
 from spf_core.plugins import hookspecs
 from spf_core.plugins.checks import check_config, describe, summary_of
 from spf_core.plugins.configs import KINDS, Component
@@ -33,6 +33,7 @@ COMMANDS = "spf.commands"  # its own group, as `spf --help` imports what is in i
 FILE = "file"  # the version of a plugin that is a file
 MOST = 1000  # config classes of one plugin; one that gives more does not end
 _log = logging.getLogger("spf")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,21 @@ class Plugins:
         results = [module.call(hook, given) for module in self.modules]
         return [result for result in results if result is not None]
 
+    def collect(self, hook: str, read: Callable[[Any], list[T]], *, seconds: float, **given: Any) -> list[T]:
+        """What `read` makes of what the plugins return from `hook`, in the order in which they were loaded.
+
+        A plugin of others that fails in either, or takes longer than `seconds`, is left out with one warning.
+        """
+        found: list[T] = []
+        for module in self.modules:
+            try:
+                found += module.call(hook, given, read=read, seconds=seconds) or []
+            except SpfError as error:
+                if module.own:
+                    raise
+                _log.warning("plugin '%s' is left out: %s", short(module.provider), error)
+        return found
+
 
 @dataclass(frozen=True)
 class Module:
@@ -145,20 +161,27 @@ class Module:
     package: str
     own: bool
 
-    def call(self, hook: str, given: Mapping[str, Any]) -> Any:
-        """What its `hook` returns; None where it has none."""
-        results: list[Any] = []
-
-        def run() -> None:
-            results.extend(getattr(_manager(self.module, self.provider).hook, hook)(**given))
-
+    def call(
+        self,
+        hook: str,
+        given: Mapping[str, Any],
+        *,
+        read: Callable[[Any], Any] = lambda result: result,
+        seconds: float | None = None,
+    ) -> Any:
+        """What `read` makes of what its `hook` returns; None where it has none, or returns None."""
         if hook not in vars(self.module):
             return None
+
+        def run() -> Any:
+            results = getattr(_manager(self.module, self.provider).hook, hook)(**given)  # without None
+            return read(results[0]) if results else None
+
         if self.own:
-            run()
-        else:
-            contained(run, what=f"{hook} of plugin '{short(self.provider)}' failed", package=self.package)
-        return results[0] if results else None
+            return run()
+        what = f"{hook} of plugin '{short(self.provider)}' failed"
+        sooner = "compute it in a command, and show here what that wrote"
+        return contained(run, what=what, seconds=seconds, sooner=sooner, package=self.package)
 
 
 @dataclass(frozen=True)
