@@ -1,4 +1,4 @@
-"""What `spf_report_sections` returns: sections of a run's page, made of blocks whose text is escaped. Torch-free."""
+"""What `spf_report_sections` returns: sections of a run's page, whose text is escaped. Torch-free."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph. **Bold**, *italics* and `code` are marked as in Markdown; everything else is plain text."""
+    """A paragraph. **Bold**, *italics* and `code` are marked as in Markdown; all else is plain text."""
 
     text: str
 
@@ -25,7 +25,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """A table under a caption. The first cell of a row is its heading. Cells are marked like a `Paragraph`."""
+    """A table under a caption. The first cell of a row is its heading; cells are marked like a paragraph."""
 
     caption: str
     head: Sequence[str]
@@ -34,7 +34,8 @@ class Table:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.head):
-                raise ValueError(f"a row of table '{self.caption}' has {len(row)} cells, not {len(self.head)}")
+                cells = f"{len(row)} cells, not {len(self.head)}"
+                raise ValueError(f"a row of table '{self.caption}' has {cells}")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def sections_of(plugins: Plugins, run: Path, evaluation: Path | None, device: st
         for name in names:
             if name in taken or names.count(name) > 1:
                 raise PluginError(f"the report has a section '{name}' already; choose another name")
-        made = [(each.before, _part(each)) for each in found]
+        made: list[tuple[str, Part]] = [(each.before, _part(each)) for each in found]
         taken.update(names)
         return made
 
@@ -49,7 +49,8 @@ def _checked(given: Any) -> ReportSection:
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", given.name) or given.name.endswith("-title"):
         raise PluginError(f"the name of section {quoted(given.name)} is not in kebab case, as in my-section")
     if given.before not in PLACES:
-        raise PluginError(f"section '{given.name}' has before={quoted(given.before)}; use {', '.join(PLACES)}")
+        wrong = f"section '{given.name}' has before={quoted(given.before)}"
+        raise PluginError(f"{wrong}; use {', '.join(PLACES)}")
     for block in given.blocks:
         if not isinstance(block, Block):
             kinds = ", ".join(each.__name__ for each in get_args(Block))
