@@ -33,6 +33,7 @@ COMMANDS = "spf.commands"  # its own group, as `spf --help` imports what is in i
 FILE = "file"  # the version of a plugin that is a file
 MOST = 1000  # config classes of one plugin; one that gives more does not end
 _log = logging.getLogger("spf")
+_NO_CONTRACT = "Hooks and commands have no contract to check; run the package's tests"
 T = TypeVar("T")
 
 
@@ -261,7 +262,10 @@ def load_folder(plugins: Plugins, folder: Path) -> list[str]:
             _load_given(
                 plugins, _Source(name, version, _package_of(point), point.load), f"plugin '{short(name)}'"
             )
-    return [name for name, entry in plugins.entries.items() if entry.provider in points]
+    components = [name for name, entry in plugins.entries.items() if entry.provider in points]
+    if not components:
+        raise PluginError(f"the package in '{folder}' registers no component. {_NO_CONTRACT}")
+    return components
 
 
 def _entry_points_of(folder: Path) -> tuple[dict[str, str], str]:
@@ -277,8 +281,7 @@ def _entry_points_of(folder: Path) -> tuple[dict[str, str], str]:
         raise PluginError(f"'{file}' cannot be read: {reason_of(error)}") from None
     if not found:
         raise PluginError(
-            f"'{file}' registers no component: it has no [project.entry-points.{GROUP}]. Commands have no "
-            "contract to check; run the package's tests"
+            f"'{file}' registers no component: it has no [project.entry-points.{GROUP}]. {_NO_CONTRACT}"
         )
     return found, str(project.get("version", "unknown"))
 
