@@ -109,7 +109,8 @@ def _place(file: str) -> str:
 def _common(text: str, kind: str, licence: str, sources: dict[str, str]) -> str:
     """A file that packages of all kinds have, with what differs between them."""
     major, minor = map(int, API_VERSION.split("."))
-    check = "    spf plugins check .         # the contract of its kind, as a table\n"
+    checked = "    spf plugins check .         # the contract of its kind, as a table\n"
+    check = "" if kind in WITHOUT_CONTRACT else checked
     lines = [
         f"- `{MODULE}/{name}`: {ast.get_docstring(ast.parse(source)).partition(chr(10))[0]}"  # type: ignore[union-attr]
         for name, source in sources.items()
@@ -121,7 +122,7 @@ def _common(text: str, kind: str, licence: str, sources: dict[str, str]) -> str:
         "[API]": API_VERSION,
         "[NEXT]": f"{major}.{minor + 1}",
         '"[GROUP]"': '"spf.commands"' if kind == COMMAND else "spf",
-        "[USE]\n": f"{'' if kind in WITHOUT_CONTRACT else check}    {_USES.get(kind, '')}\n\n".replace("    \n", ""),
+        "[USE]\n": f"{check}    {_USES.get(kind, '')}\n\n".replace("    \n", ""),
         "[FILES]": "\n".join(lines),
     }
     for place, value in given.items():

@@ -31,9 +31,7 @@ def spf_report_sections(run: Path) -> list[ReportSection]:
     by_step = {int(step): float(largest) for step, largest in lines}  # a resumed run repeats some steps
     first, last = min(by_step), max(by_step)
     blocks = [
-        Paragraph(
-            "The largest weight of the adapter. If it keeps growing, try a lower learning rate."
-        ),
+        Paragraph("The largest weight of the adapter. If it keeps growing, try a lower learning rate."),
         Facts([(f"step {step}", f"{by_step[step]:.3g}") for step in (first, last)]),
     ]
     return [ReportSection("new-thing", "Largest weight", blocks)]

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from pydantic import Field
-
 from spf_core.plugins import LossConfig, Register, hookimpl
 
 if TYPE_CHECKING:

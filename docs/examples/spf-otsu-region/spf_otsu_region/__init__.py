@@ -1,4 +1,4 @@
-"""A control map cut out of attention, and a metric. spf imports this module at every start: it is free of torch."""
+"""A control map and a metric for spf. spf imports this module at every start, so it is free of torch."""
 
 from typing import TYPE_CHECKING
 

@@ -10,8 +10,8 @@ from torch import Tensor
 def otsu_threshold(values_BN: Tensor) -> Tensor:
     """The threshold of each row that splits it into the two classes furthest apart, B.
 
-    It maximises n_0 n_1 (mean_0 - mean_1)^2 over all splits of the ranked values (Otsu, 1979). It is exact, as
-    it needs no histogram. A constant row gives its value, so that nothing lies above.
+    It maximises n_0 n_1 (mean_0 - mean_1)^2 over all splits of the ranked values (Otsu, 1979), without
+    a histogram. A constant row gives its value, so that nothing lies above.
     """
     ranked = values_BN.double().sort(dim=1).values
     count = ranked.shape[1]
