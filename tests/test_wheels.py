@@ -14,7 +14,7 @@ from test_third_party import write_data
 
 from spf_core import __version__
 
-PACKAGES = ("spf_core", "spf_plugins", "spf_lab", "spf_portraits", "spf_photos", "spf_cli")
+PACKAGES = ("spf", "spf_core", "spf_plugins", "spf_lab", "spf_portraits", "spf_photos", "spf_cli")
 ROOTS = (ROOT, ROOT / "plugins", ROOT / "cli")
 
 

@@ -123,5 +123,6 @@ class _Notes(logging.Handler):
         message = record.getMessage()
         if message not in self._shown:
             self._shown.add(message)
-            label = "note" if record.levelno == logging.INFO else record.levelname.lower()
-            note(label, "cyan" if label == "note" else "yellow", message)
+            info = record.levelno == logging.INFO
+            label = str(getattr(record, "label", "note" if info else record.levelname.lower()))
+            note(label, "cyan" if info else "yellow", message)
