@@ -9,22 +9,26 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+class Block:
+    """What a section consists of: one of the blocks below."""
+
+
 @dataclass(frozen=True)
-class Paragraph:
+class Paragraph(Block):
     """A paragraph. **Bold**, *italics* and `code` are marked as in Markdown; all else is plain text."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Facts:
+class Facts(Block):
     """Names with their values, a line each. Values are marked like a `Paragraph`."""
 
     pairs: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Block):
     """A table under a caption. The first cell of a row is its heading; cells are marked like a paragraph."""
 
     caption: str
@@ -52,20 +56,17 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Tiles:
+class Tiles(Block):
     """Small pictures side by side, such as portraits or maps; the page keeps up to 384 pixels of a side."""
 
     pictures: Sequence[Picture]
 
 
 @dataclass(frozen=True)
-class Plots:
+class Plots(Block):
     """Large pictures with room for a caption, such as curves; the page keeps up to 2000 pixels of a side."""
 
     pictures: Sequence[Picture]
-
-
-Block = Paragraph | Facts | Table | Tiles | Plots
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from spf_core.errors import PluginError, quoted
 from spf_core.plugins import Facts, Paragraph, Picture, Plots, ReportSection, Table, Tiles
@@ -14,6 +14,7 @@ from spf_lab.report.sources import LARGEST, WIDE, picture, vector
 
 SECONDS = 60.0  # in which a plugin of others must have made its sections
 PLACES = ("pictures", "scores", "settings")
+BLOCKS = (Paragraph, Facts, Table, Tiles, Plots)
 # The anchors of the page's other parts; "main" is its frame.
 TAKEN = {"main", "before-after", "first", "worst", "pictures", "samples", "attention", "scores", "settings"}
 
@@ -52,8 +53,8 @@ def _checked(given: Any) -> ReportSection:
         wrong = f"section '{given.name}' has before={quoted(given.before)}"
         raise PluginError(f"{wrong}; use {', '.join(PLACES)}")
     for block in given.blocks:
-        if not isinstance(block, Block):
-            kinds = ", ".join(each.__name__ for each in get_args(Block))
+        if not isinstance(block, BLOCKS):
+            kinds = ", ".join(each.__name__ for each in BLOCKS)
             raise PluginError(f"section '{given.name}' holds {quoted(block)}, which is none of {kinds}")
     return given
 
@@ -75,6 +76,8 @@ def _html(block: Block) -> Html:
             return _row("tiles steps", block.pictures, _tile)
         case Plots():
             return _row("plots", block.pictures, _plot)
+        case _:
+            raise AssertionError("checked before")
 
 
 def _row(style: str, pictures: Iterable[Picture], shown: Callable[[Picture], Html]) -> Html:
