@@ -49,9 +49,10 @@ class Environment:
         """What the installed `spf` prints."""
         return self.run("spf", *arguments)
 
-    def install(self, *files: Path) -> None:
-        """Install with pip, which refuses a requirement that the environment does not meet."""
-        pip(["--python", self.python, "install", *OFFLINE, *files])
+    def install(self, *words: object) -> None:
+        """Install with pip, which refuses a requirement that the environment does not meet; no warning."""
+        warned = pip(["--python", self.python, "install", *OFFLINE, *words])
+        assert not warned, warned
 
 
 def clean_environment(folder: Path) -> Environment:
@@ -76,9 +77,10 @@ def built(folder: Path, *sources: Path) -> list[Path]:
     return wheels
 
 
-def pip(command: list[object]) -> None:
-    """Run pip of this environment."""
+def pip(command: list[object]) -> str:
+    """Run pip of this environment, and return its warnings."""
     done = subprocess.run(
         [sys.executable, "-m", "pip", *map(str, command)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stderr

@@ -59,6 +59,11 @@ def test_the_source_distribution_makes_the_same_wheel(wheels: list[Path], tmp_pa
     assert [name for name in first if first[name] != second[name]] == []
 
 
+def test_the_extras_that_the_tests_need_can_be_installed(clean: Environment, wheels: list[Path]) -> None:
+    """All they name is in the environment already, so that pip has nothing to fetch."""
+    clean.install(f"{wheels[0]}[dev,datasets,optimizers]", "--dry-run")
+
+
 def test_everything_is_imported_from_the_environment(clean: Environment) -> None:
     modules = ", ".join([*PACKAGES, "spf_edge_loss", "spf_otsu_region"])
     places = clean.run("python", "-c", f"import {modules}\nfor each in ({modules}): print(each.__file__)")
