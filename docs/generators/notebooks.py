@@ -24,10 +24,10 @@ def notebook_pages(folder: Path) -> dict[str, str]:
 def _cell(cell: Any) -> Iterator[str]:
     source = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
-        yield source.partition("\n")[2].strip() if source.startswith("# ") else source  # the page has its title
+        # The page that includes this has the title already.
+        yield source.partition("\n")[2].strip() if source.startswith("# ") else source
         return
-    shell = source.startswith("!")
-    yield f"```{'console' if shell else 'python'}\n{source.replace('!', '$ ', 1) if shell else source}\n```"
+    yield f"```python\n{source}\n```"
     for output in cell["outputs"]:
         yield _output(output)
 
