@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.machinery import SourceFileLoader
@@ -18,13 +18,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-import pluggy
-
 from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, nearest, quoted, short, unknown
 from spf_core.plugins import hookspecs
 from spf_core.plugins.checks import check_config, describe, summary_of
 from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.containment import SECONDS, contained, reason_of
+from spf_core.plugins.modules import Module, manager_of
 from spf_core.plugins.providers import OWN, Provider, State, refuse_other_spf
 
 GROUP = "spf"
@@ -67,7 +66,7 @@ class Plugins:
 
     entries: dict[str, Entry] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
-    modules: list["Module"] = field(default_factory=list)
+    modules: list[Module] = field(default_factory=list)
     providers: list[Provider] = field(default_factory=list)  # every plugin that was found
 
     def of_kind(self, kind: str) -> dict[str, Entry]:
@@ -151,38 +150,6 @@ class Plugins:
                     raise
                 _log.warning("plugin '%s' is left out: %s", short(module.provider), error)
         return found
-
-
-@dataclass(frozen=True)
-class Module:
-    """The module of a loaded plugin, for the hooks that are called later."""
-
-    module: Any
-    provider: str
-    package: str
-    own: bool
-
-    def call(
-        self,
-        hook: str,
-        given: Mapping[str, Any],
-        *,
-        read: Callable[[Any], Any] = lambda result: result,
-        seconds: float | None = None,
-    ) -> Any:
-        """What `read` makes of what its `hook` returns; None where it has none, or returns None."""
-        if hook not in vars(self.module):
-            return None
-
-        def run() -> Any:
-            results = getattr(_manager(self.module, self.provider).hook, hook)(**given)  # without None
-            return read(results[0]) if results else None
-
-        if self.own:
-            return run()
-        what = f"{hook} of plugin '{short(self.provider)}' failed"
-        sooner = "compute it in a command, and show here what that wrote"
-        return contained(run, what=what, seconds=seconds, sooner=sooner, package=self.package)
 
 
 @dataclass(frozen=True)
@@ -353,7 +320,7 @@ def _package_of(point: EntryPoint) -> str:
 def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
     """Every config class that the module registers, checked."""
     _check_hooks(module, provider)
-    manager = _manager(module, provider)
+    manager = manager_of(module, provider)
     given: list[Any] = []
 
     def register(config: type[Component]) -> None:
@@ -373,13 +340,6 @@ def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
             raise PluginError(f"it registers '{checked.name}' twice")
         names.add(checked.name)
         yield checked
-
-
-def _manager(module: Any, provider: str) -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    manager.register(module, name=provider)
-    return manager
 
 
 def _check_hooks(module: Any, provider: str) -> None:
