@@ -99,11 +99,12 @@ def test_the_tests_of_the_packages_that_train_nothing_pass(clean: Environment, t
     run_tests(clean, tmp_path, "-k", "not contract and not command")
 
 
-def test_a_run_trains_with_both_packages(clean: Environment, tiny_folder: Path, tmp_path: Path) -> None:
+def test_mini_trains_with_both_packages(clean: Environment, tmp_path: Path) -> None:
+    """The weights of `mini` come with the wheel."""
     data, run = tmp_path / "data", tmp_path / "run"
     data.mkdir()
     write_data(data)
-    settings = (f"backbone.path={tiny_folder}", "train.batch_size=2", "losses.edge-alignment.max_timestep=1")
+    settings = ("train.batch_size=2", "losses.edge-alignment.max_timestep=1")
     chosen = ("--preset", "spf-paper", "--plugin", "edge-alignment", "--plugin", "otsu-region", "--steps", 2)
     given = [
         word for setting in (*settings, "control_map.grow=0", "sample.every=0") for word in ("--set", setting)
@@ -118,7 +119,6 @@ def test_a_run_trains_with_both_packages(clean: Environment, tiny_folder: Path, 
 
 @pytest.mark.slow
 def test_the_demo_runs_from_an_empty_folder(clean: Environment) -> None:
-    """It trains `mini`, whose weights come with the wheel."""
     clean.spf("demo", "--steps", 2, "--prompts", 1)
     page = (clean.place / "demo" / "report.html").read_text(encoding="utf-8")
     assert "embedded portraits" in page

@@ -7,11 +7,13 @@ section from here.
 from spf_core.plugins.configs import (
     AdapterConfig,
     BackboneConfig,
+    Betas,
     Component,
     ControlMapConfig,
     ExporterConfig,
     LossConfig,
     MetricConfig,
+    OptimizerConfig,
     PresetConfig,
     PromptEditorConfig,
     ReferenceConfig,
@@ -19,6 +21,7 @@ from spf_core.plugins.configs import (
     RewardConfig,
     ScoreConfig,
     SuiteConfig,
+    TrackerConfig,
 )
 from spf_core.plugins.hookspecs import Register, hookimpl
 from spf_core.plugins.outside_weights import OutsideWeights, WeightedScoreConfig
@@ -28,6 +31,7 @@ from spf_core.utils.paths import HubPath, UserPath
 __all__ = [
     "AdapterConfig",
     "BackboneConfig",
+    "Betas",
     "Component",
     "ControlMapConfig",
     "ExporterConfig",
@@ -35,6 +39,7 @@ __all__ = [
     "HubPath",
     "LossConfig",
     "MetricConfig",
+    "OptimizerConfig",
     "OutsideWeights",
     "Paragraph",
     "Picture",
@@ -50,6 +55,7 @@ __all__ = [
     "SuiteConfig",
     "Table",
     "Tiles",
+    "TrackerConfig",
     "UserPath",
     "WeightedScoreConfig",
     "hookimpl",
