@@ -119,7 +119,8 @@ def test_mini_trains_with_both_packages(clean: Environment, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_the_demo_runs_from_an_empty_folder(clean: Environment) -> None:
-    clean.spf("demo", "--steps", 2, "--prompts", 1)
+    short = ("--set", "sample.steps=2", "--set", "calibration.enabled=false")
+    clean.spf("demo", "--steps", 2, "--prompts", 1, *short)
     page = (clean.place / "demo" / "report.html").read_text(encoding="utf-8")
     assert "embedded portraits" in page
 
