@@ -59,11 +59,11 @@ def spf_after_run(fit: "Fit") -> None:
 
 
 @hookimpl
-def spf_report_sections(run: Path, evaluation: Path | None) -> list[ReportSection]:
+def spf_report_sections(run: Path, evaluation: Path | None, plugins: "Plugins") -> list[ReportSection]:
     """Show the training of a run on its page."""
     from spf_lab.report.training import training
 
-    return [training(run, evaluation)]
+    return [training(run, evaluation, plugins)]
 
 
 @hookimpl

@@ -1,32 +1,33 @@
 """The training of a run: images, curves and costs."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spf_core.config.sections import DatasetSection
 from spf_core.data import Row, open_rgb, read_folder
-from spf_core.errors import DataError
 from spf_core.plugins import Facts, Paragraph, Picture, Plots, ReportSection, Tiles
+from spf_core.plugins.discovery import Plugins
 from spf_core.plugins.report_section import Block
 from spf_core.runs.run import CONFIG_FILE
 from spf_core.training.run_log import read_metrics
 from spf_core.utils.json_text import read_json
 from spf_core.utils.yaml_text import read_yaml
 from spf_lab.evaluation.saved import RESULTS_FILE
+from spf_lab.report.arms import Json
 from spf_lab.report.plots import curves_figure
+from spf_lab.report.rows import rows_of
 
 PICTURES = 12
 
 
-def training(run: Path, evaluation: Path | None) -> ReportSection:
+def training(run: Path, evaluation: Path | None, plugins: Plugins) -> ReportSection:
     """The first training pictures, the loss curves and what training cost."""
-    blocks = [*_images(read_yaml(run / CONFIG_FILE), evaluation), *_curves(run)]
+    config = read_yaml(run / CONFIG_FILE)
+    rows = rows_of(config, plugins, read_folder)
+    blocks = [*_images(config, rows, evaluation), *_curves(run)]
     return ReportSection("training", "Training", blocks)
 
 
-def _images(config: Mapping[str, Any], evaluation: Path | None) -> list[Block]:
-    rows = _rows(config)
+def _images(config: Json, rows: list[Row], evaluation: Path | None) -> list[Block]:
     if not rows:
         return [Paragraph(f"The training folder `{Path(str(config.get('data'))).name}` no longer exists.")]
     shown = rows[:PICTURES]
@@ -37,16 +38,6 @@ def _images(config: Mapping[str, Any], evaluation: Path | None) -> list[Block]:
         Paragraph(f"{len(rows)} training images. These are the first {len(shown)}.{shared}"),
         Tiles([Picture(open_rgb(row.image), row.base_text) for row in shown]),
     ]
-
-
-def _rows(config: Mapping[str, Any]) -> list[Row]:
-    """The training rows, none when their folder is gone or they are not on this machine."""
-    data = config.get("data")
-    try:
-        options = DatasetSection(**config.get("dataset", {}))
-        return read_folder(data, options) if data and Path(data).is_dir() else []
-    except DataError:
-        return []
 
 
 def _curves(run: Path) -> list[Block]:

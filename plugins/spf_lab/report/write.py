@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from spf_core.config.sections import DatasetSection
 from spf_core.data import Row, read_folder, readable_rows
 from spf_core.errors import RunError, short
 from spf_core.plugins.discovery import Plugins
@@ -23,6 +22,7 @@ from spf_lab.report.arms import Arm, Json, read_arm
 from spf_lab.report.attention_maps import Subject, look, subject_of
 from spf_lab.report.comparison import Compared, comparison_page
 from spf_lab.report.html import Html, facts, folded, join, paragraph
+from spf_lab.report.rows import rows_of
 from spf_lab.report.run import run_page
 from spf_lab.report.sections import sections_of
 from spf_lab.report.settings import environment, hashes, listed, settings
@@ -40,7 +40,7 @@ def run_report(
     config = read_yaml(run / CONFIG_FILE)
     folder = evaluation or _usual_evaluation(run)
     arm = _evaluation(run, folder) if folder else None
-    rows = [] if arm else _rows(config)
+    rows = [] if arm else rows_of(config, plugins, readable_rows)
     chosen = subject or _default_subject(arm, rows)
     added = sections_of(plugins, run, folder, device)
     return run_page(run, config, rows, arm, look(run, plugins, chosen, device), added)
@@ -197,12 +197,6 @@ def _default_subject(arm: Arm | None, rows: list[Row]) -> Subject | None:
         row, results = arm.rows[0], arm.results
         return subject_of(row["base_text"], results["target_text"], results["target"], row["noise"])
     return subject_of(rows[0].base_text, rows[0].target_text) if rows else None
-
-
-def _rows(config: Json) -> list[Row]:
-    """The training texts, none when their folder is gone or they are not on this machine."""
-    data, options = config.get("data"), DatasetSection(**config.get("dataset", {}))
-    return readable_rows(data, options) if data and Path(data).is_dir() else []
 
 
 def _read(file: Path, way_out: str) -> Json:
