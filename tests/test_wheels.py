@@ -8,14 +8,24 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from clean_environment import EXAMPLES, ROOT, Environment, built, clean_environment
-from test_third_party import write_data
+from PIL import Image
 
 from spf_core import __version__
 
 PACKAGES = ("spf", "spf_core", "spf_plugins", "spf_lab", "spf_portraits", "spf_photos", "spf_cli")
 ROOTS = (ROOT, ROOT / "plugins", ROOT / "cli")
+
+
+def write_data(folder: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), dtype=np.uint8)
+    rows = []
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{number}.png")
+        rows.append({"file_name": f"{number}.png", "base_text": "an old man", "target_text": "wearing a hat"})
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +72,12 @@ def test_the_source_distribution_makes_the_same_wheel(wheels: list[Path], tmp_pa
 def test_the_extras_that_the_tests_need_can_be_installed(clean: Environment, wheels: list[Path]) -> None:
     """All they name is in the environment already, so that pip has nothing to fetch."""
     clean.install(f"{wheels[0]}[dev,datasets,optimizers]", "--dry-run")
+
+
+def test_options_are_shown_with_type_default_and_range(clean: Environment) -> None:
+    shown = clean.spf("plugins", "show", "edge-alignment")
+    (line,) = [line for line in shown.splitlines() if "max_timestep" in line]
+    assert all(part in line for part in ("float", "0.6", "> 0", "≤ 1", "only rows with t below"))
 
 
 def test_everything_is_imported_from_the_environment(clean: Environment) -> None:
