@@ -10,6 +10,7 @@ spf.sample(run, "a portrait of a woman", target="wearing a hat", compare=True)
 Importing the package imports no torch; the functions import what they need when they are first used.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from spf.showing import Table
     from spf.training import resume, train
     from spf_core.errors import SpfError
+
+# PEFT imports it wherever it is installed, and it then warns of a kernel that it would load from the hub.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 _MODULES = {
     "Evaluation": "spf.measuring",

@@ -3,6 +3,7 @@
 import html
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,11 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")  # a kernel has imported it
     shell = ipython.get_ipython() if ipython else None
     return shell is not None and hasattr(shell, "kernel")
+
+
+if in_notebook():
+    # tqdm, which libraries import, asks for widgets there; these bars need none.
+    warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 class NotebookBars:

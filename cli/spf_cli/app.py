@@ -101,8 +101,6 @@ def run(argv: Sequence[str] | None = None) -> int:
     tolerant_streams()
     logging.getLogger("spf").handlers = [_Notes()]
     logging.getLogger("spf").setLevel(logging.INFO)
-    # PEFT imports it wherever it is installed, and it then warns of a kernel that it would load from the hub.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     code = build_app()(args=argv, prog_name="spf", standalone_mode=False) or 0
     if code == INTERRUPTED:
         raise KeyboardInterrupt
