@@ -4,6 +4,7 @@ Torch-free.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Literal
@@ -53,15 +54,15 @@ def homepage_of(package: Distribution) -> str:
     return next(named, "") or next(iter(older), "") or first
 
 
-def refuse_other_spf(package: Distribution) -> None:
-    """PluginError where the package's own requirement on spf leaves out this version.
+def refuse_other_spf(package: str, requires: Iterable[str]) -> None:
+    """PluginError where a package's own requirement on spf leaves out this version.
 
     pip holds to the requirement when it installs; here it counts also where spf has changed since.
     """
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
-    for line in package.requires or []:
+    for line in requires:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
@@ -73,5 +74,5 @@ def refuse_other_spf(package: Distribution) -> None:
         if not requirement.specifier.contains(__version__, prereleases=True):
             raise PluginError(
                 f"it is made for spf{requirement.specifier}, and this is spf {__version__}; install another "
-                f"version of '{short(package.name)}', or of spf"
+                f"version of '{short(package)}', or of spf"
             )
