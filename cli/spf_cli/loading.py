@@ -1,6 +1,5 @@
 """From flags to plugins and a run configuration. Torch-free."""
 
-import logging
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -12,21 +11,18 @@ from spf_core.config.loading import SELECTABLE, Layer, laid_over, load_run_confi
 from spf_core.config.quick import given_up, quick_settings
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, RunError
-from spf_core.plugins.discovery import Plugins, load_plugins
+from spf_core.plugins.discovery import Plugins, load_plugins, warn_of
 from spf_core.plugins.trust import PLUGINS_FOLDER, how_to_allow, is_allowed
 from spf_core.runs.run_lock import is_filled
 from spf_core.runs.saved_config import CONFIG_FILE, saved_config
 from spf_core.utils.paths import expanded
 from spf_core.utils.yaml_text import read_yaml
 
-_log = logging.getLogger("spf")
-
 
 def load(files: Iterable[str | Path] = ()) -> Plugins:
     """Load all plugins and `files` (each once); one warning line for each broken plugin."""
     plugins = load_plugins(dict.fromkeys(str(Path(file)) for file in files))
-    for broken in plugins.broken:
-        _log.warning("%s", broken)
+    warn_of(plugins.broken)
     return plugins
 
 
