@@ -257,7 +257,9 @@ def dataset_options(
     for assignment in assignments:
         raw = merge(raw, parse_assignment(assignment))
     if set(raw) != {"dataset"} or not isinstance(raw["dataset"], dict):
-        raise ConfigError(f"--set {short(' '.join(assignments))}: spf data reads only {read}")
+        raise ConfigError(
+            f"--set {short(' '.join(assignments))}: spf data does not read it; give only {read}"
+        )
     try:
         return DatasetSection.model_validate(raw["dataset"])
     except ValidationError as error:
@@ -275,7 +277,10 @@ def backbone_options(backbone: str | None, assignments: Sequence[str]) -> dict[s
     for assignment in assignments:
         given = parse_assignment(assignment)
         if given.keys() != {"backbone"}:
-            raise ConfigError(f"--set {short(assignment)}: spf doctor reads only settings of the backbone")
+            raise ConfigError(
+                f"--set {short(assignment)}: spf doctor does not read it; "
+                "give only settings of the backbone, as in backbone.path=FOLDER"
+            )
         raw = merge(raw, given)
     chosen = raw["backbone"]
     if not isinstance(chosen, str | dict):

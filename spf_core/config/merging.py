@@ -25,9 +25,11 @@ def parse_assignment(assignment: str) -> dict[str, Any]:
     if not sign or not all(keys) or len(keys) > DEPTH:
         raise ConfigError(f"{place}: expected KEY=VALUE, for example --set train.steps=200")
     if keys == ["preset"]:
-        raise ConfigError(f"{place}: a preset is chosen with --preset {short(text.strip())}")
+        raise ConfigError(
+            f"{place}: no setting holds the preset; choose it with --preset {short(text.strip())}"
+        )
     if keys[0] == "plugins":
-        raise ConfigError(f"{place}: plugin files run when you name them with --plugin FILE.py")
+        raise ConfigError(f"{place}: no setting makes a plugin file run; name it with --plugin FILE.py")
     try:
         nested = parse_yaml(text)
     except NotYamlError as fault:

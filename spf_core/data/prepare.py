@@ -58,7 +58,7 @@ def find_captions(folder: Path, options: DatasetSection) -> tuple[list[Caption],
     DataError when the folder holds none, or is prepared already.
     """
     if not folder.is_dir():
-        raise DataError(f"data folder '{folder}' does not exist")
+        raise DataError(f"data folder '{folder}' does not exist; give a folder of images")
     found, faults = list[Caption](), list[tuple[str, str]]()
     for place, read in _sources(folder, options):
         try:

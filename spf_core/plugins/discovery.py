@@ -253,7 +253,9 @@ def _entry_points_of(folder: Path) -> tuple[dict[str, str], str]:
         points = project.get("entry-points", {}).get(GROUP, {})
         found = {str(name): str(value) for name, value in points.items()}
     except (ValueError, KeyError, AttributeError) as error:
-        raise PluginError(f"'{file}' cannot be read: {reason_of(error)}") from None
+        raise PluginError(
+            f"'{file}' cannot be read: {reason_of(error)}; correct it, as in what `spf plugins new` writes"
+        ) from None
     if not found:
         raise PluginError(
             f"'{file}' registers no component: it has no [project.entry-points.{GROUP}]. Commands have no "
@@ -359,7 +361,7 @@ def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
     for config in given:
         checked = check_config(config, provider)
         if checked.name in names:
-            raise PluginError(f"it registers '{checked.name}' twice")
+            raise PluginError(f"it registers '{checked.name}' twice; give one of them another name")
         names.add(checked.name)
         yield checked
 
@@ -376,7 +378,7 @@ def _check_hooks(module: Any, provider: str) -> None:
     found = hookspecs.hooks_of(module)
     for name, hook in found.items():
         if name in hookspecs.HOOKS and not hasattr(hook, "spf_impl"):
-            raise PluginError(f"its '{name}' lacks the decorator @spf_core.plugins.hookimpl")
+            raise PluginError(f"its '{name}' lacks the decorator; write @spf_core.plugins.hookimpl above it")
     known, listing = [name for name in found if name in hookspecs.HOOKS], ", ".join(hookspecs.HOOKS)
     for name in found.keys() - set(known):
         what = f"it defines the unknown hook '{name}'.{_hint(name)}"
