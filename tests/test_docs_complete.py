@@ -119,7 +119,7 @@ WITHOUT_WAY_OUT = {
     "'FILE' needs the plugin file PLACE": "PLACE has one: read it, then add --plugin",
     "NAME differs from what spf saved": "the message around it says to put one back",
     "STATE_FILE is of step STEP, PLACE of STEP": "the same",
-    "the target 'TARGET' alters what makes up the identity": "a reason in a table of scores; there is nothing to mend",
+    "the target 'TARGET' alters what makes up the identity": "a reason in a table of scores",
     "left out by choice": "the user chose so",
 }
 
