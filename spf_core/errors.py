@@ -19,6 +19,10 @@ _UNSHOWABLE = re.compile(
 class SpfError(Exception):
     """Base of every user-facing error; the command line prints it as one line and exits with code 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback: the line says everything that a user needs."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class ConfigError(SpfError):
     """A name, key or value in the configuration is wrong."""

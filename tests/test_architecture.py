@@ -41,7 +41,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_no_module_imports_itself_over_others() -> None:
-    packages = ("spf_core", "spf_plugins", "spf_lab", "spf_portraits", "spf_photos", "spf_cli")
+    packages = ("spf_core", "spf_plugins", "spf_lab", "spf_portraits", "spf_photos", "spf", "spf_cli")
     graph = grimp.build_graph(*packages, exclude_type_checking_imports=True)  # imports in functions too
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     TopologicalSorter(imports).prepare()  # raises CycleError, which names the modules
@@ -53,10 +53,12 @@ def test_a_file_tells_one_story(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", PACKAGES, ids=relative)
-def test_a_function_has_at_most_60_lines(file: Path) -> None:
+def test_a_function_has_at_most_60_lines_besides_its_docstring(file: Path) -> None:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    long = [node.name for node in functions if (node.end_lineno or 0) - node.lineno >= 60]
+    documented = {node.name: len((ast.get_docstring(node) or "").splitlines()) for node in functions}
+    lines = {node.name: (node.end_lineno or 0) - node.lineno for node in functions}
+    long = [name for name, count in lines.items() if count - documented[name] >= 60]
     assert long == []
 
 

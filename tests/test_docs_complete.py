@@ -16,6 +16,7 @@ import spf_core.errors
 from docs.generators.commands import all_commands
 from docs.generators.messages import error_names, messages
 from docs.generators.parts import parts
+from spf_core import __version__
 from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import Section
 from spf_core.plugins.discovery import load_plugins
@@ -120,6 +121,7 @@ WITHOUT_WAY_OUT = {
     "NAME differs from what spf saved": "the message around it says to put one back",
     "STATE_FILE is of step STEP, PLACE of STEP": "the same",
     "the target 'TARGET' alters what makes up the identity": "a reason in a table of scores",
+    "prompt PROMPT: the text FAULT": "FAULT ends with one: write the text anew, in UTF-8",
     "left out by choice": "the user chose so",
 }
 
@@ -155,6 +157,16 @@ def test_a_link_to_a_place_on_a_page_leads_there() -> None:
     assert not missing
 
 
+def site_settings() -> Any:
+    """What mkdocs.yml says, with the defaults of what the environment may set."""
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    return yaml.safe_load(re.sub(r"!ENV \[\w+, (.*)\]", r"\1", text))
+
+
+def test_the_site_says_which_version_it_describes() -> None:
+    assert site_settings()["copyright"] == f"The pages of spf {__version__}, Apache-2.0"
+
+
 def test_every_page_is_in_the_navigation_or_left_out_on_purpose() -> None:
     def names(entry: Any) -> Iterator[str]:
         if isinstance(entry, str):
@@ -162,7 +174,7 @@ def test_every_page_is_in_the_navigation_or_left_out_on_purpose() -> None:
         for each in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ():
             yield from names(each)
 
-    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    settings = site_settings()
     outside = [pattern.strip() for pattern in settings["not_in_nav"].split()]
     known = set(names(settings["nav"]))
     for page in PAGES:

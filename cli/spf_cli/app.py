@@ -132,5 +132,6 @@ class _Notes(logging.Handler):
         fact = getattr(record, "fact", message)
         if fact not in self._shown:
             self._shown.add(fact)
-            label = "note" if record.levelno == logging.INFO else record.levelname.lower()
-            note(label, "cyan" if label == "note" else "yellow", message)
+            info = record.levelno == logging.INFO
+            label = str(getattr(record, "label", "note" if info else record.levelname.lower()))
+            note(label, "cyan" if info else "yellow", message)

@@ -24,11 +24,7 @@ from spf_cli.training_options import (
     TrainingData,
     TrainingSeed,
     TrainingSteps,
-    named,
-    new_config,
-    refuse_profile,
-    resumed_config,
-    training_choices,
+    planned_run,
 )
 
 app = typer.Typer(help="Show the resolved configuration of a run, and its JSON schema.")
@@ -59,6 +55,8 @@ def show_config(
     --backbone and --plugin, other options, --set. Later ones override earlier ones. With --resume, they
     override those of the run in --out. The command writes nothing.
     """
+    from spf.training import training_choices
+
     choices = training_choices(
         data=data,
         trigger=trigger,
@@ -73,16 +71,14 @@ def show_config(
         assignments=assignments,
         quick=quick,
     )
-    if resume:
-        refuse_profile(profile)
-    resolved, _ = resumed_config(named(out), choices) if resume else new_config(choices, profile)
-    typer.echo(resolved.dump().rstrip())
+    planned = planned_run(choices, out if resume else None, profile, resume=resume)
+    typer.echo(planned.config.dump().rstrip())
 
 
 @app.command("schema")
 def show_schema(plugin: PluginFiles = None) -> None:
     """Print the JSON schema of a configuration, with the options of every installed component."""
-    from spf_cli.loading import load
+    from spf.loading import load_plugins
     from spf_cli.schema import run_schema
 
-    typer.echo(json.dumps(run_schema(load(plugin or ())), indent=2))
+    typer.echo(json.dumps(run_schema(load_plugins(plugin or ())), indent=2))

@@ -175,10 +175,10 @@ def _too_long(report: "FolderReport", backbone: str, model: "Model") -> list[str
 
 def _plugins(ctx: Any, files: Sequence[Path] = ()) -> "Plugins":
     """The installed plugins and those in `files`, loaded once for an invocation."""
-    from spf_cli.loading import load
+    from spf.loading import load_plugins
 
     if ctx.obj is None:
-        ctx.obj = load(files)
+        ctx.obj = load_plugins(files)
     plugins: Plugins = ctx.obj
     return plugins
 
@@ -220,7 +220,7 @@ def _writer(suite: str, plugins: "Plugins") -> Callable[..., None]:
         ] = 0,
         size: Annotated[int, typer.Option(min=16, max=4096, help="Side of an image in pixels.")] = 64,
     ) -> None:
-        from spf_cli.loading import build, refuse_filled
+        from spf.loading import build, refuse_filled
 
         refuse_filled(out, "choose another --out")
         settings = parse_bias(bias)

@@ -4,18 +4,12 @@ import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from spf_cli.options import OUTPUT, OptionalRun, PluginFiles, RunFolder
 from spf_core.errors import ConfigError, RunError
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from spf_core.export.check import Verdict
-    from spf_core.export.prediction import Reading
 
 LOSS = 1
 WHOLE = "Whole models"
@@ -102,34 +96,30 @@ def export(
     if check is not None:
         _check(run, check, plugin or ())
         return
-    from spf_cli.loading import refuse_filled, run_config
-    from spf_cli.render import say, show
-    from spf_cli.sample import refuse_existing
-    from spf_core.export.architecture import architecture_of
-    from spf_core.export.check import check_file
-    from spf_core.export.companions import companion_paths
-    from spf_core.export.prediction import is_checkpoint
-    from spf_core.export.run import Request
-    from spf_core.export.run import export as write
+    from spf.exporting import export as write
+    from spf.runs import open_run
+    from spf_cli.render import as_table, note, say, show
 
     if run is None or out is None:
         raise ConfigError("give a run and --out PATH, or --check FILE; `spf export --help` shows how")
-    _, plugins = run_config(run, plugin or ())
-    if getattr(plugins.get(form, "exporter"), "folder", False):
-        refuse_filled(out, "choose another --out")
-    else:
-        for file in (out, *(companion_paths(out) if form == "kohya" else ())):
-            refuse_existing(file, overwrite)
-    request = Request(form, out, merge, strength, precision.value, evaluation, base_license)
-    finished = write(run, plugins, request)
+    written = write(
+        open_run(run, plugin=plugin or ()),
+        out,
+        format=form,
+        precision=precision.value,
+        merge=merge,
+        strength=strength,
+        evaluation=evaluation,
+        base_license=base_license,
+        overwrite=overwrite,
+    )
     say(f"wrote {out}")
-    if finished.facts.handover < 1:
-        told = finished.facts.handover_told
-        say(f"the tuned model is made to act {told}; the card of --format diffusers shows how")
-    if out.is_file() and is_checkpoint(out):
-        _show_readings(out, "note", "yellow")
-    elif out.is_file():
-        show(verdict_table(out, check_file(out, architecture_of(finished.opened.backbone))))
+    if written.note:
+        say(written.note)
+    if written.table:
+        show(as_table(written.table))
+    for fault in written.faults:
+        note("note", "yellow", fault)
 
 
 def push(
@@ -147,7 +137,7 @@ def push(
 
     The command asks for confirmation first. Log in with [bold]hf auth login[/], or set HF_TOKEN.
     """
-    from spf_cli.loading import run_config
+    from spf.loading import run_config
     from spf_cli.render import say
     from spf_core.export.push import push as upload
     from spf_core.export.push import refuse_offline
@@ -169,65 +159,20 @@ def _ask(run: Path, repository: str, public: bool) -> None:
 
 
 def _check(run: Path | None, file: Path, plugin: Sequence[Path]) -> None:
-    from spf_cli.loading import run_config
-    from spf_cli.render import note, show
+    from spf.exporting import readings_of
+    from spf.loading import run_config
+    from spf_cli.render import as_table, note, show
     from spf_core.export.architecture import architecture_of
-    from spf_core.export.check import check_file
     from spf_core.export.prediction import is_checkpoint
     from spf_core.runs.run import open_backbone, unrounded
 
-    if is_checkpoint(file):
-        if _show_readings(file, "fault", "red"):
-            raise typer.Exit(LOSS)
-        return
     base = None
-    if run is not None:
+    if run is not None and not is_checkpoint(file):
         config, _ = run_config(run, plugin)
         base = architecture_of(open_backbone(unrounded(config.backbone), "cpu"))
-    verdicts = check_file(file, base)
-    show(verdict_table(file, verdicts))
-    for verdict in verdicts:
-        for what, names in (("loses", verdict.lost), ("scales wrongly", verdict.wrong)):
-            if names:
-                more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-                note("fault", "red", f"{verdict.client} {what} '{names[0]}'{more}")
-    if any(verdict.faulty for verdict in verdicts):
+    table, faults = readings_of(file, base)
+    show(as_table(table))
+    for fault in faults:
+        note("fault", "red", fault)
+    if faults:
         raise typer.Exit(LOSS)
-
-
-def verdict_table(file: Path, verdicts: "Sequence[Verdict]") -> "Table":
-    """Clients, and how many layers each reads correctly, loses, or scales wrongly."""
-    from spf_cli.render import table
-
-    rows = [
-        (
-            each.client,
-            *("-" * 3 if each.absent else (each.matched, len(each.lost), len(each.wrong))),
-            each.absent,
-        )
-        for each in verdicts
-    ]
-    return table(
-        f"layers of {file} that clients read", ("client", "matched", "lost", "wrong scale", ""), rows
-    )
-
-
-def _show_readings(file: Path, label: str, colour: str) -> bool:
-    """Show the prediction type that each client assumes; return whether any is wrong."""
-    from spf_cli.render import note, show
-    from spf_core.export.prediction import check_checkpoint
-
-    meant, readings = check_checkpoint(file)
-    show(f"{file} predicts {meant}", reading_table(readings))
-    for each in readings:
-        if each.way_out:
-            note(label, colour, f"{each.client} assumes {each.found};  {each.way_out}")
-    return any(each.way_out for each in readings)
-
-
-def reading_table(readings: "Sequence[Reading]") -> "Table":
-    """Clients and the prediction type that each assumes without further settings."""
-    from spf_cli.render import table
-
-    rows = [(each.client, "-" if each.absent else f"{each.found}", each.absent) for each in readings]
-    return table("prediction type that each client assumes", ("client", "prediction", ""), rows)

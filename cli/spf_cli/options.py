@@ -63,24 +63,6 @@ def readable(param: typer.CallbackParam, value: str | list[str] | None) -> str |
     return value
 
 
-def prompts_of(given: str) -> tuple[int, tuple[str, ...]]:
-    """The number of prompts of `--prompts N|FILE`, and the texts of the file; none for a number.
-
-    ConfigError for a number out of range, and for a file that is missing, or holds no prompts.
-    """
-    if given.strip().lstrip("+-").isdigit():
-        count = int(given)
-        if not 1 <= count <= MANY:
-            raise ConfigError(f"--prompts {short(given)}: give a number from 1 to {MANY}, or a file")
-        return count, ()
-    from spf_core.data.prompt_files import read_prompts
-
-    if not Path(given).exists():
-        raise ConfigError(f"--prompts {short(given)}: give a number of prompts, or a file that exists")
-    texts = read_prompts(Path(given))
-    return len(texts), texts
-
-
 def in_a_group(command: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a command whose processes work as one when torchrun or accelerate launch starts several."""
     command.__dict__["in_a_group"] = True

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from rich.text import Text
 from spf_core.errors import printable
 from spf_core.utils.distributed import prints_messages
 from spf_core.utils.interrupts import end_at_once_on_sigterm
+
+if TYPE_CHECKING:
+    from spf.showing import Table as ResultTable
 
 PIPE_WIDTH = 200
 LONGEST = 1200  # characters of a note; what it quotes is cut before, in most of them
@@ -83,6 +86,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     for row in cells:
         result.add_row(*row)
     return result
+
+
+def as_table(result: "ResultTable") -> Table:
+    """The table of a result of the package `spf`."""
+    return table(result.title, result.columns, result.rows)
 
 
 def _widths(rows: Sequence[Sequence[Text]]) -> list[int | None] | None:

@@ -1,11 +1,11 @@
-"""`spf train`: flags become overrides; the work is `spf_core.training.loop.train`."""
+"""`spf train`: flags become choices; the work is that of `spf.training`."""
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
-from itertools import count
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +22,6 @@ from spf_cli.options import (
     same_options,
 )
 from spf_cli.training_options import (
-    Card,
     CardProfile,
     EvaluateEvery,
     Quick,
@@ -32,18 +31,12 @@ from spf_cli.training_options import (
     TrainingData,
     TrainingSeed,
     TrainingSteps,
-    named,
-    new_config,
-    refuse_profile,
-    resumed_config,
-    training_choices,
+    planned_run,
 )
-from spf_core.errors import ConfigError
-from spf_core.utils.distributed import is_main, world_size
+from spf_core.utils.distributed import is_main
 
 if TYPE_CHECKING:
-    from spf_core.config.run_config import RunConfig
-    from spf_core.plugins.discovery import Plugins
+    from spf.training import PlannedRun
 
 AcceptChangedData = Annotated[
     bool,
@@ -88,6 +81,8 @@ def train(
     Settings come from these sources: defaults, preset, backbone, --quick, --profile, --config,
     --backbone and --plugin, other options, --set. Later ones override earlier ones.
     """
+    from spf.training import training_choices
+
     choices = training_choices(
         data=data,
         trigger=trigger,
@@ -102,57 +97,29 @@ def train(
         assignments=assignments,
         quick=quick,
     )
-    if resume:
-        refuse_profile(profile)
-        resolved, plugins = resumed_config(named(out), choices)
-    else:
-        resolved, plugins = _start(out, choices, profile, accept=accept)
+    planned = planned_run(choices, out, profile, resume=resume, accept=accept)
     if dry_run:
-        show_plan(resolved, same_options(ctx, "spf config show", leave_out=("accept", "dry_run")))
+        show_plan(planned.config, same_options(ctx, "spf config show", leave_out=("accept", "dry_run")))
+    elif is_main():
+        _fit(planned)
     else:
-        _fit(resolved, out or _free_folder(resolved), plugins, resume=resume, accept=accept)
+        planned.fit()
 
 
-def _free_folder(config: "RunConfig") -> Path:
-    """`runs/DATA-PRESET`, or the first free number of it; each of several processes could find another."""
-    if world_size() > 1:
-        raise ConfigError("several processes train one run; name its folder with --out RUN")
-    name = f"{Path(config.data or 'run').resolve().name}-{config.preset}"
-    numbered = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in count(1))
-    return next(folder for folder in numbered if not folder.exists())
-
-
-def _start(
-    out: Path | None, choices: Mapping[str, Any], profile: Card | None, *, accept: bool
-) -> "tuple[RunConfig, Plugins]":
-    from spf_cli.loading import refuse_filled
-
-    if accept:
-        raise ConfigError("--accept-changed-data goes with --resume; leave it out of a new run")
-    if out is not None:
-        refuse_filled(out, "choose another --out, or continue the run in it with --resume")
-    return new_config(choices, profile)
-
-
-def _fit(config: "RunConfig", out: Path, plugins: "Plugins", *, resume: bool, accept: bool) -> None:
-    from spf_cli.bars import progress_bars, when_planned
+def _fit(planned: "PlannedRun") -> None:
+    from spf.bars import progress_bars, when_planned
     from spf_cli.render import say
     from spf_core.sampling.handover import read_calibration
-    from spf_core.training.loop import train
 
-    if not is_main():
-        train(config, out, plugins, resume=resume, accept_changed_data=accept, bounded=True)
-        return
+    out = planned.folder
     begins = f"run folder: {out}; to watch the training, open {out / 'index.html'} once it takes steps"
     with progress_bars() as progress:
-        heard = when_planned(progress, lambda: say(begins))
-        train(config, out, plugins, resume=resume, accept_changed_data=accept, bounded=True, progress=heard)
-    say(f"trained {config.train.steps} steps: {out}")
+        replace(planned, out=out).fit(when_planned(progress, lambda: say(begins)))
+    say(f"trained {planned.config.train.steps} steps: {out}")
     if found := read_calibration(out):
-        say(
-            f"handover: {found.handover:g}, the lowest that keeps {config.calibration.keep:.0%} of the target"
-        )
-    if config.distillation.enabled:
+        keep = planned.config.calibration.keep
+        say(f"handover: {found.handover:g}, the lowest that keeps {keep:.0%} of the target")
+    if planned.config.distillation.enabled:
         say("the handover is distilled into the weights: clients need none")
     if (out / "index.html").is_file():
         say(f"its page: {out / 'index.html'}")

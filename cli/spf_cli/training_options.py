@@ -1,6 +1,6 @@
 """The options of `spf train` that decide its configuration; `spf config show` takes the same."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +11,7 @@ from spf_cli.options import CONFIGURATION, OUTPUT
 from spf_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from spf_core.config.loading import Layer
-    from spf_core.config.run_config import RunConfig
-    from spf_core.plugins.discovery import Plugins
+    from spf.training import PlannedRun
 
 RunToWrite = Annotated[
     Path | None,
@@ -68,11 +66,6 @@ class Card(StrEnum):
     GIB_16 = "16gb"
     GIB_24 = "24gb"
 
-    @property
-    def gib(self) -> int:
-        """The number of GiB."""
-        return int(self.value.removesuffix("gb"))
-
 
 CardProfile = Annotated[
     Card | None,
@@ -86,83 +79,18 @@ CardProfile = Annotated[
 ]
 
 
-def new_config(choices: Mapping[str, Any], card: Card | None) -> "tuple[RunConfig, Plugins]":
-    """The configuration of a new run; with a card, what the estimate fits onto it is told, and why."""
-    from spf_cli.loading import load_config
+def planned_run(
+    choices: Mapping[str, Any], out: Path | None, card: Card | None, *, resume: bool, accept: bool = False
+) -> "PlannedRun":
+    """The run that the options describe: a new one, or the one in `out`; ConfigError for a contradiction."""
+    from spf.training import new_run, resumed_run
 
-    return load_config(**choices) if card is None else load_config(**choices, profile=_fitted_to(card))
-
-
-def _fitted_to(card: Card) -> "Callable[[Callable[[Layer], RunConfig]], Layer]":
-    def fitted(resolve: "Callable[[Layer], RunConfig]") -> "Layer":
-        from spf_cli.render import note
-        from spf_core.training.resources.card_profile import HEADROOM, fit_to_card
-        from spf_core.training.resources.run_estimate import size_of
-
-        found = fit_to_card(lambda settings: resolve(lambda _: settings), card.gib)
-        for setting, reason in found.reasons.items():
-            note("profile", "cyan", f"{setting}: {reason}")
-        left = f"the {card.gib * (1 - HEADROOM):.3g} GiB that {HEADROOM:.0%} headroom leave of {card.gib} GiB"
-        note("profile", "cyan", f"the estimated peak is {size_of(found.peak)}, of {left}")
-        return lambda _: found.layer
-
-    return fitted
-
-
-def refuse_profile(card: Card | None) -> None:
-    """ConfigError for a card where a run goes on."""
-    if card is not None:
+    if resume and card is not None:
         raise ConfigError("--profile is for a new run; a resumed run keeps its settings: leave --profile out")
-
-
-def training_choices(
-    *,
-    data: str | None,
-    trigger: str | None,
-    steps: int | None,
-    seed: int | None,
-    start_from: Path | None,
-    evaluate_every: int | None,
-    preset: str | None,
-    backbone: str | None,
-    plugin: Sequence[str] | None,
-    config: Path | None,
-    assignments: Sequence[str] | None,
-    quick: bool,
-) -> dict[str, Any]:
-    """The options as arguments of `loading.load_config`: flags become overrides of settings."""
-    given = {"steps": steps, "seed": seed, "start_from": None if start_from is None else str(start_from)}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    overrides: dict[str, Any] = {} if data is None else {"data": data}
-    overrides |= {"dataset": {"trigger": trigger}} if trigger is not None else {}
-    overrides |= {"train": chosen} if chosen else {}
-    overrides |= {"evaluation": {"every": evaluate_every}} if evaluate_every is not None else {}
-    return {
-        "preset": preset,
-        "file": config,
-        "backbone": backbone,
-        "chosen": plugin or (),
-        "overrides": overrides,
-        "assignments": assignments or (),
-        "quick": quick,
-    }
-
-
-def named(out: Path | None) -> Path:
-    """The folder of the run to resume; ConfigError where none is given."""
-    if out is None:
-        raise ConfigError("--resume continues a run; name its folder with --out RUN")
-    return out
-
-
-def resumed_config(out: Path, choices: Mapping[str, Any]) -> "tuple[RunConfig, Plugins]":
-    """The saved configuration, with more steps or with other data where options say so."""
-    from spf_cli.loading import given_again, is_file, run_config
-    from spf_core.training.resume import resumed
-
-    given = dict(choices)
-    if given.pop("quick"):
-        raise ConfigError(f"--quick is for a new run; the run '{out}' goes on as it began: leave it out")
-    files = [Path(item) for item in given["chosen"] if is_file(item)]
-    saved, plugins = run_config(out, files, needed=True)
-    return resumed(saved, given_again(saved, plugins, **given), out), plugins
+    if resume:
+        if out is None:
+            raise ConfigError("--resume continues a run; name its folder with --out RUN")
+        return resumed_run(choices, out, accept_changed_data=accept)
+    if accept:
+        raise ConfigError("--accept-changed-data goes with --resume; leave it out of a new run")
+    return new_run(choices, out, profile=None if card is None else card.value)

@@ -6,6 +6,7 @@ from docs.generators.commands import command_pages
 from docs.generators.components import component_lists, configuration, presets_in_full
 from docs.generators.formulas import code_beside_formulas
 from docs.generators.messages import error_classes, messages_by_room
+from docs.generators.notebooks import notebook_pages
 from docs.generators.presets import preset_costs
 
 ROOT = Path(__file__).parents[2]
@@ -22,4 +23,5 @@ def parts() -> dict[str, str]:
         "messages": messages_by_room(ROOT),
         "preset-costs": preset_costs(ROOT / "docs" / "results" / "portraits" / "results.json"),
         **code_beside_formulas(ROOT),
+        **notebook_pages(ROOT / "docs" / "examples"),
     }

@@ -21,22 +21,29 @@ SLOTS: dict[str, str] = {
 def parse_assignment(assignment: str) -> dict[str, Any]:
     """Turn `a.b=c` into `{"a": {"b": c}}`, with c read as YAML."""
     path, sign, text = assignment.partition("=")
-    keys, place = path.strip().split("."), f"--set {short(assignment)}"
-    if not sign or not all(keys) or len(keys) > DEPTH:
+    place = f"--set {short(assignment)}"
+    if not sign:
+        raise ConfigError(f"{place}: expected KEY=VALUE, for example --set train.steps=200")
+    try:
+        return nested(path, parse_yaml(text), place)
+    except NotYamlError as fault:
+        raise ConfigError(f"{place}: {fault}") from None
+
+
+def nested(path: str, value: Any, place: str) -> dict[str, Any]:
+    """`{"a": {"b": value}}` for the path `a.b`; ConfigError names `place` where no setting is meant."""
+    keys = path.strip().split(".")
+    if not all(keys) or len(keys) > DEPTH:
         raise ConfigError(f"{place}: expected KEY=VALUE, for example --set train.steps=200")
     if keys == ["preset"]:
         raise ConfigError(
-            f"{place}: no setting holds the preset; choose it with --preset {short(text.strip())}"
+            f"{place}: no setting holds the preset; choose it with --preset {short(str(value))}"
         )
     if keys[0] == "plugins":
         raise ConfigError(f"{place}: no setting makes a plugin file run; name it with --plugin FILE.py")
-    try:
-        nested = parse_yaml(text)
-    except NotYamlError as fault:
-        raise ConfigError(f"{place}: {fault}") from None
     for key in reversed(keys):
-        nested = {key: nested}
-    result: dict[str, Any] = nested
+        value = {key: value}
+    result: dict[str, Any] = value
     return result
 
 

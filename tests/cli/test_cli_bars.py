@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from spf_cli.bars import Bars, Lines, prefixed
+from spf.bars import Bars, Lines, prefixed
 from spf_core.utils.progress import PlannedStage, announce
 from spf_lab.evaluation.readout import interval, result_rows
 

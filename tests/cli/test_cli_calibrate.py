@@ -18,11 +18,11 @@ TRIED = ("--strengths", "0.5,1,2", "--prompts", "2")
 
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory, tiny: list[str]) -> Path:
-    from spf_cli.loading import load
+    from spf.loading import load_plugins
     from spf_core.config.loading import load_run_config
     from spf_core.training.loop import train
 
-    folder, plugins = tmp_path_factory.mktemp("calibrate") / "run", load()
+    folder, plugins = tmp_path_factory.mktemp("calibrate") / "run", load_plugins()
     fast = ["sample.every=0", "sample.steps=3", "train.batch_size=2", "optimizer.learning_rate=0.02"]
     assignments = [*tiny[1::2], *fast]
     overrides = {"data": str(data), "train": {"steps": 4}}
@@ -129,9 +129,9 @@ def test_clip_may_be_asked_although_there_are_judges(spf, judged: Path) -> None:
 
 
 def test_drift_grows_from_nothing_with_the_strength(run: Path) -> None:
-    from spf_cli.sample import open_folder
+    from spf.runs import open_run
 
-    opened: OpenRun = open_folder(run, "cpu")
+    opened: OpenRun = open_run(run, device="cpu").model
     prompts = [Prompt("a portrait of an old man", "wearing a hat")] * 2
     found = calibrate_strength(opened, prompts, [1e-6, 1.0], keep=0.5, count=2)
     assert found.settings[0].drift == pytest.approx(0, abs=1e-3)
@@ -156,9 +156,9 @@ def test_what_cannot_be_tried_is_refused(spf, run: Path, arguments: tuple[str, .
 
 def test_a_target_that_no_strength_draws_is_told(run: Path) -> None:
     """The handover lies below the last timestep of the sampler: the original draws everything."""
-    from spf_cli.sample import open_folder
+    from spf.runs import open_run
 
-    opened = open_folder(run, "cpu")
+    opened = open_run(run, device="cpu").model
     sample = opened.config.sample.model_copy(update={"handover": 0.0005})
     late = replace(opened, config=opened.config.model_copy(update={"sample": sample}))
     prompts = [Prompt("a portrait of an old man", "wearing a hat")]

@@ -10,10 +10,11 @@ import pytest
 import torch
 from installing import installed
 
-from spf_cli.render import show
+from spf.measuring import Evaluation, results_table
+from spf_cli.render import as_table, show
 from spf_core.interfaces import Backbone, Column, Quadruples, Score, Suite
 from spf_core.plugins import ScoreConfig
-from spf_lab.commands.results import read_results, result_rows, results_table
+from spf_lab.evaluation.readout import result_rows
 
 
 class Brightness(ScoreConfig):
@@ -71,7 +72,7 @@ def test_an_evaluation_shows_the_scores_that_the_world_can_judge(
     assert "lpips" not in done.out
     assert "not available" not in done.err
     monkeypatch.setenv("COLUMNS", "60")
-    show(results_table({"runs/hat": read_results(tmp_path / "out")}))
+    show(as_table(results_table({"runs/hat": Evaluation(tmp_path / "out")})))
     narrow = capsys.readouterr().out
     assert max(map(len, narrow.splitlines())) <= 60
     for name in ("hit_rate_original", "base_leak", "suite-seg-cons-out", "backbone-clip-t-target"):

@@ -246,8 +246,8 @@ def test_sampled_rows_are_labelled_and_texts_and_seeds_are_in_the_picture(
 
 
 def test_strength_zero_draws_the_original_exactly(spf, run: Path, tmp_path: Path) -> None:
-    from spf_cli.loading import run_config
-    from spf_cli.sample import grid_rows
+    from spf.loading import run_config
+    from spf.sampling import grid_rows
     from spf_core.runs.run import open_run
     from spf_core.utils.progress import silent
     from spf_core.utils.prompts import Prompt

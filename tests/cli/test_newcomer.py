@@ -123,7 +123,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new environment with pip, whose index has been asked for all that this one has but spf."""
     venv, libraries = tmp_path_factory.mktemp("runner"), tmp_path_factory.mktemp("libraries")
     run(sys.executable, "-m", "venv", venv)
-    for place in Path(sysconfig.get_path("purelib")).iterdir():
+    for place in Path(pytest.__file__).parents[1].iterdir():
         if not place.name.startswith(("spf-", "pip", "setuptools")) and place.suffix != ".pth":
             (libraries / place.name).symlink_to(place)
     site = next((venv / "lib").glob("python*")) / "site-packages"

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL.Image import Image
 
-from spf_cli.sample import tuned_images
+from spf.sampling import tuned_images
 from spf_core.config.loading import load_run_config
 from spf_core.export.card import write_card
 from spf_core.export.companions import webui_card

@@ -74,14 +74,14 @@ def check_plugin(
 
 def _found(component: str, files: list[Path]) -> "tuple[Plugins, list[str]]":
     """The registry, and the components to check."""
-    from spf_cli.loading import is_file, load
+    from spf.loading import is_file, load_plugins
     from spf_core.plugins.discovery import load_folder
 
     path = Path(component)
     if is_file(component):
-        plugins = load([*files, path])
+        plugins = load_plugins([*files, path])
         return plugins, [name for name, entry in plugins.entries.items() if entry.provider == str(path)]
-    plugins = load(files)
+    plugins = load_plugins(files)
     if component not in plugins.entries and (path.is_dir() or "/" in component):
         return plugins, load_folder(plugins, path)
     plugins.get(component)

@@ -54,10 +54,10 @@ def show_plugin(
     plugin: PluginFiles = None,
 ) -> None:
     """Show what a component is, needs and returns, who provides it, and its options."""
-    from spf_cli.loading import load
+    from spf.loading import load_plugins
     from spf_cli.render import show, table
 
-    plugins = load(plugin or ())
+    plugins = load_plugins(plugin or ())
     config = plugins.get(name)
     entry = plugins.entries[name]
     rows = [("kind", config.kind), ("summary", entry.summary)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from spf_cli.loading import refuse_filled
+from spf.loading import refuse_filled
 from spf_cli.plugins.kinds import COMMAND, NEW_KINDS
 from spf_core import API_VERSION
 from spf_core.errors import ConfigError, did_you_mean, short

@@ -49,17 +49,19 @@ def attention(
     Each column is a timestep, from noise to image. All attention maps share a scale. The last row shows the
     control map.
     """
+    from spf.loading import refuse_existing
+    from spf.runs import open_run
+    from spf.sampling import checked_text, sample_options
     from spf_cli.render import say
-    from spf_cli.sample import base_text, open_folder, refuse_existing, sample_options
     from spf_lab.attention.figure import attention_figure
     from spf_lab.attention.maps import attention_maps
     from spf_lab.attention.words import find_token
     from spf_lab.evaluation.plots import save_figure
 
-    text = Prompt(base_text(prompt), target.strip() or None)
+    text = Prompt(checked_text(prompt), target.strip() or None)
     find_token(text, token)
     refuse_existing(out, overwrite)
-    opened = open_folder(run, device, plugin or ())
+    opened = open_run(run, plugin=plugin or (), device=device).model
     options = sample_options(opened, steps=steps, handover=handover)
     maps = attention_maps(opened, text, token, options, seed=seed, columns=columns)
     save_figure(out, attention_figure(maps))

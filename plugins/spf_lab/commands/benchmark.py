@@ -59,7 +59,7 @@ def benchmark(
     run the command again. You can run it several times at once, also on
     several machines that share the folder: each process takes cells that no other works on.
     """
-    from spf_cli.loading import load, permitted
+    from spf.loading import load_plugins, permitted
     from spf_lab.benchmark.folder import open_folder
     from spf_lab.benchmark.plan import build_suite
     from spf_lab.benchmark.runner import missing_cells, run_benchmark
@@ -67,7 +67,7 @@ def benchmark(
 
     spec = read_benchmark(file)
     given = plugin or ()
-    plugins = load([*given, *permitted(file, given, needed=True)])
+    plugins = load_plugins([*given, *permitted(file, given, needed=True)])
     suite = build_suite(spec, plugins)
     if report_only:
         open_folder(out, spec, create=False)

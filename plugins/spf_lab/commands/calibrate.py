@@ -92,8 +92,8 @@ def calibrate(
 
     The run stores the recommendation with its weights, and exported files contain it.
     """
-    from spf_cli.bars import progress_bars
-    from spf_cli.loading import run_config
+    from spf.bars import progress_bars
+    from spf.loading import run_config
     from spf_cli.render import show
     from spf_core.preparation.rows import rows_of
     from spf_core.runs.run import open_run

@@ -22,12 +22,12 @@ from spf_cli.options import (
     readable,
 )
 from spf_core.errors import ConfigError, RunError
+from spf_core.utils.prompts import Prompt
 
 if TYPE_CHECKING:
     from spf_core.config.sections import SampleSection
     from spf_core.runs.run import OpenRun
     from spf_core.utils.progress import Progress
-    from spf_core.utils.prompts import Prompt
     from spf_lab.showing.side_by_side import SideBySide
 
 Models = Annotated[
@@ -87,9 +87,11 @@ def compare(
     All columns have the number of steps and the guidance of the first run.
     Each run keeps its own handover.
     """
-    from spf_cli.bars import progress_bars
+    from spf.bars import progress_bars
+    from spf.loading import refuse_existing
+    from spf.sampling import checked_text
     from spf_cli.render import say
-    from spf_cli.sample import asked_prompts, refuse_existing
+    from spf_cli.sample import asked_texts
     from spf_lab.showing.side_by_side import column_titles
 
     if out.suffix.lower() not in (".png", ".html"):
@@ -100,7 +102,8 @@ def compare(
     refuse_existing(out, overwrite)
     given = _strengths(strength, models)
     named = dict(zip(column_titles(models, given), zip(models, given, strict=True), strict=True))
-    texts = asked_prompts(prompt or [], prompt_file, target) if prompt or prompt_file else []
+    asked = asked_texts(prompt or [], prompt_file) if prompt or prompt_file else []
+    texts = [Prompt(text, target.strip() or None) for text in dict.fromkeys(map(checked_text, asked))]
     request = Request(texts, target.strip(), range(first_seed, first_seed + seeds), steps, guidance)
     opening = _opening(models, backbone, device, plugin or ())
     with progress_bars() as progress:
@@ -141,7 +144,7 @@ class Request:
         strength: float,
         progress: "Progress",
     ) -> "SideBySide":
-        from spf_cli.sample import tuned_images
+        from spf.sampling import tuned_images
 
         shown = shown or self._base(opened, progress)
         if opened.backbone.fingerprint() != shown.base:
@@ -153,7 +156,7 @@ class Request:
         return replace(shown, columns={**shown.columns, name: images}, about=[*shown.about, (name, made)])
 
     def _base(self, opened: "OpenRun", progress: "Progress") -> "SideBySide":
-        from spf_cli.sample import original_rows, sample_options
+        from spf.sampling import original_rows, sample_options
         from spf_lab.showing.side_by_side import BASE, PROMPTED, SideBySide, texts_of
 
         texts = self.texts or texts_of(opened.path, opened.config, self.target)
@@ -168,8 +171,8 @@ def _opening(
     models: Sequence[Path], backbone: str | None, device: str, plugin: Sequence[Path]
 ) -> "Callable[[Path], AbstractContextManager[OpenRun]]":
     """How each model is opened: a run as it is, a file on the base model; RunError for different bases."""
-    from spf_cli.loading import load
-    from spf_cli.sample import open_folder
+    from spf.loading import load_plugins
+    from spf.runs import open_run
     from spf_core.sampling.composition import refuse_other_bases
     from spf_lab.scoring.opening import Base, backbone_of, base_config
     from spf_lab.scoring.sources import examine
@@ -177,7 +180,7 @@ def _opening(
     sources = {model: examine(model) for model in models}
     runs = [model for model, source in sources.items() if source.kind == "run"]
     refuse_other_bases(runs)
-    plugins = load(plugin)
+    plugins = load_plugins(plugin)
     base = None
     if len(runs) < len(sources):
         base = Base(
@@ -186,7 +189,7 @@ def _opening(
 
     def opened(model: Path) -> "AbstractContextManager[OpenRun]":
         if base is None or model in runs:
-            return nullcontext(open_folder(model, device, plugin))
+            return nullcontext(open_run(model, plugin=plugin, device=device).model)
         return base.opened(sources[model])
 
     return opened

@@ -38,7 +38,7 @@ def continual(
     To continue an interrupted benchmark, run the command again. You can run it several times at once, also on
     several machines that share the folder: each process takes sequences that no other works on.
     """
-    from spf_cli.loading import load, permitted
+    from spf.loading import load_plugins, permitted
     from spf_lab.benchmark.folder import open_folder
     from spf_lab.benchmark.plan import build_suite
     from spf_lab.continual.runner import CONTINUAL, missing_sequences, run_continual
@@ -46,7 +46,7 @@ def continual(
 
     spec = read_continual(file)
     given = plugin or ()
-    plugins = load([*given, *permitted(file, given, needed=True)])
+    plugins = load_plugins([*given, *permitted(file, given, needed=True)])
     if report_only:
         build_suite(spec.as_benchmark(), plugins)
         open_folder(out, spec, create=False, kind=CONTINUAL)
@@ -61,12 +61,12 @@ def continual(
 
 def _say_finished(stage: "Stage", seconds: float, *, out: Path) -> None:
     """The newest target and, from the second stage on, the first one."""
+    from spf.measuring import Evaluation
     from spf_cli.render import show
-    from spf_lab.commands.results import read_results
     from spf_lab.evaluation.readout import number
 
     learned = stage.sequence.order[: stage.number]
-    found = {name: read_results(stage.evaluation(out, name)) for name in (learned[0], learned[-1])}
+    found = {name: Evaluation(stage.evaluation(out, name)).results for name in (learned[0], learned[-1])}
     shown_scores = [f"REC {number(found[learned[0]]['rec']['value'])}"]
     for name, results in found.items():
         scores = (("E", "effect"), ("SPI", "spi"), ("hit", "hit_rate"))

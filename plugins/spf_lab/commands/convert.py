@@ -26,11 +26,11 @@ def convert_weights(
 
     [bold]spf plugins show SCORE[/] lists the files, the base model, and the folder that the score reads.
     """
-    from spf_cli.loading import load, refuse_filled
+    from spf.loading import load_plugins, refuse_filled
     from spf_cli.render import say
     from spf_lab.evaluation.score_options import choose_scores
 
     refuse_filled(out, "choose another --out")
-    (config,) = choose_scores(load(plugin or ()), [score], assignments or ()).values()
+    (config,) = choose_scores(load_plugins(plugin or ()), [score], assignments or ()).values()
     config.convert(sources, out, base)
     say(f"wrote {out}")

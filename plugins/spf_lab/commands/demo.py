@@ -52,14 +52,14 @@ def demo(
 
     To continue an interrupted demo, run the command again.
     """
-    from spf_cli.bars import progress_bars
-    from spf_cli.loading import load
-    from spf_cli.render import show
+    from spf.bars import progress_bars
+    from spf.loading import load_plugins
+    from spf.measuring import Evaluation, results_table
+    from spf_cli.render import as_table, show
     from spf_lab.commands.report import write_page
-    from spf_lab.commands.results import read_results, results_table
 
     settings = Settings(target, steps, prompts, tuple(assignments or ()))
-    plugins = load()
+    plugins = load_plugins()
     _write_data(out, settings, plugins)
     with progress_bars() as progress:
         for preset in PRESETS:
@@ -68,9 +68,9 @@ def demo(
         _draw_pairs(out, settings, opened, plugins, progress)
         for preset in PRESETS:
             _evaluate(out, preset, settings, opened[preset], plugins, progress)
-    results = {preset: read_results(out / "evaluation" / preset) for preset in PRESETS}
+    results = {preset: Evaluation(out / "evaluation" / preset) for preset in PRESETS}
     show(
-        results_table(results),
+        as_table(results_table(results)),
         "",
         f"report:   {write_page(out, device=device)}",
         f"images:   {out / PAIRS_FILE}",
@@ -80,7 +80,7 @@ def demo(
 
 def _write_data(out: Path, settings: Settings, plugins: "Plugins") -> None:
     """Render the tailored set, once; a folder made with other settings is refused."""
-    from spf_cli.loading import build, refuse_filled
+    from spf.loading import build, refuse_filled
 
     record = out / "demo.json"
     wanted = json.loads(json.dumps(asdict(settings)))
@@ -107,7 +107,7 @@ def _recorded(record: Path) -> Any:
 def _train(
     out: Path, preset: str, settings: Settings, device: str, plugins: "Plugins", progress: "Progress"
 ) -> None:
-    from spf_cli.bars import prefixed
+    from spf.bars import prefixed
     from spf_core.config.loading import load_run_config
     from spf_core.runs.checkpoint import ADAPTER_FILE
     from spf_core.training.loop import train
@@ -134,7 +134,7 @@ def _draw_pairs(
     out: Path, settings: Settings, opened: "dict[str, OpenRun]", plugins: "Plugins", progress: "Progress"
 ) -> None:
     """Rows original, naive and spf from the same noise."""
-    from spf_cli.loading import build
+    from spf.loading import build
     from spf_core.sampling.sampler import BeforeHandover, comparison_grid, sample_images, save_png
 
     if (out / PAIRS_FILE).is_file():
@@ -168,7 +168,7 @@ def _draw_pairs(
 def _evaluate(
     out: Path, preset: str, settings: Settings, opened: "OpenRun", plugins: "Plugins", progress: "Progress"
 ) -> None:
-    from spf_cli.bars import prefixed
+    from spf.bars import prefixed
     from spf_lab.evaluation.drawing import EvaluationPlan
     from spf_lab.evaluation.run import evaluate
 

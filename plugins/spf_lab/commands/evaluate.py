@@ -3,7 +3,7 @@
 import shlex
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -18,13 +18,8 @@ from spf_cli.options import (
     RunFolder,
     in_a_group,
     numbers,
-    prompts_of,
 )
-from spf_core.utils.distributed import init_distributed
-
-if TYPE_CHECKING:
-    from spf_core.plugins.discovery import Plugins
-    from spf_lab.evaluation.drawing import EvaluationPlan
+from spf_core.utils.distributed import is_main
 
 SCORES = "Scores of the literature"
 Scores = Annotated[
@@ -107,47 +102,25 @@ def evaluate(
     Under torchrun or accelerate launch, the processes share the sampling. A score whose weights are absent is
     reported as not available; [bold]spf plugins show NAME[/] says how to get them.
     """
-    from spf_cli.loading import refuse_filled, run_config
-    from spf_cli.render import show
-    from spf_lab.commands.results import read_results, results_table
-    from spf_lab.evaluation.drawing import EvaluationPlan
-    from spf_lab.evaluation.score_options import choose_scores, metric_options, suite_options
+    from spf.measuring import evaluate as measure
+    from spf.measuring import results_table
+    from spf.runs import open_run
+    from spf_cli.render import as_table, show
 
-    count, texts = prompts_of(prompts)
-    refuse_filled(out, "choose another --out")
-    _, plugins = run_config(run, plugin or ())
-    plan = EvaluationPlan(
-        suite=suite,
-        suite_options=suite_options(plugins, assignments or ()),
-        target=target,
-        prompts=count,
-        texts=texts,
+    evaluation = measure(
+        open_run(run, plugin=plugin or (), device=device),
+        out,
+        prompts=prompts,
         seeds=seeds,
+        suite=suite,
+        target=target,
         split=split.value,
+        scores=score or (),
+        settings=assignments or (),
+        keep=keep,
         strengths=numbers("--strengths", strengths),
     )
-    names, options = score or (), assignments or ()
-    kept: dict[str, Any] = {"scores": choose_scores(plugins, names, options), "out": out, "keep": keep}
-    kept["metric_options"] = metric_options(plugins, names, options)
-    if _evaluate_in_group(run, plugins, device, plan, kept):
+    if is_main():
         command = shlex.join(["spf", "report", str(run), "--evaluation", str(out)])
-        show(results_table({str(run): read_results(out)}), f"results in {out}", f"as one page: {command}")
-
-
-def _evaluate_in_group(
-    run: Path, plugins: "Plugins", device: str, plan: "EvaluationPlan", kept: dict[str, Any]
-) -> bool:
-    """Evaluate on the main process, and sample for it on the others; returns whether this is the main one."""
-    from spf_cli.bars import progress_bars
-    from spf_core.runs.run import open_run
-    from spf_lab.evaluation.drawing import draw
-    from spf_lab.evaluation.run import evaluate as measure
-
-    with init_distributed(device, "run the command again") as group:
-        opened = open_run(run, plugins, device=device)
-        if group.main:
-            with progress_bars() as progress:
-                measure(opened, plugins, plan, **kept, progress=progress, group=group)
-        else:
-            draw(opened, plugins, plan, group=group)
-    return group.main
+        table = results_table({str(run): evaluation})
+        show(as_table(table), f"results in {out}", f"as one page: {command}")

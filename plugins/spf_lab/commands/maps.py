@@ -45,8 +45,8 @@ def maps(
 
     The command writes maps.json, and maps.png with the first images, their true regions and all maps.
     """
-    from spf_cli.bars import progress_bars
-    from spf_cli.loading import refuse_filled, run_config
+    from spf.bars import progress_bars
+    from spf.loading import refuse_filled, run_config
     from spf_cli.render import show, table
     from spf_core.data import read_folder
     from spf_core.runs.run import open_run

@@ -13,8 +13,6 @@ from spf_core.utils.atomic import atomic_write_text
 if TYPE_CHECKING:
     from spf_lab.report.attention_maps import Subject
 
-PAGE = "report.html"
-
 
 def report(
     folder: Annotated[
@@ -58,8 +56,8 @@ def report(
     The page shows images, change maps, attention, curves, tables and settings. Only the attention maps need
     the model's weights. Without these, the page says so in place of the maps.
     """
+    from spf.loading import refuse_existing
     from spf_cli.render import say
-    from spf_cli.sample import refuse_existing
 
     if out is not None:
         refuse_existing(out, overwrite)
@@ -80,6 +78,8 @@ def write_page(
     device: str,
 ) -> Path:
     """Write the folder's page and say where it is; RunError when the folder is of no kind that has one."""
+    from spf_lab.report.write import PAGE
+
     page, file = _page(folder, evaluation, subject, plugin, device), out or folder / PAGE
     atomic_write_text(file, page)
     return file
@@ -88,22 +88,22 @@ def write_page(
 def _page(
     folder: Path, evaluation: Path | None, subject: "Subject | None", plugin: Sequence[Path], device: str
 ) -> str:
-    from spf_cli.loading import load, permitted
+    from spf.loading import load_plugins, permitted
     from spf_core.runs.run import CONFIG_FILE
     from spf_lab.benchmark.folder import RECORD
     from spf_lab.report import write
     from spf_lab.scoring.record import RECORD as SCORE_RECORD
 
     if (folder / CONFIG_FILE).is_file():
-        plugins = load([*plugin, *permitted(folder / CONFIG_FILE, plugin, needed=False)])
+        plugins = load_plugins([*plugin, *permitted(folder / CONFIG_FILE, plugin, needed=False)])
         return write.run_report(folder, plugins, evaluation=evaluation, subject=subject, device=device)
     if evaluation or subject:
         raise RunError(f"--evaluation, --prompt and --target belong to a run; '{folder}' is none")
     if (folder / RECORD).is_file():
-        plugins = load([*plugin, *permitted(folder / RECORD, plugin, needed=False)])
+        plugins = load_plugins([*plugin, *permitted(folder / RECORD, plugin, needed=False)])
         return write.benchmark_report(folder, plugins, device=device)
     if (folder / write.DEMO_RECORD).is_file():
-        return write.demo_report(folder, load(plugin), device=device)
+        return write.demo_report(folder, load_plugins(plugin), device=device)
     if (folder / SCORE_RECORD).is_file():
         return write.score_report(folder)
     records = f"{CONFIG_FILE} (a run), {RECORD} (a benchmark), {write.DEMO_RECORD} (a demo)"

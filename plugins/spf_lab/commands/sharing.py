@@ -35,7 +35,7 @@ def bars_then_line(
     say_finished: Callable[[Unit, float], None],
 ) -> "Callable[[Unit], AbstractContextManager[Progress]]":
     """Show bars while a unit of work runs, then call `say_finished` with its seconds."""
-    from spf_cli.bars import prefixed, progress_bars
+    from spf.bars import prefixed, progress_bars
 
     @contextmanager
     def watch(unit: Unit) -> "Iterator[Progress]":

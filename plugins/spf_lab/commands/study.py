@@ -66,7 +66,7 @@ def build(
     Sources are a benchmark folder, or folders of [bold]spf evaluate --keep[/]. Give the raters the folder
     [bold]page[/]. Keep [bold]key.json[/] to yourself: it says which method made each image.
     """
-    from spf_cli.loading import refuse_filled
+    from spf.loading import refuse_filled
     from spf_cli.render import say
     from spf_lab.study.build import CONSENT, build_study
     from spf_lab.study.records import KEY_FILE, PAGE_FOLDER, ExclusionRule

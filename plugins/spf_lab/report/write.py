@@ -29,7 +29,7 @@ from spf_lab.report.strips import missing
 from spf_lab.report.texts import BENCHMARK, DEMO, FAILED, NO_CELL, NO_LOOK, SCORED
 from spf_lab.scoring.record import Scored, read_record
 
-DEMO_RECORD = "demo.json"
+DEMO_RECORD, PAGE = "demo.json", "report.html"
 
 
 def run_report(

@@ -9,7 +9,6 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from spf_cli.render import console
 from spf_core.training.resources.pace import Pace, Paces
 from spf_core.utils.progress import PlannedStage, announce
 from spf_core.utils.progress import Progress as Listener
@@ -23,7 +22,8 @@ def progress_bars(*, transient: bool = False) -> Iterator[Listener]:
 
     `transient` bars vanish at the end.
     """
-    target = console(stderr=True)
+    # Names are shown as they are: a `[bold]` or a `:smile:` in one is no markup.
+    target = Console(stderr=True, highlight=False, markup=False, emoji=False)
     if not target.is_terminal:
         yield Lines(target)
         return

@@ -1,27 +1,33 @@
-"""From flags to plugins and a run configuration. Torch-free."""
+"""Plugins, and run configurations from what a user names. Torch-free."""
 
+import logging
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from spf_cli.render import note
 from spf_core.config.loading import SELECTABLE, Layer, laid_over, load_run_config
 from spf_core.config.quick import given_up, quick_settings
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, RunError
-from spf_core.plugins.discovery import Plugins, load_plugins, warn_of
+from spf_core.plugins import discovery
+from spf_core.plugins.discovery import Plugins, warn_of
 from spf_core.plugins.trust import PLUGINS_FOLDER, how_to_allow, is_allowed
 from spf_core.runs.run_lock import is_filled
 from spf_core.runs.saved_config import CONFIG_FILE, saved_config
 from spf_core.utils.paths import expanded
 from spf_core.utils.yaml_text import read_yaml
 
+_log = logging.getLogger("spf")
 
-def load(files: Iterable[str | Path] = ()) -> Plugins:
-    """Load all plugins and `files` (each once); one warning line for each broken plugin."""
-    plugins = load_plugins(dict.fromkeys(str(Path(file)) for file in files))
+
+def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
+    """Load all installed plugins and the plugin files `files`, each once.
+
+    A plugin that cannot be used is skipped with one warning in the log. PluginError for such a file.
+    """
+    plugins = discovery.load_plugins(dict.fromkeys(str(Path(file)) for file in files))
     warn_of(plugins.broken)
     return plugins
 
@@ -46,7 +52,7 @@ def load_config(
     given = [Path(item) for item in chosen if is_file(item)]
     named = {item.name for item in map(Path, plugin_files(file))}
     files = [*map(str, given), *permitted(file, given, needed=True)]
-    plugins = load(files)
+    plugins = load_plugins(files)
     chosen = [item for item in chosen if not (is_file(item) and Path(item).name in named)]
     resolved = partial(
         load_run_config,
@@ -64,7 +70,7 @@ def load_config(
         below += (profile(lambda layer: resolved(below=(*quicker, layer))),)
     config = resolved(below=below)
     if quick:
-        note("quick", "yellow", given_up(resolved(), config) or "nothing of these settings can be quicker")
+        note("quick", given_up(resolved(), config) or "nothing of these settings can be quicker")
     return config, plugins
 
 
@@ -75,7 +81,7 @@ def run_config(run: Path, files: Sequence[Path] = (), *, needed: bool = False) -
     reads is `needed` too and is not there.
     """
     refuse_data(run)
-    plugins = load([*files, *permitted(run / CONFIG_FILE, files, needed=needed)])
+    plugins = load_plugins([*files, *permitted(run / CONFIG_FILE, files, needed=needed)])
     return saved_config(run, plugins, trains=needed), plugins
 
 
@@ -141,7 +147,7 @@ def permitted(file: Path | None, given: Sequence[Path], *, needed: bool) -> list
         elif needed:
             raise RunError(f"'{file}' needs the plugin file {how_to_allow(place)}")
         else:
-            note("warning", "yellow", f"'{file}' is read without the plugin file {how_to_allow(place)}")
+            _log.warning("'%s' is read without the plugin file %s", file, how_to_allow(place))
     return list(dict.fromkeys(found))
 
 
@@ -151,6 +157,19 @@ def refuse_filled(out: Path, way_out: str) -> None:
         raise RunError(f"output folder '{out}' is not empty; {way_out}")
     if out.is_file():
         raise RunError(f"'{out}' is a file; choose a folder")
+
+
+def refuse_existing(out: Path, overwrite: bool) -> None:
+    """RunError when `out` is a folder, or a file that may not be replaced."""
+    if out.is_dir():
+        raise RunError(f"'{out}' is a folder; give --out a file name such as {out / 'grid.png'}")
+    if out.exists() and not overwrite:
+        raise RunError(f"'{out}' exists; choose another --out or add --overwrite")
+
+
+def note(label: str, message: str) -> None:
+    """Log what a choice of the user's brings about; the command line shows `label: message`."""
+    _log.info(message, extra={"label": label})
 
 
 def _names(plugins: Plugins, chosen: Sequence[str]) -> list[str]:
