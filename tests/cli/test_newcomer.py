@@ -123,8 +123,11 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new environment with pip, whose index has been asked for all that this one has but spf."""
     venv, libraries = tmp_path_factory.mktemp("runner"), tmp_path_factory.mktemp("libraries")
     run(sys.executable, "-m", "venv", venv)
+    run(
+        venv / "bin" / "python", "-m", "pip", "uninstall", "--yes", "setuptools"
+    )  # Python 3.11 brings an old one
     for place in Path(pytest.__file__).parents[1].iterdir():
-        if not place.name.startswith(("spf-", "pip", "setuptools")) and place.suffix != ".pth":
+        if not place.name.startswith(("spf-", "pip")) and place.suffix != ".pth":
             (libraries / place.name).symlink_to(place)
     site = next((venv / "lib").glob("python*")) / "site-packages"
     (site / "libraries.pth").write_text(str(libraries), encoding="utf-8")
