@@ -9,7 +9,7 @@ import torch
 from test_sampling import lora_that_changes_something
 from test_trainer import config_of, noise_folder
 
-from spf_core.config.sections import DistillationSection, OptimizerSection, SampleSection, TrainSection
+from spf_core.config.sections import DistillationSection, SampleSection, TrainSection
 from spf_core.errors import ConfigError, NonFiniteError
 from spf_core.interfaces import Adapter
 from spf_core.plugins.discovery import Plugins
@@ -20,6 +20,7 @@ from spf_core.training.loop import train
 from spf_core.training.trackers import make_accelerator
 from spf_core.utils.prompts import Prompt
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
+from spf_plugins.optimizers import AdamW
 
 SAMPLE = SampleSection(steps=5, handover=0.6, batch_size=4, guidance=2.0)
 PROMPTS = [
@@ -38,8 +39,8 @@ def tuned(tiny_backbone: StableDiffusion):
 def distilled(
     backbone: StableDiffusion, lora: Adapter, steps: int, rate: float = 3e-3, **others: object
 ) -> Distillation:
-    accelerator = make_accelerator(TrainSection(), backbone.device, Path("unused"))
-    optimizer = OptimizerSection(learning_rate=rate, schedule="cosine")
+    accelerator = make_accelerator(TrainSection(), backbone.device)
+    optimizer = AdamW(learning_rate=rate, schedule="cosine")
     options = DistillationSection(steps=steps, batch_size=8)
     return distil_handover(backbone, lora, PROMPTS, options, optimizer, SAMPLE, accelerator, seed=0, **others)
 

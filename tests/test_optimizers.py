@@ -10,14 +10,16 @@ import torch
 from test_trainer import config_of, same, train_whole_and_killed, weights
 from torch import nn
 
-from spf_core.config.sections import OptimizerSection
 from spf_core.errors import ConfigError
+from spf_core.plugins import OptimizerConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import checkpoints, read_checkpoint
+from spf_core.testing import check_optimizer
 from spf_core.training import trackers
 from spf_core.training.loop import train
 from spf_core.training.optimizers import make_optimizer, make_schedule
 from spf_core.training.run_log import read_metrics
+from spf_plugins.optimizers import AdamW
 
 LIBRARIES = {
     "adamw": None,
@@ -47,6 +49,13 @@ def test_an_optimizer_trains_and_resumes_bit_identically(
     assert same(weights(whole), weights(killed))
     first = read_checkpoint(checkpoints(whole)[0]).adapter
     assert not same(first, weights(whole)), "the steps after the first checkpoint moved the weights"
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_built_in_optimizer_keeps_the_contract_of_its_kind(name: str, plugins: Plugins) -> None:
+    if library := LIBRARIES[name]:
+        pytest.importorskip(library)
+    check_optimizer(plugins.get(name, "optimizer"), training=False)
 
 
 def test_8_bit_adamw_keeps_8_bit_moments(
@@ -88,7 +97,7 @@ def test_an_absent_library_is_named_with_its_package(
 
 
 def test_the_default_is_fused_adamw() -> None:
-    optimizer = make_optimizer(OptimizerSection(), [nn.Parameter(torch.zeros(2))])
+    optimizer = make_optimizer(AdamW(), [nn.Parameter(torch.zeros(2))])
     assert type(optimizer) is torch.optim.AdamW
     assert optimizer.defaults["fused"] is True
 
@@ -113,7 +122,7 @@ def decayed(name: str, step: int) -> float:
     return formulas[name]()
 
 
-def factors(options: OptimizerSection) -> list[float]:
+def factors(options: OptimizerConfig) -> list[float]:
     optimizer = make_optimizer(options, [nn.Parameter(torch.zeros(2))])
     schedule, found = make_schedule(options, optimizer, STEPS), []
     for _ in range(STEPS):
@@ -128,12 +137,12 @@ def factors(options: OptimizerSection) -> list[float]:
     ["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_restarts", "polynomial"],
 )
 def test_a_schedule_follows_its_formula(name: str) -> None:
-    options = OptimizerSection(learning_rate=1, schedule=name, warmup=WARM, cycles=2, power=2)
+    options = AdamW(learning_rate=1, schedule=name, warmup=WARM, cycles=2, power=2)
     assert factors(options) == pytest.approx([decayed(name, step) for step in range(STEPS)])
 
 
 def test_a_piecewise_schedule_follows_its_rules() -> None:
-    options = OptimizerSection(learning_rate=1, schedule="piecewise_constant", step_rules="1:3,0.5:5,.1")
+    options = AdamW(learning_rate=1, schedule="piecewise_constant", step_rules="1:3,0.5:5,.1")
     assert factors(options) == pytest.approx([1.0] * 3 + [0.5] * 2 + [0.1] * 5)
 
 
@@ -147,7 +156,7 @@ def test_a_piecewise_schedule_follows_its_rules() -> None:
         (("optimizer.name=adafactor", "optimizer.betas=[0.8, 0.9]"), "adafactor does not read"),
         (("optimizer.schedule=piecewise_constant",), "step_rules and schedule=piecewise_constant"),
         (("optimizer.step_rules=0.5",), "step_rules"),
-        (("optimizer.name=adam",), "optimizer.name"),
+        (("optimizer.name=adam",), "no optimizer named 'adam'. Did you mean 'adamw'"),
     ],
 )
 def test_what_an_optimizer_cannot_use_is_refused(

@@ -8,7 +8,6 @@ from test_optimizers import LIBRARIES
 from test_trainer import config_of
 from torch import nn
 
-from spf_core.config.sections import OptimizerSection
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import checkpoints
@@ -20,12 +19,13 @@ from spf_core.training.resources.run_estimate import optimizer_bytes, size_of, s
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-def test_an_optimizer_keeps_what_was_foreseen(name: str) -> None:
+def test_an_optimizer_keeps_what_was_foreseen(name: str, plugins: Plugins) -> None:
     if library := LIBRARIES[name]:
         pytest.importorskip(library)
     model = nn.Sequential(nn.Conv2d(16, 32, 3), nn.Linear(256, 128))
     parameters = list(model.parameters())
-    optimizer = make_optimizer(OptimizerSection(name=name, learning_rate=1), parameters)
+    options = plugins.get(name, "optimizer")(learning_rate=1)
+    optimizer = make_optimizer(options, parameters)
     for parameter in parameters:
         parameter.grad = parameter.detach().clone()
     optimizer.step()
@@ -35,7 +35,7 @@ def test_an_optimizer_keeps_what_was_foreseen(name: str) -> None:
         for key, value in state.items()
         if hasattr(value, "element_size") and not key.startswith("qmap")
     )
-    assert optimizer_bytes(name, parameters) == pytest.approx(kept, rel=0.02)
+    assert optimizer_bytes(options, parameters) == pytest.approx(kept, rel=0.02)
 
 
 @pytest.mark.parametrize(("number", "text"), [(512, "512 B"), (1536, "1.5 KiB"), (3 * 2**31, "6 GiB")])

@@ -166,7 +166,7 @@ def test_a_fault_of_one_process_ends_all_with_one_line(both: Path) -> None:
     ("change", "environment", "told"),
     [
         ("adapter=lora-adapter", {}, "adapter lora-adapter is small"),
-        ("optimizer.name=adafactor", {}, "optimizer.name=adafactor is not tested on shards; use adamw"),
+        ("optimizer.name=adafactor", {}, "optimizer.name=adafactor is not tested on shards; leave it out"),
         ("train.ema_decay=0.9", {}, "leave it out"),
         ("train.precision=fp16", {}, "use bf16"),
         ("evaluation.every=2", {}, "set evaluation.every=0 and use spf evaluate afterwards"),

@@ -8,6 +8,7 @@ from test_trainer import config_of, train_whole_and_killed
 
 from spf_core.errors import ConfigError
 from spf_core.plugins.discovery import Plugins
+from spf_core.testing import check_tracker
 from spf_core.training.loop import train
 from spf_core.training.run_log import read_metrics
 
@@ -35,6 +36,11 @@ def test_tensorboard_has_every_step_once_after_a_resume(
         assert [image.step for image in events.Images("samples/grid")] == [3, 6]
         written = (run / "trackers" / "spf").rglob("hparams.yml")
         assert all(str(data) not in file.read_text() for file in written)
+
+
+def test_tensorboard_keeps_the_contract_of_its_kind(plugins: Plugins) -> None:
+    pytest.importorskip("tensorboard")
+    check_tracker(plugins.get("tensorboard", "tracker"), training=False)
 
 
 def test_wandb_keeps_a_run_where_its_environment_says_offline(

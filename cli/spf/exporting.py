@@ -25,10 +25,11 @@ class Exported:
     note: str = ""
     table: Table | None = None
     faults: tuple[str, ...] = ()
+    predicts: str = ""  # what a checkpoint's model predicts
 
     @property
     def _lines(self) -> list[str]:
-        return [f"wrote {self.path}", *([self.note] if self.note else []), *self.faults]
+        return [f"wrote {self.path}", *filter(None, [self.note, self.predicts]), *self.faults]
 
     def __str__(self) -> str:
         return "\n".join([*self._lines, *([str(self.table)] if self.table else [])])
@@ -84,21 +85,33 @@ def export(
     finished = write(opened.path, opened.plugins, request)
     facts = finished.facts
     note = f"the tuned model is made to act {facts.handover_told}; the card of --format diffusers shows how"
-    found = readings_of(place, architecture_of(finished.opened.backbone)) if place.is_file() else (None, ())
-    return Exported(place, note if facts.handover < 1 else "", *found)
+    note = note if facts.handover < 1 else ""
+    if not place.is_file():
+        return Exported(place, note)
+    found = readings_of(place, architecture_of(finished.opened.backbone))
+    return Exported(place, note, found.table, found.faults, found.predicts)
 
 
-def readings_of(file: Path, base: "Architecture | None" = None) -> tuple[Table, tuple[str, ...]]:
+@dataclass(frozen=True)
+class Readings:
     """How clients read a LoRA file or a checkpoint: as a table, and a line for each fault.
 
-    `base` is needed for a LoRA file that names no published base model.
+    `predicts` says what a checkpoint predicts; it is empty for a LoRA file.
     """
+
+    table: Table
+    faults: tuple[str, ...]
+    predicts: str = ""
+
+
+def readings_of(file: Path, base: "Architecture | None" = None) -> Readings:
+    """How clients read the file. `base` is needed for a LoRA file that names no published base model."""
     from spf_core.export.prediction import is_checkpoint
 
     return _of_checkpoint(file) if is_checkpoint(file) else _of_lora(file, base)
 
 
-def _of_lora(file: Path, base: "Architecture | None") -> tuple[Table, tuple[str, ...]]:
+def _of_lora(file: Path, base: "Architecture | None") -> Readings:
     """Which layers each client finds, and whether it applies them at the file's own scale."""
     from spf_core.export.check import check_file
 
@@ -111,10 +124,10 @@ def _of_lora(file: Path, base: "Architecture | None") -> tuple[Table, tuple[str,
                 more = f" and {len(names) - 1} more" if len(names) > 1 else ""
                 faults.append(f"{each.client} {what} '{names[0]}'{more}")
     columns = ("client", "matched", "lost", "wrong scale", "")
-    return Table(f"layers of {file} that clients read", columns, tuple(rows)), tuple(faults)
+    return Readings(Table(f"layers of {file} that clients read", columns, tuple(rows)), tuple(faults))
 
 
-def _of_checkpoint(file: Path) -> tuple[Table, tuple[str, ...]]:
+def _of_checkpoint(file: Path) -> Readings:
     """The prediction type that each client assumes without further settings."""
     from spf_core.export.prediction import check_checkpoint
 
@@ -123,5 +136,5 @@ def _of_checkpoint(file: Path) -> tuple[Table, tuple[str, ...]]:
     faults = tuple(
         f"{each.client} assumes {each.found};  {each.way_out}" for each in readings if each.way_out
     )
-    title = f"{file} predicts {meant}; prediction type that each client assumes"
-    return Table(title, ("client", "prediction", ""), rows), faults
+    table = Table("prediction type that each client assumes", ("client", "prediction", ""), rows)
+    return Readings(table, faults, f"{file} predicts {meant}")

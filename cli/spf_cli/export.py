@@ -116,6 +116,8 @@ def export(
     say(f"wrote {out}")
     if written.note:
         say(written.note)
+    if written.predicts:
+        show(written.predicts)
     if written.table:
         show(as_table(written.table))
     for fault in written.faults:
@@ -170,9 +172,9 @@ def _check(run: Path | None, file: Path, plugin: Sequence[Path]) -> None:
     if run is not None and not is_checkpoint(file):
         config, _ = run_config(run, plugin)
         base = architecture_of(open_backbone(unrounded(config.backbone), "cpu"))
-    table, faults = readings_of(file, base)
-    show(as_table(table))
-    for fault in faults:
+    found = readings_of(file, base)
+    show(*([found.predicts] if found.predicts else []), as_table(found.table))
+    for fault in found.faults:
         note("fault", "red", fault)
-    if faults:
+    if found.faults:
         raise typer.Exit(LOSS)

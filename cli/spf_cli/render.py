@@ -101,7 +101,7 @@ def _widths(rows: Sequence[Sequence[Text]]) -> list[int | None] | None:
     """
     columns = list(zip(*rows, strict=True))
     widest = [max(cell.cell_len for cell in column) for column in columns]
-    words = [[Text(word).cell_len for cell in column for word in cell.plain.split()] for column in columns]
+    words = [[length for cell in column for length in _word_lengths(cell.plain)] for column in columns]
     found = [min(max([1, *lengths]), FOLDED) for lengths in words]
     spare = console().width - sum(found) - 2 * len(found)
     if spare < 0:
@@ -110,6 +110,13 @@ def _widths(rows: Sequence[Sequence[Text]]) -> list[int | None] | None:
         found[min(open_, key=lambda number: found[number])] += 1
         spare -= 1
     return list(found)
+
+
+def _word_lengths(text: str) -> list[int]:
+    """How wide each word of a cell is; an indentation belongs to the first."""
+    indentation = len(text) - len(text.lstrip())
+    words = [Text(word).cell_len for word in text.split()]
+    return [words[0] + indentation, *words[1:]] if words else []
 
 
 def _block(columns: Sequence[str], row: Sequence[Text]) -> list[list[Text]]:

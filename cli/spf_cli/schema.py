@@ -9,6 +9,7 @@ from spf_core.plugins.discovery import Plugins
 
 Schema = dict[str, Any]
 _NULLABLE = ("reference", "control_map", "response")
+_WITH_DEFAULT = ("optimizer",)  # options without a name are those of the default component
 
 
 def run_schema(plugins: Plugins) -> Schema:
@@ -17,19 +18,27 @@ def run_schema(plugins: Plugins) -> Schema:
     schema.pop("required", None)
     definitions: Schema = schema.setdefault("$defs", {})
     for slot, kind in SLOTS.items():
-        schema["properties"][slot] = _slot(plugins, kind, definitions, nullable=slot in _NULLABLE)
+        named = slot not in _WITH_DEFAULT
+        schema["properties"][slot] = _slot(
+            plugins, kind, definitions, nullable=slot in _NULLABLE, named=named
+        )
         definitions.pop(KINDS[kind].__name__)
+    trackers = definitions["TrainSection"]["properties"]["trackers"]
+    trackers["items"] = _slot(plugins, "tracker", definitions)
+    definitions.pop(KINDS["tracker"].__name__)
     schema["properties"]["losses"] = _losses(plugins, definitions)
     definitions.pop(KINDS["loss"].__name__)
     schema["properties"]["preset"]["enum"] = list(plugins.of_kind("preset"))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _slot(plugins: Plugins, kind: str, definitions: Schema, *, nullable: bool) -> Schema:
+def _slot(
+    plugins: Plugins, kind: str, definitions: Schema, *, nullable: bool = False, named: bool = True
+) -> Schema:
     entries = plugins.of_kind(kind)
     choices: list[Schema] = [{"enum": list(entries)}]
     for name, entry in entries.items():
-        choices.append(_with_name(_options(name, entry.config, definitions), required=True))
+        choices.append(_with_name(_options(name, entry.config, definitions), required=named))
     return {"anyOf": [*choices, {"type": "null"}] if nullable else choices}
 
 

@@ -10,7 +10,7 @@ from spf_cli.plugins.listing import option_rows
 from spf_core.config.merging import SLOTS
 from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import Section
-from spf_core.plugins.configs import KINDS
+from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.discovery import Entry, load_plugins
 from spf_core.utils.yaml_text import dump_yaml
 
@@ -60,7 +60,9 @@ def configuration() -> str:
     parts = ["## Slots of components", table(("key", "kind"), slots)]
     for name, info in RunConfig.model_fields.items():
         section = info.annotation
-        if isinstance(section, type) and issubclass(section, Section):
+        # A slot whose components share options, which the presets set, is shown with these.
+        shares = isinstance(section, type) and issubclass(section, Component) and section.model_fields
+        if shares or (isinstance(section, type) and issubclass(section, Section)):
             summary = " ".join((section.__doc__ or "").split())
             parts += [f"## {name} {{ #section-{name} }}", plain(summary), table(OPTIONS, _rows(section))]
     return "\n\n".join(parts)

@@ -146,9 +146,11 @@ def resolve(raw: Mapping[str, Any], plugins: Plugins, *, saved: bool = False) ->
     """
     ready = with_new_names(raw, plugins, saved=saved)
     _refuse_unknown_keys(ready)
+    ready["optimizer"] = _with_default_name(ready.get("optimizer", {}), "optimizer", plugins)
     for slot, kind in SLOTS.items():
         if ready.get(slot) is not None:
             ready[slot] = parse_component(plugins, kind, ready[slot], slot)
+    ready["train"] = _with_trackers(ready.get("train") or {}, plugins)
     losses = ready.get("losses") or {}
     if not isinstance(losses, Mapping):
         raise ConfigError(f"losses: expected a mapping from loss names to options, got {quoted(losses)}")
@@ -200,6 +202,30 @@ def _parse_loss(plugins: Plugins, name: str, options: Any) -> Component:
     return parse_component(plugins, "loss", {**options, "name": name}, place)
 
 
+def _with_default_name(value: Any, kind: str, plugins: Plugins) -> Any:
+    """The component of a slot that is never empty: options without a name are those of the default one."""
+    if isinstance(value, Mapping) and "name" not in value:
+        return {"name": _default_of(kind, plugins), **value}
+    return value
+
+
+def _with_trackers(train: Any, plugins: Plugins) -> Any:
+    """The section with its trackers parsed; pydantic refuses later what is no section."""
+    if not isinstance(train, Mapping) or "trackers" not in train:
+        return train
+    given, place = train["trackers"], "train.trackers"
+    if not isinstance(given, list | tuple):
+        raise ConfigError(f"{place}: expected a list of trackers, got {quoted(given)}")
+    found = [
+        parse_component(plugins, "tracker", each, f"{place}.{number}") for number, each in enumerate(given)
+    ]
+    names = [each.name for each in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{place}: '{name}' is named twice; leave one of them out")
+    return {**train, "trackers": found}
+
+
 def _one_preset(names: Sequence[str | None], in_file: str | None, default: str) -> str:
     """The preset that is chosen by one of the names, or else the file's, or the default."""
     chosen = sorted({name for name in names if name is not None})
@@ -210,10 +236,17 @@ def _one_preset(names: Sequence[str | None], in_file: str | None, default: str) 
 
 def default_preset(plugins: Plugins) -> str:
     """The preset of runs that name none; ConfigError where no plugin brings one."""
-    for name, entry in plugins.of_kind("preset").items():
-        if getattr(entry.config, "default", False):
-            return name
-    raise ConfigError("no default preset is installed; name one with --preset")
+    return _default_of("preset", plugins)
+
+
+def _default_of(kind: str, plugins: Plugins) -> str:
+    """The component that says it is the default of its kind; spf's own before others."""
+    found = [
+        entry.config for entry in plugins.of_kind(kind).values() if getattr(entry.config, "default", False)
+    ]
+    if not found:
+        raise ConfigError(f"no default {kind} is installed; name one with --plugin")
+    return min(found, key=lambda config: bool(config.provided_by)).name
 
 
 def _preset_in(settings: dict[str, Any], plugins: Plugins) -> str | None:
@@ -262,6 +295,8 @@ def _slot_of(name: str, plugins: Plugins) -> dict[str, Any]:
         return {"losses": {name: {}}}
     if kind in _SLOT_OF_KIND:
         return {_SLOT_OF_KIND[kind]: name}
+    if kind == "tracker":
+        raise ConfigError(f"'{name}' is a tracker; name it in train.trackers, as in train.trackers=[{name}]")
     raise ConfigError(f"'{name}' is a {kind}; --plugin fills {', '.join(_SLOT_OF_KIND)}, loss or preset")
 
 

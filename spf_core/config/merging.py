@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spf_core.errors import ConfigError, short
-from spf_core.plugins.configs import TermConfig
+from spf_core.plugins.configs import KINDS
 from spf_core.utils.yaml_text import DEPTH, NotYamlError, parse_yaml
 
 SLOTS: dict[str, str] = {
@@ -15,6 +15,7 @@ SLOTS: dict[str, str] = {
     "response": "response",
     "reward": "reward",
     "editor": "prompt-editor",
+    "optimizer": "optimizer",
 }
 
 
@@ -51,7 +52,8 @@ def merge(raw: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
     """Return `raw` overridden by `update`; neither is changed."""
     merged = dict(raw)
     for key, value in update.items():
-        merged[key] = _merge_slot(raw.get(key), value) if key in SLOTS else _merge_value(raw.get(key), value)
+        old = raw.get(key)
+        merged[key] = _merge_slot(SLOTS[key], old, value) if key in SLOTS else _merge_value(old, value)
     return merged
 
 
@@ -62,12 +64,13 @@ def _merge_value(old: Any, new: Any) -> Any:
     return {**kept, **{key: _merge_value(kept.get(key), value) for key, value in new.items()}}
 
 
-def _merge_slot(old: Any, new: Any) -> Any:
-    """Options stay when the component stays; another component keeps only weight and schedule."""
+def _merge_slot(kind: str, old: Any, new: Any) -> Any:
+    """Options stay when the component stays; another one keeps those that all components of its kind have."""
     if new is None:
         return None
     kept = dict(old) if isinstance(old, Mapping) else {} if old is None else {"name": old}
     options = dict(new) if isinstance(new, Mapping) else {"name": new}
-    if "name" in options and options["name"] != kept.get("name"):
-        kept = {key: kept[key] for key in TermConfig.model_fields if key in kept}
+    # Without an earlier name, the options that are there were given for whichever component is chosen later.
+    if "name" in options and kept.get("name", options["name"]) != options["name"]:
+        kept = {key: kept[key] for key in KINDS[kind].model_fields if key in kept}
     return {**kept, **options}

@@ -18,7 +18,6 @@ from spf_core.config.sections import (
     DatasetSection,
     DistillationSection,
     EvaluationSection,
-    OptimizerSection,
     SampleSection,
     Section,
     TrainSection,
@@ -29,6 +28,7 @@ from spf_core.plugins.configs import (
     BackboneConfig,
     ControlMapConfig,
     LossConfig,
+    OptimizerConfig,
     PromptEditorConfig,
     ReferenceConfig,
     ResponseConfig,
@@ -58,7 +58,7 @@ class RunConfig(Section):
     losses: dict[str, SerializeAsAny[LossConfig]]
     train: TrainSection = TrainSection()
     counterfactuals: CounterfactualSection = CounterfactualSection()
-    optimizer: OptimizerSection = OptimizerSection()
+    optimizer: SerializeAsAny[OptimizerConfig]
     checkpoint: CheckpointSection = CheckpointSection()
     evaluation: EvaluationSection = EvaluationSection()
     sample: SampleSection = SampleSection()

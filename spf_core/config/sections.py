@@ -1,14 +1,13 @@
 """Sections of the run configuration. Torch-free."""
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
+from spf_core.plugins.configs import TrackerConfig
 from spf_core.utils.paths import UserPath
 from spf_core.utils.validation import MANY, Strict, Text
-
-LEAST_FACTOR = 0.01  # below it, a step size was meant, not prodigy's factor
 
 
 class Section(Strict):
@@ -164,8 +163,10 @@ class TrainSection(Section):
         False,
         description="Compile the denoiser with torch.compile. The first steps are slow, later ones faster.",
     )
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(
-        (), description="Trackers that also receive the curves and sample grids, by Accelerate."
+    trackers: tuple[SerializeAsAny[TrackerConfig], ...] = Field(
+        (),
+        description="Trackers that also receive the curves and sample grids: names, or mappings of a name "
+        "and options.",
     )
     min_timestep: float = Field(0.0, ge=0, lt=1, description="Lowest t, as a fraction of the noise schedule.")
     max_timestep: float = Field(
@@ -199,73 +200,6 @@ class TrainSection(Section):
                 f"base_share={self.base_share} and empty_share={self.empty_share} leave no row that reads "
                 "its target"
             )
-        return self
-
-
-_Rate = Annotated[float, Field(ge=0, lt=1)]
-
-
-class OptimizerSection(Section):
-    """The optimizer and the learning-rate schedule."""
-
-    name: Literal["adamw", "adamw8bit", "adafactor", "prodigy", "lion"] = Field(
-        "adamw",
-        description="The optimizer: adamw (fused), adamw8bit by bitsandbytes, adafactor by "
-        "transformers, prodigy by prodigyopt, or lion by lion-pytorch.",
-    )
-    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate. Prodigy takes 1.")
-    text_encoder_learning_rate: float | None = Field(
-        None,
-        gt=0,
-        description="Peak learning rate of text encoders, where the adapter trains "
-        "them. By default, the same as learning_rate.",
-    )
-    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
-    betas: tuple[_Rate, _Rate] = Field(
-        (0.9, 0.999), description="Decay rates of the moments. Adafactor has none."
-    )
-    schedule: Literal[
-        "constant",
-        "constant_with_warmup",
-        "linear",
-        "cosine",
-        "cosine_with_restarts",
-        "polynomial",
-        "piecewise_constant",
-    ] = Field("constant", description="Learning-rate schedule after the warm-up, by diffusers.")
-    warmup: float = Field(
-        0.0, ge=0, lt=1, description="Fraction of training in which the learning rate rises from 0."
-    )
-    cycles: int = Field(1, ge=1, description="Number of restarts of cosine_with_restarts.")
-    power: float = Field(1.0, gt=0, description="Exponent of the polynomial schedule.")
-    step_rules: str | None = Field(
-        None,
-        pattern=r"^(\d*\.?\d+:\d+,)+\d*\.?\d+$",
-        description="Rules of piecewise_constant: factor:until step, ..., last factor, as in "
-        "1:100,0.1:200,0.01.",
-    )
-    clip_norm: float = Field(
-        1.0, gt=0, description="Largest gradient norm. Larger gradients are scaled down to it."
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "OptimizerSection":
-        if self.name == "prodigy" and self.learning_rate < LEAST_FACTOR:
-            raise ValueError(
-                f"learning_rate={self.learning_rate:g} is a factor of the step size that prodigy estimates "
-                "by itself; set it to 1"
-            )
-        if self.name == "prodigy" and self.text_encoder_learning_rate is not None:
-            raise ValueError(
-                "prodigy estimates one step size for all weights; leave text_encoder_learning_rate out"
-            )
-        if self.name == "adafactor" and self.betas != (0.9, 0.999):
-            raise ValueError(f"adafactor does not read betas={list(self.betas)}; leave them out")
-        piecewise = self.schedule == "piecewise_constant"
-        if piecewise != (self.step_rules is not None):
-            raise ValueError("step_rules and schedule=piecewise_constant need each other; set both or none")
-        if piecewise and self.warmup:
-            raise ValueError(f"piecewise_constant does not read warmup={self.warmup}; write it as a rule")
         return self
 
 

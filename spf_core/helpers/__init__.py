@@ -1,4 +1,4 @@
-"""What authors of components would otherwise write again: maps, attention, clean estimates, sites."""
+"""What authors of components would otherwise write again: maps, attention, estimates, sites, trackers."""
 
 from spf_core.helpers.attention_sites import CrossAttentionSite, JointAttentionSite, checkpointed, record
 from spf_core.helpers.estimates import attention_to, clean_estimate, row_mean, rows_below
@@ -13,8 +13,10 @@ from spf_core.helpers.maps import (
     stretch,
     stretch_to_share,
 )
+from spf_core.helpers.trackers import AccelerateTracker
 
 __all__ = [
+    "AccelerateTracker",
     "CrossAttentionSite",
     "Grid",
     "JointAttentionSite",

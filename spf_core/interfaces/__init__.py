@@ -19,6 +19,7 @@ from spf_core.interfaces.judging import (
     UnseenPrompt,
 )
 from spf_core.interfaces.noise import NoiseProcess, Sampler, Space
+from spf_core.interfaces.tracking import MakesOptimizer, Tracker
 from spf_core.interfaces.training import (
     Adapter,
     AllocatesRank,
@@ -84,6 +85,7 @@ __all__ = [
     "LossReport",
     "LowRank",
     "LowRankUpdate",
+    "MakesOptimizer",
     "Mergeable",
     "Metric",
     "NeedsModel",
@@ -115,6 +117,7 @@ __all__ = [
     "Term",
     "TextName",
     "TextTuning",
+    "Tracker",
     "TrainingFacts",
     "TunesText",
     "UnseenPrompt",

@@ -6,11 +6,13 @@ An author of a plugin imports config classes, `hookimpl` and the types of option
 from spf_core.plugins.configs import (
     AdapterConfig,
     BackboneConfig,
+    Betas,
     Component,
     ControlMapConfig,
     ExporterConfig,
     LossConfig,
     MetricConfig,
+    OptimizerConfig,
     PresetConfig,
     PromptEditorConfig,
     ReferenceConfig,
@@ -18,6 +20,7 @@ from spf_core.plugins.configs import (
     RewardConfig,
     ScoreConfig,
     SuiteConfig,
+    TrackerConfig,
 )
 from spf_core.plugins.hookspecs import Register, hookimpl
 from spf_core.plugins.outside_weights import OutsideWeights, WeightedScoreConfig
@@ -26,12 +29,14 @@ from spf_core.utils.paths import HubPath, UserPath
 __all__ = [
     "AdapterConfig",
     "BackboneConfig",
+    "Betas",
     "Component",
     "ControlMapConfig",
     "ExporterConfig",
     "HubPath",
     "LossConfig",
     "MetricConfig",
+    "OptimizerConfig",
     "OutsideWeights",
     "PresetConfig",
     "PromptEditorConfig",
@@ -41,6 +46,7 @@ __all__ = [
     "RewardConfig",
     "ScoreConfig",
     "SuiteConfig",
+    "TrackerConfig",
     "UserPath",
     "WeightedScoreConfig",
     "hookimpl",

@@ -1,12 +1,15 @@
 """From a component's config to the object that it configures, checked against the protocol of its kind."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from spf_core import interfaces
 from spf_core.errors import ConfigError, PluginError, SpfError, Unavailable
 from spf_core.plugins.configs import PROTOCOL_OF, AdapterConfig, Component, label
 from spf_core.plugins.containment import contained, reason_of
+from spf_core.utils.devices import is_out_of_memory
 
 PROTOCOLS: dict[str, type] = {kind: getattr(interfaces, name) for kind, name in PROTOCOL_OF.items()}
 
@@ -86,6 +89,23 @@ def attach(config: AdapterConfig, adapter: interfaces.Adapter, backbone: interfa
         raise ConfigError(
             f"{label(config)} finds nothing to train on this backbone; choose other options or another"
         )
+
+
+@contextmanager
+def named(config: Component, what: str) -> Iterator[None]:
+    """PluginError `NAME what: reason` for what a plugin's object raises in the context.
+
+    Ctrl-C, memory that runs out, and faults of spf's own components pass.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not config.provided_by or isinstance(error, KeyboardInterrupt) or is_out_of_memory(error):
+            raise
+        if isinstance(error, SpfError) and config.provided_by in str(error):
+            raise
+        reason = str(error) if isinstance(error, SpfError) else reason_of(error, _package_of(config))
+        raise PluginError(f"{label(config)} {what}: {reason}") from error
 
 
 def _package_of(config: Component | type[Component]) -> str:

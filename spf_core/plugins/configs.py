@@ -1,8 +1,9 @@
 """Base classes of component configs, one per kind. Torch-free: `build()` imports the heavy module."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     Field,
@@ -168,6 +169,83 @@ class RewardConfig(Component):
     kind = "reward"
 
 
+_Rate = Annotated[float, Field(ge=0, lt=1)]
+Betas = tuple[_Rate, _Rate]
+"""Decay rates of an optimizer's moments, as the type of an option."""
+
+
+class OptimizerConfig(Component):
+    """The optimizer and the learning-rate schedule; builds an `interfaces.MakesOptimizer`.
+
+    These options belong to every optimizer. They stay when another optimizer is chosen.
+    """
+
+    kind = "optimizer"
+    default: ClassVar[bool] = False  # whether runs have it that name none
+    runs_shards: ClassVar[bool] = False  # whether it works where processes share out the weights
+    lighter: ClassVar[str | None] = None  # an optimizer with the same steps that keeps less, for --profile
+    learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate.")
+    text_encoder_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Peak learning rate of text encoders, where the adapter trains "
+        "them. By default, the same as learning_rate.",
+    )
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled weight decay.")
+    schedule: Literal[
+        "constant",
+        "constant_with_warmup",
+        "linear",
+        "cosine",
+        "cosine_with_restarts",
+        "polynomial",
+        "piecewise_constant",
+    ] = Field("constant", description="Learning-rate schedule after the warm-up, by diffusers.")
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of training in which the learning rate rises from 0."
+    )
+    cycles: int = Field(1, ge=1, description="Number of restarts of cosine_with_restarts.")
+    power: float = Field(1.0, gt=0, description="Exponent of the polynomial schedule.")
+    step_rules: str | None = Field(
+        None,
+        pattern=r"^(\d*\.?\d+:\d+,)+\d*\.?\d+$",
+        description="Rules of piecewise_constant: factor:until step, ..., last factor, as in "
+        "1:100,0.1:200,0.01.",
+    )
+    clip_norm: float = Field(
+        1.0, gt=0, description="Largest gradient norm. Larger gradients are scaled down to it."
+    )
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> "OptimizerConfig":
+        piecewise = self.schedule == "piecewise_constant"
+        if piecewise != (self.step_rules is not None):
+            raise ValueError("step_rules and schedule=piecewise_constant need each other; set both or none")
+        if piecewise and self.warmup:
+            raise ValueError(f"piecewise_constant does not read warmup={self.warmup}; write it as a rule")
+        return self
+
+    def state_bytes(self, shape: tuple[int, ...]) -> int:
+        """What the optimizer keeps of a trained tensor of this shape, in bytes, for the memory estimate.
+
+        Here it is two float32 numbers for each value, as Adam keeps them.
+        """
+        return 8 * math.prod(shape)
+
+    def step_size(self, group: Mapping[str, Any]) -> float:
+        """The step size of a parameter group's next step, for the log: the scheduled learning rate.
+
+        An optimizer that finds a factor of its own returns the product.
+        """
+        return float(group["lr"])
+
+
+class TrackerConfig(Component):
+    """Where a run's numbers and pictures go besides its folder; builds an `interfaces.Tracker`."""
+
+    kind = "tracker"
+
+
 class PromptEditorConfig(Component):
     """A change of the text embeddings at sampling; builds an `interfaces.PromptEditor`."""
 
@@ -233,6 +311,8 @@ KINDS: dict[str, type[Component]] = {
         ResponseConfig,
         LossConfig,
         RewardConfig,
+        OptimizerConfig,
+        TrackerConfig,
         PromptEditorConfig,
         MetricConfig,
         ScoreConfig,
@@ -251,6 +331,8 @@ PROTOCOL_OF: dict[str, str] = {
     "response": "Term",
     "loss": "Term",
     "reward": "Reward",
+    "optimizer": "MakesOptimizer",
+    "tracker": "Tracker",
     "prompt-editor": "PromptEditor",
     "metric": "Metric",
     "score": "Score",

@@ -33,13 +33,15 @@ def form_of(tensor: Tensor) -> Form:
 class Expected:
     """What a checkpoint must hold to fit a run; read off the run as it is before anything is restored.
 
-    `groups` are the optimizer's, `shapes` those of its parameters by number, `rates` the schedule's. `parts`
-    is what the stateful parts remember from the start; they may remember more later, under their `owners`.
+    `groups` are the optimizer's, `shapes` those of its parameters by number, `rates` the schedule's. Only of
+    an `own_optimizer`, one of spf's, is it known what it keeps for a parameter. `parts` is what the stateful
+    parts remember from the start; they may remember more later, under their `owners`.
     """
 
     adapter: Mapping[str, Form]
     groups: Sequence[Mapping[str, Any]]
     shapes: Sequence[tuple[int, ...]]
+    own_optimizer: bool
     rates: Sequence[float]
     scaler: frozenset[str] | None
     parts: Mapping[str, Form]
@@ -75,13 +77,19 @@ class Expected:
             _require(group["params"] == own["params"], "the optimizer has other parameters")
             strange = [name for name in own if not _alike(group[name], own[name])]
             _require(not strange, f"the optimizer's {', '.join(strange)} cannot be used")
-            _numbers("optimizer", (group[name] for name in group.keys() - own.keys()))
+            if self.own_optimizer:
+                _numbers("optimizer", (group[name] for name in group.keys() - own.keys()))
 
     def _check_state(self, state: Mapping[int, Mapping[str, Any]], step: int) -> None:
-        _require(bool(state) or step == 0, "the optimizer remembers nothing")
+        _require(bool(state) or step == 0 or not self.own_optimizer, "the optimizer remembers nothing")
         kinds: dict[object, set[str]] = {}
         for number, values in state.items():
             _require(0 <= number < len(self.shapes), f"the optimizer knows a parameter {number}")
+            tensors = {f"{number}.{name}": each for name, each in values.items() if isinstance(each, Tensor)}
+            _finite("optimizer", tensors)
+            _numbers("optimizer", (each for each in values.values() if not isinstance(each, Tensor)))
+            if not self.own_optimizer:
+                continue
             shape = self.shapes[number]
             kind = len(shape) > 1, math.prod(shape) >= LARGE
             _require(
@@ -93,9 +101,6 @@ class Expected:
                     _fits(name, value, shape),
                     f"the optimizer's {name} of parameter {number} has another shape",
                 )
-            tensors = {f"{number}.{name}": each for name, each in values.items() if isinstance(each, Tensor)}
-            _finite("optimizer", tensors)
-            _numbers("optimizer", (each for each in values.values() if not isinstance(each, Tensor)))
             _require(0 <= float(values.get("step", 0)) <= step, "the optimizer made more steps than the run")
 
 

@@ -160,7 +160,8 @@ def warn_of_other_plugins(run: Path, config: "RunConfig", plugins: Plugins) -> N
 def used_by(config: "RunConfig", plugins: Plugins) -> Iterator[Used]:
     """Every component of the run with its provider; what is no component of `plugins` is left out."""
     slots = (config.backbone, config.adapter, config.reference, config.control_map, config.response)
-    parts = [*slots, config.reward, config.editor, *config.losses.values()]
+    others = (config.reward, config.editor, config.optimizer)
+    parts = (*slots, *others, *config.losses.values(), *config.train.trackers)
     for part in parts:
         if part is not None and part.name in plugins.entries:
             yield _used(part.kind, part.name, plugins.entries[part.name])

@@ -49,6 +49,12 @@ def _components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
         name = chosen.get("name") if isinstance(chosen, Mapping) else chosen
         if isinstance(name, str):
             yield kind, name, chosen
+    train = raw.get("train")
+    trackers = train.get("trackers") if isinstance(train, Mapping) else None
+    for chosen in trackers if isinstance(trackers, list) else ():
+        name = chosen.get("name") if isinstance(chosen, Mapping) else chosen
+        if isinstance(name, str):
+            yield "tracker", name, chosen
     losses = raw.get("losses")
     for name, options in losses.items() if isinstance(losses, Mapping) else ():
         yield "loss", name, {**options, "name": name} if isinstance(options, Mapping) else name

@@ -9,6 +9,7 @@ from spf_core.testing.component import (
     check_exporter,
     check_loss,
     check_metric,
+    check_optimizer,
     check_preset,
     check_prompt_editor,
     check_reference,
@@ -16,6 +17,7 @@ from spf_core.testing.component import (
     check_reward,
     check_score,
     check_suite,
+    check_tracker,
 )
 from spf_core.testing.conformance import (
     check_attention_sites,
@@ -43,6 +45,7 @@ __all__ = [
     "check_loss",
     "check_metric",
     "check_noise_process",
+    "check_optimizer",
     "check_preset",
     "check_prompt_editor",
     "check_reference",
@@ -52,6 +55,7 @@ __all__ = [
     "check_score",
     "check_strength_zero",
     "check_suite",
+    "check_tracker",
     "make_state",
     "tiny_backbone",
     "tiny_config",

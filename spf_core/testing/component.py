@@ -12,6 +12,7 @@ from spf_core.plugins.configs import (
     ExporterConfig,
     LossConfig,
     MetricConfig,
+    OptimizerConfig,
     PresetConfig,
     PromptEditorConfig,
     ReferenceConfig,
@@ -19,10 +20,11 @@ from spf_core.plugins.configs import (
     RewardConfig,
     ScoreConfig,
     SuiteConfig,
+    TrackerConfig,
 )
 from spf_core.plugins.containment import reason_of
 from spf_core.plugins.discovery import Plugins
-from spf_core.testing import general, judging, models, steps
+from spf_core.testing import general, judging, models, optimizers, steps, trackers
 from spf_core.testing.subject import Check, NotApplicable, Subject, Verdict, subject_of
 from spf_core.testing.tiny_models import Tiny
 from spf_core.testing.training import CHECKS as _TRAINING
@@ -35,6 +37,8 @@ OF_KIND: dict[str, tuple[tuple[str, Check], ...]] = {
     "response": (*steps.TERM, *_TRAINING),
     "loss": (*steps.TERM, *_TRAINING),
     "reward": steps.REWARDS,
+    "optimizer": (*optimizers.OPTIMIZERS, *_TRAINING),
+    "tracker": (*trackers.TRACKERS, *_TRAINING),
     "prompt-editor": (*models.EDITORS, *_TRAINING),
     "metric": judging.METRICS,
     "score": judging.SCORES,
@@ -143,6 +147,8 @@ check_control_map = _checker(ControlMapConfig)
 check_response = _checker(ResponseConfig)
 check_loss = _checker(LossConfig)
 check_reward = _checker(RewardConfig)
+check_optimizer = _checker(OptimizerConfig)
+check_tracker = _checker(TrackerConfig)
 check_prompt_editor = _checker(PromptEditorConfig)
 check_metric = _checker(MetricConfig)
 check_score = _checker(ScoreConfig)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 
-from spf_core.config.merging import SLOTS
+from spf_core.config.merging import SLOTS, merge
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError
 from spf_core.interfaces import Backbone, StepState
@@ -92,12 +92,14 @@ class Subject:
             given = {"response": {**self._active_options, "name": self.config.name}}
         elif self.kind in slots:
             given = {slots[self.kind]: self.options}
+        elif self.kind == "tracker":
+            given = {"train": {"trackers": [self.options]}}
         elif self.kind == "preset":
             given = {"preset": self.config.name}
         needs: frozenset[str] = getattr(self.config, "needs", frozenset())
         if "reward" in needs:
             given["reward"] = next(iter(self.plugins.of_kind("reward")), None)
-        return {**given, **self.settings}
+        return merge(given, self.settings)
 
     @property
     def _active_options(self) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def fit(trainer: Trainer) -> None:
     """Run every remaining step, then write the adapter: with `train.ema_decay`, the averaged one."""
     main, steps = trainer.group.main, trainer.config.train.steps
     log = RunLog(trainer.run, first_step=trainer.step) if main else None
-    tracking = tracked(trainer.accelerator, trainer.config, trainer.run, trainer.step)
+    tracking = tracked(trainer.config, trainer.run, trainer.step)
     with tracking if main else nullcontext() as trainer.trackers:
         observers = observers_of(trainer)
         if main and trainer.step < steps:

@@ -1,67 +1,73 @@
-"""Optimizers and learning-rate schedules by name; a library that is absent is named with its package."""
+"""The optimizer that the configuration names, its learning-rate schedule, and what is saved of it."""
 
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
 import torch
 from diffusers.optimization import get_scheduler
-from torch import nn
+from torch import Tensor, nn
 
-from spf_core.config.sections import OptimizerSection
-from spf_core.utils.optional_imports import optional
-
-
-def require_optimizer(options: OptimizerSection) -> None:
-    """ConfigError when the optimizer's library is not installed."""
-    _maker(options)
+from spf_core.errors import PluginError, quoted
+from spf_core.plugins.building import built, named
+from spf_core.plugins.configs import OptimizerConfig, label
 
 
 def make_optimizer(
-    options: OptimizerSection, parameters: Sequence[nn.Parameter], texts: Sequence[nn.Parameter] = ()
+    options: OptimizerConfig, parameters: Sequence[nn.Parameter], texts: Sequence[nn.Parameter] = ()
 ) -> torch.optim.Optimizer:
     """The optimizer that `optimizer.name` names; ConfigError when its library is not installed.
 
     `texts` are those of the parameters that take `optimizer.text_encoder_learning_rate`, where that is set.
+    PluginError when that of a plugin raises, or returns what does not train these parameters.
     """
-    make, more = _maker(options)
-    with redirect_stdout(io.StringIO()):  # prodigy prints its settings
-        optimizer: torch.optim.Optimizer = make(
-            _groups(options, parameters, texts),
-            lr=options.learning_rate,
-            weight_decay=options.weight_decay,
-            **more,
+    make = built(options)
+    with named(options, "makes no optimizer"), redirect_stdout(io.StringIO()):  # some print their settings
+        optimizer = make(_groups(options, parameters, texts))
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise PluginError(
+            f"what build() of {label(options)} returns makes {quoted(optimizer)}; make a "
+            "torch.optim.Optimizer"
+        )
+    trained = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
+    if sorted(trained) != sorted(map(id, parameters)):
+        raise PluginError(
+            f"the optimizer of {label(options)} trains other parameters than it was given; pass the groups "
+            "on to torch.optim.Optimizer as they are"
         )
     return optimizer
 
 
 def _groups(
-    options: OptimizerSection, parameters: Sequence[nn.Parameter], texts: Sequence[nn.Parameter]
-) -> Any:
-    if options.text_encoder_learning_rate is None or not texts:
-        return parameters
+    options: OptimizerConfig, parameters: Sequence[nn.Parameter], texts: Sequence[nn.Parameter]
+) -> list[dict[str, Any]]:
+    rate, text_rate = options.learning_rate, options.text_encoder_learning_rate
+    if text_rate is None or not texts:
+        return [{"params": list(parameters), "lr": rate}]
     apart = {id(parameter) for parameter in texts}
     others = [parameter for parameter in parameters if id(parameter) not in apart]
-    return [{"params": others}, {"params": list(texts), "lr": options.text_encoder_learning_rate}]
+    return [{"params": others, "lr": rate}, {"params": list(texts), "lr": text_rate}]
 
 
 def make_schedule(
-    options: OptimizerSection, optimizer: torch.optim.Optimizer, steps: int, planned: int | None = None
+    options: OptimizerConfig, optimizer: torch.optim.Optimizer, steps: int, planned: int | None = None
 ) -> Any:
     """The step size over `steps` optimizer steps, by diffusers.
 
     `optimizer.warmup` is a fraction of the `planned` steps, or else of all.
     """
-    return get_scheduler(
-        "constant_with_warmup" if options.schedule == "constant" else options.schedule,
-        optimizer,
-        step_rules=options.step_rules,
-        num_warmup_steps=int(options.warmup * (planned or steps)),
-        num_training_steps=steps,
-        num_cycles=options.cycles,
-        power=options.power,
-    )
+    with named(options, "takes no schedule"):
+        return get_scheduler(
+            "constant_with_warmup" if options.schedule == "constant" else options.schedule,
+            optimizer,
+            step_rules=options.step_rules,
+            num_warmup_steps=int(options.warmup * (planned or steps)),
+            num_training_steps=steps,
+            num_cycles=options.cycles,
+            power=options.power,
+        )
 
 
 def restore_schedule(schedule: Any, step: int) -> None:
@@ -77,28 +83,28 @@ def restore_schedule(schedule: Any, step: int) -> None:
         group["lr"] = rate
 
 
-def step_size(optimizer: torch.optim.Optimizer) -> float:
-    """The step size that the next step takes: for prodigy, the schedule's factor times what it has found."""
-    group = optimizer.param_groups[0]
-    return float(group["lr"] * group.get("d", 1))
+def state_of(options: OptimizerConfig, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What a checkpoint keeps of the optimizer; PluginError where that of a plugin cannot be written."""
+    with named(options, "cannot be saved"):
+        state: dict[str, Any] = optimizer.state_dict()
+        if options.provided_by:  # spf's own are tested, one of them with states that are written in parts
+            _refuse_unwritable(state)
+    return state
 
 
-def _maker(options: OptimizerSection) -> tuple[Any, dict[str, Any]]:
-    """The class, and what it is given besides step size and weight decay."""
-    setting, betas = f"optimizer.name={options.name}", {"betas": options.betas}
-    match options.name:
-        case "adamw":
-            return torch.optim.AdamW, {**betas, "fused": True}
-        case "adamw8bit":
-            return optional("bitsandbytes", "bitsandbytes", setting).optim.AdamW8bit, betas
-        case "adafactor":
-            from transformers.optimization import Adafactor
-
-            # Its own step sizes stay off: the schedule gives them, as for the others.
-            return Adafactor, {"scale_parameter": False, "relative_step": False, "warmup_init": False}
-        case "prodigy":
-            # What its authors advise for diffusion models.
-            advised = {"use_bias_correction": True, "safeguard_warmup": True}
-            return optional("prodigyopt", "prodigyopt", setting).Prodigy, {**betas, **advised}
-        case "lion":
-            return optional("lion_pytorch", "lion-pytorch", setting).Lion, betas
+def _refuse_unwritable(state: Mapping[str, Any]) -> None:
+    """PluginError for what is neither a tensor or number of a parameter nor a plain value of a group."""
+    for values in state["state"].values():
+        for name, value in values.items():
+            if not isinstance(value, Tensor | int | float | None):
+                raise PluginError(
+                    f"it keeps {quoted(value)} as '{name}' of a parameter; keep tensors and numbers there"
+                )
+    for group in state["param_groups"]:
+        for name, value in group.items():
+            try:
+                json.dumps(value)
+            except (TypeError, ValueError):
+                raise PluginError(
+                    f"it keeps {quoted(value)} as '{name}' of a group; keep plain values there"
+                ) from None

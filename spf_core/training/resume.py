@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from spf_core.config.run_config import RunConfig
-from spf_core.config.sections import OptimizerSection
 from spf_core.data import Row
 from spf_core.data.record import changes, record_of
 from spf_core.errors import RunError, quoted, short
 from spf_core.interfaces import AllocatesRank
+from spf_core.plugins.configs import OptimizerConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import checkpoints
 from spf_core.runs.provenance import (
@@ -90,7 +90,7 @@ def planned_for(config: RunConfig, length: int) -> RunConfig:
     )
 
 
-def schedule_rule(options: OptimizerSection, steps: int) -> str:
+def schedule_rule(options: OptimizerConfig, steps: int) -> str:
     """What an extension to `steps` steps does to the step size and the terms, in words."""
     if options.schedule in ("constant", "constant_with_warmup"):
         size = "the step size stays"

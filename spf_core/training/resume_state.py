@@ -13,6 +13,8 @@ from torch import Tensor
 from spf_core.dual_path.parts import Parts
 from spf_core.errors import RunError
 from spf_core.interfaces import AllocatesRank, Backbone, Stateful
+from spf_core.plugins.building import named
+from spf_core.plugins.configs import OptimizerConfig
 from spf_core.runs.checkpoint import (
     ADAPTER_FILE,
     Checkpoint,
@@ -26,7 +28,7 @@ from spf_core.runs.checkpoint import (
 from spf_core.runs.intact import Expected, form_of, newest_intact
 from spf_core.runs.run import refuse_other_backbone
 from spf_core.training.ema import EMA
-from spf_core.training.optimizers import restore_schedule
+from spf_core.training.optimizers import restore_schedule, state_of
 from spf_core.training.sharding import gathered, scattered
 from spf_core.utils.distributed import ProcessGroup
 
@@ -40,6 +42,7 @@ class TrainState:
 
     parts: Parts
     average: EMA | None
+    options: OptimizerConfig
     optimizer: Any
     scheduler: Any
     scaler: Any
@@ -52,7 +55,8 @@ class TrainState:
         Where processes hold shards all of them call this, and one of them is to `write`.
         """
         folder = checkpoint_folder(run, step)
-        adapter, optimizer = self.parts.adapter.state_dict(), gathered(self.optimizer.state_dict())
+        adapter = self.parts.adapter.state_dict()
+        optimizer = gathered(state_of(self.options, self.optimizer))
         if not write or folder.exists():
             return
         state = Checkpoint(
@@ -97,6 +101,7 @@ class TrainState:
             adapter={name: form_of(each) for name, each in self.parts.adapter.state_dict().items()},
             groups=groups,
             shapes=[tuple(each.shape) for each in parameters],
+            own_optimizer=not self.options.provided_by,
             rates=self.scheduler.base_lrs,
             scaler=None if self.scaler is None else frozenset(self.scaler.state_dict()),
             parts={name: form_of(each) for name, each in states_of(self._stateful).items()},
@@ -109,7 +114,8 @@ class TrainState:
     def _restore(self, found: Checkpoint) -> None:
         self.parts.adapter.load_state_dict(found.adapter)
         parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
-        self.optimizer.load_state_dict(scattered(found.optimizer, parameters))
+        with named(self.options, "cannot go on from the checkpoint"):
+            self.optimizer.load_state_dict(scattered(found.optimizer, parameters))
         restore_schedule(self.scheduler, found.step)
         if self.scaler is not None:
             self.scaler.load_state_dict(found.scaler)

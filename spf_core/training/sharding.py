@@ -133,8 +133,8 @@ def _refusals(config: RunConfig, plugin: "FullyShardedDataParallelPlugin") -> li
         (plugin.ignored_modules is not None, "--fsdp_ignored_modules is not supported; leave it out"),
         (parallel, "--use_parallelism_config is not supported; leave it out"),
         (
-            config.optimizer.name != "adamw",
-            f"optimizer.name={config.optimizer.name} is not tested on shards; use adamw",
+            not config.optimizer.runs_shards,
+            f"optimizer.name={config.optimizer.name} is not tested on shards; leave it out for the default",
         ),
         (train.precision == "fp16", "train.precision=fp16 is not supported; use bf16"),
         (train.ema_decay is not None, "train.ema_decay is not supported; leave it out"),

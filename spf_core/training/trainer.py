@@ -22,7 +22,7 @@ from spf_core.errors import RunError
 from spf_core.export.facts import weights_metadata
 from spf_core.interfaces import Adapter, AllocatesRank, Backbone, StepState
 from spf_core.interfaces.types import LossReport
-from spf_core.plugins.building import attach, built
+from spf_core.plugins.building import attach, built, named
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import prepare, viewed_rows
 from spf_core.runs.cache import count_saved_time
@@ -30,7 +30,7 @@ from spf_core.runs.run import open_backbone
 from spf_core.sampling.sampler import refuse_more_steps
 from spf_core.training.ema import EMA
 from spf_core.training.nan_guard import Where, faulty_gradient, refuse_non_finite
-from spf_core.training.optimizers import make_optimizer, make_schedule, require_optimizer, step_size
+from spf_core.training.optimizers import make_optimizer, make_schedule
 from spf_core.training.resources.drawn_texts import texts_to_draw, with_texts
 from spf_core.training.resources.memory_estimate import check_attaching
 from spf_core.training.resources.memory_options import save_memory, save_time
@@ -41,7 +41,7 @@ from spf_core.training.row_order import Order, generator_of_step
 from spf_core.training.run_log import Passed, mean_passes, passed_of, terms_line
 from spf_core.training.sharding import in_shards, refuse_unshardable, total
 from spf_core.training.stages import Stages
-from spf_core.training.trackers import Trackers, make_accelerator
+from spf_core.training.trackers import Trackers, make_accelerator, require_trackers
 from spf_core.training.warm_start import WARM_START_HASH, WarmStart
 from spf_core.utils.devices import peak_memory_mib
 from spf_core.utils.distributed import SINGLE_PROCESS, ProcessGroup
@@ -77,7 +77,8 @@ class Trainer:
         self.group, self.interrupts = group, interrupts or Interrupts()
         self.start_hash = start.hash if start else None
         # What can be refused without the model is refused before it is loaded, and before rows are prepared.
-        require_optimizer(config.optimizer)
+        built(config.optimizer)
+        require_trackers(config.train)
         if group.sharded:
             refuse_unshardable(config)
         self.backbone: Backbone = open_backbone(config.backbone, config.train.device)
@@ -86,7 +87,7 @@ class Trainer:
             start.refuse_other_backbone(self.backbone)
         if resume:
             refuse_other_base(run, self.backbone)
-        self.accelerator = make_accelerator(config.train, self.backbone.device, run)
+        self.accelerator = make_accelerator(config.train, self.backbone.device)
         parts = build_parts(config.step, self.backbone, built(config.adapter))
         if config.editor:  # sampling builds it again, when the run is trained
             built(config.editor)
@@ -155,7 +156,7 @@ class Trainer:
         self.scheduler = make_schedule(options, optimizer, train.steps, train.planned_steps)
         self.stages = Stages(self.parts, self.optimizer, self.scheduler, self.average)
         self.state = TrainState(
-            self.parts, self.average, self.optimizer, self.scheduler, self.accelerator.scaler
+            self.parts, self.average, options, self.optimizer, self.scheduler, self.accelerator.scaler
         )
 
     def resume(self) -> None:
@@ -206,8 +207,9 @@ class Trainer:
         self.group.average_gradients(self.parameters)  # before clipping, which is of the whole batch's norm
         norm = total(self.accelerator.clip_grad_norm_(self.parameters, self.config.optimizer.clip_norm))
         self._refuse_gradient(norm, mine.where)  # before the optimizer, whose moments would keep the NaN
-        learning_rate = step_size(self.optimizer)
-        self.optimizer.step()
+        with named(self.config.optimizer, "failed in the step"):
+            learning_rate = self.config.optimizer.step_size(self.optimizer.param_groups[0])
+            self.optimizer.step()
         self.scheduler.step()
         self.step += 1
         if self.average:

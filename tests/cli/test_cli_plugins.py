@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spf_cli.render import FOLDED, show, table
@@ -94,6 +94,7 @@ def test_options_are_whole_in_a_narrow_terminal(spf, monkeypatch: pytest.MonkeyP
     ),
 )
 @settings(max_examples=60, deadline=None)
+@example(38, [("", "___", "_" * 15), (" " + "_" * 14, "", "")])  # an indented word
 def test_words_stay_whole_in_every_table(width: int, rows: list[tuple[str, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLUMNS", str(width))

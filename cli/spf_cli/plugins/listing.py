@@ -154,6 +154,10 @@ def _type(annotation: Any) -> str:
         return " | ".join(repr(choice) for choice in get_args(annotation))
     if get_origin(annotation) in (Union, UnionType):
         return " | ".join(_type(each) for each in get_args(annotation)).replace("NoneType", "None")
+    if get_origin(annotation) is Annotated:
+        return _type(get_args(annotation)[0])
+    if get_origin(annotation) is tuple:
+        return f"tuple[{', '.join('...' if each is ... else _type(each) for each in get_args(annotation))}]"
     if isinstance(annotation, type) and not get_args(annotation):
         return annotation.__name__
     return str(annotation).replace("typing.", "").replace("pathlib.", "")

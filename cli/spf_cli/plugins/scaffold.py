@@ -36,6 +36,7 @@ _USES = {
     "exporter": "spf export RUN --format new-thing --out FILE",
     "loss": f"spf train --data DIR --plugin {NAME} --set losses.{NAME}.weight=0.5",
     "metric": "spf evaluate RUN --score new-thing",
+    "optimizer": "spf train --data DIR --plugin new-thing",
     "preset": "spf train --data DIR --preset new-thing",
     "prompt-editor": "spf train --data DIR --plugin new-thing",
     "reference": "spf train --data DIR --plugin new-thing",
@@ -43,6 +44,7 @@ _USES = {
     "reward": "spf train --data DIR --plugin new-thing --plugin reward-feedback",
     "score": "spf evaluate RUN --score new-thing",
     "suite": "spf plugins show new-thing",
+    "tracker": "spf train --data DIR --set 'train.trackers=[new-thing]'",
 }
 
 

@@ -19,10 +19,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from spf_core.config.sections import DistillationSection, OptimizerSection, SampleSection
+from spf_core.config.sections import DistillationSection, SampleSection
 from spf_core.errors import NonFiniteError
 from spf_core.interfaces import Adapter, Backbone
 from spf_core.interfaces.types import Conditioning, choose, index
+from spf_core.plugins.building import named
+from spf_core.plugins.configs import OptimizerConfig
 from spf_core.preparation.caption_augmentation import recombined
 from spf_core.training.optimizers import make_optimizer, make_schedule
 from spf_core.utils.atomic import atomic_write_text
@@ -99,7 +101,7 @@ def distil_handover(
     adapter: Adapter,
     prompts: Sequence[Prompt],
     options: DistillationSection,
-    optimizer: OptimizerSection,
+    optimizer: OptimizerConfig,
     sample: SampleSection,
     accelerator: Any,
     *,
@@ -132,7 +134,8 @@ def distil_handover(
             loss = (weight_S[place_B] * (found - wanted).float().pow(2).mean((1, 2, 3))).mean()
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(parameters, optimizer.clip_norm)
-            inner.step()
+            with named(optimizer, "failed in the step"):
+                inner.step()
             schedule.step()
             inner.zero_grad()
             losses.append(float(loss.detach()))

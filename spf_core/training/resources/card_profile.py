@@ -1,7 +1,7 @@
 """Which settings fit a run onto a graphics card of a given size, by the estimate of its memory.
 
 Settings that change the result least come first: how many rows pass at once; gradient checkpointing, which
-costs time; the optimizer's moments in 8 bits; last a quantised base model. The search needs no GPU.
+costs time; a lighter optimizer; last a quantised base model. The search needs no GPU.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,6 @@ from spf_core.interfaces import Adapter, Backbone
 from spf_core.plugins.building import attach, built
 from spf_core.preparation.rows import rows_of, viewed_rows
 from spf_core.runs.run import open_backbone
-from spf_core.training.optimizers import require_optimizer
 from spf_core.training.resources.drawn_texts import largest
 from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
 from spf_core.training.resources.preparation_estimate import PreparationEstimate, estimate_preparation_memory
@@ -103,7 +102,7 @@ class Search:
     def choices(self) -> Iterator[Choice]:
         """What to try, in the order in which it costs time and quality."""
         yield from (Choice(checkpointing) for checkpointing in (False, True))
-        lighter = "adamw8bit" if self.config.optimizer.name == "adamw" else None
+        lighter = self.config.optimizer.lighter
         if lighter:
             yield Choice(True, lighter)
         for quantize in ("int8", "nf4") if _can_be_quantized(self.config) else ():
@@ -120,7 +119,7 @@ class Search:
             config = self.resolve(self._layer(larger))
             self.peaks[larger] = peak = self._peak(config)
             if peak <= self.budget:
-                self._available(partial(require_optimizer, config.optimizer))
+                self._available(partial(built, config.optimizer))
                 return Profile(self._layer(larger), self._reasons(larger, config), peak)
         return None
 
@@ -236,7 +235,7 @@ class Search:
             "train.gradient_checkpointing": checkpointing
             if choice.checkpointing
             else "it fits without, and is faster",
-            "optimizer.name": "its moments take 8 bits; nothing milder fits",
+            "optimizer.name": "it keeps less of each weight; nothing milder fits",
         }
 
 

@@ -14,7 +14,6 @@ from spf_core.plugins.building import attach, built
 from spf_core.plugins.configs import TermConfig
 from spf_core.preparation.rows import rows_of, viewed_rows
 from spf_core.runs.run import open_backbone
-from spf_core.training.optimizers import require_optimizer
 from spf_core.training.resources.drawn_texts import largest, texts_to_draw, with_texts
 from spf_core.training.resources.run_estimate import (
     FLOAT,
@@ -52,7 +51,7 @@ class Plan:
 def plan_of(config: RunConfig) -> Plan:
     """Load everything that training would load first; raises what it would raise."""
     rows, start = rows_of(config.preparation), read_warm_start(config)
-    require_optimizer(config.optimizer)
+    built(config.optimizer)
     require_trackers(config.train)
     if wants_shards():
         refuse_unshardable(config)

@@ -8,13 +8,14 @@ from torch import Tensor
 from spf_core.config.run_config import RunConfig
 from spf_core.dual_path.texts import text_parameters
 from spf_core.interfaces import Adapter, Backbone
+from spf_core.plugins.building import named
+from spf_core.plugins.configs import OptimizerConfig
 from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
 from spf_core.training.resources.preparation_estimate import PreparationEstimate, estimate_preparation_memory
 from spf_core.utils.prompts import Prompt
 
 FLOAT = 4  # bytes; trained weights and what optimizers keep of them are float32
 WORKSPACE = 2 * 2**25  # bytes; cuBLAS' at most, for the forward and for the backward thread
-SMALLEST_8_BIT = 4096  # values; bitsandbytes keeps 32-bit moments of smaller tensors
 NO_ROWS = PreparationEstimate({}, 0)
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ def size_rows(config: RunConfig, backbone: Backbone, adapter: Adapter) -> list[t
     own = {id(parameter) for parameter in parameters}
     frozen = [p for p in backbone.denoiser.parameters() if id(p) not in own]
     trained = sum(p.numel() for p in parameters) * FLOAT
-    kept = trained + optimizer_bytes(config.optimizer.name, parameters)
+    kept = trained + optimizer_bytes(config.optimizer, parameters)
     kept += trained if config.train.ema_decay is not None else 0
     texts = count(text_parameters(adapter))
     of_them = f", {texts:,} of them in text encoders" if texts else ""
@@ -107,7 +108,7 @@ def peak_bytes(config: RunConfig, backbone: Backbone, adapter: Adapter, found: M
     """The most on the device within the step, with what the optimizer and CUDA's libraries keep."""
     parameters = list(adapter.parameters())
     trained = count(parameters) * FLOAT
-    beside = optimizer_bytes(config.optimizer.name, parameters)
+    beside = optimizer_bytes(config.optimizer, parameters)
     beside += trained if config.train.ema_decay is not None else 0
     return beside + workspace_of(backbone) + found.peak
 
@@ -117,9 +118,10 @@ def workspace_of(backbone: Backbone) -> int:
     return WORKSPACE if backbone.device.type == "cuda" else 0
 
 
-def optimizer_bytes(name: str, parameters: Sequence[Tensor]) -> int:
+def optimizer_bytes(options: OptimizerConfig, parameters: Sequence[Tensor]) -> int:
     """What the optimizer keeps of the parameters, without a few numbers for each tensor."""
-    return sum(_STATE[name](parameter) for parameter in parameters)
+    with named(options, "cannot say what it keeps"):
+        return sum(options.state_bytes(tuple(parameter.shape)) for parameter in parameters)
 
 
 def count(parameters: Sequence[Tensor]) -> int:
@@ -138,24 +140,3 @@ def size_of(number: float) -> str:
 
 def _bytes(parameter: Tensor) -> int:
     return parameter.numel() * parameter.element_size()
-
-
-def _adamw8bit(parameter: Tensor) -> int:
-    return 2 * parameter.numel() * (1 if parameter.numel() >= SMALLEST_8_BIT else FLOAT)
-
-
-def _adafactor(parameter: Tensor) -> int:
-    """A mean for each row and each column of a matrix, and one square for each value of a vector."""
-    shape = parameter.shape
-    if len(shape) < 2:
-        return FLOAT * parameter.numel()
-    return FLOAT * (parameter.numel() // shape[-1] + parameter.numel() // shape[-2])
-
-
-_STATE: dict[str, Callable[[Tensor], int]] = {
-    "adamw": lambda parameter: 2 * FLOAT * parameter.numel(),
-    "adamw8bit": _adamw8bit,
-    "adafactor": _adafactor,
-    "prodigy": lambda parameter: 4 * FLOAT * parameter.numel(),
-    "lion": lambda parameter: FLOAT * parameter.numel(),
-}
