@@ -61,13 +61,13 @@ def test_of_pictures(cache: Path, loaded_backbone: StableDiffusion) -> None:
 
 
 def test_of_a_datasets_pictures(cache: Path) -> None:
-    from spf_core.data.hugging_face import _kept
+    from spf_core.data import keep_image
 
     Image.new("RGB", (4, 4), "red").save(cache.parent / "red.png")
     content = (cache.parent / "red.png").read_bytes()
-    file = _kept(content, ".png")
+    file = keep_image(content, ".png")
     file.write_bytes(bytes(len(content)))
-    assert _kept(content, ".png").read_bytes() == content
+    assert keep_image(content, ".png").read_bytes() == content
 
 
 def imported(file: Path, name: str) -> ModuleType:

@@ -87,8 +87,9 @@ TRIED = (
     "adapter",
     "metric",
     "score",
+    "data-reader",
 )
-QUICK = ("output-alignment", "sfcm-v1", "adapter-off", "layout")  # the others take long
+QUICK = ("output-alignment", "sfcm-v1", "adapter-off", "layout", "captioned-images")  # the others take long
 CHECKED = [
     pytest.param(name, id=name, marks=() if name in QUICK else pytest.mark.slow)
     for kind in (*TRIED, "suite")

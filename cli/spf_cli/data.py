@@ -20,15 +20,16 @@ from spf_cli.options import (
     at_home,
     backbone_options,
     dataset_options,
-    is_of_backbone,
+    is_of,
     show_help,
     text_at_home,
 )
-from spf_core.errors import ConfigError, printable, short
+from spf_core.errors import ConfigError, DataError, printable, short
 
 if TYPE_CHECKING:
     from spf_core.data import FolderReport
     from spf_core.interfaces import Backbone as Model
+    from spf_core.plugins.configs import DataReaderConfig
     from spf_core.plugins.discovery import Entry, Plugins
 
 SHOWN_TEXTS = 10
@@ -71,19 +72,21 @@ def check(
 ) -> None:
     """Check a training folder: counts, sizes, texts, and each problem on its own line.
 
-    --set accepts settings of `dataset` and `backbone`. With --backbone or
+    --set accepts settings of `dataset`, `reader` and `backbone`. With --backbone or
     [cyan]--set backbone.path=DIR[/], the command also reports texts and images that do not fit the model.
     Exit code 2 if there are problems.
     """
     from spf_cli.render import note, show, table
     from spf_core.data import check_folder
 
-    of_model = [each for each in assignments or () if is_of_backbone(each)]
-    others = [each for each in assignments or () if each not in of_model]
-    section = dataset_options(trigger, others, "settings of dataset and backbone")
+    of_model = [each for each in assignments or () if is_of("backbone", each)]
+    of_reader = [each for each in assignments or () if is_of("reader", each)]
+    others = [each for each in assignments or () if each not in (*of_model, *of_reader)]
+    section = dataset_options(trigger, others, "settings of dataset and backbone, and reader")
     model = backbone_options(backbone, of_model) if backbone is not None or of_model else None
-    report = check_folder(folder, section)
-    unfit = _unfit(report, Path(folder), model, _plugins(ctx, plugin or ())) if model else []
+    plugins = _plugins(ctx, plugin or ())
+    report = check_folder(folder, section, _reader(folder, plugins, plugin or (), of_reader))
+    unfit = _unfit(report, Path(folder), model, plugins) if model else []
     warnings = [*report.warnings, *unfit]
     if as_json:
         typer.echo(json.dumps(_json(report, Path(folder), warnings)))
@@ -98,6 +101,30 @@ def check(
 
 
 app.command("prepare")(prepare.prepare)
+
+
+def _reader(
+    data: str, plugins: "Plugins", files: Sequence[Path], assignments: Sequence[str]
+) -> "DataReaderConfig | None":
+    """The reader that `--set` or `--plugin` chooses, or else the first that recognises the data."""
+    from spf_core.config.loading import parse_component
+    from spf_core.config.merging import merge, parse_assignment
+    from spf_core.plugins.configs import DataReaderConfig
+    from spf_core.plugins.readers import reader_for, readers_of
+
+    given, readers = set(map(str, files)), plugins.of_kind("data-reader")
+    in_files = [name for name, entry in readers.items() if entry.provider in given]
+    raw: dict[str, Any] = {"reader": in_files[-1]} if in_files else {}
+    for assignment in assignments:
+        raw = merge(raw, parse_assignment(assignment))
+    if raw.get("reader") is not None:
+        chosen = parse_component(plugins, "data-reader", raw["reader"], "reader")
+        assert isinstance(chosen, DataReaderConfig), "of that kind"
+        return chosen
+    try:
+        return reader_for(data, readers_of(plugins))
+    except DataError:  # the check says it
+        return None
 
 
 def _summary(report: "FolderReport") -> list[tuple[str, str]]:

@@ -270,6 +270,6 @@ def backbone_options(backbone: str | None, assignments: Sequence[str]) -> dict[s
     return {"name": chosen} if isinstance(chosen, str) else chosen
 
 
-def is_of_backbone(assignment: str) -> bool:
-    """Whether `--set` is given a setting of the backbone."""
-    return assignment.partition("=")[0].strip().partition(".")[0] == "backbone"
+def is_of(section: str, assignment: str) -> bool:
+    """Whether `--set` is given a setting of the section, such as `backbone`."""
+    return assignment.partition("=")[0].strip().partition(".")[0] == section

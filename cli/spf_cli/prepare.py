@@ -12,8 +12,9 @@ from spf_cli.options import Assignments, readable
 from spf_core.errors import ConfigError, DataError, printable
 
 if TYPE_CHECKING:
+    from spf_core.data import Caption
     from spf_core.data.captions import Texts
-    from spf_core.data.prepare import Caption, Plan
+    from spf_core.data.prepare import Plan
 
     Splitting = Callable[[Caption], Texts]
 

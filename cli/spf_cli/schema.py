@@ -8,7 +8,7 @@ from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.discovery import Plugins
 
 Schema = dict[str, Any]
-_NULLABLE = ("reference", "control_map", "response")
+_NULLABLE = ("reference", "control_map", "response", "reader")
 _WITH_DEFAULT = ("optimizer",)  # options without a name are those of the default component
 
 

@@ -13,7 +13,7 @@ from pydantic import (
 from spf_core.config.merging import SLOTS, merge, parse_assignment
 from spf_core.config.renamed import with_new_names
 from spf_core.config.run_config import RunConfig
-from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, quoted, short
+from spf_core.errors import ConfigError, DataError, PluginError, SpfError, did_you_mean, quoted, short
 from spf_core.plugins.configs import (
     AdapterConfig,
     BackboneConfig,
@@ -22,6 +22,7 @@ from spf_core.plugins.configs import (
 )
 from spf_core.plugins.containment import SECONDS, contained
 from spf_core.plugins.discovery import Plugins
+from spf_core.plugins.readers import reader_for, readers_of
 from spf_core.utils.validation import explain
 from spf_core.utils.yaml_text import read_yaml
 
@@ -60,12 +61,26 @@ def load_run_config(
     for layer in below:
         base = merge(base, layer(base))
     try:
-        return resolve(reduce(merge, layers, base), plugins)
+        return _with_reader(resolve(reduce(merge, layers, base), plugins), plugins)
     except ConfigError:
         if not _is_broken_by(from_file, base, layers[1:], plugins):
             raise
         with read_from(file):
             raise
+
+
+def _with_reader(config: RunConfig, plugins: Plugins) -> RunConfig:
+    """The configuration with the reader of a plugin that recognises the data, so that the run records it.
+
+    Where one of spf's own does, `reader` stays empty: the data is looked at again when it is read.
+    """
+    if config.data is None or config.reader is not None:
+        return config
+    try:
+        found = reader_for(config.data, readers_of(plugins))
+    except DataError:  # reading the data says it
+        return config
+    return config.model_copy(update={"reader": found}) if found and found.provided_by else config
 
 
 def _layers(
@@ -296,7 +311,7 @@ def _slot_of(name: str, plugins: Plugins) -> dict[str, Any]:
     if kind in _SLOT_OF_KIND:
         return {_SLOT_OF_KIND[kind]: name}
     if kind == "tracker":
-        raise ConfigError(f"'{name}' is a tracker; name it in train.trackers, as in train.trackers=[{name}]")
+        raise ConfigError(f"'{name}' is a tracker; a run may have several: set train.trackers to [{name}]")
     raise ConfigError(f"'{name}' is a {kind}; --plugin fills {', '.join(_SLOT_OF_KIND)}, loss or preset")
 
 

@@ -16,6 +16,7 @@ SLOTS: dict[str, str] = {
     "reward": "reward",
     "editor": "prompt-editor",
     "optimizer": "optimizer",
+    "reader": "data-reader",
 }
 
 

@@ -27,6 +27,7 @@ from spf_core.plugins.configs import (
     AdapterConfig,
     BackboneConfig,
     ControlMapConfig,
+    DataReaderConfig,
     LossConfig,
     OptimizerConfig,
     PromptEditorConfig,
@@ -55,6 +56,7 @@ class RunConfig(Section):
     response: SerializeAsAny[ResponseConfig] | None = None
     reward: SerializeAsAny[RewardConfig] | None = None
     editor: SerializeAsAny[PromptEditorConfig] | None = None
+    reader: SerializeAsAny[DataReaderConfig] | None = None
     losses: dict[str, SerializeAsAny[LossConfig]]
     train: TrainSection = TrainSection()
     counterfactuals: CounterfactualSection = CounterfactualSection()
@@ -115,7 +117,13 @@ class RunConfig(Section):
     def preparation(self) -> PreparationSettings:
         """What is done to the training rows before the first step."""
         return PreparationSettings(
-            self.data, self.needs, self.dataset, self.train, self.counterfactuals, self.sample
+            self.data,
+            self.reader,
+            self.needs,
+            self.dataset,
+            self.train,
+            self.counterfactuals,
+            self.sample,
         )
 
     @model_validator(mode="after")

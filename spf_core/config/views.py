@@ -7,6 +7,7 @@ from spf_core.config.sections import CounterfactualSection, DatasetSection, Samp
 from spf_core.plugins.configs import (
     BackboneConfig,
     ControlMapConfig,
+    DataReaderConfig,
     ReferenceConfig,
     RewardConfig,
     TermConfig,
@@ -28,9 +29,13 @@ class StepSettings:
 
 @dataclass(frozen=True)
 class PreparationSettings:
-    """How the rows are read, and what the original model adds to them; `needs` is what the step reads."""
+    """How the rows are read, and what the original model adds to them; `needs` is what the step reads.
+
+    Without a `reader`, the first that recognises `data` reads it.
+    """
 
     data: str | None
+    reader: DataReaderConfig | None
     needs: frozenset[str]
     dataset: DatasetSection
     train: TrainSection

@@ -4,22 +4,22 @@ import logging
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from spf_core.config.sections import DatasetSection
-from spf_core.data.captioned import is_captioned, read_captioned
 from spf_core.data.files import first_names, real_path, visible
-from spf_core.data.hugging_face import is_dataset, is_hub_id, read_dataset, stored_tables
 from spf_core.data.images import open_rgb
 from spf_core.data.row import Row
-from spf_core.data.tables import CSV, JSONL, REQUIRED, Reading, read_csv, read_jsonl, unread_columns
-from spf_core.data.unused import folder_captions, unused_files
-from spf_core.errors import DataError
+from spf_core.data.source import Source, asked, asked_others, source_of
+from spf_core.data.tables import JSONL, unread_columns
+from spf_core.data.unused import unused_files
+from spf_core.errors import DataError, SpfError
+from spf_core.plugins.configs import DataReaderConfig
+from spf_core.plugins.readers import installed_readers, reader_for
 
 AS_IT_IS = DatasetSection()
-DATASET = "the dataset"
 _log = logging.getLogger("spf")
 
 
@@ -52,55 +52,77 @@ class FolderReport:
         return Counter(row.target_text for row in self.rows)
 
 
-def read_folder(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[Row]:
+def read_folder(
+    data: Path | str, options: DatasetSection = AS_IT_IS, reader: DataReaderConfig | None = None
+) -> list[Row]:
     """Read a training folder or dataset, decoding every image once; DataError names the first problem.
 
-    What a user should look at is logged as warnings, each kind in a line.
+    Without a `reader`, the first of the installed ones that recognises `data` reads it. What a user should
+    look at is logged as warnings, each kind in a line.
     """
     report = FolderReport()
-    for problem in _scan(str(data), options, report):
+    for problem in _scan(str(data), options, reader, report):
         trigger = [] if options.trigger is None else ["--trigger", options.trigger]
-        check = shlex.join(["spf", "data", "check", str(data), *trigger])
+        chosen = [] if reader is None else ["--set", f"reader={reader.name}"]
+        check = shlex.join(["spf", "data", "check", str(data), *trigger, *chosen])
         raise DataError(f"{problem}; `{check}` lists all problems")
     for warning in (*_by_kind(report.row_warnings, Path(data)), *report.warnings):
         _log.warning(warning)
     return report.rows
 
 
-def check_folder(data: Path | str, options: DatasetSection = AS_IT_IS) -> FolderReport:
-    """Read a training folder or dataset and collect every problem and warning, each with its row."""
+def check_folder(
+    data: Path | str, options: DatasetSection = AS_IT_IS, reader: DataReaderConfig | None = None
+) -> FolderReport:
+    """Read a training folder or dataset and collect every problem and warning, each with its row.
+
+    `reader` as for `read_folder`.
+    """
     report = FolderReport()
-    report.problems = list(_scan(str(data), options, report))
+    report.problems = list(_scan(str(data), options, reader, report))
     report.warnings = [*(f"{place}: {warning}" for place, warning in report.row_warnings), *report.warnings]
     return report
 
 
 def holds_data(folder: Path) -> bool:
-    """Whether the folder is laid out as training data; what its files hold is not read."""
-    return folder.is_dir() and any(holds(folder) for holds, _ in _READERS)
+    """Whether a reader recognises the folder as training data; what its files hold is not read."""
+    return folder.is_dir() and reader_for(str(folder), installed_readers()) is not None
 
 
-def readable_rows(data: Path | str, options: DatasetSection = AS_IT_IS) -> list[Row]:
-    """The rows whose texts can be read, whatever became of their images; none when the data is gone."""
+def readable_rows(
+    data: Path | str, options: DatasetSection = AS_IT_IS, reader: DataReaderConfig | None = None
+) -> list[Row]:
+    """The rows whose texts can be read, whatever became of their images; none when the data is gone.
+
+    There are none either where the reader is not to be had here any more, which is logged as a warning.
+    """
     rows = []
     try:
-        for reading in _readings(str(data), options):
+        source = source_of(str(data), reader)
+        for reading in source.readings(options) if source else ():
             try:
                 rows.append(reading.read())
             except DataError:
                 continue
     except DataError:
         return rows
+    except SpfError as error:
+        _log.warning("%s", error)
     return rows
 
 
-def _scan(data: str, options: DatasetSection, report: FolderReport) -> Iterator[str]:
+def _scan(
+    data: str, options: DatasetSection, reader: DataReaderConfig | None, report: FolderReport
+) -> Iterator[str]:
     """Fill in the report but for its problems, and yield these: each keeps a row from being one."""
     read, keys = set[Path](), set[str]()
-    count = 0
+    source, none = None, True
     try:
-        for reading in _readings(data, options):
-            count += 1
+        source = source_of(data, reader)
+        if source is None:
+            raise DataError(_unreadable(data))
+        for reading in source.readings(options):
+            none = False
             read.update(reading.files)
             keys.update(reading.keys)
             try:
@@ -109,31 +131,28 @@ def _scan(data: str, options: DatasetSection, report: FolderReport) -> Iterator[
                 report.row_sizes.append(_check_pictures(row))
                 report.rows.append(row)
             except DataError as error:
-                yield f"{reading.place}: {error}"
+                yield f"{reading.place}: {error}{source.by}"
             else:
                 report.row_warnings += [(reading.place, warning) for warning in row.warnings]
-        if not count:
-            place = _content(Path(data))
-            yield f"{place} has no rows; write one for each image, with {', '.join(REQUIRED)}"
+        if none:
+            yield f"'{data}' has no rows{source.by}"
     except DataError as error:
         yield str(error)
     report.warnings = [
         *_repeated(report.rows, Path(data)),
         *unread_columns(keys, options),
-        *(_unused(Path(data), options, read) if Path(data).is_dir() else []),
+        *_advice(data, source, options, read),
     ]
 
 
-def _unused(folder: Path, options: DatasetSection, read: set[Path]) -> list[str]:
+def _advice(data: str, source: Source | None, options: DatasetSection, read: set[Path]) -> Sequence[str]:
     try:
-        table = _content(folder)
-        if table != folder:
-            return unused_files(folder, options, {*read, table}, source=table.name)
-        if is_dataset(folder):
-            return unused_files(folder, options, {*read, *stored_tables(folder)}, source=DATASET)
-        return [*folder_captions(folder, options), *unused_files(folder, options, read, source=None)]
-    except DataError:  # the folder cannot be listed, which is a problem already
-        return []
+        if source:
+            return source.warnings(options, read)
+        return unused_files(Path(data), options, read, source=None) if Path(data).is_dir() else []
+    except DataError as error:
+        # Of spf's own readers: the folder cannot be listed, which is a problem already.
+        return [str(error)] if source and source.by else []
 
 
 def _by_kind(warnings: list[tuple[str, str]], folder: Path) -> Iterator[str]:
@@ -151,22 +170,12 @@ def _without_values(warning: str) -> str:
     return re.sub(r"'[^']*'|\"[^\"]*\"|[0-9]+", "", warning)
 
 
-def _readings(data: str, options: DatasetSection) -> Iterator[Reading]:
-    """The rows of whatever this is; DataError when it is nothing that can be read."""
+def _unreadable(data: str) -> str:
+    """Why no reader recognises this, and what there could be."""
     folder = Path(data)
-    if is_hub_id(data):
-        yield from read_dataset(data, options)
-        return
     if problem := _folder_problem(folder):
-        raise DataError(problem)
-    for holds, reader in _READERS:
-        if holds(folder):
-            yield from reader(folder, options)
-            return
-    raise DataError(
-        f"'{folder}' has no {JSONL}: one JSON object a line with {', '.join(REQUIRED)}; nor {CSV}, nor "
-        f"images with .txt captions, nor a dataset of the datasets library{_hint(folder)}"
-    )
+        return f"{problem}{asked_others()}"
+    return f"'{folder}' has no {asked()}{_hint(folder)}"
 
 
 def _hint(folder: Path) -> str:
@@ -175,18 +184,6 @@ def _hint(folder: Path) -> str:
         if holds_data(each):
             return f"; its sub-folder '{each}' can be read"
     return ""
-
-
-_READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path, DatasetSection], Iterator[Reading]]], ...] = (
-    (lambda folder: (folder / JSONL).is_file(), read_jsonl),
-    (lambda folder: (folder / CSV).is_file(), read_csv),
-    (is_dataset, lambda folder, options: read_dataset(str(folder), options)),
-    (is_captioned, read_captioned),
-)
-
-
-def _content(folder: Path) -> Path:
-    return next((file for name in (JSONL, CSV) if (file := folder / name).is_file()), folder)
 
 
 def _folder_problem(path: Path) -> str | None:

@@ -1,5 +1,6 @@
 """Decoding, cropping and resizing of images and masks. Torch-free."""
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from PIL import Image, ImageOps
 
 from spf_core.data.row import Row, View
 from spf_core.errors import DataError
+from spf_core.utils.atomic import atomic_file
+from spf_core.utils.paths import cache_folder
 
 # No others are tried, whatever a file is called: Pillow hands some, as EPS, to programs of the system.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
@@ -107,6 +110,26 @@ def open_rgb(path: Path, *, over: str = "white") -> Image.Image:
         raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error and others
         raise _undecodable(path, error) from None
+
+
+def kept_images() -> Path:
+    """The folder in spf's cache of images that lie in no file of their own; it may not be there yet."""
+    return cache_folder() / "datasets"
+
+
+def keep_image(content: bytes, suffix: str = "") -> Path:
+    """Write an image's bytes to spf's cache, once, under their own hash, and return the file.
+
+    For images inside of another file, such as an archive or a database. `suffix` is kept where it is one of
+    an image that spf reads, as in `.png`. The bytes are not decoded.
+    """
+    suffix = suffix.lower()
+    name = hashlib.sha256(content).hexdigest() + (suffix if suffix in SUFFIXES else "")
+    file = kept_images() / name
+    if not file.is_file() or file.stat().st_size != len(content) or file.read_bytes() != content:
+        with atomic_file(file) as temporary:
+            temporary.write_bytes(content)
+    return file
 
 
 def _undecodable(path: Path, error: Exception) -> DataError:

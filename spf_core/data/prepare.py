@@ -1,30 +1,19 @@
 """Captions of a folder, split into base and target texts, before anything is written."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from spf_core.config.sections import DatasetSection
-from spf_core.data.captioned import captioned_files, is_captioned
 from spf_core.data.captions import Texts, split_by_trigger
 from spf_core.data.phrases import compile_phrase, split_by_phrase
+from spf_core.data.row import Caption
+from spf_core.data.source import captions_of
 from spf_core.data.subjects import loses_subject
-from spf_core.data.tables import CSV, JSONL, NAMES, csv_values, json_lines, parse_json
+from spf_core.data.tables import JSONL
 from spf_core.errors import ConfigError, DataError, short
 from spf_core.utils.atomic import atomic_write_text
-
-
-@dataclass(frozen=True)
-class Caption:
-    """One image's caption, and what else its row is to say."""
-
-    file_name: str
-    text: str
-    values: Mapping[str, Any]
-
 
 Rule = Callable[[Caption], Texts]
 
@@ -55,12 +44,13 @@ class Plan:
 def find_captions(folder: Path, options: DatasetSection) -> tuple[list[Caption], list[tuple[str, str]]]:
     """The folder's captions, and the files without one, with the reason.
 
-    DataError when the folder holds none, or is prepared already.
+    The first reader whose layout has captions, and that recognises the folder, reads them. DataError when the
+    folder holds none, or is prepared already.
     """
     if not folder.is_dir():
         raise DataError(f"data folder '{folder}' does not exist; give a folder of images")
     found, faults = list[Caption](), list[tuple[str, str]]()
-    for place, read in _sources(folder, options):
+    for place, read in captions_of(str(folder), options):
         try:
             found.append(read())
         except DataError as error:
@@ -129,45 +119,3 @@ def phrase_rule(pattern: str) -> Rule:
             ) from None
 
     return split
-
-
-def _sources(folder: Path, options: DatasetSection) -> Iterator[tuple[str, Callable[[], Caption]]]:
-    names = {**NAMES, **options.columns}
-    if (folder / JSONL).is_file():
-        for number, line in json_lines(folder):
-            yield f"{JSONL}:{number}", partial(_of_line, line, names)
-    elif (folder / CSV).is_file():
-        for number, values in csv_values(folder / CSV):
-            yield f"{CSV}:{number}", partial(_of_cells, values, names)
-    elif is_captioned(folder):
-        for image, read in captioned_files(folder, options):
-            yield image.relative_to(folder).as_posix(), partial(_of_file, folder, read)
-
-
-def _of_line(line: bytes, names: Mapping[str, str]) -> Caption:
-    return _of_values(parse_json(line), names)
-
-
-def _of_cells(values: Mapping[str, Any] | DataError, names: Mapping[str, str]) -> Caption:
-    if isinstance(values, DataError):
-        raise values
-    return _of_values(values, names)
-
-
-def _of_values(values: Mapping[str, Any], names: Mapping[str, str]) -> Caption:
-    file_name, text = values.get(names["image"]), values.get(names["caption"])
-    if "base_text" in values and "target_text" in values:
-        raise DataError("has a base and a target text already; it needs no preparation")
-    for name, value in ((names["image"], file_name), (names["caption"], text)):
-        if not isinstance(value, str) or not value.strip():
-            raise DataError(f"'{name}' must be a text; keys here: {', '.join(values) or 'none'}")
-    kept = {key: value for key, value in values.items() if key not in (names["image"], names["caption"])}
-    return Caption(str(file_name).strip(), str(text).strip(), kept)
-
-
-def _of_file(folder: Path, read: Callable[[], Any]) -> Caption:
-    found = read()
-    values = {"repeats": found.repeats} if found.repeats > 1 else {}
-    if found.mask is not None:
-        values["mask"] = found.mask.relative_to(folder).as_posix()
-    return Caption(found.image.relative_to(folder).as_posix(), found.caption, values)

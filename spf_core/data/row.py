@@ -1,7 +1,9 @@
-"""One training example: an image, its texts, and what of the image is shown."""
+"""One training example: an image, its texts, what of the image is shown, and how it is yet to be read."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from spf_core.utils.prompts import Prompt
 
@@ -43,3 +45,32 @@ class Row:
     def prompt(self) -> Prompt:
         """The row's texts, joined as training joins them."""
         return Prompt(self.base_text, self.target_text, self.base_phrases, self.replaces)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A row that is yet to be read.
+
+    `place` is where it stands, for messages, as in `photos/metadata.jsonl:3`. `read` returns the row, or
+    raises `spf_core.errors.DataError`, whose message says what is wrong and the way out. `files` are the
+    files that it names or comes from, its table included: spf warns of the others in the folder. `keys` are
+    the names of its values, where it has some: spf warns of those that look like a column that it reads.
+    """
+
+    place: str
+    read: Callable[[], Row]
+    files: Sequence[Path] = ()
+    keys: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One image's caption before it is split, for `spf data prepare`.
+
+    `file_name` is the image, relative to the folder, with `/` between its parts. `values` are the other
+    columns of the row that is written, such as `mask` and `repeats`.
+    """
+
+    file_name: str
+    text: str
+    values: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Rows from metadata.jsonl and metadata.csv, and from anything else with named values."""
+"""Rows from anything with named values, and what every row must be. CSV tables and lines of JSON."""
 
 import csv
 import io
@@ -7,69 +7,24 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from spf_core.config.sections import DatasetSection
 from spf_core.data.captions import Texts, split_by_trigger
 from spf_core.data.files import lines_of, read_text, refuse_link_outside
-from spf_core.data.row import Row
-from spf_core.errors import DataError, short
+from spf_core.data.row import Row, View
+from spf_core.errors import DataError, quoted, short
 from spf_core.utils.prompts import text_fault
 
-JSONL, CSV = "metadata.jsonl", "metadata.csv"
+JSONL = "metadata.jsonl"
 REQUIRED = ("file_name", "base_text", "target_text")
 NAMES = {"image": "file_name", "caption": "text"}
 
 _OPTIONAL = ("base_phrases", "replaces", "mask", "repeats")
 _ALIKE = re.compile("mask|repeat|replace|phrase", re.IGNORECASE)
 MOST_REPEATS = 1000  # more would be a year or a mistake, and only weighs rows against each other
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A row that is yet to be read: its place, how to read it, and the files and keys it names.
-
-    `read` returns the row or raises DataError.
-    """
-
-    place: str
-    read: Callable[[], Row]
-    files: Sequence[Path] = ()
-    keys: Sequence[str] = ()
-
-
-def read_jsonl(folder: Path, options: DatasetSection) -> Iterator[Reading]:
-    """What each line says."""
-    file = folder / JSONL
-    for number, line in json_lines(folder):
-        try:
-            values = parse_json(line)
-        except DataError as error:
-            yield Reading(f"{file}:{number}", partial(_refuse, error))
-        else:
-            yield _reading(f"{file}:{number}", folder, values, options)
-
-
-def read_csv(folder: Path, options: DatasetSection) -> Iterator[Reading]:
-    """What each row of the table says; empty cells are absent."""
-    for number, values in csv_values(folder / CSV):
-        if isinstance(values, DataError):
-            yield Reading(f"{folder / CSV}:{number}", partial(_refuse, values))
-        else:
-            yield _reading(f"{folder / CSV}:{number}", folder, values, options)
-
-
-def json_lines(folder: Path) -> Iterator[tuple[int, bytes]]:
-    """Number and bytes of each line of metadata.jsonl that is not blank."""
-    refuse_link_outside(folder, folder / JSONL)
-    # bytes.splitlines knows the line ends of files alone; str.splitlines would tear texts apart at U+2028.
-    for number, line in enumerate((folder / JSONL).read_bytes().splitlines(), start=1):
-        if line.strip():
-            yield number, line
 
 
 def csv_values(file: Path) -> Iterator[tuple[int, dict[str, str] | DataError]]:
@@ -100,12 +55,6 @@ def csv_values(file: Path) -> Iterator[tuple[int, dict[str, str] | DataError]]:
         raise DataError(f"{file}:{line + 1}: is no CSV ({error})") from None
 
 
-def _reading(place: str, folder: Path, values: Mapping[str, Any], options: DatasetSection) -> Reading:
-    # A picture that a column of somebody else's names is accounted for, though spf does not read it.
-    files = [folder / value.strip() for value in values.values() if isinstance(value, str)]
-    return Reading(place, partial(row_of, folder, values, options), files, tuple(values))
-
-
 def unread_columns(keys: Iterable[str], options: DatasetSection) -> list[str]:
     """A warning for columns that are not read although they are called much like one that is."""
     columns = {name: name for name in (*REQUIRED, *_OPTIONAL, *NAMES)}
@@ -116,16 +65,17 @@ def unread_columns(keys: Iterable[str], options: DatasetSection) -> list[str]:
     return [f"columns that are not read: {', '.join(map(short, unread))}; spf reads {', '.join(_OPTIONAL)}"]
 
 
-def _refuse(error: DataError) -> Row:
-    raise error
-
-
 def _twice(names: Iterable[str]) -> str | None:
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def row_of(folder: Path, values: Mapping[str, Any], options: DatasetSection) -> Row:
-    """The row that these named values make; DataError says which value cannot be used."""
+    """The row that these named values make; DataError says which value cannot be used.
+
+    The names are those of the columns of a table: `file_name`, `base_text`, `target_text` and so on, or
+    others that `options.columns` chooses. A `text` is split by `options.trigger`. The image and the mask
+    are files of the folder. Unknown names are left alone.
+    """
     names = {**NAMES, **options.columns}
     image = _text(values, names["image"])
     texts = texts_of(values, names, options.trigger)
@@ -142,13 +92,53 @@ def row_of(folder: Path, values: Mapping[str, Any], options: DatasetSection) -> 
 def checked_row(values: Mapping[str, Any], texts: Texts, *, image: Path, mask: Path | None = None) -> Row:
     """The row of an image and its texts, with what else the values say of it."""
     base, target, warnings = texts
+    _check_texts(base, target)
+    replaces = None if values.get("replaces") is None else _text(values, "replaces")
+    _check_replaces(replaces, base)
+    return Row(
+        image, base, target, _phrases(values, base), mask, replaces, _repeats(values), warnings=warnings
+    )
+
+
+def check_row(row: Row) -> None:
+    """DataError for a row of a reader of others that spf would not have made; its files are not opened."""
+    for key in ("image", "base_text", "target_text", "mask", "replaces"):
+        value = getattr(row, key)
+        kind = Path if key in ("image", "mask") else str
+        if not isinstance(value, kind) and not (value is None and key in ("mask", "replaces")):
+            raise DataError(f"'{key}' of the row is {quoted(value)}; give it a {kind.__name__}")
+    for key, text in (("base_text", row.base_text), ("target_text", row.target_text)):
+        if text != text.strip() or not text:
+            raise DataError(f"'{key}' {'is empty' if not text.strip() else 'begins or ends with a blank'}")
+    _check_texts(row.base_text, row.target_text)
+    _check_replaces(row.replaces, row.base_text)
+    for key in ("base_phrases", "warnings"):
+        if not isinstance(value := getattr(row, key), tuple) or not all(
+            isinstance(each, str) for each in value
+        ):
+            raise DataError(f"'{key}' of the row is {quoted(value)}; give it a tuple of texts")
+    _check_phrases(row.base_phrases, row.base_text)
+    _repeats({"repeats": row.repeats if type(row.repeats) is int else quoted(row.repeats)})
+    if row.view != View():
+        raise DataError("'view' of the row is set; leave it out: settings of dataset choose crops and flips")
+
+
+def no_rows(place: Path | str) -> DataError:
+    """The error for a table without rows."""
+    return DataError(f"{place} has no rows; write one for each image, with {', '.join(REQUIRED)}")
+
+
+def _check_texts(base: str, target: str) -> None:
     for key, text in (("base_text", base), ("target_text", target)):
         if fault := text_fault(text):
             raise DataError(f"'{key}' {fault}: {short(text)}")
     if base == target:
         raise DataError(f"target_text equals base_text ('{short(base)}'); name only what the target adds")
-    replaces = None if values.get("replaces") is None else _text(values, "replaces")
+
+
+def _check_replaces(replaces: str | None, base: str) -> None:
     if replaces is not None and replaces not in base:
+<<<<<<< HEAD
         raise DataError(
             f"'replaces' {json.dumps(replaces)} does not occur in base_text '{short(base)}'; "
             "write words of it"
@@ -156,6 +146,9 @@ def checked_row(values: Mapping[str, Any], texts: Texts, *, image: Path, mask: P
     return Row(
         image, base, target, _phrases(values, base), mask, replaces, _repeats(values), warnings=warnings
     )
+=======
+        raise DataError(f"'replaces' {json.dumps(replaces)} does not occur in base_text '{short(base)}'")
+>>>>>>> main
 
 
 def texts_of(values: Mapping[str, Any], names: Mapping[str, str], trigger: str | None) -> Texts:
@@ -240,6 +233,7 @@ def _phrases(values: Mapping[str, Any], base: str) -> tuple[str, ...]:
     if isinstance(phrases, str) and ";" in phrases:  # a cell holds no list
         phrases = [phrase.strip() for phrase in phrases.split(";")]
     if not isinstance(phrases, list):
+<<<<<<< HEAD
         raise DataError(f"'base_phrases' is {short(json.dumps(phrases))}; write a list of texts")
     for phrase in phrases:
         if not isinstance(phrase, str) or not phrase.strip() or phrase not in base:
@@ -248,6 +242,18 @@ def _phrases(values: Mapping[str, Any], base: str) -> tuple[str, ...]:
                 f"base phrase {phrase_text} does not occur in base_text '{short(base)}'; write words of it"
             )
     return tuple(phrases)
+=======
+        raise DataError(f"'base_phrases' must be a list of texts, got {short(json.dumps(phrases))}")
+    _check_phrases(phrases, base)
+    return tuple(phrases)
+
+
+def _check_phrases(phrases: Sequence[Any], base: str) -> None:
+    for phrase in phrases:
+        if not isinstance(phrase, str) or not phrase.strip() or phrase not in base:
+            phrase_text = short(json.dumps(phrase))
+            raise DataError(f"base phrase {phrase_text} does not occur in base_text '{short(base)}'")
+>>>>>>> main
 
 
 def _repeats(values: Mapping[str, Any]) -> int:

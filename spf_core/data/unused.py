@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from spf_core.config.sections import DatasetSection
-from spf_core.data.captioned import CAPTION_SUFFIXES, find_captioned, is_caption, is_mask, masks_folder
-from spf_core.data.files import first_names, is_hidden, real_path, visible
+from spf_core.data.files import first_names, is_hidden, real_path
 from spf_core.data.images import SUFFIXES, has_picture, is_picture, is_unread_picture
+from spf_core.data.names import CAPTION_SUFFIXES, is_caption, is_mask, masks_folder
 
 _TABLES = frozenset({".jsonl", ".ndjson", ".csv", ".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".arrow"})
 _JSON_TABLES = frozenset({"metadata.json", "captions.json", "meta_cap.json"})  # other JSON files are settings
@@ -122,23 +122,11 @@ def unused_files(
     for file in looked_at.files:
         if kind := looked_at.kind(file):
             kinds[kind].append(file)
-    return [_sentence(kind, files, folder) for kind, files in kinds.items()]
+    return [sentence(kind, files, folder) for kind, files in kinds.items()]
 
 
-def folder_captions(folder: Path, options: DatasetSection) -> list[str]:
-    """A warning for pictures that have the name of their sub-folder as their caption.
-
-    In a sub-folder of nothing but pictures that is meant, and needs no warning.
-    """
-    found = [each.image for each in find_captioned(folder, options) if not each.caption_file]
-    places = {image.parent for image in found} - {folder}
-    mixed = {place for place in places if not all(map(is_picture, visible(place)))}
-    images = [image for image in found if image.parent in mixed]
-    kind = "pictures without a caption file, whose caption is the name of their sub-folder"
-    return [_sentence(kind, images, folder)] if images else []
-
-
-def _sentence(kind: str, files: list[Path], folder: Path) -> str:
+def sentence(kind: str, files: list[Path], folder: Path) -> str:
+    """A warning about files of one kind, whose way out stands behind a `|`."""
     what, _, way_out = kind.partition("|")
     return f"{what} ({len(files)}): {first_names(files, folder)}" + (f"; {way_out}" if way_out else "")
 

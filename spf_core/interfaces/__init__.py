@@ -1,6 +1,7 @@
 """What each kind of component must do, and what it reads and returns. A plugin inherits from nothing."""
 
 from spf_core.interfaces.attention import AttentionSite, Captured
+from spf_core.interfaces.data import Advises, DataReader, HasCaptions
 from spf_core.interfaces.exporting import Exporter
 from spf_core.interfaces.fit import Fit
 from spf_core.interfaces.judging import (
@@ -65,6 +66,7 @@ from spf_core.utils.prompts import Prompt
 __all__ = [
     "NOTHING",
     "Adapter",
+    "Advises",
     "AllocatesRank",
     "AnyTarget",
     "AttentionSite",
@@ -76,9 +78,11 @@ __all__ = [
     "Column",
     "Conditioning",
     "ControlMap",
+    "DataReader",
     "Detachable",
     "Exporter",
     "Fit",
+    "HasCaptions",
     "HasWeightDrift",
     "JointlyJudged",
     "Limited",

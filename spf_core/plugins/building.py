@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from spf_core import interfaces
-from spf_core.errors import ConfigError, PluginError, SpfError, Unavailable
+from spf_core.errors import ConfigError, PluginError, SpfError
 from spf_core.plugins.configs import PROTOCOL_OF, AdapterConfig, Component, label
-from spf_core.plugins.containment import contained, reason_of
+from spf_core.plugins.constructing import constructed, package_of, refuse_lacking
+from spf_core.plugins.containment import reason_of
 from spf_core.utils.devices import is_out_of_memory
 
 PROTOCOLS: dict[str, type] = {kind: getattr(interfaces, name) for kind, name in PROTOCOL_OF.items()}
@@ -20,34 +21,12 @@ def built(config: Component | type[Component]) -> Any:
     PluginError, with the component's name and provider, when that of a plugin raises anything, and when
     what is returned lacks a member of the kind's protocol. `Unavailable` passes.
     """
-    if not config.provided_by:
-        return _conforming(config, _build(config))
-    what = f"{label(config)} cannot be built"
-    try:
-        return contained(lambda: _conforming(config, _build(config)), what=what, package=_package_of(config))
-    except Unavailable:
-        raise
-    except SpfError as error:
-        if config.provided_by in str(error):
-            raise
-        raise PluginError(f"{what}: {error}") from error
-
-
-def _build(config: Component | type[Component]) -> Any:
-    return (config() if inspect.isclass(config) else config).build()
+    return constructed(config, lambda part: _conforming(config, part))
 
 
 def _conforming(config: Component | type[Component], part: Any) -> Any:
     protocol = PROTOCOLS[config.kind]
-    if inspect.isclass(part):
-        raise PluginError(f"build() of {label(config)} returns the class {part.__name__}; return an instance")
-    missing = [name for name in _members(protocol) if not hasattr(part, name)]
-    if missing:
-        found = "None" if part is None else f"a {type(part).__name__}"
-        raise PluginError(
-            f"build() of {label(config)} returns {found}, which lacks {', '.join(missing)}; "
-            f"return what spf_core.interfaces.{protocol.__name__} describes"
-        )
+    refuse_lacking(config, part, protocol.__name__, _members(protocol))
     if "__call__" in vars(protocol):
         _check_arguments(config, part, list(inspect.signature(protocol.__call__).parameters)[1:])
     return part
@@ -80,7 +59,7 @@ def attach(config: AdapterConfig, adapter: interfaces.Adapter, backbone: interfa
     except Exception as error:
         if not config.provided_by:
             raise
-        reason = str(error) if isinstance(error, SpfError) else reason_of(error, _package_of(config))
+        reason = str(error) if isinstance(error, SpfError) else reason_of(error, package_of(config))
         raise PluginError(
             f"{label(config)} cannot be attached: {reason}. "
             "Choose another adapter or backbone, or report it to its provider"
@@ -104,12 +83,8 @@ def named(config: Component, what: str) -> Iterator[None]:
             raise
         if isinstance(error, SpfError) and config.provided_by in str(error):
             raise
-        reason = str(error) if isinstance(error, SpfError) else reason_of(error, _package_of(config))
+        reason = str(error) if isinstance(error, SpfError) else reason_of(error, package_of(config))
         raise PluginError(f"{label(config)} {what}: {reason}") from error
-
-
-def _package_of(config: Component | type[Component]) -> str:
-    return config.__module__.partition(".")[0]
 
 
 def _members(protocol: type) -> list[str]:

@@ -293,6 +293,21 @@ class ExporterConfig(Component):
     on_hub: ClassVar[bool] = False  # whether `spf push` uploads it
 
 
+class DataReaderConfig(Component):
+    """A layout of training data; builds an `interfaces.DataReader`."""
+
+    kind = "data-reader"
+    reads: ClassVar[str] = ""  # what it looks for, for messages, as in "a COCO file captions.json"
+
+    def sample(self, folder: Path) -> str:
+        """Write two rows or more into the empty folder, and return them as `--data` names them.
+
+        The checks of `spf plugins check` read it, with `dataset.trigger` set to "wearing a hat". A caption of
+        the sample holds these words, and each image has at least 32 x 32 pixels.
+        """
+        raise PluginError(f"{label(self)} has no sample(folder); define it, for the checks of its contract")
+
+
 class PresetConfig(Component):
     """A named choice of components with weights and schedule: a baseline or an ablation."""
 
@@ -318,6 +333,7 @@ KINDS: dict[str, type[Component]] = {
         ScoreConfig,
         SuiteConfig,
         ExporterConfig,
+        DataReaderConfig,
         PresetConfig,
     )
 }
@@ -338,4 +354,5 @@ PROTOCOL_OF: dict[str, str] = {
     "score": "Score",
     "suite": "Suite",
     "exporter": "Exporter",
+    "data-reader": "DataReader",
 }

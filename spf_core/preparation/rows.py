@@ -32,7 +32,7 @@ def rows_of(settings: PreparationSettings) -> list[Row]:
     if settings.data is None:
         raise ConfigError("no training folder given; use --data DIR")
     refuse_lost(settings.data, "data")
-    rows, train = read_folder(settings.data, settings.dataset), settings.train
+    rows, train = read_folder(settings.data, settings.dataset, settings.reader), settings.train
     return with_variants(rows, train.text_variants, train.clause_dropout, train.seed)
 
 

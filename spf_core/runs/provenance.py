@@ -160,7 +160,7 @@ def warn_of_other_plugins(run: Path, config: "RunConfig", plugins: Plugins) -> N
 def used_by(config: "RunConfig", plugins: Plugins) -> Iterator[Used]:
     """Every component of the run with its provider; what is no component of `plugins` is left out."""
     slots = (config.backbone, config.adapter, config.reference, config.control_map, config.response)
-    others = (config.reward, config.editor, config.optimizer)
+    others = (config.reward, config.editor, config.reader, config.optimizer)
     parts = (*slots, *others, *config.losses.values(), *config.train.trackers)
     for part in parts:
         if part is not None and part.name in plugins.entries:

@@ -9,6 +9,7 @@ from spf_core.plugins.configs import (
     BackboneConfig,
     Component,
     ControlMapConfig,
+    DataReaderConfig,
     ExporterConfig,
     LossConfig,
     MetricConfig,
@@ -24,7 +25,7 @@ from spf_core.plugins.configs import (
 )
 from spf_core.plugins.containment import reason_of
 from spf_core.plugins.discovery import Plugins
-from spf_core.testing import general, judging, models, optimizers, steps, trackers
+from spf_core.testing import general, judging, models, optimizers, reading, steps, trackers
 from spf_core.testing.subject import Check, NotApplicable, Subject, Verdict, subject_of
 from spf_core.testing.tiny_models import Tiny
 from spf_core.testing.training import CHECKS as _TRAINING
@@ -44,6 +45,7 @@ OF_KIND: dict[str, tuple[tuple[str, Check], ...]] = {
     "score": judging.SCORES,
     "suite": judging.SUITES,
     "exporter": judging.EXPORTERS,
+    "data-reader": (*reading.READERS, *_TRAINING),
     "preset": _TRAINING,
 }
 
@@ -154,4 +156,5 @@ check_metric = _checker(MetricConfig)
 check_score = _checker(ScoreConfig)
 check_suite = _checker(SuiteConfig)
 check_exporter = _checker(ExporterConfig)
+check_data_reader = _checker(DataReaderConfig)
 check_preset = _checker(PresetConfig)

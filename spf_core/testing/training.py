@@ -7,6 +7,7 @@ from spf_core.config.run_config import RunConfig
 from spf_core.errors import SpfError
 from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_core.testing.conformance import check_run
+from spf_core.testing.reading import OPTIONS, sample_of
 from spf_core.testing.states import tiny_data
 from spf_core.testing.subject import Check, Failure, NotApplicable, Subject
 from spf_core.training.loop import train
@@ -15,7 +16,10 @@ _RUN = "run"
 
 
 def config_with_data(subject: Subject) -> RunConfig:
-    """The configuration of the run, with the path of the training data."""
+    """The configuration of the run, with the path of the training data; that of a reader is its sample."""
+    if subject.kind == "data-reader":
+        given = {"data": sample_of(subject), "dataset": OPTIONS}
+        return subject.run_config.model_copy(update=given)
     data = subject.folder / "data"
     if not data.is_dir():
         tiny_data(data)

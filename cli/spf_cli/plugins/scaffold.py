@@ -33,6 +33,7 @@ _USES = {
     "adapter": "spf train --data DIR --plugin new-thing",
     "backbone": "spf train --data DIR --backbone new-thing --set backbone.path=FOLDER",
     "control-map": "spf train --data DIR --plugin new-thing",
+    "data-reader": "spf data check DIR --trigger 'wearing a hat' --set reader=new-thing",
     "exporter": "spf export RUN --format new-thing --out FILE",
     "loss": f"spf train --data DIR --plugin {NAME} --set losses.{NAME}.weight=0.5",
     "metric": "spf evaluate RUN --score new-thing",

@@ -110,7 +110,7 @@ def calibrate(
     _, plugins = run_config(run, plugin or ())
     opened = open_run(run, plugins, device=device)
     if data:
-        opened = replace(opened, config=opened.config.model_copy(update={"data": str(data)}))
+        opened = replace(opened, config=opened.config.model_copy(update={"data": str(data), "reader": None}))
     subject = None
     if by is not Measure.RESPONSE:
         needed = by is Measure.SPS

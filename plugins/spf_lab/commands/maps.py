@@ -62,7 +62,7 @@ def maps(
         raise ConfigError("the run records no training folder; give one with --data DIR")
     if data is None:
         refuse_lost(config.data, "data")
-    rows = read_folder(folder, config.dataset)
+    rows = read_folder(folder, config.dataset, None if data else config.reader)
     opened = open_run(run, plugins, device=device)
     reference: Any = config.reference or plugins.get("adapter-off", "reference")()
     with progress_bars() as progress:

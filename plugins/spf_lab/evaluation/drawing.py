@@ -97,6 +97,7 @@ def subject_of(run: OpenRun, plugins: Plugins, plan: EvaluationPlan) -> Subject:
         suite=plan.suite,
         target=plan.target,
         dataset=config.dataset,
+        reader=config.reader,
         backbone=config.backbone.name,
         options=plan.suite_options,
     )

@@ -43,6 +43,7 @@ def refuse_unknown_target(config: RunConfig, plugins: Plugins) -> None:
             plugins,
             target=config.evaluation.target,
             dataset=config.dataset,
+            reader=config.reader,
             backbone=config.backbone.name,
         )
 

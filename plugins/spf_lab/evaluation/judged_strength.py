@@ -37,6 +37,7 @@ def judged_subject(
         suite=suite,
         target=target,
         dataset=config.dataset,
+        reader=config.reader,
         backbone=config.backbone.name,
     )
 

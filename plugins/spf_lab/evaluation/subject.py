@@ -14,6 +14,7 @@ from spf_core.data import Row, readable_rows
 from spf_core.errors import ConfigError, PluginError, short, unknown
 from spf_core.interfaces import AnyTarget, Limited, Suite
 from spf_core.plugins.building import built
+from spf_core.plugins.configs import DataReaderConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.utils.paths import refuse_lost
 
@@ -58,6 +59,7 @@ def find_subject(
     suite: str | None = None,
     target: str | None = None,
     dataset: DatasetSection = AS_IT_IS,
+    reader: DataReaderConfig | None = None,
     backbone: str | None = None,
     options: Sequence[str] = (),
 ) -> Subject:
@@ -65,11 +67,12 @@ def find_subject(
 
     That is the suite that recognises the folder; else one that has the target and whose world the backbone
     draws; else one that judges any target text, on `target` or the text that the folder trains most often.
-    `suite` and `target` override what the folder says, `dataset` says how its texts are read, and `options`
-    set the suite's as NAME.OPTION=VALUE. ConfigError when nobody judges the run, or an option is not there.
+    `suite` and `target` override what the folder says, `dataset` and `reader` say how it is read, and
+    `options` set the suite's as NAME.OPTION=VALUE. ConfigError when nobody judges the run, or an option is
+    not there.
     """
     folder = Path(data) if data else None
-    rows = _rows(folder, dataset)
+    rows = _rows(folder, dataset, reader)
     usual = Counter(row.target_text for row in rows if row.target_text).most_common(1)
     trained = usual[0][0] if usual else None
     worlds = _worlds(plugins, suite, options)
@@ -190,6 +193,6 @@ def _unrecognised(folder: Path | None, worlds: Mapping[str, _World], any_text: b
     return f"{reason}; name the target to judge with --target, one of: {', '.join(known) or 'none'}"
 
 
-def _rows(folder: Path | None, dataset: DatasetSection) -> list[Row]:
+def _rows(folder: Path | None, dataset: DatasetSection, reader: DataReaderConfig | None) -> list[Row]:
     """The folder's rows; none when it is gone, as weights outlive their data."""
-    return readable_rows(folder, dataset) if folder is not None and folder.is_dir() else []
+    return readable_rows(folder, dataset, reader) if folder is not None and folder.exists() else []

@@ -4,9 +4,11 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from spf_core.config.loading import parse_component
 from spf_core.config.sections import DatasetSection
 from spf_core.data import Row, read_folder
-from spf_core.errors import DataError, RunError, short
+from spf_core.errors import RunError, SpfError, short
+from spf_core.plugins.configs import DataReaderConfig
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_core.runs.run import CONFIG_FILE, file_hash
@@ -37,7 +39,7 @@ def run_report(
 ) -> str:
     """The page of a run folder; RunError when an evaluation is damaged or of other weights."""
     config = read_yaml(run / CONFIG_FILE)
-    rows, arm = _rows(config), _evaluation(run, evaluation)
+    rows, arm = _rows(config, plugins), _evaluation(run, evaluation)
     chosen = subject or _default_subject(arm, rows)
     return run_page(run, config, rows, arm, look(run, plugins, chosen, device))
 
@@ -198,12 +200,14 @@ def _default_subject(arm: Arm | None, rows: list[Row]) -> Subject | None:
     return subject_of(rows[0].base_text, rows[0].target_text) if rows else None
 
 
-def _rows(config: Json) -> list[Row]:
-    """The training rows, none when their folder is gone or they are not on this machine."""
-    data = config.get("data")
+def _rows(config: Json, plugins: Plugins) -> list[Row]:
+    """The training rows, none when their folder or their reader is gone or not on this machine."""
+    data, chosen = config.get("data"), config.get("reader")
     try:
-        return read_folder(data, _dataset(config)) if data and Path(data).is_dir() else []
-    except DataError:
+        reader = parse_component(plugins, "data-reader", chosen, "reader") if chosen else None
+        assert isinstance(reader, DataReaderConfig | None), "of that kind"
+        return read_folder(data, _dataset(config), reader) if data and Path(data).exists() else []
+    except SpfError:
         return []
 
 

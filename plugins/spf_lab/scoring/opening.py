@@ -142,7 +142,8 @@ class Base:
             )
         own = opened.config.sample
         sample = self._sample(handover=handover or own.handover, negative=own.negative)
-        known = {} if self.config.data is None else {"data": self.config.data, "dataset": self.config.dataset}
+        names = () if self.config.data is None else ("data", "dataset", "reader")
+        known = {name: getattr(self.config, name) for name in names}
         config = opened.config.model_copy(update={"sample": sample, **known})
         return replace(opened, config=config, adapter=AtStrength(opened.adapter, strength))
 

@@ -73,6 +73,7 @@ def score_files(
         suite=plan.suite,
         target=plan.target,
         dataset=config.dataset,
+        reader=config.reader,
         backbone=config.backbone.name,
         options=plan.suite_options,
     )

@@ -9,7 +9,7 @@ from PIL.Image import Image
 from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import SampleSection
 from spf_core.data import read_folder
-from spf_core.errors import ConfigError, DataError, RunError
+from spf_core.errors import ConfigError, RunError, SpfError
 from spf_core.sampling.sampler import comparison_grid
 from spf_core.utils.prompts import Prompt
 from spf_lab.report.html import document, facts, paragraph, section, tag
@@ -98,8 +98,10 @@ def texts_of(model: Path, config: RunConfig, target: str) -> list[Prompt]:
 
 def _training_texts(config: RunConfig) -> list[Prompt]:
     try:
-        rows = read_folder(config.data, config.dataset) if config.data and Path(config.data).is_dir() else []
-    except DataError:
+        if config.data is None or not Path(config.data).exists():
+            return []
+        rows = read_folder(config.data, config.dataset, config.reader)
+    except SpfError:  # of a reader that is not installed here, too
         return []
     return [row.prompt for row in rows]
 

@@ -13,7 +13,7 @@ class NewThing(TrackerConfig):
     """Writes the numbers of a run into a table, and its pictures beside it."""
 
     name = "new-thing"
-    folder: str = Field("new-thing", min_length=1, description="Folder in the run folder.")
+    folder: str = Field("new-thing", min_length=1, description="Folder in the run.")
 
     def build(self) -> "Tracker":
         """Build the tracker, which writes nothing before it is started."""

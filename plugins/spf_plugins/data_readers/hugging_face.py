@@ -1,51 +1,62 @@
 """Rows of a Hugging Face dataset, by hub id or from a folder, through the `datasets` library."""
 
-import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spf_core.config.sections import DatasetSection
 from spf_core.data.files import real_path, refuse_link_outside, visible
-from spf_core.data.images import SUFFIXES
-from spf_core.data.row import Row
-from spf_core.data.tables import NAMES, REQUIRED, Reading, checked_row, inside, texts_of
+from spf_core.data.images import keep_image
+from spf_core.data.row import Reading, Row
+from spf_core.data.tables import NAMES, REQUIRED, checked_row, inside, no_rows, texts_of
+from spf_core.data.unused import unused_files
 from spf_core.errors import DataError, short
-from spf_core.utils.atomic import atomic_file
-from spf_core.utils.paths import cache_folder
 
 SAVED = ("state.json", "dataset_dict.json")
 STORED = (".parquet", ".arrow")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def is_hub_id(data: str) -> bool:
-    """Whether this looks like `owner/name` and is nothing on this disk."""
+class HuggingFaceDataset:
+    """Reads a dataset of the hub, or one in a folder."""
+
+    def recognises(self, data: str) -> bool:
+        """Whether this looks like `owner/name` and is nothing on this disk, or is a folder with a dataset."""
+        return _is_hub_id(data) or _is_dataset(Path(data))
+
+    def readings(self, data: str, options: DatasetSection) -> Iterator[Reading]:
+        """Each row's place, and how to read it: the row, or a DataError."""
+        table = _as_files(_load(data, options), data, options)
+        for number in range(len(table)):
+            place, read = f"{data}, row {number}", partial(_row, data, table, number, options)
+            yield Reading(place, read, keys=table.column_names)
+        if not len(table):
+            raise no_rows(Path(data))
+
+    def warnings(self, data: str, options: DatasetSection, read: Collection[Path]) -> Sequence[str]:
+        """The files of a folder without a row."""
+        folder = Path(data)
+        if not folder.is_dir():
+            return []
+        return unused_files(folder, options, {*read, *_stored_tables(folder)}, source="the dataset")
+
+
+def _is_hub_id(data: str) -> bool:
     return bool(_HUB_ID.fullmatch(data)) and not data.startswith(".") and not Path(data).exists()
 
 
-def is_dataset(folder: Path) -> bool:
+def _is_dataset(folder: Path) -> bool:
     """Whether the folder holds what the library saves, or tables with images in them."""
-    if any((folder / name).is_file() for name in SAVED):
-        return True
-    return bool(stored_tables(folder))
+    return any((folder / name).is_file() for name in SAVED) or bool(_stored_tables(folder))
 
 
-def stored_tables(folder: Path) -> list[Path]:
+def _stored_tables(folder: Path) -> list[Path]:
     """The tables that the library reads from the folder."""
     places = (place for place in (folder, folder / "data") if place.is_dir())
     return [file for place in places for file in visible(place) if file.suffix in STORED and file.is_file()]
-
-
-def read_dataset(data: str, options: DatasetSection) -> Iterator[Reading]:
-    """Each row's place, and how to read it: the row, or a DataError."""
-    table = _as_files(_load(data, options), data, options)
-    for number in range(len(table)):
-        place, read = f"{data}, row {number}", partial(_row, data, table, number, options)
-        yield Reading(place, read, keys=table.column_names)
 
 
 def _row(data: str, table: Any, number: int, options: DatasetSection) -> Row:
@@ -135,7 +146,7 @@ def _file(data: str, column: str, value: Any) -> Path:
             "name a column of images with --set dataset.columns.image=NAME"
         )
     if value.get("bytes"):
-        return _kept(value["bytes"], Path(value.get("path") or "").suffix.lower())
+        return keep_image(value["bytes"], Path(value.get("path") or "").suffix)
     if not value.get("path"):
         raise DataError(f"'{column}' is empty")
     return _stored(data, value["path"])
@@ -153,12 +164,3 @@ def _stored(data: str, name: str) -> Path:
     if not any(Path(real_path(Path(name))).is_relative_to(real_path(Path(place))) for place in fetched):
         raise DataError(f"'{short(name)}' is no file of the dataset; choose one that stores its images")
     return Path(name)
-
-
-def _kept(content: bytes, suffix: str) -> Path:
-    name = hashlib.sha256(content).hexdigest() + (suffix if suffix in SUFFIXES else "")
-    file = cache_folder() / "datasets" / name
-    if not file.is_file() or file.stat().st_size != len(content) or file.read_bytes() != content:
-        with atomic_file(file) as temporary:
-            temporary.write_bytes(content)
-    return file

@@ -6,21 +6,22 @@ reads each image, or in both.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from spf_core.config.sections import DatasetSection
 from spf_core.data.captions import split_by_trigger
 from spf_core.data.files import lines_of, normal_form, read_text, refuse_link_outside, visible
 from spf_core.data.images import is_picture
-from spf_core.data.row import Row
-from spf_core.data.tables import MOST_REPEATS, Reading, checked_row
+from spf_core.data.names import CAPTION_SUFFIXES, MASK_ENDING, is_caption, is_mask, masks_folder
+from spf_core.data.row import Caption, Reading, Row
+from spf_core.data.tables import MOST_REPEATS, checked_row
+from spf_core.data.unused import sentence, unused_files
 from spf_core.errors import DataError
 
-CAPTION_SUFFIXES = (".txt", ".caption")
-MASK_ENDING = "-masklabel"
 _NUMBERED = re.compile(r"([0-9]+)_(.+)")
 _ENDS_A_CLAUSE = tuple(
     ".,;:!?\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f"
@@ -74,32 +75,41 @@ class _Contents:
     masks: list[Path]
 
 
-def is_captioned(folder: Path) -> bool:
-    """Whether there are sub-folders with repeats, or images with captions."""
-    contents = _contents(folder)
-    return bool(_numbered(folder) or captions_by_picture(contents))
+class CaptionedFolder:
+    """Reads images with captions beside them."""
 
+    def recognises(self, data: str) -> bool:
+        """Whether there are sub-folders with repeats, or images with captions."""
+        folder = Path(data)
+        return folder.is_dir() and bool(_numbered(folder) or captions_by_picture(_contents(folder)))
 
-def read_captioned(folder: Path, options: DatasetSection) -> Iterator[Reading]:
-    """Each image's place and files, and how to read it: the row, or a DataError."""
-    trigger = options.trigger
-    if not trigger:
-        raise DataError(
-            f"the captions in '{folder}' say base and target in one; split them with a trigger, as in "
-            f'--trigger "wearing a hat", or with `spf data prepare {folder}`'
-        )
-    for place, read in _refused(folder):
-        yield Reading(str(place), partial(_row, read, trigger), visible(place))
-    for found in find_captioned(folder, options):
-        read = partial(_read, folder, found)
-        yield Reading(str(found.caption_file or found.image), partial(_row, read, trigger), found.files)
+    def readings(self, data: str, options: DatasetSection) -> Iterator[Reading]:
+        """Each image's place and files, and how to read it: the row, or a DataError."""
+        folder, trigger = Path(data), options.trigger
+        if not trigger:
+            raise DataError(
+                f"the captions in '{folder}' say base and target in one; split them with a trigger, as in "
+                f'--trigger "wearing a hat", or with `spf data prepare {folder}`'
+            )
+        for place, read in _refused(folder):
+            yield Reading(str(place), partial(_row, read, trigger), visible(place))
+        for found in find_captioned(folder, options):
+            read = partial(_read, folder, found)
+            yield Reading(str(found.caption_file or found.image), partial(_row, read, trigger), found.files)
 
+    def warnings(self, data: str, options: DatasetSection, read: Collection[Path]) -> Sequence[str]:
+        """Captions that are the name of a folder, and files that are not read."""
+        folder = Path(data)
+        return [*_folder_captions(folder, options), *unused_files(folder, options, read, source=None)]
 
-def captioned_files(folder: Path, options: DatasetSection) -> Iterator[tuple[Path, Callable[[], Captioned]]]:
-    """Each image in order of its name, and how to read its caption; that may raise DataError."""
-    yield from _refused(folder)
-    for found in find_captioned(folder, options):
-        yield found.image, partial(_read, folder, found)
+    def captions(self, data: str, options: DatasetSection) -> Iterator[tuple[str, Callable[[], Caption]]]:
+        """Each image in order of its name, and how to read its caption; that may raise DataError."""
+        folder = Path(data)
+        for place, refuse in _refused(folder):
+            yield place.relative_to(folder).as_posix(), partial(_caption, folder, refuse)
+        for found in find_captioned(folder, options):
+            read = partial(_caption, folder, partial(_read, folder, found))
+            yield found.image.relative_to(folder).as_posix(), read
 
 
 def find_captioned(folder: Path, options: DatasetSection) -> Iterator[Found]:
@@ -125,13 +135,17 @@ def captions_by_picture(contents: _Contents) -> dict[Path, list[Path]]:
     return belonging
 
 
-def masks_folder(folder: Path, options: DatasetSection) -> Path:
-    """The folder of masks, which may be called in upper or lower case."""
-    masks = folder / options.masks
-    if masks.is_dir() or not masks.parent.is_dir():
-        return masks
-    alike = (each for each in visible(masks.parent) if each.name.casefold() == masks.name.casefold())
-    return next((each for each in alike if each.is_dir()), masks)
+def _folder_captions(folder: Path, options: DatasetSection) -> list[str]:
+    """A warning for pictures that have the name of their sub-folder as their caption.
+
+    In a sub-folder of nothing but pictures that is meant, and needs no warning.
+    """
+    found = [each.image for each in find_captioned(folder, options) if not each.caption_file]
+    places = {image.parent for image in found} - {folder}
+    mixed = {place for place in places if not all(map(is_picture, visible(place)))}
+    images = [image for image in found if image.parent in mixed]
+    kind = "pictures without a caption file, whose caption is the name of their sub-folder"
+    return [sentence(kind, images, folder)] if images else []
 
 
 def _found(
@@ -179,6 +193,14 @@ def _row(read: Callable[[], Captioned], trigger: str) -> Row:
     found = read()
     texts = split_by_trigger(found.caption, trigger)
     return checked_row({"repeats": found.repeats}, texts, image=found.image, mask=found.mask)
+
+
+def _caption(folder: Path, read: Callable[[], Captioned]) -> Caption:
+    found = read()
+    values: dict[str, Any] = {"repeats": found.repeats} if found.repeats > 1 else {}
+    if found.mask is not None:
+        values["mask"] = found.mask.relative_to(folder).as_posix()
+    return Caption(found.image.relative_to(folder).as_posix(), found.caption, values)
 
 
 def _read(folder: Path, found: Found) -> Captioned:
@@ -254,13 +276,3 @@ def _contents(folder: Path) -> _Contents:
         elif is_caption(file):
             contents.captions.append(file)
     return contents
-
-
-def is_caption(file: Path) -> bool:
-    """Whether the file is called like a caption."""
-    return file.suffix.lower() in CAPTION_SUFFIXES and file.is_file()
-
-
-def is_mask(file: Path) -> bool:
-    """Whether the file is called like a mask that lies beside its image."""
-    return file.stem.lower().endswith(MASK_ENDING) and is_picture(file)
