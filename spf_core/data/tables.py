@@ -138,17 +138,10 @@ def _check_texts(base: str, target: str) -> None:
 
 def _check_replaces(replaces: str | None, base: str) -> None:
     if replaces is not None and replaces not in base:
-<<<<<<< HEAD
         raise DataError(
             f"'replaces' {json.dumps(replaces)} does not occur in base_text '{short(base)}'; "
             "write words of it"
         )
-    return Row(
-        image, base, target, _phrases(values, base), mask, replaces, _repeats(values), warnings=warnings
-    )
-=======
-        raise DataError(f"'replaces' {json.dumps(replaces)} does not occur in base_text '{short(base)}'")
->>>>>>> main
 
 
 def texts_of(values: Mapping[str, Any], names: Mapping[str, str], trigger: str | None) -> Texts:
@@ -233,17 +226,7 @@ def _phrases(values: Mapping[str, Any], base: str) -> tuple[str, ...]:
     if isinstance(phrases, str) and ";" in phrases:  # a cell holds no list
         phrases = [phrase.strip() for phrase in phrases.split(";")]
     if not isinstance(phrases, list):
-<<<<<<< HEAD
         raise DataError(f"'base_phrases' is {short(json.dumps(phrases))}; write a list of texts")
-    for phrase in phrases:
-        if not isinstance(phrase, str) or not phrase.strip() or phrase not in base:
-            phrase_text = short(json.dumps(phrase))
-            raise DataError(
-                f"base phrase {phrase_text} does not occur in base_text '{short(base)}'; write words of it"
-            )
-    return tuple(phrases)
-=======
-        raise DataError(f"'base_phrases' must be a list of texts, got {short(json.dumps(phrases))}")
     _check_phrases(phrases, base)
     return tuple(phrases)
 
@@ -252,8 +235,9 @@ def _check_phrases(phrases: Sequence[Any], base: str) -> None:
     for phrase in phrases:
         if not isinstance(phrase, str) or not phrase.strip() or phrase not in base:
             phrase_text = short(json.dumps(phrase))
-            raise DataError(f"base phrase {phrase_text} does not occur in base_text '{short(base)}'")
->>>>>>> main
+            raise DataError(
+                f"base phrase {phrase_text} does not occur in base_text '{short(base)}'; write words of it"
+            )
 
 
 def _repeats(values: Mapping[str, Any]) -> int:
