@@ -1,7 +1,7 @@
 """Components that a test defines, registered as those of an installed package are."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import Distribution, DistributionFinder
 from pathlib import Path
@@ -20,8 +20,8 @@ ANY = DistributionFinder.Context()
 
 
 @contextmanager
-def installed(*configs: type[Component]) -> Iterator[None]:
-    """Whoever loads plugins finds the package `of-a-test` 1.0 too, which registers `configs`."""
+def installed(*configs: type[Component], **hooks: Callable[..., object]) -> Iterator[None]:
+    """Whoever loads plugins finds the package `of-a-test` 1.0 too, with these `configs` and `hooks`."""
 
     @hookimpl
     def spf_register(register: Register) -> None:
@@ -30,6 +30,7 @@ def installed(*configs: type[Component]) -> Iterator[None]:
 
     module = ModuleType(MODULE)
     vars(module)["spf_register"] = spf_register
+    vars(module).update({name: hookimpl(hook) for name, hook in hooks.items()})
     finder = _Finder()
     sys.modules[MODULE] = module
     sys.meta_path.append(finder)  # importlib.metadata asks every finder for distributions

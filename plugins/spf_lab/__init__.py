@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spf_core.plugins import Register, hookimpl
+from spf_core.plugins import Register, ReportSection, hookimpl
 
 if TYPE_CHECKING:
     from spf_core.config.run_config import RunConfig
@@ -56,6 +56,14 @@ def spf_after_run(fit: "Fit") -> None:
     from spf_lab.showing.live import show_finished
 
     show_finished(fit)
+
+
+@hookimpl
+def spf_report_sections(run: Path, evaluation: Path | None, plugins: "Plugins") -> list[ReportSection]:
+    """Show the training of a run on its page."""
+    from spf_lab.report.training import training
+
+    return [training(run, evaluation, plugins)]
 
 
 @hookimpl

@@ -1,6 +1,7 @@
 """Plugins: their config classes and hooks, and how spf finds, checks and contains them. Torch-free.
 
-An author of a plugin imports config classes, `hookimpl` and the types of options from here.
+An author of a plugin imports config classes, `hookimpl`, the types of options and the blocks of a report
+section from here.
 """
 
 from spf_core.plugins.configs import (
@@ -25,6 +26,7 @@ from spf_core.plugins.configs import (
 )
 from spf_core.plugins.hookspecs import Register, hookimpl
 from spf_core.plugins.outside_weights import OutsideWeights, WeightedScoreConfig
+from spf_core.plugins.report_section import Facts, Paragraph, Picture, Plots, ReportSection, Table, Tiles
 from spf_core.utils.paths import HubPath, UserPath
 
 __all__ = [
@@ -35,19 +37,26 @@ __all__ = [
     "ControlMapConfig",
     "DataReaderConfig",
     "ExporterConfig",
+    "Facts",
     "HubPath",
     "LossConfig",
     "MetricConfig",
     "OptimizerConfig",
     "OutsideWeights",
+    "Paragraph",
+    "Picture",
+    "Plots",
     "PresetConfig",
     "PromptEditorConfig",
     "ReferenceConfig",
     "Register",
+    "ReportSection",
     "ResponseConfig",
     "RewardConfig",
     "ScoreConfig",
     "SuiteConfig",
+    "Table",
+    "Tiles",
     "TrackerConfig",
     "UserPath",
     "WeightedScoreConfig",

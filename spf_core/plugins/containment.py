@@ -29,10 +29,18 @@ class _Overdue(BaseException):
     """Raised in code that takes longer than it may; no `except Exception` of a plugin stops it."""
 
 
-def contained(call: Callable[[], T], *, what: str = "", seconds: float | None = None, package: str = "") -> T:
+def contained(
+    call: Callable[[], T],
+    *,
+    what: str = "",
+    seconds: float | None = None,
+    sooner: str = "import what is heavy inside build()",
+    package: str = "",
+) -> T:
     """What `call` returns; PluginError `what: reason` for whatever it raises, SpfErrors as they are.
 
     `seconds` bounds the time, in the main thread of systems that have timers: elsewhere nothing is stopped.
+    `sooner` is what the error then advises.
     Time in which another top-level package than `package` is imported does not end the call, as that package
     would be left in halves, for spf too. Prints go to stderr, since programs read stdout. The working folder,
     warning filters, signal handlers, global random states and torch's defaults are put back.
@@ -42,7 +50,7 @@ def contained(call: Callable[[], T], *, what: str = "", seconds: float | None = 
     raised_by_user: list[BaseException] = []
     with _restored(), _heard(raised_by_user), redirect_stdout(sys.stderr):
         try:
-            with _timed(seconds, package, sys._getframe()):
+            with _timed(seconds, sooner, package, sys._getframe()):
                 found.append(call())
         except BaseException as error:
             failed = error
@@ -63,7 +71,7 @@ def reason_of(error: BaseException, package: str = "") -> str:
     """
     place = "" if isinstance(error, SyntaxError) else place_of(error, package)
     if isinstance(error, _Overdue):
-        return f"{error}; import what is heavy inside build(){place}"
+        return f"{error}{place}"
     kind, said = "error", "it cannot say why"
     with suppress(BaseException):
         kind = type(error).__name__
@@ -89,7 +97,7 @@ def _package_of(frame: FrameType) -> str:
 
 
 @contextmanager
-def _timed(seconds: float | None, package: str, base: FrameType) -> Iterator[None]:
+def _timed(seconds: float | None, sooner: str, package: str, base: FrameType) -> Iterator[None]:
     """Raise _Overdue after `seconds` in what `base` calls, and again where that is swallowed."""
     in_main = threading.current_thread() is threading.main_thread()
     if seconds is None or not in_main or not hasattr(signal, "setitimer"):
@@ -99,7 +107,7 @@ def _timed(seconds: float | None, package: str, base: FrameType) -> Iterator[Non
 
     def ring(number: int, frame: FrameType | None) -> None:
         if not over and not _imports_another(frame, package, base):
-            raise _Overdue(f"it did not come to an end within {seconds:g} seconds")
+            raise _Overdue(f"it did not come to an end within {seconds:g} seconds; {sooner}")
 
     handler = signal.signal(signal.SIGALRM, ring)
     timer = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)

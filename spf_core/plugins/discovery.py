@@ -8,21 +8,20 @@ import logging
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import pluggy
-
-from spf_core.errors import ConfigError, PluginError, did_you_mean, nearest, quoted, short, unknown
+from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, nearest, quoted, short, unknown
 from spf_core.plugins import hookspecs
 from spf_core.plugins.checks import check_config, describe, summary_of
 from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.containment import SECONDS, contained, reason_of
 from spf_core.plugins.imports import failing_once, import_file, imported, module_of
+from spf_core.plugins.modules import Module, manager_of
 from spf_core.plugins.providers import OWN, Provider, State, refuse_other_spf
 
 GROUP = "spf"
@@ -31,6 +30,8 @@ COMMANDS = "spf.commands"  # its own group, as `spf --help` imports what is in i
 FILE = "file"  # the version of a plugin that is a file
 MOST = 1000  # config classes of one plugin; one that gives more does not end
 _log = logging.getLogger("spf")
+_NO_CONTRACT = "Hooks and commands have no contract to check; run the package's tests"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Plugins:
 
     entries: dict[str, Entry] = field(default_factory=dict)
     broken: list[Broken] = field(default_factory=list)
-    modules: list["Module"] = field(default_factory=list)
+    modules: list[Module] = field(default_factory=list)
     providers: list[Provider] = field(default_factory=list)  # every plugin that was found
 
     def of_kind(self, kind: str) -> dict[str, Entry]:
@@ -134,30 +135,20 @@ class Plugins:
         results = [module.call(hook, given) for module in self.modules]
         return [result for result in results if result is not None]
 
+    def collect(self, hook: str, read: Callable[[Any], list[T]], *, seconds: float, **given: Any) -> list[T]:
+        """What `read` makes of what the plugins return from `hook`, in the order in which they were loaded.
 
-@dataclass(frozen=True)
-class Module:
-    """The module of a loaded plugin, for the hooks that are called later."""
-
-    module: Any
-    provider: str
-    package: str
-    own: bool
-
-    def call(self, hook: str, given: Mapping[str, Any]) -> Any:
-        """What its `hook` returns; None where it has none."""
-        results: list[Any] = []
-
-        def run() -> None:
-            results.extend(getattr(_manager(self.module, self.provider).hook, hook)(**given))
-
-        if hook not in vars(self.module):
-            return None
-        if self.own:
-            run()
-        else:
-            contained(run, what=f"{hook} of plugin '{short(self.provider)}' failed", package=self.package)
-        return results[0] if results else None
+        A plugin of others that fails in either, or takes longer than `seconds`, is left out with one warning.
+        """
+        found: list[T] = []
+        for module in self.modules:
+            try:
+                found += module.call(hook, given, read=read, seconds=seconds) or []
+            except SpfError as error:
+                if module.own:
+                    raise
+                _log.warning("plugin '%s' is left out: %s", short(module.provider), error)
+        return found
 
 
 @dataclass(frozen=True)
@@ -240,7 +231,10 @@ def load_folder(plugins: Plugins, folder: Path) -> list[str]:
             _load_given(
                 plugins, _Source(name, version, _package_of(point), point.load), f"plugin '{short(name)}'"
             )
-    return [name for name, entry in plugins.entries.items() if entry.provider in points]
+    components = [name for name, entry in plugins.entries.items() if entry.provider in points]
+    if not components:
+        raise PluginError(f"the package in '{folder}' registers no component. {_NO_CONTRACT}")
+    return components
 
 
 def _entry_points_of(folder: Path) -> tuple[dict[str, str], str]:
@@ -258,8 +252,7 @@ def _entry_points_of(folder: Path) -> tuple[dict[str, str], str]:
         ) from None
     if not found:
         raise PluginError(
-            f"'{file}' registers no component: it has no [project.entry-points.{GROUP}]. Commands have no "
-            "contract to check; run the package's tests"
+            f"'{file}' registers no component: it has no [project.entry-points.{GROUP}]. {_NO_CONTRACT}"
         )
     return found, str(project.get("version", "unknown"))
 
@@ -344,7 +337,7 @@ def _package_of(point: EntryPoint) -> str:
 def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
     """Every config class that the module registers, checked."""
     _check_hooks(module, provider)
-    manager = _manager(module, provider)
+    manager = manager_of(module, provider)
     given: list[Any] = []
 
     def register(config: type[Component]) -> None:
@@ -364,13 +357,6 @@ def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
             raise PluginError(f"it registers '{checked.name}' twice; give one of them another name")
         names.add(checked.name)
         yield checked
-
-
-def _manager(module: Any, provider: str) -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    manager.register(module, name=provider)
-    return manager
 
 
 def _check_hooks(module: Any, provider: str) -> None:

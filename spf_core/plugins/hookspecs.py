@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spf_core.config.run_config import RunConfig
     from spf_core.interfaces import Fit
     from spf_core.plugins.discovery import Plugins
+    from spf_core.plugins.report_section import ReportSection
 
 hookspec = pluggy.HookspecMarker("spf")
 hookimpl = pluggy.HookimplMarker("spf")
@@ -74,6 +75,19 @@ def spf_measured(evaluation: Path, run: Path) -> str | None:
 
     Return None for a folder that is not yours. Raise `spf_core.errors.RunError` for a damaged one, or one
     that measures other weights than those of `run`.
+    """
+
+
+@hookspec
+def spf_report_sections(
+    run: Path, evaluation: Path | None, plugins: "Plugins", device: str
+) -> "list[ReportSection] | None":
+    """Return sections for the page that `spf report` writes about the folder `run`, or None.
+
+    `evaluation` is the folder of the run's evaluation, and None if the run has none. A section that shows the
+    model at work opens it with `spf_core.runs.run.open_run(run, plugins, device=device)`.
+
+    A plugin of others that raises, or takes longer than a minute, costs its own sections and one warning.
     """
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import Outcome, Spf
 
-from spf_cli.plugins.kinds import COMMAND, NEW_KINDS
+from spf_cli.plugins.kinds import COMMAND, NEW_KINDS, WITHOUT_CONTRACT
 from spf_cli.plugins.new import Licence
 from spf_cli.plugins.scaffold import LONGEST, TEMPLATES
 from spf_core import API_VERSION, __version__
@@ -41,7 +41,8 @@ def packages(spf: Spf, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_there_is_a_template_of_every_kind() -> None:
     folders = {folder.name for folder in TEMPLATES.iterdir() if folder.is_dir()} - {"__pycache__"}
-    assert folders == {kind.replace("-", "_") for kind in (*KINDS, COMMAND)} | {"package", "licences"}
+    kinds = {kind.replace("-", "_") for kind in (*KINDS, *WITHOUT_CONTRACT)}
+    assert folders == kinds | {"package", "licences"}
 
 
 @pytest.mark.parametrize("kind", NEW_KINDS)
@@ -119,7 +120,7 @@ def test_templates_and_examples_import_public_modules_only() -> None:
     for file in (*TEMPLATES.rglob("*.py"), *EXAMPLES.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             module = node.module if isinstance(node, ast.ImportFrom) and node.module else ""
-            own = module.startswith(("spf_cli.templates", "spf_edge_loss"))
+            own = module.startswith(("spf_cli.templates", "spf_edge_loss", "spf_otsu_region"))
             assert own or not module.startswith("spf_") or module in public, f"{file}: {module}"
 
 
@@ -208,7 +209,11 @@ def test_what_cannot_be_checked_is_one_line(spf: Spf, given: str, words: tuple[s
     assert spf("plugins", "check", given).fails_with(*words)
 
 
-def test_a_package_of_commands_has_no_contract(spf: Spf, packages: Path) -> None:
-    assert spf("plugins", "check", packages / COMMAND).fails_with(
+@pytest.mark.parametrize("kind", WITHOUT_CONTRACT)
+def test_a_package_of_hooks_or_commands_has_no_contract(
+    spf: Spf, packages: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert spf("plugins", "check", packages / kind).fails_with(
         "registers no component", "run the package's tests"
     )

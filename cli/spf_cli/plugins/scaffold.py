@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from spf.loading import refuse_filled
-from spf_cli.plugins.kinds import COMMAND, NEW_KINDS
+from spf_cli.plugins.kinds import COMMAND, HOOKS, NEW_KINDS, WITHOUT_CONTRACT
 from spf_core import API_VERSION
 from spf_core.errors import ConfigError, did_you_mean, short
 from spf_core.plugins.discovery import load_plugins
@@ -30,6 +30,7 @@ _PLACES = {
 # What is done with a component, as lines of the README; those of other kinds are named in a configuration.
 _USES = {
     COMMAND: "spf new-thing RUN",
+    HOOKS: "spf train --data DIR --out RUN && spf report RUN",
     "adapter": "spf train --data DIR --plugin new-thing",
     "backbone": "spf train --data DIR --backbone new-thing --set backbone.path=FOLDER",
     "control-map": "spf train --data DIR --plugin new-thing",
@@ -71,7 +72,7 @@ class Package:
         """What an author does next, as lines for a shell."""
         folder = shlex.quote(str(self.out))
         lines = [f"pip install -e {folder}", f"pytest {folder}"]
-        return lines if self.kind == COMMAND else [*lines, f"spf plugins check {folder}"]
+        return lines if self.kind in WITHOUT_CONTRACT else [*lines, f"spf plugins check {folder}"]
 
 
 def plan(kind: str, name: str, out: Path | None, licence: str, author: str) -> Package:
@@ -111,9 +112,8 @@ def _place(file: str) -> str:
 def _common(text: str, kind: str, licence: str, sources: dict[str, str]) -> str:
     """A file that packages of all kinds have, with what differs between them."""
     major, minor = map(int, API_VERSION.split("."))
-    check = (
-        "" if kind == COMMAND else "    spf plugins check .         # the contract of its kind, as a table\n"
-    )
+    checked = "    spf plugins check .         # the contract of its kind, as a table\n"
+    check = "" if kind in WITHOUT_CONTRACT else checked
     lines = [
         f"- `{MODULE}/{name}`: {ast.get_docstring(ast.parse(source)).partition(chr(10))[0]}"  # type: ignore[union-attr]
         for name, source in sources.items()

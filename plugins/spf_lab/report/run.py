@@ -14,23 +14,33 @@ from spf_lab.report.leakage import leakage
 from spf_lab.report.pairs import ROLES, run_rows
 from spf_lab.report.samples import sampled
 from spf_lab.report.scores import cards, frontier_table, measures
+from spf_lab.report.sections import Part
 from spf_lab.report.settings import environment, hashes, settings
 from spf_lab.report.slider import slider
 from spf_lab.report.sources import vector
-from spf_lab.report.training import training
 from spf_lab.report.verdict import run_verdict
 
-Part = tuple[str, str, Html]
 
+def run_page(
+    run: Path,
+    config: Mapping[str, Any],
+    rows: list[Row],
+    arm: Arm | None,
+    look: Html,
+    added: Mapping[str, list[Part]],
+) -> str:
+    """The page as HTML; `look` shows attention and control map, or the reason why they are absent.
 
-def run_page(run: Path, config: Mapping[str, Any], rows: list[Row], arm: Arm | None, look: Html) -> str:
-    """The page as HTML; `look` shows attention and control map, or the reason why they are absent."""
+    `added` are the sections of plugins by the part before which they stand.
+    """
     taught = arm.results["target_text"] if arm else next((row.target_text for row in rows), "one attribute")
     parts = [
+        *added["pictures"],
         *(_pictures(arm) if arm else [sampled(run)]),
         ("attention", "Attention", section("attention", "Attention to the target", look)),
+        *added["scores"],
         *(_scores(arm) if arm else []),
-        ("training", "Training", section("training", "Training", training(run, config, rows, arm))),
+        *added["settings"],
         _settings(run, arm),
     ]
     return document(f"{taught}: {run.name}", _header(run, config, taught, arm), parts)

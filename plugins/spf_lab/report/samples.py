@@ -7,10 +7,9 @@ from pathlib import Path
 from spf_core.data import open_rgb
 from spf_core.errors import DataError
 from spf_lab.report.html import Html, folded, image, paragraph, section, tag
-from spf_lab.report.sources import picture
+from spf_lab.report.sources import WIDE, picture
 from spf_lab.report.texts import GRIDS, NO_GRIDS
 
-LARGEST = 2000  # pixels of a grid's side in a page that holds it
 TITLES = {
     "grid": "Training texts: the base model above, the tuned model below",
     "prompts": "Validation prompts: the base model above, the tuned model below",
@@ -57,6 +56,6 @@ def _figure(step: int, name: str, source: str | None) -> Html:
 
 def _inside(file: Path) -> str | None:
     try:
-        return picture(open_rgb(file), LARGEST)
+        return picture(open_rgb(file), WIDE)
     except (DataError, OSError):
         return None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HEAT = "viridis"
 LARGEST = 384  # pixels of a picture's side in the page
+WIDE = 2000  # of a sample grid's, or a plot's
 _LOSSLESS = 128  # up to here a picture is kept as it is
 
 

@@ -4,11 +4,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from spf_core.config.loading import parse_component
-from spf_core.config.sections import DatasetSection
-from spf_core.data import Row, read_folder
-from spf_core.errors import RunError, SpfError, short
-from spf_core.plugins.configs import DataReaderConfig
+from spf_core.data import Row, read_folder, readable_rows
+from spf_core.errors import RunError, short
 from spf_core.plugins.discovery import Plugins
 from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_core.runs.run import CONFIG_FILE, file_hash
@@ -25,7 +22,9 @@ from spf_lab.report.arms import Arm, Json, read_arm
 from spf_lab.report.attention_maps import Subject, look, subject_of
 from spf_lab.report.comparison import Compared, comparison_page
 from spf_lab.report.html import Html, facts, folded, join, paragraph
+from spf_lab.report.rows import rows_of
 from spf_lab.report.run import run_page
+from spf_lab.report.sections import sections_of
 from spf_lab.report.settings import environment, hashes, listed, settings
 from spf_lab.report.strips import missing
 from spf_lab.report.texts import BENCHMARK, DEMO, FAILED, NO_CELL, NO_LOOK, SCORED
@@ -39,9 +38,12 @@ def run_report(
 ) -> str:
     """The page of a run folder; RunError when an evaluation is damaged or of other weights."""
     config = read_yaml(run / CONFIG_FILE)
-    rows, arm = _rows(config, plugins), _evaluation(run, evaluation)
+    folder = evaluation or _usual_evaluation(run)
+    arm = _evaluation(run, folder) if folder else None
+    rows = [] if arm else rows_of(config, plugins, readable_rows)
     chosen = subject or _default_subject(arm, rows)
-    return run_page(run, config, rows, arm, look(run, plugins, chosen, device))
+    added = sections_of(plugins, run, folder, device)
+    return run_page(run, config, rows, arm, look(run, plugins, chosen, device), added)
 
 
 def benchmark_report(folder: Path, plugins: Plugins, *, device: str) -> str:
@@ -176,16 +178,13 @@ def _arm(found: Finished) -> Arm:
     )
 
 
-def _evaluation(run: Path, given: Path | None) -> Arm | None:
-    """The given evaluation, or the one in the run's folder or, as in a benchmark's cell, beside it."""
-    usual = [
-        folder
-        for folder in (run / "evaluation", run.parent / "evaluation")
-        if (folder / RESULTS_FILE).is_file()
-    ]
-    folder = given or next(iter(usual), None)
-    if folder is None:
-        return None
+def _usual_evaluation(run: Path) -> Path | None:
+    """The evaluation in the run's folder or, as in a benchmark's cell, beside it."""
+    places = (run / "evaluation", run.parent / "evaluation")
+    return next((folder for folder in places if (folder / RESULTS_FILE).is_file()), None)
+
+
+def _evaluation(run: Path, folder: Path) -> Arm:
     arm, weights = read_arm(run.name, folder), run / ADAPTER_FILE
     if weights.is_file() and arm.results["adapter_hash"] != file_hash(weights):
         raise RunError(f"'{folder}' evaluates other weights than '{weights}'; name its own with --evaluation")
@@ -198,21 +197,6 @@ def _default_subject(arm: Arm | None, rows: list[Row]) -> Subject | None:
         row, results = arm.rows[0], arm.results
         return subject_of(row["base_text"], results["target_text"], results["target"], row["noise"])
     return subject_of(rows[0].base_text, rows[0].target_text) if rows else None
-
-
-def _rows(config: Json, plugins: Plugins) -> list[Row]:
-    """The training rows, none when their folder or their reader is gone or not on this machine."""
-    data, chosen = config.get("data"), config.get("reader")
-    try:
-        reader = parse_component(plugins, "data-reader", chosen, "reader") if chosen else None
-        assert isinstance(reader, DataReaderConfig | None), "of that kind"
-        return read_folder(data, _dataset(config), reader) if data and Path(data).exists() else []
-    except SpfError:
-        return []
-
-
-def _dataset(config: Json) -> DatasetSection:
-    return DatasetSection(**config.get("dataset", {}))
 
 
 def _read(file: Path, way_out: str) -> Json:

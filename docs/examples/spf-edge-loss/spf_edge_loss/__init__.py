@@ -1,10 +1,12 @@
 """A loss term for spf: edges stay where they were, outside the control map. Torch-free."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
-
 from spf_core.plugins import LossConfig, Register, hookimpl
+
+if TYPE_CHECKING:
+    from spf_core.interfaces import Term
 
 
 class EdgeAlignment(LossConfig):
@@ -16,7 +18,7 @@ class EdgeAlignment(LossConfig):
         0.6, gt=0, le=1, description="only rows with t below this fraction of the schedule"
     )
 
-    def build(self) -> Any:
+    def build(self) -> "Term":
         """Build the term."""
         from spf_edge_loss.edges import EdgeAlignmentLoss
 

@@ -1,9 +1,8 @@
 """Edges of the one-step clean estimate."""
 
-from torch import Tensor
-
 from spf_core.helpers import clean_estimate, rows_below
 from spf_core.interfaces import StepState
+from torch import Tensor
 
 
 def edges(z_BCHW: Tensor) -> tuple[Tensor, Tensor]:
