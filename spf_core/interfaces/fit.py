@@ -25,7 +25,8 @@ class Fit(Protocol):
     backbone: Backbone
     adapter: Adapter
     progress: Progress
-    step: int  # optimizer steps made
+    step: int
+    """Optimizer steps made."""
 
     @property
     def prompts(self) -> Sequence[Prompt]:

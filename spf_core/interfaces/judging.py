@@ -59,7 +59,9 @@ class Region:
     """
 
     outside_NHW: Tensor
+    """True where the look must stay."""
     layout_NHW: Tensor
+    """True where the part must stay."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,14 @@ class Suite(Protocol):
     Every judge takes N images and answers for all of them on the CPU, in float32 (parts: int64).
     """
 
-    label: str  # what its numbers are called wherever they are shown
+    label: str
+    """What its numbers are called wherever they are shown."""
     targets: tuple[str, ...]
-    attributes: Mapping[str, tuple[str, ...]]  # attribute -> its values
+    """The targets that it can draw or judge, by name."""
+    attributes: Mapping[str, tuple[str, ...]]
+    """The values of each attribute."""
     purity: PuritySet
+    """The metrics that make SPI and SPS."""
 
     def write_training_set(
         self, out: Path, *, target: str, count: int, bias: Mapping[str, str], seed: int, size: int
@@ -189,7 +195,8 @@ class Limited(Protocol):
 class Metric(Protocol):
     """A per-pair distance between two lists of images; lower is closer."""
 
-    part: str  # the part of pollution it measures, such as appearance, structure, layout or identity
+    part: str
+    """The part of pollution it measures, such as appearance, structure, layout or identity."""
 
     def __call__(
         self,
@@ -208,7 +215,8 @@ class Metric(Protocol):
 class Score(Protocol):
     """A number of the literature that is shown beside the purity score and does not enter it."""
 
-    provenance: Mapping[str, Any]  # what judges: model, revision, hashes of its weights, settings
+    provenance: Mapping[str, Any]
+    """What judges: model, revision, hashes of its weights, settings."""
 
     def __call__(self, quads: Quadruples, suite: Suite, backbone: Backbone) -> Mapping[str, Column]:
         """Compare A with C, or C with its text; the key "" is the score itself, others are its variants.

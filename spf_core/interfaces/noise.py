@@ -19,7 +19,8 @@ Level = TypeVar("Level", float, Tensor)
 class Sampler(Protocol):
     """A deterministic sampler of some steps; it keeps no place, so that several batches may share it."""
 
-    timesteps_S: Tensor  # from noise to image
+    timesteps_S: Tensor
+    """From noise to image."""
 
     def step(self, pred_BCHW: Tensor, place: int, z_t_BCHW: Tensor) -> Tensor:
         """The state at `timesteps_S[place + 1]`, after the last the image, from that at `place`."""
@@ -28,7 +29,8 @@ class Sampler(Protocol):
 class NoiseProcess(Protocol):
     """The forward process, what a model predicts in it, and its sampler."""
 
-    steps: int  # timesteps that the model was trained on: a sampler takes no more
+    steps: int
+    """Timesteps that the model was trained on: a sampler takes no more."""
 
     def to(self, device: torch.device) -> None:
         """Move what the process computes with to `device`."""

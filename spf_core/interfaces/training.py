@@ -21,11 +21,17 @@ class Backbone(Protocol):
     """A latent text-to-image model: encoders, denoiser, schedule and the pipeline that samples from it."""
 
     denoiser: nn.Module
-    loop_names: Mapping[str, str]  # inputs of the pipeline that its sampling loop calls otherwise
+    """The network that is trained."""
+    loop_names: Mapping[str, str]
+    """Inputs of the pipeline that its sampling loop calls otherwise."""
     image_size: int
-    clip_size: int  # side of the pictures that `embed_images` looks at; others are resized
+    """Side of the pictures that it draws, in pixels, where nothing else is asked."""
+    clip_size: int
+    """Side of the pictures that `embed_images` looks at; others are resized."""
     noise: NoiseProcess
-    dtype: torch.dtype  # of the frozen weights; what goes in and comes out is float32
+    """How an image becomes noise, what the model predicts, and its sampler."""
+    dtype: torch.dtype
+    """Type of the frozen weights; what goes in and comes out is float32."""
 
     @property
     def denoiser_name(self) -> str:
@@ -200,8 +206,10 @@ class AllocatesRank(Protocol):
 class LowRankUpdate:
     """The change `scale * up down` of one layer's weight; of convolutions, as PEFT and kohya keep it."""
 
-    down: Tensor  # R I, or R I kh kw
-    up: Tensor  # O R, or O R 1 1
+    down: Tensor
+    """Shape R I, or R I kh kw."""
+    up: Tensor
+    """Shape O R, or O R 1 1."""
     scale: float
 
     @property
@@ -306,17 +314,26 @@ class StepState:
     backbone: Backbone
     batch: Batch
     noised: Noised
-    response_text: Conditioning  # what each row of the response path read
-    reference_text: Conditioning  # what each row of the reference path read
+    response_text: Conditioning
+    """What each row of the response path read."""
+    reference_text: Conditioning
+    """What each row of the reference path read."""
     response: PathOutput
+    """The model in training, with gradient."""
     reference: PathOutput | None
+    """The frozen path on the same z_t; None unless `needs` names it."""
     map_B1HW: Tensor | None
-    has_target_B: Tensor  # bool; False where the response path read the base text or the empty text
-    dropped_B: Tensor  # bool; rows that read the empty text and learn their image: there the map is 1
+    """The control map in [0, 1]; None unless `needs` names it."""
+    has_target_B: Tensor
+    """False where the response path read the base text or the empty text."""
+    dropped_B: Tensor
+    """True for rows that read the empty text and learn their image: there the map is 1."""
     progress: float
+    """Share of the training that is done, in [0, 1]."""
     adapter: Adapter
     predictions: Predictions
-    generator: torch.Generator  # on the CPU, for terms that draw something themselves
+    generator: torch.Generator
+    """On the CPU, for terms that draw something themselves."""
     reward: Reward | None = None
 
     @property

@@ -51,9 +51,12 @@ class PathOutput:
     """One path's prediction, and by layer the mean probabilities, outputs and inputs of `to_q` captured."""
 
     pred_BCHW: Tensor
-    attention: dict[str, Tensor] = field(default_factory=dict)  # layer -> B Q L
-    queries: dict[str, Tensor] = field(default_factory=dict)  # layer -> B Q D
-    hidden: dict[str, Tensor] = field(default_factory=dict)  # what the queries are projected from, B Q D
+    attention: dict[str, Tensor] = field(default_factory=dict)
+    """Mean probabilities over heads by layer, B Q L."""
+    queries: dict[str, Tensor] = field(default_factory=dict)
+    """Outputs of `to_q` by layer, B Q D."""
+    hidden: dict[str, Tensor] = field(default_factory=dict)
+    """What the queries are projected from, by layer, B Q D."""
 
     def named(self) -> dict[str, Tensor]:
         """Every tensor by name: `pred_BCHW`, and what was captured as `attention/LAYER` and so on."""
@@ -99,18 +102,28 @@ class Batch:
 
     ids: tuple[str, ...]
     prompts: tuple[Prompt, ...]
-    latents_BCHW: Tensor  # of the training images, purified where there are counterfactuals
-    rows: Tensor  # their numbers in the training folder
+    latents_BCHW: Tensor
+    """The training images, purified where there are counterfactuals."""
+    rows: Tensor
+    """Their numbers in the training folder, B."""
     complete: Conditioning
     base: Conditioning
-    empty: Conditioning  # of the empty text, batch of one
-    image_embeds_BD: Tensor | None = None  # E_I(x_0), unit norm, only when a term needs "clean_image"
-    without_BCHW: Tensor | None = None  # counterfactuals: the original model's picture without the target
-    region_B1HW: Tensor | None = None  # and where the target belongs, in [0, 1]
-    target: Conditioning | None = None  # of the target text alone, only when a term needs "target_text"
-    mask_B1HW: Tensor | None = None  # of the data, in [0, 1], only for "masks"
-    released_BL: Tensor | None = None  # marks the tokens of phrases that are free to change; "train.release"
-    class_BCHW: Tensor | None = None  # the original's own picture of the base text, only for "class_images"
+    empty: Conditioning
+    """The empty text, batch of one."""
+    image_embeds_BD: Tensor | None = None
+    """E_I(x_0), unit norm, only when a term needs `clean_image`."""
+    without_BCHW: Tensor | None = None
+    """Counterfactuals: the original model's picture without the target."""
+    region_B1HW: Tensor | None = None
+    """Where the target belongs, in [0, 1]."""
+    target: Conditioning | None = None
+    """The target text alone, only when a term needs `target_text`."""
+    mask_B1HW: Tensor | None = None
+    """The masks of the data, in [0, 1], only when a term needs `masks`."""
+    released_BL: Tensor | None = None
+    """Marks the tokens of phrases that are free to change; option `train.release`."""
+    class_BCHW: Tensor | None = None
+    """The original's own picture of the base text, only when a term needs `class_images`."""
 
     @property
     def empty_rows(self) -> Conditioning:
@@ -133,7 +146,8 @@ class Noised:
     expected_BCHW: Tensor
     timesteps_B: Tensor
     from_data_B: Tensor
-    reference: PathOutput | None = None  # with a bank: the reference path's output on the model's own states
+    reference: PathOutput | None = None
+    """With a bank: the reference path's output on the model's own states."""
 
 
 @dataclass(frozen=True)
@@ -181,4 +195,5 @@ class Column:
     root: bool = False
     statistic: Callable[[Tensor], float] | None = None
     failed: Mapping[int, str] = field(default_factory=dict)
-    note: str = ""  # what a reader of the number must know about these pairs
+    note: str = ""
+    """What a reader of the number must know about these pairs."""
