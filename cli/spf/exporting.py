@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from spf.loading import refuse_existing, refuse_filled
 from spf.runs import Run, open_run
 from spf.showing import Table, lines_html
-from spf_core.errors import ConfigError, short
+from spf_core.errors import ConfigError, RunError, short
 
 if TYPE_CHECKING:
     from spf_core.export.architecture import Architecture
@@ -18,7 +18,8 @@ class Exported:
     """What was written to `path`, and how the programs that open it read it.
 
     `note` says how the tuned model has to be applied where it takes over late. `faults` say which program
-    reads the file wrongly, and what to do there. The table is None for a folder.
+    reads the file wrongly, and what to do there. The table is None for a folder, and for a format of
+    a plugin that none of them is known to read.
     """
 
     path: Path
@@ -88,7 +89,12 @@ def export(
     note = note if facts.handover < 1 else ""
     if not place.is_file():
         return Exported(place, note)
-    found = readings_of(place, architecture_of(finished.opened.backbone))
+    try:
+        found = readings_of(place, architecture_of(finished.opened.backbone))
+    except (
+        RunError
+    ):  # a plugin's format: neither a LoRA file nor a checkpoint, so no client is known to read it
+        return Exported(place, note)
     return Exported(place, note, found.table, found.faults, found.predicts)
 
 
