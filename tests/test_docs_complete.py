@@ -276,3 +276,26 @@ def test_every_column_of_the_published_overview_is_in_the_glossary(folder: str) 
     for column in head[1].split("|"):
         name = re.sub(r"[↑↓,].*", "", column).strip().lower()
         assert name in glossary, column
+
+
+def test_every_check_of_a_kind_is_on_the_page_of_the_test_kit() -> None:
+    page = PAGES[DOCS / "reference" / "api" / "testing.md"]
+    kit = ast.parse((ROOT / "spf_core" / "testing" / "component.py").read_text(encoding="utf-8"))
+    checks = {
+        each.targets[0].id
+        for each in kit.body
+        if isinstance(each, ast.Assign)
+        and isinstance(each.targets[0], ast.Name)
+        and each.targets[0].id.startswith("check_")
+    }
+    assert checks
+    assert checks <= set(re.findall(r"`(check_\w+)`", page))
+
+
+def test_the_reference_shows_how_each_part_is_called_and_what_a_step_holds() -> None:
+    options = re.search(r"filters: (\[.*\])\n\s+merge_init_into_class: true", (ROOT / "mkdocs.yml").read_text("utf-8"))
+    assert options, "without it, the site shows no field of `StepState`"
+    hidden = re.compile(yaml.safe_load(options[1])[0].removeprefix("!"))
+    assert not hidden.search("__call__")
+    assert hidden.search("_private")
+    assert hidden.search("__init__")

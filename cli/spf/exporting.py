@@ -76,7 +76,8 @@ def export(
     opened, place = open_run(run), Path(out)
     if precision not in DTYPES:
         raise ConfigError(f"precision {short(precision)}: choose one of {', '.join(DTYPES)}")
-    if getattr(opened.plugins.get(format, "exporter"), "folder", False):
+    chosen = opened.plugins.get(format, "exporter")
+    if getattr(chosen, "folder", False):
         refuse_filled(place, "choose another --out")
     else:
         for file in (place, *(companion_paths(place) if format == "kohya" else ())):
@@ -87,7 +88,7 @@ def export(
     facts = finished.facts
     note = f"the tuned model is made to act {facts.handover_told}; the card of --format diffusers shows how"
     note = note if facts.handover < 1 else ""
-    if not place.is_file():
+    if not getattr(chosen, "for_clients", False):
         return Exported(place, note)
     try:
         found = readings_of(place, architecture_of(finished.opened.backbone))

@@ -188,7 +188,8 @@ def _hint(folder: Path) -> str:
 
 def _folder_problem(path: Path) -> str | None:
     if not path.exists():
-        return f"data folder '{path}' does not exist"
+        start = "" if path.is_absolute() else f"; a relative path starts in '{Path.cwd()}'"
+        return f"data folder '{path}' does not exist{start}"
     if not path.is_dir():
         return f"'{path}' is not a folder; give the folder that holds {JSONL} and the images"
     if not visible(path):

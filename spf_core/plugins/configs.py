@@ -291,6 +291,7 @@ class ExporterConfig(Component):
     folder: ClassVar[bool] = False  # whether it writes a new folder; else a single file
     holds: ClassVar[frozenset[Literal["lora", "model"]]] = frozenset({"lora", "model"})
     on_hub: ClassVar[bool] = False  # whether `spf push` uploads it
+    for_clients: ClassVar[bool] = False  # whether ComfyUI and others read its file; an export says what of it
 
 
 class DataReaderConfig(Component):

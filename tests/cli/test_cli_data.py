@@ -183,6 +183,10 @@ def test_problems_are_in_the_json_too_and_the_exit_code_is_two(spf, tmp_path: Pa
     assert json.loads(checked.out) == {"rows": [], "problems": [problem], "warnings": []}
 
 
+def test_a_folder_that_is_not_there_is_told_with_the_place_it_was_looked_for(spf) -> None:
+    assert f"'gone' does not exist; a relative path starts in '{Path.cwd()}'" in spf("data", "check", "gone").err
+
+
 @pytest.mark.usefixtures("tiny_backbone")
 def test_pictures_far_smaller_than_the_backbone_draws_are_warned_about(
     spf, data: Path, tmp_path: Path

@@ -127,6 +127,34 @@ def test_a_checkpoint_is_checked_for_what_it_predicts(spf, run: Path, tmp_path: 
     ]
 
 
+OWN_FORMAT = """
+from spf_core.plugins import ExporterConfig, hookimpl
+
+
+class Names(ExporterConfig):
+    \"\"\"The names of the trained tensors, as text.\"\"\"
+
+    name = "names"
+
+    def build(self):
+        return lambda run: run.request.out.write_text("\\n".join(run.opened.adapter.state_dict()))
+
+
+@hookimpl
+def spf_register(register):
+    register(Names)
+"""
+
+
+def test_a_format_of_a_plugin_may_be_any_file(spf, run: Path, tmp_path: Path) -> None:
+    plugin, out = tmp_path / "names.py", tmp_path / "names.txt"
+    plugin.write_text(OWN_FORMAT, encoding="utf-8")
+    done = spf("export", run, "--plugin", plugin, "--format", "names", "--out", out)
+    assert done.code == 0, done.err
+    assert "to_q" in out.read_text(encoding="utf-8")
+    assert "clients" not in done.out + done.err
+
+
 def test_what_cannot_be_checked_or_written_is_one_line(spf, run: Path, tmp_path: Path) -> None:
     assert spf("export").fails_with("--out PATH", "--check FILE")
     assert spf("export", tmp_path, "--out", tmp_path / "x").fails_with("is not a run folder")

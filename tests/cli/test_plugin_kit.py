@@ -145,6 +145,40 @@ def test_a_package_that_is_not_installed_is_checked(
     assert len(verdicts(checked)) == 6
 
 
+def test_the_next_commands_bring_what_the_tests_need(spf: Spf, tmp_path: Path) -> None:
+    out = tmp_path / "my loss"
+    said = spf("plugins", "new", "loss", "edge-glow", "--out", out).out.splitlines()
+    assert [line.strip() for line in said[1:]] == [
+        f"pip install -e '{out}[dev]'",
+        f"python -m pytest '{out}'",
+        f"spf plugins check '{out}'",
+    ]
+
+
+def test_nan_is_one_fault_and_no_chance(spf: Spf, tmp_path: Path) -> None:
+    file = tmp_path / "nan.py"
+    file.write_text(FAULTY[: FAULTY.index("class Faulty")] + NAN, encoding="utf-8")
+    found = verdicts(spf("plugins", "check", file, "--quick"))
+    assert found["returns a finite scalar on the device"] == "failed"
+    assert found["repeats itself under a generator"] == "passed"
+
+
+NAN = '''
+class Undefined(LossConfig):
+    """A root of a negative number."""
+
+    name = "undefined"
+
+    def build(self):
+        return lambda state: (state.response.pred_BCHW.mean() * 0 - 1).sqrt()
+
+
+@hookimpl
+def spf_register(register):
+    register(Undefined)
+'''
+
+
 def test_the_faults_of_a_component_are_shown_with_their_ways_out(spf: Spf, tmp_path: Path) -> None:
     file = tmp_path / "faulty.py"
     file.write_text(FAULTY, encoding="utf-8")

@@ -70,8 +70,9 @@ class Package:
     @property
     def next_commands(self) -> list[str]:
         """What an author does next, as lines for a shell."""
-        folder = shlex.quote(str(self.out))
-        lines = [f"pip install -e {folder}", f"pytest {folder}"]
+        folder, with_tests = shlex.quote(str(self.out)), shlex.quote(f"{self.out}[dev]")
+        # `pytest` alone may be that of another environment, which has no spf.
+        lines = [f"pip install -e {with_tests}", f"python -m pytest {folder}"]
         return lines if self.kind in WITHOUT_CONTRACT else [*lines, f"spf plugins check {folder}"]
 
 

@@ -14,6 +14,7 @@ class Kohya(ExporterConfig):
     name = "kohya"
     holds = frozenset({"lora"})
     on_hub = True
+    for_clients = True
 
     def build(self) -> "Exporter":
         """Return the exporter."""
@@ -40,6 +41,7 @@ class Checkpoint(ExporterConfig):
     """The whole model in one file, in the keys of the original release."""
 
     name = "checkpoint"
+    for_clients = True
     holds = frozenset({"model"})
 
     def build(self) -> "Exporter":
