@@ -293,7 +293,9 @@ def test_every_check_of_a_kind_is_on_the_page_of_the_test_kit() -> None:
 
 
 def test_the_reference_shows_how_each_part_is_called_and_what_a_step_holds() -> None:
-    options = re.search(r"filters: (\[.*\])\n\s+merge_init_into_class: true", (ROOT / "mkdocs.yml").read_text("utf-8"))
+    options = re.search(
+        r"filters: (\[.*\])\n\s+merge_init_into_class: true", (ROOT / "mkdocs.yml").read_text("utf-8")
+    )
     assert options, "without it, the site shows no field of `StepState`"
     hidden = re.compile(yaml.safe_load(options[1])[0].removeprefix("!"))
     assert not hidden.search("__call__")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from spf.loading import refuse_existing, refuse_filled
 from spf.runs import Run, open_run
 from spf.showing import Table, lines_html
-from spf_core.errors import ConfigError, RunError, short
+from spf_core.errors import ConfigError, short
 
 if TYPE_CHECKING:
     from spf_core.export.architecture import Architecture
@@ -90,12 +90,7 @@ def export(
     note = note if facts.handover < 1 else ""
     if not getattr(chosen, "for_clients", False):
         return Exported(place, note)
-    try:
-        found = readings_of(place, architecture_of(finished.opened.backbone))
-    except (
-        RunError
-    ):  # a plugin's format: neither a LoRA file nor a checkpoint, so no client is known to read it
-        return Exported(place, note)
+    found = readings_of(place, architecture_of(finished.opened.backbone))
     return Exported(place, note, found.table, found.faults, found.predicts)
 
 

@@ -5,16 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from command_line import Spf
-from installing import installed
 
 import spf as spf_python
 from spf_core.errors import ConfigError, DataError, RunError
-from spf_core.export.run import FinishedRun
-from spf_core.interfaces import Exporter
-from spf_core.plugins import ExporterConfig
 
 TIMES = {"seconds", "preparation_seconds", "peak_memory_mib"}
 JUDGED = ("--target", "hat", "--suite", "portraits", "--prompts", "2", "--seeds", "1", "--device", "cpu")
@@ -151,31 +146,6 @@ def test_export_writes_the_bytes_of_the_command(spf: Spf, run: spf_python.Run, t
         (line,) = [line for line in said.out.splitlines() if line.startswith(client)]
         assert line.split() == [client, *" ".join(cells).split()]
     assert "ComfyUI" in written._repr_html_()
-
-
-class NumpyFile(ExporterConfig):
-    """Writes the low-rank factors as a NumPy archive."""
-
-    name = "numpy-file"
-
-    def build(self) -> Exporter:
-        def write(run: FinishedRun) -> None:
-            with run.request.out.open("wb") as file:
-                np.savez(file, rank=np.zeros(3))
-
-        return write
-
-
-def test_a_format_of_a_plugin_is_written_without_a_table_of_clients(
-    spf: Spf, run: spf_python.Run, tmp_path: Path
-) -> None:
-    with installed(NumpyFile):
-        done = spf("export", run.path, "--format", "numpy-file", "--out", tmp_path / "a.npz")
-        assert (done.code, done.err) == (0, "")
-        opened = spf_python.open_run(run.path)
-        written = spf_python.export(opened, tmp_path / "b.npz", format="numpy-file")
-    assert written.table is None
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 def test_score_finds_what_the_command_finds(
