@@ -137,9 +137,14 @@ def test_every_message_of_spf_names_a_way_out() -> None:
 
 
 def slugs(text: str) -> set[str]:
-    """The anchors of a page: of its headings, as Python-Markdown makes them, and those written out."""
+    """The anchors of a page: of its headings, as Python-Markdown makes them, those written out, and members."""
+    members = {
+        f"{module}.{member}"
+        for module, options in re.findall(r"^::: (\S+)\n((?: +.*\n)+)", text, re.MULTILINE)
+        for member in re.findall(r"^ +- (\w+)$", options, re.MULTILINE)
+    }
     text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
-    found = set(re.findall(r"\{ ?#([\w.-]+)", text)) | set(re.findall(r'id="([\w.-]+)"', text))
+    found = members | set(re.findall(r"\{ ?#([\w.-]+)", text)) | set(re.findall(r'id="([\w.-]+)"', text))
     for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
         heading = re.sub(r"\s*\{.*\}$", "", heading)
         plain = re.sub(r"[^\w\s-]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading)).strip().lower()
