@@ -137,12 +137,9 @@ def test_every_message_of_spf_names_a_way_out() -> None:
 
 
 def slugs(text: str) -> set[str]:
-    """The anchors of a page: of its headings, as Python-Markdown makes them, those written out, and members."""
-    members = {
-        f"{module}.{member}"
-        for module, options in re.findall(r"^::: (\S+)\n((?: +.*\n)+)", text, re.MULTILINE)
-        for member in re.findall(r"^ +- (\w+)$", options, re.MULTILINE)
-    }
+    """The anchors of a page: of its headings, as Python-Markdown makes them, written out, and of Python."""
+    modules = re.findall(r"^::: (\S+)", text, re.MULTILINE)
+    members = {f"{module}.{name}" for module in modules for name in names_in(module)}
     text = re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
     found = members | set(re.findall(r"\{ ?#([\w.-]+)", text)) | set(re.findall(r'id="([\w.-]+)"', text))
     for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE):
@@ -202,10 +199,10 @@ def python_blocks() -> list[Any]:
 
 def names_in(module: str) -> set[str]:
     """What a module of spf defines or imports, read without importing it."""
-    place = ROOT.joinpath(*module.split("."))
+    place = (ROOT / "cli" if module == "spf" else ROOT).joinpath(*module.split("."))
     file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     found = set()
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         found |= {each.asname or each.name for each in getattr(node, "names", ())}
         found |= {target.id for target in getattr(node, "targets", ()) if isinstance(target, ast.Name)}
         found |= {node.name} if isinstance(node, ast.FunctionDef | ast.ClassDef) else set()
