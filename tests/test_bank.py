@@ -46,8 +46,8 @@ def bank_of(parts: Parts) -> ReferenceBank:
         )
 
 
-def stepped(parts: Parts) -> Any:
-    return dual_path_step(parts, batch_of(parts), 0.9, generator=torch.Generator().manual_seed(5))
+def stepped(parts: Parts, progress: float = 0.9) -> Any:
+    return dual_path_step(parts, batch_of(parts), progress, generator=torch.Generator().manual_seed(5))
 
 
 def test_the_bank_gives_what_the_live_reference_gives(parts: Parts) -> None:
@@ -69,6 +69,17 @@ def test_the_bank_gives_what_the_live_reference_gives(parts: Parts) -> None:
         torch.testing.assert_close(state.reference.attention[layer][own], live.attention[layer][own])
     assert torch.equal(state.reference.pred_BCHW[~own], state.response.pred_BCHW[~own].detach())
     assert report.raw["fine-grained"] > 0
+
+
+def test_a_bank_serves_also_a_step_before_terms_that_read_more_become_active(tiny_folder: Path) -> None:
+    early = ("losses.fine-grained.start=0", "losses.text-consistency.start=0.5")
+    parts = parts_of(config_of(tiny_folder, *SHARES, *early))
+    banked = replace(parts, states=bank_of(parts))
+    state, report = stepped(banked, progress=0.1)
+    assert set(report.raw) >= {"fine-grained"}
+    assert "text-consistency" not in report.raw
+    assert state.reference.attention == {}
+    assert state.reference.queries.keys() == state.response.queries.keys()
 
 
 def test_a_step_on_the_bank_runs_the_network_once(parts: Parts) -> None:

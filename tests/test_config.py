@@ -241,7 +241,10 @@ def test_an_unknown_name_is_refused_with_a_suggestion(plugins: Plugins, assignme
         ("optimizer.betas=[true, 0.9]", "optimizer.betas: expected a number"),
         ("adapter.rank=true", "adapter.rank: expected a number"),
         ("optimizer.betas=[1, 2]", "optimizer.betas.0: Input should be less than 1"),
-        ("plugins=[mine.py]", "--set plugins=[mine.py]: plugin files run when you name them with --plugin"),
+        (
+            "plugins=[mine.py]",
+            "--set plugins=[mine.py]: no setting makes a plugin file run; name it with --plugin FILE.py",
+        ),
         ("backbone=null", "backbone: "),
         ("reference=null", "`reference` is empty; set it to one of adapter-off, bank"),
         ("control_map=null", "`control_map` is empty; set it to one of blurred, mask"),

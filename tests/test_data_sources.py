@@ -50,7 +50,7 @@ def test_a_table_holds_the_same_columns_as_json_lines(tmp_path: Path, mark: str)
         ("file_name,base_text,target_text\n0.png,a man, red hair,a hat\n", ":2: has more cells"),
         (
             "file_name,base_text,target_text,repeats\n0.png,a man,a hat,0\n",
-            "'repeats' must be a whole number",
+            "'repeats' is \"0\"; write a whole number",
         ),
         ("file_name,base_text,target_text\n", "has no rows"),
         ("file_name,text\n0.png,a man\n", "give a trigger"),

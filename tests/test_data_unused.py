@@ -171,7 +171,8 @@ def test_a_row_of_a_table_is_not_repeated_beyond_reason(folder: Path, repeats: s
     line = '{"file_name": "0.png", "base_text": "a", "target_text": "b", "repeats": %s}'
     text(folder / "metadata.jsonl", line % repeats)
     with pytest.raises(
-        DataError, match=r"metadata\.jsonl:1: ('repeats' must be|is JSON that cannot be read)"
+        DataError,
+        match=r"metadata\.jsonl:1: ('repeats' is .*; write a whole number|is JSON that cannot be read)",
     ):
         read_folder(folder)
 

@@ -65,8 +65,11 @@ def skipped(reason: str, provider: str = "bad-package") -> Plugins:
         ("def again(): again()\nagain()", "RecursionError"),
         ("raise ValueError('a\\nb' * 4000)", "ValueError: a ba b"),
         (GOOD.replace("register(Mine)", "return [Mine]"), "'spf_register' returns [<class"),
-        (GOOD.replace("register(Mine)", "register(7)"), "registers 7, which is no subclass of"),
-        (GOOD.replace("register(Mine)", "register([Mine])"), "which is no subclass of BackboneConfig"),
+        (
+            GOOD.replace("register(Mine)", "register(7)"),
+            "registers 7, which is no config class; register subclasses of",
+        ),
+        (GOOD.replace("register(Mine)", "register([Mine])"), "register subclasses of BackboneConfig"),
         (GOOD.replace("register(Mine)", "register(Mine)\n    register(Mine)"), "registers 'mine' twice"),
         (
             GOOD.replace("    register(Mine)", "    while True: register(Mine)"),

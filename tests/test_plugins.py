@@ -56,7 +56,7 @@ def test_an_installed_package_registers_on_the_same_road_as_the_built_ins(instal
         (GOOD.replace("register(Quiet)", "register(1 / 0)"), "ZeroDivisionError"),
         (
             GOOD.replace("register(Quiet)", "register(int)"),
-            "which is no subclass of BackboneConfig, AdapterConfig",
+            "register subclasses of BackboneConfig, AdapterConfig",
         ),
         (GOOD.replace('name = "quiet-loss"', ""), "Quiet of 'broken-package' has no `name`"),
     ],

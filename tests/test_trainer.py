@@ -271,8 +271,14 @@ def test_a_checkpoint_of_another_backbone_is_not_resumed(
     file = other / "unet" / "diffusion_pytorch_model.safetensors"
     tensors, metadata = read_safetensors(file)
     checkpoint.write_safetensors(file, {name: tensor * 1.01 for name, tensor in tensors.items()}, metadata)
+    heard: list[str] = []
+
+    def progress(stage: str, *_: int, **__: float) -> None:
+        heard.append(stage)
+
     with pytest.raises(RunError, match="was trained on the backbone with hash"):
-        train(config_of(plugins, other, folder, steps=6), run, plugins, resume=True)
+        train(config_of(plugins, other, folder, steps=6), run, plugins, resume=True, progress=progress)
+    assert heard == [], "it is refused before images are encoded"
 
 
 def test_captions_beyond_the_encoders_length_are_counted_and_warned_of(

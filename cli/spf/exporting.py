@@ -18,7 +18,8 @@ class Exported:
     """What was written to `path`, and how the programs that open it read it.
 
     `note` says how the tuned model has to be applied where it takes over late. `faults` say which program
-    reads the file wrongly, and what to do there. The table is None for a folder.
+    reads the file wrongly, and what to do there. The table is None for a folder, and for a format of
+    a plugin that none of them is known to read.
     """
 
     path: Path

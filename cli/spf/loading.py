@@ -12,7 +12,7 @@ from spf_core.config.quick import given_up, quick_settings
 from spf_core.config.run_config import RunConfig
 from spf_core.errors import ConfigError, RunError
 from spf_core.plugins import discovery
-from spf_core.plugins.discovery import Plugins
+from spf_core.plugins.discovery import Plugins, warn_of
 from spf_core.plugins.trust import PLUGINS_FOLDER, how_to_allow, is_allowed
 from spf_core.runs.run_lock import is_filled
 from spf_core.runs.saved_config import CONFIG_FILE, saved_config
@@ -28,8 +28,7 @@ def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
     A plugin that cannot be used is skipped with one warning in the log. PluginError for such a file.
     """
     plugins = discovery.load_plugins(dict.fromkeys(str(Path(file)) for file in files))
-    for broken in plugins.broken:
-        _log.warning("%s", broken)
+    warn_of(plugins.broken)
     return plugins
 
 

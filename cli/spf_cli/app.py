@@ -13,10 +13,10 @@ from spf_cli.doctor import command as doctor
 from spf_cli.faults import INTERRUPTED, tolerant_streams
 from spf_cli.options import at_home, runs_in_a_group, show_help
 from spf_core.errors import ConfigError
-from spf_core.plugins.discovery import add_commands
+from spf_core.plugins.discovery import COMMANDS, add_commands, warn_of
+from spf_core.plugins.imports import failing_once
+from spf_core.plugins.providers import Provider
 from spf_core.utils.distributed import world_size
-
-_log = logging.getLogger("spf")
 
 
 def build_app() -> typer.Typer:
@@ -39,13 +39,13 @@ def build_app() -> typer.Typer:
     app.add_typer(data.app, name="data", rich_help_panel="Inspect and prepare")
     app.add_typer(plugins.app, name="plugins", rich_help_panel="Inspect and prepare")
     app.add_typer(config.app, name="config", rich_help_panel="Inspect and prepare")
-    for broken in add_commands(app):
-        _log.warning("%s", broken)
+    providers, broken = add_commands(app)
+    warn_of(broken)
     for command in _commands(app):
         if command.callback:
             command.help = command.help or _in_paragraphs(command.callback.__doc__)
             command.callback = at_home(command.callback)
-    _refuse_launcher_for_others(app)
+    _add_root(app, providers)
     return app
 
 
@@ -70,8 +70,11 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _refuse_launcher_for_others(app: typer.Typer) -> None:
-    """Let a launcher start several processes only for commands that work in a group."""
+def _add_root(app: typer.Typer, providers: Sequence[Provider]) -> None:
+    """Let a launcher start several processes only for commands that work in a group.
+
+    Every command finds the plugins that bring commands in its context.
+    """
     grouped = [each.name for each in app.registered_commands if runs_in_a_group(each.callback)]
 
     @app.callback(invoke_without_command=True)
@@ -93,6 +96,7 @@ def _refuse_launcher_for_others(app: typer.Typer) -> None:
                 f"{ctx.invoked_subcommand or '--help'}; start it without them (spf benchmark: as many times "
                 "as there are processes)"
             )
+        ctx.meta[COMMANDS] = providers
         show_help(ctx)
 
 
@@ -101,7 +105,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     tolerant_streams()
     logging.getLogger("spf").handlers = [_Notes()]
     logging.getLogger("spf").setLevel(logging.INFO)
-    code = build_app()(args=argv, prog_name="spf", standalone_mode=False) or 0
+    with failing_once():
+        code = build_app()(args=argv, prog_name="spf", standalone_mode=False) or 0
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     sys.stdout.flush()
@@ -109,18 +114,22 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 
 class _Notes(logging.Handler):
-    """Shows each message of the core's log as one line, once in a command, like all notes."""
+    """Shows each message of the core's log as one line, once in a command, like all notes.
+
+    Records with the same `fact` say the same, whatever their texts.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: set[str] = set()
+        self._shown: set[object] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         from spf_cli.render import note
 
         message = record.getMessage()
-        if message not in self._shown:
-            self._shown.add(message)
+        fact = getattr(record, "fact", message)
+        if fact not in self._shown:
+            self._shown.add(fact)
             info = record.levelno == logging.INFO
             label = str(getattr(record, "label", "note" if info else record.levelname.lower()))
             note(label, "cyan" if info else "yellow", message)

@@ -264,5 +264,7 @@ def parse_bias(text: str) -> dict[str, str]:
     for pair in pairs:
         if len(pair) != 2 or not all(side.strip() for side in pair):
             part = short("=".join(pair))
-            raise ConfigError(f"--bias {short(text)}: '{part}' is not ATTR=VALUE, as in background=teal")
+            raise ConfigError(
+                f"--bias {short(text)}: '{part}' is no pair; write ATTR=VALUE, as in background=teal"
+            )
     return {attribute.strip(): value.strip() for attribute, value in pairs}

@@ -25,6 +25,7 @@ CONFIGURATION = "Configuration"
 OUTPUT = "Output"
 LAST_SEED = 2**63 - 1
 SMALL = "mini"  # the backbone of commands that are given none
+_EXPANDS = "expands_home"  # the mark of a function that at_home returns
 
 
 class DeviceName(StrEnum):
@@ -90,16 +91,18 @@ def same_options(ctx: typer.Context, command: str, leave_out: Sequence[str] = ()
 
 def at_home(command: Callable[..., Any]) -> Callable[..., Any]:
     """The command with `~` expanded in each of its paths; shells do not expand it in `--out=~/run`."""
+    if vars(command).get(_EXPANDS):  # groups of commands outlive the command line that is built of them
+        return command
 
     @wraps(command)
     def called(**options: Any) -> Any:
         return command(**{name: _at_home(value) for name, value in options.items()})
 
+    vars(called)[_EXPANDS] = True
     return called
 
 
 def _at_home(value: Any) -> Any:
-
     if isinstance(value, Path):
         return Path(expanded(str(value)))
     return [_at_home(each) for each in value] if isinstance(value, list) else value
@@ -236,7 +239,9 @@ def dataset_options(
     for assignment in assignments:
         raw = merge(raw, parse_assignment(assignment))
     if set(raw) != {"dataset"} or not isinstance(raw["dataset"], dict):
-        raise ConfigError(f"--set {short(' '.join(assignments))}: spf data reads only {read}")
+        raise ConfigError(
+            f"--set {short(' '.join(assignments))}: spf data does not read it; give only {read}"
+        )
     try:
         return DatasetSection.model_validate(raw["dataset"])
     except ValidationError as error:
@@ -254,7 +259,10 @@ def backbone_options(backbone: str | None, assignments: Sequence[str]) -> dict[s
     for assignment in assignments:
         given = parse_assignment(assignment)
         if given.keys() != {"backbone"}:
-            raise ConfigError(f"--set {short(assignment)}: spf doctor reads only settings of the backbone")
+            raise ConfigError(
+                f"--set {short(assignment)}: spf doctor does not read it; "
+                "give only settings of the backbone, as in backbone.path=FOLDER"
+            )
         raw = merge(raw, given)
     chosen = raw["backbone"]
     if not isinstance(chosen, str | dict):

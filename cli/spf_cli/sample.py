@@ -143,14 +143,20 @@ def asked_texts(prompts: Sequence[str], file: Path | None) -> list[str]:
     from spf_core.data.prompt_files import read_prompts
 
     if bool(prompts) == (file is not None):
-        raise ConfigError("give the texts with --prompt TEXT, or with --prompt-file FILE")
+        raise ConfigError(
+            f"{'two sources of texts are' if prompts else 'no text is'} given; "
+            "use --prompt TEXT or --prompt-file FILE"
+        )
     return list(prompts if file is None else read_prompts(file))
 
 
 def chosen_runs(run: Path | None, runs: Sequence[Path]) -> list[Path]:
     """RUN, or every --run; ConfigError for both or neither."""
     if (run is None) == (not runs):
-        raise ConfigError("give one run as RUN, or several with --run A --run B")
+        raise ConfigError(
+            f"{'RUN and --run are both' if run else 'no run is'} given; "
+            "give one as RUN, or several with --run A --run B"
+        )
     return [run] if run is not None else list(runs)
 
 

@@ -12,7 +12,20 @@ from docs.generators.markdown import cell, code, plain, table
 from spf_core.errors import SpfError
 
 PACKAGES = ("spf_core", "plugins", "cli")
-ADVICE = ("add", "choose", "expected", "give", "name", "run", "set", "use", "write")  # begins a way out
+ADVICE = (
+    "add",
+    "choose",
+    "expected",
+    "give",
+    "name",
+    "pip",
+    "run",
+    "set",
+    "use",
+    "write",
+)  # begins a way out
+
+HINTS = ("did_you_mean", "hint")  # what messages call a suggestion, which begins with a blank
 
 
 class Message(NamedTuple):
@@ -115,6 +128,9 @@ def _piece(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     assert isinstance(node, ast.FormattedValue)
+    called = node.value.func if isinstance(node.value, ast.Call) else node.value
+    if getattr(called, "id", "") in HINTS:
+        return " Did you mean 'NAME'?"
     if isinstance(node.value, ast.IfExp) and (texts := list(_texts(node.value))):
         return next((text for text in texts if text), "")
     return _named(node.value).upper()

@@ -183,7 +183,10 @@ class PhotosSuite:
     def _there(self, judge: Ask | None, what: str) -> Ask:
         if judge is None:
             reason = self.purity.left_out.get({"parts": "layout"}.get(what, what))
-            raise Unavailable(f"no judge of {what}: {reason or f'the set {self.purity.name} has none'}")
+            raise Unavailable(
+                f"no judge of {what}: "
+                f"{reason or f'the set {self.purity.name} has none; choose another with --set photos.judges'}"
+            )
         return judge
 
 

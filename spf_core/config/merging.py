@@ -38,9 +38,11 @@ def nested(path: str, value: Any, place: str) -> dict[str, Any]:
     if not all(keys) or len(keys) > DEPTH:
         raise ConfigError(f"{place}: expected KEY=VALUE, for example --set train.steps=200")
     if keys == ["preset"]:
-        raise ConfigError(f"{place}: a preset is chosen with --preset {short(str(value))}")
+        raise ConfigError(
+            f"{place}: no setting holds the preset; choose it with --preset {short(str(value))}"
+        )
     if keys[0] == "plugins":
-        raise ConfigError(f"{place}: plugin files run when you name them with --plugin FILE.py")
+        raise ConfigError(f"{place}: no setting makes a plugin file run; name it with --plugin FILE.py")
     for key in reversed(keys):
         value = {key: value}
     result: dict[str, Any] = value

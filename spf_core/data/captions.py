@@ -64,7 +64,10 @@ def without(caption: str, chosen: list[str]) -> Texts:
     """Base text and target text where `chosen` are the clauses of the target; DataError when none is left."""
     left = [clause for clause in clauses(caption) if clause not in chosen]
     if not left:
-        raise DataError(f"every clause of the caption '{short(caption)}' is chosen; the base text needs one")
+        raise DataError(
+            f"every clause of the caption '{short(caption)}' is chosen, and the base text needs one; "
+            "choose fewer"
+        )
     return Texts(", ".join(left), ", ".join(chosen))
 
 

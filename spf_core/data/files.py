@@ -25,7 +25,9 @@ def visible(folder: Path) -> list[Path]:
     try:
         return sorted(each for each in folder.iterdir() if not is_hidden(each.name))
     except OSError as error:
-        raise DataError(f"folder '{folder}' cannot be read ({error.strerror})") from None
+        raise DataError(
+            f"folder '{folder}' cannot be read ({error.strerror}); make it readable, or give another"
+        ) from None
 
 
 def normal_form(name: str) -> str:
@@ -56,7 +58,7 @@ def read_text(folder: Path, file: Path) -> str:
     except UnicodeDecodeError:
         raise DataError("is not UTF-8; save the file as UTF-8") from None
     except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})") from None
+        raise DataError(f"cannot be read ({error.strerror}); make it readable") from None
 
 
 def lines_of(text: str) -> list[str]:

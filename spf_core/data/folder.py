@@ -201,7 +201,9 @@ def _check_pictures(row: Row) -> tuple[int, int]:
     """Decode the row's files fully and return the image's width and height."""
     size = open_rgb(row.image).size
     if row.mask is not None and open_rgb(row.mask).size != size:
-        raise DataError(f"mask '{row.mask}' and image '{row.image}' differ in size")
+        raise DataError(
+            f"mask '{row.mask}' and image '{row.image}' differ in size; give both the same width and height"
+        )
     return size
 
 

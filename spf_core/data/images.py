@@ -101,7 +101,7 @@ def open_rgb(path: Path, *, over: str = "white") -> Image.Image:
     """
     try:
         if not path.is_file():  # to read a pipe would be to wait for ever
-            raise DataError(f"image '{path}' does not exist")
+            raise DataError(f"image '{path}' does not exist; put it there or drop its row")
         with Image.open(path, formats=_FORMATS) as opened:
             opened.load()
             upright = ImageOps.exif_transpose(opened)

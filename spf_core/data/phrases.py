@@ -58,7 +58,10 @@ def compile_phrase(pattern: str) -> "regex.Pattern[str]":
     try:
         return regex.compile(pattern, regex.IGNORECASE)
     except (regex.error, RecursionError, OverflowError, ValueError) as error:
-        raise ConfigError(f"--phrase {short(pattern)}: is no regular expression ({error})") from None
+        raise ConfigError(
+            f"--phrase {short(pattern)}: is no regular expression ({error}); "
+            "correct it, with a backslash before each sign that stands for itself"
+        ) from None
 
 
 def split_by_phrase(caption: str, pattern: "regex.Pattern[str]") -> Texts:
@@ -75,7 +78,10 @@ def split_by_phrase(caption: str, pattern: "regex.Pattern[str]") -> Texts:
         if found[0].strip() and not _within_a_word(clause[0], found.start())
     ]
     if not spans:
-        raise DataError(f"no clause of the caption '{short(caption)}' matches '{short(pattern.pattern)}'")
+        raise DataError(
+            f"no clause of the caption '{short(caption)}' matches '{short(pattern.pattern)}'; "
+            "give --phrase an expression that does"
+        )
     pieces, kept, at = list[str](), "", 0
     for begin, end in spans:
         begin = max(begin, at)

@@ -48,7 +48,7 @@ def find_captions(folder: Path, options: DatasetSection) -> tuple[list[Caption],
     folder holds none, or is prepared already.
     """
     if not folder.is_dir():
-        raise DataError(f"data folder '{folder}' does not exist")
+        raise DataError(f"data folder '{folder}' does not exist; give a folder of images")
     found, faults = list[Caption](), list[tuple[str, str]]()
     for place, read in captions_of(str(folder), options):
         try:

@@ -25,9 +25,11 @@ def read_prompts(file: Path) -> tuple[str, ...]:
         refuse_special(file)
         found = [(row, text.strip()) for row, text in _texts(file) if text.strip()]
     except FileNotFoundError:
-        raise ConfigError(f"{place} does not exist") from None
+        raise ConfigError(f"{place} does not exist; give a file of prompts") from None
     except OSError as error:
-        raise ConfigError(f"{place} cannot be read ({error.strerror or error})") from None
+        raise ConfigError(
+            f"{place} cannot be read ({error.strerror or error}); make it readable, or give another"
+        ) from None
     except (ValueError, DataError) as error:
         raise ConfigError(f"{place}: {error}") from None
     for row, text in found:
@@ -55,7 +57,7 @@ def _texts(file: Path) -> Iterator[tuple[str, str]]:
 
 def _of(value: Any, number: int) -> str:
     if not isinstance(value, str):
-        raise DataError(f"row {number} has no text '{COLUMN}'")
+        raise DataError(f"row {number} has no text '{COLUMN}'; write one, or leave the row out")
     return value
 
 

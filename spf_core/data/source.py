@@ -74,7 +74,9 @@ class Source:
         found = self._call(lambda: iter(start()))
         while (each := self._call(lambda: next(found, _END))) is not _END:
             if not isinstance(each, kind):
-                raise DataError(f"{self.data}: its reader yields {quoted(each)}, no {kind.__name__}{self.by}")
+                raise DataError(
+                    f"{self.data}: its reader yields {quoted(each)}{self.by}; yield {kind.__name__}s"
+                )
             yield each
 
     def _plain(self, reading: Reading) -> Reading:

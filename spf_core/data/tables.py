@@ -138,7 +138,10 @@ def _check_texts(base: str, target: str) -> None:
 
 def _check_replaces(replaces: str | None, base: str) -> None:
     if replaces is not None and replaces not in base:
-        raise DataError(f"'replaces' {json.dumps(replaces)} does not occur in base_text '{short(base)}'")
+        raise DataError(
+            f"'replaces' {json.dumps(replaces)} does not occur in base_text '{short(base)}'; "
+            "write words of it"
+        )
 
 
 def texts_of(values: Mapping[str, Any], names: Mapping[str, str], trigger: str | None) -> Texts:
@@ -165,9 +168,14 @@ def parse_json(line: bytes) -> Mapping[str, Any]:
         place = f"{error.msg} at column {error.colno}"
         raise DataError(f"is not JSON ({place}): {short(line.decode())}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
-        raise DataError(f"is JSON that cannot be read ({error}): {short(line.decode())}") from None
+        raise DataError(
+            f"is JSON that cannot be read ({error}): {short(line.decode())}; "
+            "write shorter numbers and fewer brackets"
+        ) from None
     if not isinstance(values, dict):
-        raise DataError(f"expected a JSON object, got {short(json.dumps(values))}")
+        raise DataError(
+            f"is no JSON object: {short(json.dumps(values))}; write its keys and values in braces"
+        )
     return values
 
 
@@ -180,7 +188,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def inside(folder: Path, key: str, name: str) -> Path:
     """A file of the folder, as `_as_stored` finds it; DataError for a name or a link that leads out of it."""
     if "\0" in name:
-        raise DataError(f"'{key}' {short(name)} holds a NUL character; no file has such a name")
+        raise DataError(f"'{key}' {short(name)} holds a NUL character; write the file's name without it")
     for flavour in (PurePosixPath(name), PureWindowsPath(name)):
         if flavour.is_absolute() or flavour.drive or ".." in flavour.parts:
             raise DataError(f"'{key}' {name} leads out of the folder; use a path relative to it")
@@ -207,7 +215,7 @@ def _text(values: Mapping[str, Any], key: str) -> str:
         raise DataError(f"'{key}' is missing; keys here: {', '.join(values) or 'none'}")
     value = values[key]
     if not isinstance(value, str):
-        raise DataError(f"'{key}' must be a text, got {short(json.dumps(value, default=str))}")
+        raise DataError(f"'{key}' is {short(json.dumps(value, default=str))}; write a text")
     if not value.strip():
         raise DataError(f"'{key}' is empty")
     return value.strip()
@@ -218,7 +226,7 @@ def _phrases(values: Mapping[str, Any], base: str) -> tuple[str, ...]:
     if isinstance(phrases, str) and ";" in phrases:  # a cell holds no list
         phrases = [phrase.strip() for phrase in phrases.split(";")]
     if not isinstance(phrases, list):
-        raise DataError(f"'base_phrases' must be a list of texts, got {short(json.dumps(phrases))}")
+        raise DataError(f"'base_phrases' is {short(json.dumps(phrases))}; write a list of texts")
     _check_phrases(phrases, base)
     return tuple(phrases)
 
@@ -227,7 +235,9 @@ def _check_phrases(phrases: Sequence[Any], base: str) -> None:
     for phrase in phrases:
         if not isinstance(phrase, str) or not phrase.strip() or phrase not in base:
             phrase_text = short(json.dumps(phrase))
-            raise DataError(f"base phrase {phrase_text} does not occur in base_text '{short(base)}'")
+            raise DataError(
+                f"base phrase {phrase_text} does not occur in base_text '{short(base)}'; write words of it"
+            )
 
 
 def _repeats(values: Mapping[str, Any]) -> int:
@@ -238,6 +248,6 @@ def _repeats(values: Mapping[str, Any]) -> int:
     whole = not isinstance(value, bool) and re.fullmatch("0*[1-9][0-9]{0,8}", text)
     if not whole or int(text) > MOST_REPEATS:
         raise DataError(
-            f"'repeats' must be a whole number from 1 to {MOST_REPEATS}, got {short(json.dumps(value))}"
+            f"'repeats' is {short(json.dumps(value))}; write a whole number from 1 to {MOST_REPEATS}"
         )
     return int(text)

@@ -137,7 +137,10 @@ class Contracts:
                 package = config.__module__.partition(".")[0]
                 if config.provided_by and place_of(error, package):
                     reason = reason_of(error, package)
-                    raise PluginError(f"{label(config)} failed in the backward pass: {reason}") from error
+                    raise PluginError(
+                        f"{label(config)} failed in the backward pass: {reason}. "
+                        "Leave it out, or report it to its provider"
+                    ) from error
             raise
 
     def _run(self, name: str, part: ControlMap | Term, state: StepState) -> Any:

@@ -134,6 +134,7 @@ def align_known_rows(
     """
     if frozen is None or noised.reference is None:
         return frozen, base
+    # What is recorded serves every step of the run; a step captures only what its active terms read.
     unknown_B = noised.from_data_B
     return PathOutput.where(unknown_B, response.detached(), frozen), choose(unknown_B, tuned, base)
 

@@ -19,12 +19,13 @@ from spf_core.utils.yaml_text import dump_yaml
 CARD, PICTURE = "README.md", "samples.png"
 SEE_BASE = "see the base model"
 
+# from_pretrained has torch_dtype up to diffusers 0.39, and dtype later; to() is the same in all.
 _USE_LORA = """\
 ```python
 import torch
 from diffusers import {pipeline}
 
-pipe = {pipeline}.from_pretrained("{base}", torch_dtype=torch.float16).to("cuda")
+pipe = {pipeline}.from_pretrained("{base}").to("cuda", torch.float16)
 pipe.load_lora_weights("THIS FOLDER OR REPOSITORY", weight_name="pytorch_lora_weights.safetensors")
 pipe.set_adapters(pipe.get_active_adapters(), [{strength:g}])
 image = pipe("{prompt}").images[0]
@@ -35,7 +36,7 @@ _USE_WHOLE = """\
 import torch
 from diffusers import {pipeline}
 
-pipe = {pipeline}.from_pretrained("THIS FOLDER OR REPOSITORY", torch_dtype=torch.float16).to("cuda")
+pipe = {pipeline}.from_pretrained("THIS FOLDER OR REPOSITORY").to("cuda", torch.float16)
 image = pipe("{prompt}").images[0]
 ```
 """

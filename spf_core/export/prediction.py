@@ -111,6 +111,9 @@ def _header(file: Path) -> tuple[set[str], dict[str, str], int | None]:
             width = opened.get_slice(first).get_shape()[-1] if first else None
             return names, dict(opened.metadata() or {}), width
     except FileNotFoundError:
-        raise RunError(f"'{file}' does not exist") from None
+        raise RunError(f"'{file}' does not exist; give a .safetensors file") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"'{file}' is no safetensors file ({' '.join(str(error).split())[:120]})") from None
+        raise RunError(
+            f"'{file}' is no safetensors file ({' '.join(str(error).split())[:120]}); "
+            "get it again from its source"
+        ) from None

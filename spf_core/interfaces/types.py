@@ -85,12 +85,13 @@ class PathOutput:
 
     @classmethod
     def where(cls, first_B: Tensor, first: "PathOutput", second: "PathOutput") -> "PathOutput":
-        """Row by row `first` where the mask is true, else `second`."""
-        one = first.named()
+        """Row by row `first` where the mask is true, else `second`; of the layers captured in both."""
+        one, two = first.named(), second.named()
         return cls.from_named(
             {
-                name: torch.where(first_B.view(-1, *[1] * (value.ndim - 1)), one[name], value)
-                for name, value in second.named().items()
+                name: torch.where(first_B.view(-1, *[1] * (one[name].ndim - 1)), one[name], two[name])
+                for name in two
+                if name in one
             }
         )
 

@@ -41,7 +41,8 @@ def _check_arguments(config: Component | type[Component], part: Any, arguments: 
         signature.bind(*arguments)
     except TypeError as error:
         raise PluginError(
-            f"what build() of {label(config)} returns cannot be called with ({', '.join(arguments)}): {error}"
+            f"what build() of {label(config)} returns cannot be called with ({', '.join(arguments)}): "
+            f"{error}; give it these parameters"
         ) from None
 
 
@@ -59,7 +60,10 @@ def attach(config: AdapterConfig, adapter: interfaces.Adapter, backbone: interfa
         if not config.provided_by:
             raise
         reason = str(error) if isinstance(error, SpfError) else reason_of(error, package_of(config))
-        raise PluginError(f"{label(config)} cannot be attached: {reason}") from error
+        raise PluginError(
+            f"{label(config)} cannot be attached: {reason}. "
+            "Choose another adapter or backbone, or report it to its provider"
+        ) from error
     if not any(True for _ in adapter.parameters()):
         raise ConfigError(
             f"{label(config)} finds nothing to train on this backbone; choose other options or another"

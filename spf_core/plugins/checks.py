@@ -26,7 +26,10 @@ def check_config(config: Any, provider: str) -> type[Component]:
     bases = [base for base in KINDS.values() if inspect.isclass(config) and issubclass(config, base)]
     if not bases:
         kinds = ", ".join(base.__name__ for base in KINDS.values())
-        raise PluginError(f"'{provider}' registers {quoted(config)}, which is no subclass of {kinds}")
+        raise PluginError(
+            f"'{provider}' registers {quoted(config)}, which is no config class; "
+            f"register subclasses of {kinds}"
+        )
     base = bases[0]
     kind, name = base.kind, config.name
     if type(name) is not str or not _KEBAB_CASE.fullmatch(name):
@@ -77,7 +80,8 @@ def _check_inherited(name: str, config: type[Component], base: type[Component]) 
                 base.model_validate({option: now.default})
             except ValidationError:
                 raise PluginError(
-                    f"option '{option}' of '{name}' is {quoted(now.default)} by default, which it may not be"
+                    f"option '{option}' of '{name}' is {quoted(now.default)} by default, "
+                    "which it may not be; give it a default that a user may set"
                 ) from None
 
 
@@ -105,4 +109,7 @@ def _check_settings(name: str, settings: Any) -> None:
         yaml.safe_dump(settings)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise PluginError(f"`settings` of preset '{name}' cannot be written as YAML: {reason}") from None
+        raise PluginError(
+            f"`settings` of preset '{name}' cannot be written as YAML: {reason}; "
+            "use texts, numbers, lists and dicts alone"
+        ) from None

@@ -270,7 +270,10 @@ class ScoreConfig(Component):
 
     def convert(self, sources: Sequence[Path], out: Path, base: Path | None) -> None:
         """Turn upstream's files into the safetensors that `build()` reads; `base` gives what they lack."""
-        raise ConfigError(f"score '{self.name}' has no converter: it reads upstream's files as they are")
+        raise ConfigError(
+            f"score '{self.name}' has no converter; "
+            f"give it upstream's files as they are, with --set {self.name}.path=FOLDER"
+        )
 
 
 class SuiteConfig(Component):

@@ -4,7 +4,6 @@ spf's own come first and keep their names. A plugin that misbehaves while it is 
 skipped, whole, and named once.
 """
 
-import importlib.util
 import logging
 import os
 import sys
@@ -12,10 +11,8 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.machinery import SourceFileLoader
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 
 from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, nearest, quoted, short, unknown
@@ -23,6 +20,7 @@ from spf_core.plugins import hookspecs
 from spf_core.plugins.checks import check_config, describe, summary_of
 from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.containment import SECONDS, contained, reason_of
+from spf_core.plugins.imports import failing_once, import_file, imported, module_of
 from spf_core.plugins.modules import Module, manager_of
 from spf_core.plugins.providers import OWN, Provider, State, refuse_other_spf
 
@@ -52,6 +50,7 @@ class Broken:
 
     provider: str
     reason: str
+    package: str = ""  # the distribution that brings it, where its metadata can be read
 
     def __str__(self) -> str:
         return (
@@ -167,6 +166,16 @@ class _Source:
         """How the registry lists it."""
         return Provider(self.provider, self.distribution, self.version, state, reason)
 
+    def attempted(self, use: Callable[[], Any]) -> Provider:
+        """How the registry lists it after `use`, which is left out where it is disabled."""
+        if self.provider in _disabled():
+            return self.as_provider("disabled", f"by ${DISABLED}")
+        try:
+            use()
+        except PluginError as error:
+            return self.as_provider("failed", str(error))
+        return self.as_provider("loaded")
+
     def __str__(self) -> str:
         name = short(self.provider, 200)
         return f"plugin file '{name}'" if self.version == FILE else f"plugin '{name}' {self.version}"
@@ -176,7 +185,7 @@ class _Source:
         return contained(self._module, seconds=None if self.own else SECONDS, package=self.package)
 
     def _module(self) -> Module:
-        return Module(self.load(), self.provider, self.package, self.own)
+        return Module(imported(self.load, self.package), self.provider, self.package, self.own)
 
     def loaded(self) -> tuple[Module, list[Entry]]:
         """Import the plugin and describe what it registers. PluginError of one line for whatever it does."""
@@ -194,19 +203,12 @@ class _Source:
 def load_plugins(files: Iterable[str | Path] = ()) -> Plugins:
     """Load every entry point (a broken one is recorded and skipped), then each of `files` (errors raise)."""
     plugins = Plugins()
-    for source in _installed(GROUP, plugins.broken):
-        if source.provider in _disabled():
-            plugins.providers.append(source.as_provider("disabled", f"by ${DISABLED}"))
-            continue
-        try:
-            plugins.load(source)
-        except PluginError as error:
-            plugins.broken.append(Broken(source.provider, str(error)))
-            plugins.providers.append(source.as_provider("failed", str(error)))
-        else:
-            plugins.providers.append(source.as_provider("loaded"))
+    with failing_once():
+        for source in _installed(GROUP, plugins.broken):
+            plugins.providers.append(source.attempted(partial(plugins.load, source)))
+    plugins.broken += broken_of(plugins.providers)
     for file in map(Path, files):
-        source = _Source(str(file), FILE, _module_of(file), partial(import_file, file))
+        source = _Source(str(file), FILE, module_of(file), partial(import_file, file))
         _load_given(plugins, source, f"plugin file '{short(str(file), 200)}'")
     return plugins
 
@@ -246,7 +248,9 @@ def _entry_points_of(folder: Path) -> tuple[dict[str, str], str]:
         found = {str(name): str(value) for name, value in points.items()}
         requires = [str(line) for line in project.get("dependencies", ())]
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise PluginError(f"'{file}' cannot be read: {reason_of(error)}") from None
+        raise PluginError(
+            f"'{file}' cannot be read: {reason_of(error)}; correct it, as in what `spf plugins new` writes"
+        ) from None
     if not found:
         raise PluginError(
             f"'{file}' registers no component: it has no [project.entry-points.{GROUP}]. {_NO_CONTRACT}"
@@ -267,17 +271,30 @@ def _load_given(plugins: Plugins, source: "_Source", what: str) -> None:
     plugins.providers.append(source.as_provider("loaded"))
 
 
-def add_commands(app: Any) -> list[Broken]:
-    """Call `spf_register_commands(app)` of each entry point of `spf.commands`; return the broken ones."""
+def add_commands(app: Any) -> tuple[list[Provider], list[Broken]]:
+    """Call `spf_register_commands(app)` of each entry point of `spf.commands`; all, and the broken."""
     broken: list[Broken] = []
+    providers: list[Provider] = []
     for source in _installed(COMMANDS, broken):
-        if source.provider in _disabled():
-            continue
-        try:
-            source.module().call("spf_register_commands", {"app": app})
-        except PluginError as error:
-            broken.append(Broken(source.provider, str(error)))
-    return broken
+        use = partial(_add_commands_of, source, app)
+        providers.append(source.attempted(use))
+    return providers, broken + broken_of(providers)
+
+
+def _add_commands_of(source: _Source, app: Any) -> None:
+    source.module().call("spf_register_commands", {"app": app})
+
+
+def broken_of(providers: Iterable[Provider]) -> list[Broken]:
+    """Those of the plugins that failed."""
+    return [Broken(each.name, each.reason, each.package) for each in providers if each.state == "failed"]
+
+
+def warn_of(plugins: Iterable[Broken]) -> None:
+    """A line for each; one where the components and the commands of a package fail for the same reason."""
+    for broken in plugins:
+        fact = broken.package or broken.provider, broken.reason
+        _log.warning("%s", broken, extra={"fact": fact})
 
 
 def _installed(group: str, broken: list[Broken]) -> Iterator[_Source]:
@@ -342,7 +359,7 @@ def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
     for config in given:
         checked = check_config(config, provider)
         if checked.name in names:
-            raise PluginError(f"it registers '{checked.name}' twice")
+            raise PluginError(f"it registers '{checked.name}' twice; give one of them another name")
         names.add(checked.name)
         yield checked
 
@@ -352,7 +369,7 @@ def _check_hooks(module: Any, provider: str) -> None:
     found = hookspecs.hooks_of(module)
     for name, hook in found.items():
         if name in hookspecs.HOOKS and not hasattr(hook, "spf_impl"):
-            raise PluginError(f"its '{name}' lacks the decorator @spf_core.plugins.hookimpl")
+            raise PluginError(f"its '{name}' lacks the decorator; write @spf_core.plugins.hookimpl above it")
     known, listing = [name for name in found if name in hookspecs.HOOKS], ", ".join(hookspecs.HOOKS)
     for name in found.keys() - set(known):
         what = f"it defines the unknown hook '{name}'.{_hint(name)}"
@@ -368,35 +385,3 @@ def _hint(hook: str) -> str:
     if hook.startswith("spf_register_"):
         return " Write spf_register(register), and call register(MyConfig) for each component."
     return did_you_mean(hook, hookspecs.HOOKS)
-
-
-def _module_of(file: Path) -> str:
-    return f"spf_file_{file.stem}"
-
-
-class _UserFile(SourceFileLoader):
-    """Leaves no __pycache__ in the folder of the user's file."""
-
-    def set_data(self, path: str, data: Any, *, _mode: int = 0) -> None:
-        """Keep the bytecode nowhere."""
-
-
-def import_file(path: str | Path) -> ModuleType:
-    """Import a plugin file; PluginError where it is none."""
-    path = Path(path)
-    if not path.is_file():
-        raise PluginError("it does not exist")
-    if path.suffix != ".py":
-        raise PluginError("it is not a Python file")
-    name = _module_of(path)
-    spec = importlib.util.spec_from_file_location(name, path, loader=_UserFile(name, str(path)))
-    assert spec is not None, "a loader is given"
-    assert spec.loader is not None, "a loader is given"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[spec.name]
-        raise
-    return module

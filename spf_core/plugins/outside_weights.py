@@ -37,7 +37,9 @@ class Weights:
     def folder(self) -> Path:
         """The folder in transformers' format; Unavailable when it is a file."""
         if not self.path.is_dir():
-            raise Unavailable(f"'{self.path}' must be a folder with config.json and tokenizer or processor")
+            raise Unavailable(
+                f"'{self.path}' is a file; give a folder with config.json and tokenizer or processor"
+            )
         return self.path
 
     @property
@@ -45,7 +47,7 @@ class Weights:
         """The only file; Unavailable when there are none or several."""
         if len(self.files) != 1 or self.files[0].suffix != SUFFIX:
             raise Unavailable(
-                f"'{self.path}' must hold exactly one {SUFFIX} file, it holds {len(self.files)}"
+                f"'{self.path}' holds {len(self.files)} {SUFFIX} files; give a folder with one, or the file"
             )
         return self.files[0]
 
@@ -119,7 +121,7 @@ class OutsideWeights(Strict):
         if found is None:
             raise Unavailable(self._way_out())
         if not found.files:
-            raise Unavailable(f"'{found.path}' holds no {SUFFIX} file")
+            raise Unavailable(f"'{found.path}' holds no {SUFFIX} file; give a folder that does")
         return found
 
     @property
@@ -129,7 +131,9 @@ class OutsideWeights(Strict):
     def _on_disk(self) -> Weights | None:
         if self.path is not None:
             if not Path(self.path).exists():
-                raise Unavailable(f"{self.place}.path '{self.path}' does not exist")
+                raise Unavailable(
+                    f"{self.place}.path '{self.path}' does not exist; set it to where the weights are"
+                )
             return Weights(Path(self.path), self.path)
         home = expanded(os.environ.get(HOME, ""))
         for name in (self.weights_name, f"{self.weights_name}{SUFFIX}") if home and not self.model else ():
@@ -174,6 +178,7 @@ def _download(model: str, revision: str | None) -> Weights:
     except Exception as error:  # the hub's errors have no common base
         reason = " ".join(str(error).split())[:160]
         raise Unavailable(
-            f"'{model}' cannot be had from the hub ({type(error).__name__}: {reason})"
+            f"'{model}' cannot be had from the hub ({type(error).__name__}: {reason}); "
+            "download it elsewhere, and set the option path to its folder"
         ) from None
     return Weights(folder, model, folder.name)

@@ -26,7 +26,10 @@ def with_released(rows: CachedRows, words: Sequence[str]) -> CachedRows:
             found |= matching
     for word in words:
         if word not in found:
-            raise ConfigError(f"train.release: no base phrase of the training texts contains '{word}'")
+            raise ConfigError(
+                f"train.release: no base phrase of the training texts contains '{word}'; "
+                "name words of the base texts"
+            )
     chosen = released_NP.to(rows.base.phrase_BPL.device)
     marked_NL = (rows.base.phrase_BPL * chosen[..., None]).sum(1)
     return replace(

@@ -88,7 +88,7 @@ def read_header(path: Path, way_out: str) -> tuple[frozenset[str], dict[str, str
 
 def _unreadable(path: Path, error: Exception, way_out: str) -> RunError:
     if isinstance(error, FileNotFoundError):
-        return RunError(f"'{path}' does not exist")
+        return RunError(f"'{path}' does not exist; put it back")
     reason = " ".join(str(error).split())
     return RunError(f"'{path}' is damaged or not a safetensors file ({reason}); {way_out}")
 

@@ -39,7 +39,10 @@ class Claim:
         if now - self._beaten >= BEAT_EVERY:
             self._beaten = now
             if _next(self.path).exists():
-                raise RunError(f"another process took over '{self.path.parent}', as this process seemed dead")
+                raise RunError(
+                    f"another process took over '{self.path.parent}', as this process seemed dead; "
+                    "let that one end, and start this one again for what is left"
+                )
             with suppress(FileNotFoundError):
                 os.utime(self.path)
 

@@ -50,7 +50,9 @@ class Composition:
             try:
                 model.get_submodule(name).register_forward_hook(partial(self._hook, added, here))
             except AttributeError:
-                raise RunError(f"the base model has no layer '{key}'") from None
+                raise RunError(
+                    f"the base model has no layer '{key}'; combine runs of one base model"
+                ) from None
 
     def _hook(
         self, added: _Added, update: LowRankUpdate, layer: nn.Module, inputs: tuple[Tensor], output: Tensor
@@ -153,7 +155,7 @@ def _updates_of(run: Path, plugins: Plugins) -> tuple[Mapping[str, LowRankUpdate
         return adapter.updates(), opened.config
     except RunError as error:
         raise RunError(
-            f"'{run}' is no plain low-rank update and can only be the first --run ({error})"
+            f"'{run}' is no plain low-rank update ({error}); it can only be the first --run"
         ) from None
 
 

@@ -12,7 +12,7 @@ from spf_core.plugins.discovery import FILE
 from spf_core.testing.subject import Check, Failure, NotApplicable, Subject
 
 _HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate")
-_FROM_FILE = "from spf_core.plugins.discovery import import_file; import_file({place!r})"
+_FROM_FILE = "from spf_core.plugins.imports import import_file; import_file({place!r})"
 _FROM_MODULE = "import importlib; importlib.import_module({place!r})"
 
 

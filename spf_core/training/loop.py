@@ -65,7 +65,7 @@ def train(
             # A checkpoint holds what the first weights have become, so their file may be gone by then.
             start = None if resume and checkpoints(run) else read_warm_start(config)
             parts = (config, run, rows, heard, plugins, start, group, interrupts)
-            trainer = Trainer(*parts, bounded=bounded and not resume)
+            trainer = Trainer(*parts, bounded=bounded and not resume, resume=resume)
             if resume:
                 trainer.resume()
             if record:  # after the model was opened and the checkpoint was read, which may be refused

@@ -3,7 +3,7 @@
 import logging
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,17 @@ from torch import Tensor
 
 from spf_core.dual_path.parts import Parts
 from spf_core.errors import RunError
-from spf_core.interfaces import AllocatesRank, Stateful
+from spf_core.interfaces import AllocatesRank, Backbone, Stateful
 from spf_core.plugins.building import named
 from spf_core.plugins.configs import OptimizerConfig
 from spf_core.runs.checkpoint import (
     ADAPTER_FILE,
     Checkpoint,
     checkpoint_folder,
+    checkpoints,
     prune_checkpoints,
     read_checkpoint,
+    read_header,
     save_checkpoint,
 )
 from spf_core.runs.intact import Expected, form_of, newest_intact
@@ -118,6 +120,22 @@ class TrainState:
         if self.scaler is not None:
             self.scaler.load_state_dict(found.scaler)
         load_states(self._stateful, found.parts)
+
+
+def refuse_other_base(run: Path, backbone: Backbone) -> None:
+    """RunError when the newest checkpoint that says its base model has another; no tensor is read.
+
+    `TrainState.load` checks it again, with everything else that a checkpoint must hold.
+    """
+    for folder in reversed(checkpoints(run)):
+        file = folder / ADAPTER_FILE
+        with suppress(RunError):  # damaged: it is passed over when the run is loaded, too
+            _, metadata = read_header(file, "restore it")
+            if "spf_backbone" in metadata:
+                break
+    else:
+        return
+    refuse_other_backbone(file, metadata, backbone)
 
 
 def _set_aside(damaged: Mapping[Path, str], step: int) -> None:

@@ -36,7 +36,7 @@ from spf_core.training.resources.memory_estimate import check_attaching
 from spf_core.training.resources.memory_options import save_memory, save_time
 from spf_core.training.resources.stage_plan import run_stages
 from spf_core.training.resume import schedule_rule
-from spf_core.training.resume_state import TrainState, shared_memory
+from spf_core.training.resume_state import TrainState, refuse_other_base, shared_memory
 from spf_core.training.row_order import Order, generator_of_step
 from spf_core.training.run_log import Passed, mean_passes, passed_of, terms_line
 from spf_core.training.sharding import in_shards, refuse_unshardable, total
@@ -67,6 +67,7 @@ class Trainer:
         interrupts: Interrupts | None = None,
         *,
         bounded: bool = False,
+        resume: bool = False,
     ) -> None:
         """Load the model, prepare the rows, attach the adapter; SpfErrors name what cannot be used.
 
@@ -84,6 +85,8 @@ class Trainer:
         refuse_more_steps(self.backbone, config.sample)
         if start:
             start.refuse_other_backbone(self.backbone)
+        if resume:
+            refuse_other_base(run, self.backbone)
         self.accelerator = make_accelerator(config.train, self.backbone.device)
         parts = build_parts(config.step, self.backbone, built(config.adapter))
         if config.editor:  # sampling builds it again, when the run is trained

@@ -39,7 +39,10 @@ class WarmStart:
         try:
             adapter.load_state_dict(self.tensors)
         except RunError as error:
-            raise RunError(f"train.start_from: '{self.file.parent}' does not fit: {error}") from None
+            raise RunError(
+                f"train.start_from: '{self.file.parent}' does not fit: {error}. "
+                "Name a run of the same base model and adapter"
+            ) from None
 
 
 def read_warm_start(config: RunConfig) -> WarmStart | None:

@@ -37,14 +37,16 @@ def read_yaml(file: Path, what: str = "config file") -> dict[str, Any]:
     try:
         content = parse_yaml(_text(file))
     except FileNotFoundError:
-        raise ConfigError(f"{name} does not exist") from None
+        raise ConfigError(f"{name} does not exist; give a file that does") from None
     except OSError as error:
-        raise ConfigError(f"{name} cannot be read: {error.strerror}") from None
+        raise ConfigError(
+            f"{name} cannot be read: {error.strerror}; make it readable, or give another"
+        ) from None
     except NotYamlError as fault:
         line = f", line {fault.line}" if fault.line else ""
         raise ConfigError(f"{name}{line}: {fault}") from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{name} must hold a mapping of keys to values, as in `train: {{steps: 200}}`")
+        raise ConfigError(f"{name} holds no mapping; write keys and values, as in `train: {{steps: 200}}`")
     return content
 
 

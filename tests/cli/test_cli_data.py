@@ -184,8 +184,9 @@ def test_problems_are_in_the_json_too_and_the_exit_code_is_two(spf, tmp_path: Pa
 
 
 def test_a_folder_that_is_not_there_is_told_with_the_place_it_was_looked_for(spf) -> None:
-    told = f"'gone' does not exist; a relative path starts in '{Path.cwd()}'"
-    assert told in spf("data", "check", "gone").err
+    assert (
+        f"'gone' does not exist; a relative path starts in '{Path.cwd()}'" in spf("data", "check", "gone").err
+    )
 
 
 @pytest.mark.usefixtures("tiny_backbone")

@@ -297,6 +297,6 @@ def test_several_runs_draw_one_picture(spf, run: Path, data: Path, tiny: list[st
     out.unlink()
     assert spf(*args, *both, "--strength", "1,1,1").fails_with("3 strengths for 2 runs")
     assert spf(*args, *both, "--strength", "much").fails_with("--strength much", "numbers between commas")
-    assert spf(*args, run, *both).fails_with("one run as RUN, or several")
-    assert spf(*args).fails_with("one run as RUN, or several")
+    assert spf(*args, run, *both).fails_with("RUN and --run are both given", "one as RUN, or several")
+    assert spf(*args).fails_with("no run is given", "one as RUN, or several")
     assert spf(*args, *both[:2], "--run", tmp_path).fails_with(str(tmp_path), "is not a run folder")

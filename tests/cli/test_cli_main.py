@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from installing import installed
 
+from spf_cli.app import build_app
+
 HEAVY = ("torch", "diffusers", "transformers", "matplotlib")
 COMMANDS = ("demo", "train", "sample", "evaluate", "data", "plugins", "config")
 
@@ -189,3 +191,14 @@ def test_a_broken_plugin_is_named_and_the_rest_works(tmp_path: Path) -> None:
         "failed"
         not in subprocess.run(command, capture_output=True, text=True, env=silenced, check=True).stdout
     )
+
+
+def test_a_command_line_that_is_built_again_calls_no_deeper() -> None:
+    def depth() -> int:
+        (group,) = [each for each in build_app().registered_groups if each.name == "config"]
+        callback, count = group.typer_instance.registered_commands[0].callback, 0
+        while hasattr(callback, "__wrapped__"):
+            callback, count = callback.__wrapped__, count + 1
+        return count
+
+    assert depth() == depth() == depth()

@@ -1,8 +1,9 @@
-"""A newcomer's walk: write a package, install it, run its tests, check it, train with it."""
+"""A newcomer's walk: write a package, install it, run its tests and its CI file, check it, train with it."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from command_line import Spf
 
 from spf_cli.plugins.kinds import NEW_KINDS
@@ -104,3 +106,54 @@ def test_every_package_passes_strict_mypy(packages: Path, tmp_path: Path) -> Non
     chosen = [word for module in modules for word in ("-p", module)]
     path = os.pathsep.join([str(tmp_path), str(ROOT), str(ROOT / "plugins"), str(ROOT / "cli")])
     run(sys.executable, "-m", "mypy", "--explicit-package-bases", *config, *chosen, MYPYPATH=path)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a package index would give for `spf`."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    run(*pip, "--wheel-dir", folder, ROOT, PYTHONPATH="")
+    (found,) = folder.glob("spf-*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new environment with pip, whose index has been asked for all that this one has but spf."""
+    venv, libraries = tmp_path_factory.mktemp("runner"), tmp_path_factory.mktemp("libraries")
+    run(sys.executable, "-m", "venv", venv)
+    run(
+        venv / "bin" / "python", "-m", "pip", "uninstall", "--yes", "setuptools"
+    )  # Python 3.11 brings an old one
+    for place in Path(pytest.__file__).parents[1].iterdir():
+        if not place.name.startswith(("spf-", "pip")) and place.suffix != ".pth":
+            (libraries / place.name).symlink_to(place)
+    site = next((venv / "lib").glob("python*")) / "site-packages"
+    (site / "libraries.pth").write_text(str(libraries), encoding="utf-8")
+    for tool in ("mypy", "pytest"):
+        script = venv / "bin" / tool
+        script.write_text(f'#!/bin/sh\nexec "{venv}/bin/python" -m {tool} "$@"\n', encoding="utf-8")
+        script.chmod(0o755)
+    shutil.copy(Path(sysconfig.get_path("scripts")) / "ruff", venv / "bin")
+    return venv
+
+
+@pytest.mark.parametrize("kind", ["loss", "metric", "command"])
+def test_the_steps_of_a_packages_ci_file_pass(packages: Path, wheel: Path, runner: Path, kind: str) -> None:
+    folder = packages / kind
+    workflow = yaml.safe_load((folder / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    steps = [step for step in workflow["jobs"]["tests"]["steps"] if "run" in step]
+    assert len(steps) >= 5
+    path = os.pathsep.join([str(runner / "bin"), "/usr/bin", "/bin"])
+    # All that the steps ask of an index is there already; pip then builds with this hatchling, too.
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PYTHONPATH": "", "PATH": path}
+    offline["MYPY_CACHE_DIR"] = str(runner / "mypy")  # for all kinds: to read torch takes minutes
+    for step in steps:
+        given = {
+            name: value.replace("${{ vars.SPF }}", str(wheel)) for name, value in step.get("env", {}).items()
+        }
+        assert "${{" not in step["run"] + "".join(given.values())
+        run("bash", "-e", "-c", f"cd '{folder}' && {step['run']}", **offline, **given)
+    installed = run(runner / "bin" / "python", "-c", "import spf_core; print(spf_core.__file__)", **offline)
+    assert str(runner) in installed, "the steps used the wheel"

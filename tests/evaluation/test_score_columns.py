@@ -186,7 +186,9 @@ def test_an_evaluation_writes_scores_with_intervals_and_per_pair_numbers(shared_
     evaluate(open_run, plugins, EvaluationPlan(prompts=2, seeds=2), scores=scores, out=tmp_path / "out")
     content = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     columns = content["scores"]
-    assert columns["lpips"]["not_available"] == "lpips.path 'lpips' does not exist"
+    assert columns["lpips"]["not_available"] == (
+        "lpips.path 'lpips' does not exist; set it to where the weights are"
+    )
     assert "score 'lpips' will not be available" in caplog.text
     clip = ["backbone-clip-t", "backbone-clip-t-target", "backbone-clip-t-direction"]
     assert set(columns) == {"lpips", "suite-id", *clip}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,9 @@ def code_of(card: str, base: Path, folder: Path) -> str:
 def drawn_by(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {}
-    exec(compile(code, "card", "exec"), names)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*dtype", category=FutureWarning)
+        exec(compile(code, "card", "exec"), names)
     assert (folder / "portrait.png").is_file()
     return names
 
@@ -132,6 +135,24 @@ def test_the_code_loads_16_bits_on_a_gpu_and_draws_nearly_the_same(
     assert difference(names["image"], by_spf(run, plugins, text, 0)) <= 16
 
 
+@pytest.mark.parametrize(
+    "settings", [("adapter.rank=4",), ("adapter.name=full-unet",)], ids=["lora", "whole"]
+)
+def test_the_short_code_of_a_card_loads_16_bits_with_no_argument_that_is_deprecated(
+    make_run: MakeRun,
+    plugins: Plugins,
+    tiny_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: tuple[str, ...],
+) -> None:
+    card = card_of(make_run("sd15", *settings), plugins, tmp_path / "hat")
+    code = re.findall(r"```python\n(.*?)```", card, re.DOTALL)[0].replace('"cuda"', '"cpu"')
+    code = re.sub(r'"YOUR COPY OF \w+"', f'"{tiny_folder}"', code).replace(PLACE, str(tmp_path / "hat"))
+    names = drawn_by(code.rpartition("image =")[0] + "open('portrait.png', 'w')", tmp_path, monkeypatch)
+    assert names["pipe"].unet.dtype == torch.float16
+
+
 def test_the_card_of_a_model_of_the_hub_names_it(make_run: MakeRun, plugins: Plugins, tmp_path: Path) -> None:
     opened, base = (
         open_run(make_run("sdxl", *LATE), plugins, device="cpu"),
@@ -143,7 +164,7 @@ def test_the_card_of_a_model_of_the_hub_names_it(make_run: MakeRun, plugins: Plu
     write_card(tmp_path, opened.path, replace(run_facts(opened), config=config), None, "", lora=None)
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert f"\nbase_model: {base}\n" in card
-    assert f'from_pretrained("{base}", torch_dtype=dtype' in card
+    assert f'from_pretrained("{base}", add_watermarker=False).to(device, dtype)' in card
 
 
 def test_a_handover_is_told_as_a_share_of_sampling_and_a_timestep() -> None:

@@ -11,6 +11,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "from-python.md"
 SHORTER = {"steps=250": "steps=2", "prompts=20": "prompts=2", "steps=10": "steps=1", "prompts=4": "prompts=1"}
 
 
+@pytest.mark.slow
 def test_every_block_of_the_guide_runs_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,6 +24,7 @@ def outputs(notebook: Any, kind: str) -> list[str]:
     return [output["data"][kind] for output in shown if kind in output.get("data", {})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_runs_to_its_end_and_shows_pictures_and_scores(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -33,7 +34,7 @@ def test_a_notebook_runs_to_its_end_and_shows_pictures_and_scores(
     (numbers,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
     numbers.source = numbers.source.replace("PHOTOS, STEPS, PROMPTS = 60, 250, 20", SHORT)
     assert SHORT in numbers.source
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert outputs(notebook, "image/png")
     tables = outputs(notebook, "text/html")
     assert any("sps" in table and "95 % intervals" in table for table in tables)
@@ -55,7 +56,7 @@ def test_a_mistake_shows_one_line_and_no_traceback(tmp_path: Path) -> None:
         cells=[nbformat.v4.new_code_cell("import spf\nspf.open_run('nowhere')")]
     )
     client = NotebookClient(
-        notebook, timeout=300, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=1200, allow_errors=True, resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
     (error,) = notebook.cells[0].outputs

@@ -22,13 +22,14 @@ WITH_PROVIDER = 100  # columns of a terminal
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
-def list_plugins(plugin: PluginFiles = None) -> None:
+def list_plugins(ctx: typer.Context, plugin: PluginFiles = None) -> None:
     """List all components: kind, name, summary and, in a terminal of 100 columns or more, provider.
 
-    Below them it lists the plugins that bring them, with version and state: loaded, disabled or failed.
+    Below them it lists the plugins that bring them, or commands, with version and state: loaded, disabled or
+    failed.
     """
     from spf_cli.render import console, show, table
-    from spf_core.plugins.discovery import load_plugins
+    from spf_core.plugins.discovery import COMMANDS, load_plugins
 
     plugins = load_plugins(dict.fromkeys(str(file) for file in plugin or ()))
     rows = [
@@ -38,7 +39,7 @@ def list_plugins(plugin: PluginFiles = None) -> None:
     ]
     shown = 4 if console().width >= WITH_PROVIDER else 3
     show(table("", ("kind", "name", "summary", "provider")[:shown], [row[:shown] for row in rows]), "")
-    show(table("", ("plugin", "package", "version", "state"), _states(plugins.providers)))
+    show(table("", ("plugin", "package", "version", "state"), _states(plugins.providers, ctx.meta[COMMANDS])))
 
 
 def show_plugin(
@@ -68,6 +69,8 @@ def show_plugin(
     provider = next(each for each in plugins.providers if each.name == entry.provider)
     if provider.package:
         rows.append(("package", f"{provider.package} {provider.version}"))
+    if provider.made_for and not provider.own:
+        rows.append(("made for", f"spf{provider.made_for}"))
     if homepage := provider.homepage:
         rows.append(("homepage", homepage))
     show(table(name, ("", ""), [*rows, *_weights(config)]), "")
@@ -81,15 +84,29 @@ def show_plugin(
         typer.echo("no options")
 
 
-def _states(providers: "Sequence[Provider]") -> Iterator[tuple[str, str, str, str]]:
-    """A row for each plugin; those of spf itself share one."""
-    own = [each for each in providers if each.own and each.state == "loaded"]
+def _states(
+    components: "Sequence[Provider]", commands: "Sequence[Provider]"
+) -> Iterator[tuple[str, str, str, str]]:
+    """A row for each plugin and state; those of spf itself share one, and so do components and commands."""
+    own = [each for each in components if each.own and each.state == "loaded"]
     if own:
         yield f"{len(own)} of spf's own", own[0].package, own[0].version, "loaded"
-    for each in providers:
-        if each not in own:
-            state = f"{each.state}: {each.reason}" if each.reason else each.state
-            yield each.name, each.package or "a file", each.version if each.package else "", state
+    states = {(each.package, each.state) for each in components}
+    packages = {each.package for each in components}
+    rows: dict[tuple[str, str, str], dict[str, None]] = {}
+    for each in (*components, *commands):
+        if each.own and each.state == "loaded":
+            continue
+        state = f"{each.state}: {each.reason}" if each.reason else each.state
+        if each.package in packages and (each.package, each.state) not in states:
+            state = f"commands {state}"
+        if not each.package and each.made_for:
+            state += f", made for spf{each.made_for}"
+        row = each.package or "a file", each.version if each.package else "", state
+        rows.setdefault(row, {})[each.name] = None
+    for row, names in rows.items():
+        for name in [", ".join(names)] if row[0] != "a file" else names:
+            yield name, *row
 
 
 def _weights(config: "type[Component]") -> Iterator[tuple[str, str]]:

@@ -83,7 +83,10 @@ def open_folder(out: Path, spec: RunsSpec, *, create: bool = True, kind: FolderK
             _ignore(out)
             return
     elif not create:
-        raise RunError(f"'{out}' is not a {kind.name}'s folder: it has no {kind.record}")
+        raise RunError(
+            f"'{out}' is not a {kind.name}'s folder: it has no {kind.record}; "
+            f"give the --out of spf {kind.name}"
+        )
     elif strange:
         raise RunError(f"'{out}' is not empty and no {kind.name}'s folder; choose another with --out")
     atomic_write_text(record, dump_yaml(spec.plain()))

@@ -95,7 +95,10 @@ def compare(
     from spf_lab.showing.side_by_side import column_titles
 
     if out.suffix.lower() not in (".png", ".html"):
-        raise ConfigError(f"--out {out}: the name must end with .png (a grid) or .html (a page)")
+        raise ConfigError(
+            f"--out {out}: neither a grid nor a page; "
+            "give a name that ends with .png (a grid) or .html (a page)"
+        )
     refuse_existing(out, overwrite)
     given = _strengths(strength, models)
     named = dict(zip(column_titles(models, given), zip(models, given, strict=True), strict=True))

@@ -172,9 +172,9 @@ def _text(file: Path) -> str:
         refuse_special(file)
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DataError(f"consent file '{file}' does not exist") from None
+        raise DataError(f"consent file '{file}' does not exist; give a text file") from None
     except UnicodeDecodeError:
-        raise DataError(f"consent file '{file}' is not UTF-8 text") from None
+        raise DataError(f"consent file '{file}' is not UTF-8 text; save it as UTF-8") from None
     if fault := text_fault(text):
         raise DataError(f"consent file '{file}' {fault}")
     return text
@@ -190,5 +190,5 @@ def _strengths(assignments: Iterable[str]) -> dict[str, float]:
         except ValueError:
             raise ConfigError(f"--strength {assignment}: expected NAME=NUMBER, as in spf=1.5") from None
         if not isfinite(found[name]):
-            raise ConfigError(f"--strength {assignment}: the number must be finite")
+            raise ConfigError(f"--strength {assignment}: no finite number; give one, as in spf=1.5")
     return found

@@ -169,6 +169,6 @@ def _label(suite: Suite, purity: Mapping[str, Any]) -> str:
 def _check(plan: EvaluationPlan, out: Path) -> None:
     for name, count in (("prompts", plan.prompts), ("seeds", plan.seeds)):
         if count < 1:
-            raise ConfigError(f"--{name} {count}: at least 1 is needed")
+            raise ConfigError(f"--{name} {count}: too few; give at least 1")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunError(f"output folder '{out}' is not empty; choose another with --out or delete it")

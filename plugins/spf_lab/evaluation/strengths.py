@@ -22,7 +22,7 @@ def check_strengths(strengths: Sequence[float]) -> None:
     """ConfigError unless the strengths are distinct numbers from 0 to 4."""
     shown = ",".join(f"{strength:g}" for strength in strengths)
     if any(not 0 <= strength <= STRONGEST for strength in strengths):
-        raise ConfigError(f"--strengths {shown}: each must lie between 0 and {STRONGEST:g}")
+        raise ConfigError(f"--strengths {shown}: one is out of range; give numbers from 0 to {STRONGEST:g}")
     if len(set(strengths)) < len(strengths):
         raise ConfigError(f"--strengths {shown}: give every strength once")
 

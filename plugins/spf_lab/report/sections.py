@@ -28,7 +28,9 @@ def sections_of(plugins: Plugins, run: Path, evaluation: Path | None, device: st
     def read(returned: Any) -> list[tuple[str, Part]]:
         """All sections of one plugin, or an error: then their names stay free."""
         if not isinstance(returned, list):
-            raise PluginError(f"spf_report_sections returns {quoted(returned)}, not a list of ReportSection")
+            raise PluginError(
+                f"spf_report_sections returns {quoted(returned)}; return a list of ReportSection"
+            )
         found = [_checked(each) for each in returned]
         names = [each.name for each in found]
         for name in names:
@@ -46,16 +48,16 @@ def sections_of(plugins: Plugins, run: Path, evaluation: Path | None, device: st
 def _checked(given: Any) -> ReportSection:
     """The section; PluginError for what a type checker would refuse."""
     if not isinstance(given, ReportSection):
-        raise PluginError(f"spf_report_sections returns {quoted(given)} in its list, not a ReportSection")
+        raise PluginError(f"spf_report_sections lists {quoted(given)}; return a list of ReportSection alone")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", given.name) or given.name.endswith("-title"):
-        raise PluginError(f"the name of section {quoted(given.name)} is not in kebab case, as in my-section")
+        raise PluginError(f"section {quoted(given.name)} has no name in kebab case; name it as in my-section")
     if given.before not in PLACES:
         wrong = f"section '{given.name}' has before={quoted(given.before)}"
         raise PluginError(f"{wrong}; use {', '.join(PLACES)}")
     for block in given.blocks:
         if not isinstance(block, BLOCKS):
             kinds = ", ".join(each.__name__ for each in BLOCKS)
-            raise PluginError(f"section '{given.name}' holds {quoted(block)}, which is none of {kinds}")
+            raise PluginError(f"section '{given.name}' holds {quoted(block)}, no block; use {kinds}")
     return given
 
 

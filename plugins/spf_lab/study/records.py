@@ -102,7 +102,7 @@ def read_record(file: Path, model: type[Record]) -> Record:
     try:
         content = read_json(file)
     except FileNotFoundError:
-        raise RunError(f"'{file}' does not exist") from None
+        raise RunError(f"'{file}' does not exist; give a file that does") from None
     except NotJsonError as error:
         raise RunError(f"'{file}' is damaged or no JSON ({error}); ask for it again") from None
     try:

@@ -142,7 +142,10 @@ def _expand(source: str, methods: Sequence[str]) -> Iterator[_Evaluation]:
     elif (folder / RESULTS_FILE).is_file():
         yield _read(name or folder.resolve().name, folder)
     else:
-        raise DataError(f"source '{folder}' has neither {RESULTS_FILE} nor {RECORD}; it is no evaluation")
+        raise DataError(
+            f"source '{folder}' has neither {RESULTS_FILE} nor {RECORD}; "
+            "give what spf evaluate or spf benchmark wrote"
+        )
 
 
 def _cells(folder: Path, methods: Sequence[str]) -> Iterator[_Evaluation]:
@@ -179,7 +182,7 @@ def _text(file: Path) -> str:
         refuse_special(file)
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise DataError(f"'{file}' does not exist; the folder is no finished evaluation") from None
+        raise DataError(f"'{file}' does not exist; finish the evaluation with spf evaluate") from None
     except UnicodeDecodeError:
         raise DataError(f"'{file}' is damaged: not UTF-8 text; evaluate again") from None
 
@@ -201,7 +204,10 @@ def _refuse_mixed(found: Sequence[_Evaluation]) -> None:
             ("base model", first.results.model_hash, each.results.model_hash),
         ):
             if one != other:
-                raise DataError(f"another {what}: {one} in '{first.folder}', {other} in '{each.folder}'")
+                raise DataError(
+                    f"another {what}: {one} in '{first.folder}', {other} in '{each.folder}'; "
+                    "compare evaluations that share it"
+                )
 
 
 def _common_scenes(found: Sequence[_Evaluation], methods: Sequence[str]) -> tuple[Scene, ...]:

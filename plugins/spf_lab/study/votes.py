@@ -78,7 +78,10 @@ def read_votes(places: Sequence[Path], key: Key) -> Votes:
         longest[export.rater] = _longer(longest.get(export.rater, (file, export)), (file, export))
     kept = [export for name, (_, export) in sorted(longest.items()) if name not in withdrawn and export.votes]
     if not kept:
-        raise RunError(f"no votes to analyse in {len(exports)} file(s), {len(withdrawn)} rater(s) withdrew")
+        raise RunError(
+            f"no votes to analyse in {len(exports)} file(s), {len(withdrawn)} rater(s) withdrew; "
+            "give the files that raters saved"
+        )
     return Votes(
         tuple(_rater(export, key) for export in kept),
         files=len(exports),

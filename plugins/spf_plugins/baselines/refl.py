@@ -17,7 +17,10 @@ class ReflLoss:
 
     def __init__(self, rows: int, steps: int, last: int, margin: float) -> None:
         if last >= steps:
-            raise ConfigError(f"losses.reward-feedback: last={last} must lie below steps={steps}")
+            raise ConfigError(
+                f"losses.reward-feedback: last={last} is not below steps={steps}; "
+                f"set it to {steps - 1} or less"
+            )
         self.rows, self.steps, self.last, self.margin = rows, steps, last, margin
 
     def __call__(self, state: StepState) -> Tensor:

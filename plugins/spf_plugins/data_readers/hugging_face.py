@@ -129,7 +129,10 @@ def _as_files(table: Any, data: str, options: DatasetSection) -> Any:
                 table = table.cast_column(column, datasets.Image(decode=False))
             except Exception as error:
                 reason = short(" ".join(str(error).split()))
-                raise DataError(f"column '{column}' of '{data}' holds no images ({reason})") from None
+                raise DataError(
+                    f"column '{column}' of '{data}' holds no images ({reason}); "
+                    "name one that does with --set dataset.columns.image=NAME"
+                ) from None
     return table
 
 
@@ -138,7 +141,10 @@ def _file(data: str, column: str, value: Any) -> Path:
     if isinstance(value, str):
         return inside(Path(data), column, value)
     if not isinstance(value, Mapping):
-        raise DataError(f"'{column}' holds no image: {short(json.dumps(value, default=str))}")
+        raise DataError(
+            f"'{column}' holds no image: {short(json.dumps(value, default=str))}; "
+            "name a column of images with --set dataset.columns.image=NAME"
+        )
     if value.get("bytes"):
         return keep_image(value["bytes"], Path(value.get("path") or "").suffix)
     if not value.get("path"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 PLACE = "THIS FOLDER OR REPOSITORY"
 WEIGHTS = "pytorch_lora_weights.safetensors"
 
+# to() gets the dtype: what from_pretrained calls it differs between versions of diffusers.
 _HEAD = """\
 import torch
 from diffusers import DDIMScheduler, {pipeline}
@@ -14,7 +15,7 @@ STEPS, GUIDANCE, HANDOVER, STRENGTH = {steps}, {guidance:g}, {handover:g}, {stre
 device = "cuda" if torch.cuda.is_available() else "cpu"
 dtype = {weights_dtype}
 
-pipe = {pipeline}.from_pretrained({base}, torch_dtype=dtype{options}).to(device)
+pipe = {pipeline}.from_pretrained({base}{options}).to(device, dtype)
 pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config{schedule})
 """
 _LOAD_LORA = """\
@@ -22,7 +23,7 @@ pipe.load_lora_weights("{place}", weight_name="{weights}")
 pipe.set_adapters(pipe.get_active_adapters(), STRENGTH)
 """
 _LOAD_WHOLE = """\
-tuned = {pipeline}.from_pretrained("{place}", torch_dtype=dtype{options}).to(device)
+tuned = {pipeline}.from_pretrained("{place}"{options}).to(device, dtype)
 base_unet = pipe.unet
 """
 _ENCODE = """

@@ -63,5 +63,8 @@ class NewThingAdapter:
         with torch.no_grad():
             for name, gain in self.gains.items():
                 if state[name].shape != gain.shape:
-                    raise RunError(f"'{name}' has shape {list(state[name].shape)}, not {list(gain.shape)}")
+                    raise RunError(
+                        f"'{name}' has shape {list(state[name].shape)}, not {list(gain.shape)}; "
+                        "choose the backbone of the run"
+                    )
                 gain.copy_(state[name])

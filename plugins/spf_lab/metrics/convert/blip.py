@@ -34,7 +34,9 @@ def convert_image_reward(sources: Sequence[Path], out: Path, base: Path | None) 
     try:
         config = blip_config(tensors)
     except (KeyError, ValueError) as error:
-        raise RunError(f"'{sources[0]}' is no ImageReward: it lacks the tensor {error}") from None
+        raise RunError(
+            f"'{sources[0]}' is no ImageReward: it lacks the tensor {error}; give ImageReward.pt"
+        ) from None
     wanted = ImageReward(config_of(config), _head_widths(tensors)).state_dict()
     kept = matched(tensors, wanted, f"'{sources[0]}'")
     write_folder(out, kept, sources, base=folder, configs={"config.json": json.dumps(config, indent=2)})

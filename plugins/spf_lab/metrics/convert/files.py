@@ -28,7 +28,7 @@ TOKENIZER = (
 def read_upstream(file: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors or PyTorch file; RunError when it holds code instead of tensors alone."""
     if not file.is_file():
-        raise RunError(f"'{file}' does not exist")
+        raise RunError(f"'{file}' does not exist; give upstream's file")
     if file.suffix == SUFFIX:
         return read_safetensors(file)[0]
     try:
@@ -41,7 +41,7 @@ def read_upstream(file: Path) -> dict[str, Tensor]:
         ) from None
     tensors = _tensors(content)
     if not tensors:
-        raise RunError(f"'{file}' holds no tensors")
+        raise RunError(f"'{file}' holds no tensors; give upstream's file of weights")
     refuse_non_numbers(tensors.items(), file)
     return tensors
 
@@ -70,10 +70,16 @@ def matched(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], place: 
     """The wanted tensors alone; RunError for one that is missing or has another shape."""
     for name, like in wanted.items():
         if name not in tensors:
-            raise RunError(f"{place} lacks the tensor for '{name}'; it is another network, or a part of it")
+            raise RunError(
+                f"{place} lacks the tensor for '{name}'; it is another network, or a part of it: "
+                "give the whole one"
+            )
         if tensors[name].shape != like.shape:
             found, needed = tuple(tensors[name].shape), tuple(like.shape)
-            raise RunError(f"{place}: tensor for '{name}' has shape {found}, {needed} is needed")
+            raise RunError(
+                f"{place}: tensor for '{name}' has shape {found}, not {needed}; "
+                "give the network that this score is made for"
+            )
     return {name: tensors[name] for name in wanted}
 
 
@@ -89,7 +95,7 @@ def need_base(base: Path | None, what: str) -> Path:
 def need_sources(sources: Sequence[Path], *what: str) -> None:
     """ConfigError unless there is one source for each of `what`."""
     if len(sources) != len(what):
-        raise ConfigError(f"{len(sources)} files given, {len(what)} needed: {', then '.join(what)}")
+        raise ConfigError(f"{len(sources)} files are given; give {len(what)}: {', then '.join(what)}")
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:

@@ -62,7 +62,8 @@ class YuNet:
             import cv2  # type: ignore[import-not-found]
         except ImportError:
             raise Unavailable(
-                "OpenCV finds the faces: pip install opencv-python-headless, or set alignment=none"
+                "OpenCV finds the faces, and is not installed; "
+                "pip install opencv-python-headless, or set alignment=none"
             ) from None
         if model is None or not Path(model).is_file():
             raise Unavailable(f"detector '{model}' is no file; give OpenCV's face_detection_yunet .onnx file")
@@ -127,7 +128,10 @@ class FaceEmbedder:
         failed = {place: reason for place, reason in enumerate(found) if isinstance(reason, str)}
         crops = [pair for pair in found if not isinstance(pair, str)]
         if not crops:
-            raise Unavailable(f"no pair shows a face in both images: {failed[0]}")
+            raise Unavailable(
+                f"no pair shows a face in both images: {failed[0]}. "
+                "Lower its option threshold, or leave the score out"
+            )
         embedded = [self._embed([pair[side] for pair in crops], suite, backbone) for side in (0, 1)]
         usable = [place for place in range(len(first)) if place not in failed]
         spread = [torch.full((len(first), part.shape[1]), torch.nan) for part in embedded]

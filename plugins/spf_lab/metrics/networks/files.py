@@ -29,7 +29,9 @@ def filled(module: nn.Module, weights: Mapping[str, Tensor], file: Path) -> nn.M
             raise RunError(f"'{file}' lacks the tensor '{name}'; convert upstream's file again")
         if weights[name].shape != wanted.shape:
             found, needed = tuple(weights[name].shape), tuple(wanted.shape)
-            raise RunError(f"'{file}': tensor '{name}' has shape {found}, {needed} is needed")
+            raise RunError(
+                f"'{file}': tensor '{name}' has shape {found}, not {needed}; convert upstream's file again"
+            )
     module.load_state_dict(
         {name: weights[name] for name in module.state_dict() if name in weights}, strict=False
     )

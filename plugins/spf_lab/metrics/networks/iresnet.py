@@ -78,4 +78,6 @@ def built(weights: Mapping[str, Tensor], file: Path) -> IResNet:
         depths = tuple(sum(layer == n for layer, _ in units) for n in range(1, 5))
         return IResNet(widths, depths, len(weights["fc.weight"]))
     except KeyError as missing:
-        raise RunError(f"'{file}' is not an IResNet: it lacks the tensor {missing}") from None
+        raise RunError(
+            f"'{file}' is not an IResNet: it lacks the tensor {missing}; give weights of ArcFace's IResNet"
+        ) from None

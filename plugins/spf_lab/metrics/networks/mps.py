@@ -173,7 +173,9 @@ def built(config: Any, weights: Mapping[str, Tensor], place: Path) -> Mps:
     """An empty network of that size."""
     first = "cross_model.layers.0.0.fn."
     if f"{first}to_kv.weight" not in weights:
-        raise RunError(f"'{place}' is no MPS: it lacks the tensor '{first}to_kv.weight'")
+        raise RunError(
+            f"'{place}' is no MPS: it lacks the tensor '{first}to_kv.weight'; convert upstream's file again"
+        )
     width = len(weights[f"{first}to_kv.weight"]) // 2
     blocks = len({name.split(".")[2] for name in weights if name.startswith("cross_model.layers.")})
     return Mps(config, len(weights[f"{first}to_q.weight"]) // width, width, blocks)

@@ -75,7 +75,8 @@ class LoraFile:
             if not isinstance(layer.update, LowRankUpdate):
                 raise RunError(
                     f"'{self.file}' changes '{layer.key}' by more than a plain LoRA (DoRA, LoHa, LoKr or a "
-                    "difference of weights), which a LoRA file of diffusers cannot hold"
+                    "difference of weights), which a LoRA file of diffusers cannot hold; "
+                    "use the file as it is"
                 )
             found[layer.key] = layer.update
         return found
