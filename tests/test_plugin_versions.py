@@ -30,6 +30,12 @@ def spf_register(register):
 """
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No table breaks a line."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+
 @pytest.fixture
 def trace(tmp_path: Path) -> Path:
     """A file that holds a word for each time that the plugin was imported."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import spf  # noqa: F401 - it keeps the libraries that it uses quiet
 from spf_cli import config, data, export, plugins, sample, train
 from spf_cli.doctor import command as doctor
 from spf_cli.faults import INTERRUPTED, tolerant_streams

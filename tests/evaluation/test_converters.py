@@ -238,5 +238,5 @@ def test_image_rewards_tensors_are_checked_too(tmp_path, reward_source):
 
 
 def test_files_are_counted(tmp_path):
-    with pytest.raises(ConfigError, match=r"1 files given, 2 needed.*heads \(vgg\.pth\)"):
+    with pytest.raises(ConfigError, match=r"1 files are given; give 2: .*heads \(vgg\.pth\)"):
         score("lpips", network="vgg").convert([tmp_path / "vgg16.pth"], tmp_path / "out", None)
