@@ -47,7 +47,7 @@ class Provider:
         """The versions of spf that the package or the file says it works with; empty where it names none."""
         try:
             return (
-                range_of_package(distribution(self.package))
+                range_of_package(distribution(self.package).requires or ())
                 if self.package
                 else range_of_file(Path(self.name))
             )
