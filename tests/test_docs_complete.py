@@ -114,6 +114,7 @@ WITHOUT_WAY_OUT = {
     "OLD=VALUE: this option is now GIVEN": "the new name is the way out",
     "CONFIG failed in the step: ERROR": "ERROR is a message of spf's with a way out",
     "WHAT cannot be used: ERROR": "the same",
+    "'FOLDER' cannot be used: ERROR": "the same",
     "--profile: nothing else fits a card of CARD, and ERROR": "the same",
     "it failed on every pair: VALUES": "VALUES is what the score says",
     "no judge of WHAT: VALUE": "VALUE is a reason in a table of scores",

@@ -246,7 +246,8 @@ def _entry_points_of(folder: Path) -> tuple[dict[str, str], str]:
         project = tomllib.loads(file.read_text(encoding="utf-8"))["project"]
         points = project.get("entry-points", {}).get(GROUP, {})
         found = {str(name): str(value) for name, value in points.items()}
-    except (ValueError, KeyError, AttributeError) as error:
+        requires = [str(line) for line in project.get("dependencies", ())]
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise PluginError(
             f"'{file}' cannot be read: {reason_of(error)}; correct it, as in what `spf plugins new` writes"
         ) from None
@@ -254,6 +255,10 @@ def _entry_points_of(folder: Path) -> tuple[dict[str, str], str]:
         raise PluginError(
             f"'{file}' registers no component: it has no [project.entry-points.{GROUP}]. {_NO_CONTRACT}"
         )
+    try:
+        refuse_other_spf(str(project.get("name", folder.name)), requires)
+    except PluginError as error:
+        raise PluginError(f"'{folder}' cannot be used: {error}") from None
     return found, str(project.get("version", "unknown"))
 
 
@@ -326,7 +331,7 @@ def _disabled() -> set[str]:
 
 def _load_supported(point: EntryPoint, distribution: Distribution) -> Any:
     """Import the plugin, unless its package is made for another spf."""
-    refuse_other_spf(distribution)
+    refuse_other_spf(distribution.name, distribution.requires or ())
     return point.load()
 
 

@@ -5,6 +5,7 @@ Torch-free.
 
 import ast
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -46,7 +47,7 @@ class Provider:
         """The versions of spf that the package or the file says it works with; empty where it names none."""
         try:
             return (
-                range_of_package(distribution(self.package))
+                range_of_package(distribution(self.package).requires or ())
                 if self.package
                 else range_of_file(Path(self.name))
             )
@@ -68,13 +69,13 @@ def homepage_of(package: Distribution) -> str:
     return next(named, "") or next(iter(older), "") or first
 
 
-def range_of_package(package: Distribution) -> str:
-    """The versions of spf that the package requires, as in `>=0.1,<0.2`; empty where it names none."""
+def range_of_package(requires: Iterable[str]) -> str:
+    """The versions of spf in a package's requirements, as in `>=0.1,<0.2`; empty where they name none."""
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
     found = []
-    for line in package.requires or []:
+    for line in requires:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:
@@ -114,12 +115,12 @@ def range_of_file(file: Path) -> str:
     return ""
 
 
-def refuse_other_spf(package: Distribution) -> None:
+def refuse_other_spf(package: str, requires: Iterable[str]) -> None:
     """PluginError where the package's own requirement on spf leaves out this version.
 
     pip holds to the requirement when it installs; here it counts also where spf has changed since.
     """
-    _refuse_outside(range_of_package(package), f"another version of '{short(package.name)}', or of spf")
+    _refuse_outside(range_of_package(requires), f"another version of '{short(package)}', or of spf")
 
 
 def refuse_file_of_other_spf(file: Path) -> None:

@@ -155,6 +155,14 @@ def test_the_next_commands_bring_what_the_tests_need(spf: Spf, tmp_path: Path) -
     ]
 
 
+def test_a_package_that_spf_would_skip_does_not_pass(spf: Spf, tmp_path: Path) -> None:
+    file = written(spf, tmp_path, "loss", "for-the-past") / "pyproject.toml"
+    old = re.sub(r'"spf>=[^"]*"', '"spf<0.1"', file.read_text(encoding="utf-8"))
+    file.write_text(old, encoding="utf-8")
+    refused = spf("plugins", "check", file.parent, "--quick")
+    assert refused.fails_with("it is made for spf<0.1", "install another version of 'spf-for-the-past'")
+
+
 def test_nan_is_one_fault_and_no_chance(spf: Spf, tmp_path: Path) -> None:
     file = tmp_path / "nan.py"
     file.write_text(FAULTY[: FAULTY.index("class Faulty")] + NAN, encoding="utf-8")
