@@ -155,5 +155,7 @@ def test_the_steps_of_a_packages_ci_file_pass(packages: Path, wheel: Path, runne
         }
         assert "${{" not in step["run"] + "".join(given.values())
         run("bash", "-e", "-c", f"cd '{folder}' && {step['run']}", **offline, **given)
-    installed = run(runner / "bin" / "python", "-c", "import spf_core; print(spf_core.__file__)", **offline)
+    installed = run(
+        runner / "bin" / "python", "-P", "-c", "import spf_core; print(spf_core.__file__)", **offline
+    )
     assert str(runner) in installed, "the steps used the wheel"
