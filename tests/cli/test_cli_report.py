@@ -179,6 +179,21 @@ def test_a_damaged_sample_grid_is_named_in_its_place(spf, copied: Path) -> None:
     assert "the picture of step 2 is damaged" in Page(copied / "report.html").text
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [{"data": {"a": "b"}}, {"data": ["a"]}, {"data": 3}, {"data": "x" * 300}, {"dataset": 3}],
+    ids=["mapping", "list", "number", "endless name", "dataset"],
+)
+def test_a_run_whose_record_of_its_data_is_damaged_has_a_page_without_rows(
+    spf, copied: Path, damage: dict[str, object]
+) -> None:
+    shutil.rmtree(copied / "evaluation")  # it would give the rows
+    (copied / "config.yaml").write_text(dump_yaml({**read_yaml(copied / "config.yaml"), **damage}))
+    done = spf("report", copied)
+    assert done.code == 0, done.err
+    assert (copied / "report.html").is_file()
+
+
 def test_a_damaged_evaluation_is_named(spf, copied: Path) -> None:
     file = copied / "evaluation" / "pairs.jsonl"
     file.write_text(file.read_text()[:-40])

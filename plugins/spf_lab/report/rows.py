@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from spf_core.config.loading import parse_component
 from spf_core.config.sections import DatasetSection
 from spf_core.data import Row
@@ -15,12 +17,13 @@ Reading = Callable[[str, DatasetSection, DataReaderConfig | None], list[Row]]
 
 
 def rows_of(config: Json, plugins: Plugins, read: Reading) -> list[Row]:
-    """What `read` finds; none when the folder or its reader is gone or not on this machine."""
+    """What `read` finds; none where folder or reader are not on this machine, or `config` is damaged."""
     data, chosen = config.get("data"), config.get("reader")
     try:
+        if not isinstance(data, str) or not Path(data).exists():
+            return []
         reader = parse_component(plugins, "data-reader", chosen, "reader") if chosen else None
         assert isinstance(reader, DataReaderConfig | None), "of that kind"
-        options = DatasetSection(**config.get("dataset", {}))
-        return read(data, options, reader) if data and Path(data).exists() else []
-    except SpfError:
+        return read(data, DatasetSection.model_validate(config.get("dataset") or {}), reader)
+    except (SpfError, ValidationError, OSError):
         return []
