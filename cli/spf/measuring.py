@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from spf.bars import prefixed
 from spf.loading import load_plugins, refuse_filled
+from spf.numbers import refuse_outside, refuse_strength
 from spf.progress import Shown, showing
 from spf.runs import Run, open_run
 from spf.sampling import Grid, checked_text
 from spf.showing import Table, lines_html, picture_html
-from spf_core.errors import ConfigError, RunError, short
+from spf_core.errors import ConfigError, RunError, quoted, short
 from spf_core.utils.distributed import init_distributed
 from spf_core.utils.validation import MANY
 from spf_lab.evaluation.readout import Results, result_rows
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from spf_lab.scoring.sources import Source
 
 OF_BASE = ("backbone", "sample", "dataset")  # settings of `spf.score` besides those of scores and suites
+SPLITS = ("test", "dev")
 Prompts = int | str | Path | Sequence[str]
 Settings = Mapping[str, Any] | Sequence[str]  # options by name, or assignments of the command line
 
@@ -165,6 +167,10 @@ def evaluate(
     from spf_lab.evaluation.run import evaluate as measure
     from spf_lab.evaluation.score_options import choose_scores, metric_options, suite_options
 
+    refuse_outside(1, MANY, seeds=seeds)
+    refuse_outside(0, MANY, keep=keep)
+    if split not in SPLITS:
+        raise ConfigError(f"split={quoted(split)}: choose {' or '.join(SPLITS)}")
     folder, (count, texts) = Path(out), prompts_of(prompts)
     refuse_filled(folder, "choose another --out")
     opened, options = open_run(run), assignments_of(settings)
@@ -242,6 +248,9 @@ def score(
     from spf_lab.scoring.run import score_files
     from spf_lab.scoring.sources import examine_all, target_of
 
+    refuse_outside(1, MANY, seeds=seeds)
+    refuse_outside(0, MANY, keep=keep)
+    refuse_strength(strength)
     count, texts = prompts_of(prompts)
     given = [files] if isinstance(files, str | Path) else list(files)
     plugins, sources, folder = load_plugins(plugin), examine_all(list(map(Path, given))), Path(out)

@@ -51,19 +51,20 @@ class NotebookBars:
         from IPython.display import HTML, display
 
         self._html = HTML
-        self._paces, self._stages, self._values = Paces(), dict[str, Pace](), ""
+        self._paces, self._values = Paces(), ""
+        self._stages: list[tuple[str, Pace]] = []
         self._drawn = 0.0
         self._handle: Any = display(HTML(""), display_id=True)
 
     def planned(self, stages: Sequence[PlannedStage]) -> None:
         """These stages follow; the bars of others stay as they are."""
-        self._stages = {f"{name} (before)": pace for name, pace in self._stages.items()}
         self._paces.planned(stages)
 
     def __call__(self, stage: str, done: int, total: int, **values: float) -> None:
         """Move the bar of `stage`."""
         pace = self._paces.report(stage, done, total)
-        self._stages[stage] = pace
+        if all(pace is not known for _, known in self._stages):  # a stage that starts again gets a fresh bar
+            self._stages.append((self._paces.title(stage), pace))
         self._values = format_values(values)
         if time.monotonic() - self._drawn > EVERY:
             self.draw()
@@ -71,17 +72,17 @@ class NotebookBars:
     def draw(self) -> None:
         """Show all bars as they are now."""
         self._drawn = time.monotonic()
-        rows = "".join(self._row(name, pace) for name, pace in self._stages.items())
+        rows = "".join(self._row(title, pace) for title, pace in self._stages)
         left = self._paces.left_in_all()
         below = [self._values, f"about {clock(left)} left in all" if left else ""]
         lines = "".join(f"<div style='opacity:0.7'>{html.escape(line)}</div>" for line in below if line)
         self._handle.update(self._html(f"<table>{rows}</table>{lines}"))
 
-    def _row(self, name: str, pace: Pace) -> str:
+    def _row(self, title: str, pace: Pace) -> str:
         left = None if pace.finished else self._paces.left(pace)
         told = clock(pace.spent) if left is None else f"{clock(left)} left"
         cells = (
-            html.escape(self._paces.title(name)),
+            html.escape(title),
             f"<progress value='{pace.done}' max='{max(pace.total, 1)}'></progress>",
             f"{pace.done}/{pace.total}",
             told,

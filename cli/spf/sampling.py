@@ -1,18 +1,20 @@
 """`spf.sample`: images of the base model and the tuned model from the same seeds."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
-from spf.bars import prefixed
+from pydantic import ValidationError
+
 from spf.loading import refuse_existing
+from spf.numbers import LAST_SEED, refuse_outside, refuse_strength
 from spf.progress import Shown, showing
 from spf.runs import Run, open_run
 from spf.showing import png
-from spf_core.errors import ConfigError, RunError
+from spf_core.errors import ConfigError, quoted
 from spf_core.utils.prompts import Prompt, text_fault
+from spf_core.utils.validation import MANY, explain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,7 +59,6 @@ class Grid:
         return png(self.picture)
 
 
-@overload
 def sample(
     run: str | Path | Run,
     prompt: str,
@@ -73,50 +74,13 @@ def sample(
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Shown = True,
-) -> Grid: ...
-
-
-@overload
-def sample(
-    run: str | Path | Run,
-    prompt: list[str] | tuple[str, ...],
-    *,
-    target: str = "",
-    seeds: int = 4,
-    first_seed: int = 0,
-    strength: float = 1.0,
-    compare: bool = False,
-    steps: int | None = None,
-    guidance: float | None = None,
-    handover: float | None = None,
-    out: str | Path | None = None,
-    overwrite: bool = False,
-    progress: Shown = True,
-) -> list[Grid]: ...
-
-
-def sample(
-    run: str | Path | Run,
-    prompt: str | list[str] | tuple[str, ...],
-    *,
-    target: str = "",
-    seeds: int = 4,
-    first_seed: int = 0,
-    strength: float = 1.0,
-    compare: bool = False,
-    steps: int | None = None,
-    guidance: float | None = None,
-    handover: float | None = None,
-    out: str | Path | None = None,
-    overwrite: bool = False,
-    progress: Shown = True,
-) -> Grid | list[Grid]:
+) -> Grid:
     """Generate images, one for each seed, as `spf sample` does.
 
     Args:
         run: A finished run or its folder, or the runs that `spf.open_runs` combined.
-        prompt: A base text, or several, which give a grid each.
-        target: Target text, which is added to each prompt for the tuned model.
+        prompt: The base text.
+        target: Target text, which is added to the prompt for the tuned model.
         seeds: Number of seeds, one column each.
         first_seed: The first seed. The others follow it.
         strength: Strength of the adapter: 0 is the base model, 1 the tuned model.
@@ -124,30 +88,34 @@ def sample(
         steps: Number of sampler steps; by default that of the run, as the next two.
         guidance: Classifier-free guidance scale.
         handover: Fraction of the noise schedule where the tuned model takes over.
-        out: A PNG file to write too. For several prompts, a folder, which gets a file for each.
-        overwrite: Replace what exists.
+        out: A PNG file to write too.
+        overwrite: Replace the file if it exists.
         progress: As of `spf.train`.
 
     Raises:
         spf_core.errors.SpfError: Of one line, which names the value, the place and the way out.
     """
-    given = [prompt] if isinstance(prompt, str) else list(dict.fromkeys(prompt))
-    texts = [Prompt(checked_text(each), target.strip() or None) for each in given]
-    files = planned_files(out, texts, one=isinstance(prompt, str), overwrite=overwrite)
+    refuse_outside(1, MANY, seeds=seeds)
+    refuse_outside(0, LAST_SEED, first_seed=first_seed)
+    refuse_strength(strength)
+    text = Prompt(checked_text(prompt), target.strip() or None)
+    if out is not None:
+        refuse_existing(Path(out), overwrite)
     opened, numbers = open_run(run), range(first_seed, first_seed + seeds)
     options = sample_options(opened.model, steps=steps, guidance=guidance, handover=handover)
-    facts = {"strength": _strengths(opened, strength), "seeds": " ".join(map(str, numbers))}
-    facts["run"] = "\n".join(folder.resolve().name for folder in _folders(opened))
-    grids = []
     with showing(progress) as heard:
-        for place, text in enumerate(texts):
-            named = heard if len(texts) == 1 else prefixed(heard, file_name(place, text))
-            rows = grid_rows(opened.model, text, numbers, strength, options, compare=compare, progress=named)
-            said = {"prompt": text.base_text, "target": text.target_text or "", **facts}
-            grids.append(Grid(rows, [f"seed {seed}" for seed in numbers], said))
-            if files:
-                grids[-1].save(files[place])
-    return grids[0] if isinstance(prompt, str) else grids
+        rows = grid_rows(opened.model, text, numbers, strength, options, compare=compare, progress=heard)
+    facts = {
+        "prompt": text.base_text,
+        "target": text.target_text or "",
+        "strength": _strengths(opened, strength),
+        "seeds": " ".join(map(str, numbers)),
+        "run": "\n".join(folder.resolve().name for folder in _folders(opened)),
+    }
+    grid = Grid(rows, [f"seed {seed}" for seed in numbers], facts)
+    if out is not None:
+        grid.save(out)
+    return grid
 
 
 def _folders(run: Run) -> list[Path]:
@@ -163,32 +131,8 @@ def checked_text(prompt: str) -> str:
     if not prompt.strip():
         raise ConfigError('--prompt is empty; describe the portrait, as in --prompt "a woman with red hair"')
     if fault := text_fault(prompt):
-        raise ConfigError(f"prompt {prompt[:80]!r}: the text {fault}")
+        raise ConfigError(f"prompt {quoted(prompt)}: the text {fault}")
     return prompt.strip()
-
-
-def planned_files(
-    out: str | Path | None, texts: Sequence[Prompt], *, one: bool, overwrite: bool
-) -> list[Path]:
-    """`out` itself, or a file in it for each text; RunError when it would replace something."""
-    if out is None:
-        return []
-    place = Path(out)
-    if one:
-        refuse_existing(place, overwrite)
-        return [place]
-    if place.is_file() or place.suffix.lower() == ".png":
-        raise RunError(f"'{place}' names a file, and --prompt-file makes several; give --out a folder")
-    files = [place / f"{file_name(number, text)}.png" for number, text in enumerate(texts)]
-    for file in files:
-        refuse_existing(file, overwrite)
-    return files
-
-
-def file_name(place: int, text: Prompt) -> str:
-    """What the grid of a text is called among others: its number, and its first words."""
-    words = re.sub(r"[^a-z0-9]+", "-", text.base_text.lower().encode("ascii", "ignore").decode()).strip("-")
-    return f"{place + 1:03d}-{words[:40].strip('-') or 'prompt'}"
 
 
 def grid_rows(
@@ -274,6 +218,11 @@ def _draw(
 
 
 def sample_options(opened: "OpenRun", **flags: float | None) -> "SampleSection":
-    """The run's sampling options, with the flags that were given in their place."""
+    """The run's sampling options, with given flags in their place; ConfigError for a wrong one."""
+    from spf_core.config.sections import SampleSection
+
     given = {name: value for name, value in flags.items() if value is not None}
-    return opened.config.sample.model_copy(update=given)
+    try:
+        return SampleSection.model_validate({**opened.config.sample.model_dump(), **given})
+    except ValidationError as error:
+        raise ConfigError(explain(error, "sample", SampleSection)) from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from spf.numbers import LAST_SEED as LAST_SEED
 from spf_cli.completion import names_of, plugins_and_files
 from spf_core.errors import ConfigError, quoted, short
 from spf_core.utils.paths import expanded
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 CONFIGURATION = "Configuration"
 OUTPUT = "Output"
-LAST_SEED = 2**63 - 1
 SMALL = "mini"  # the backbone of commands that are given none
 _EXPANDS = "expands_home"  # the mark of a function that at_home returns
 

@@ -1,5 +1,6 @@
 """`spf sample`: images of the base model and the tuned model from the same seeds."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from spf_cli.options import (
     numbers,
     readable,
 )
-from spf_core.errors import ConfigError
+from spf_core.errors import ConfigError, RunError
 from spf_core.utils.paths import expanded
 
 
@@ -110,32 +111,58 @@ def sample(
 
     The PNG's metadata holds texts, seeds, strength and run.
     """
+    from spf.bars import prefixed, progress_bars
     from spf.runs import open_run, open_runs
     from spf.sampling import sample as generate
     from spf_cli.render import say
 
     texts = asked_texts([] if prompt is None else [prompt], prompt_file)
+    places = _files(out, texts, one=prompt_file is None, overwrite=overwrite)
     folders = chosen_runs(run[0] if run else None, runs or ())
     at, files = strengths(strength, len(folders)), plugin or ()
     if len(folders) == 1 and len(at) == 1:
         opened, own = open_run(folders[0], plugin=files, device=device), at[0]
     else:
         opened, own = open_runs(folders, at, plugin=files, device=device), 1.0
-    generate(
-        opened,
-        texts if prompt_file else texts[0],
-        target=target,
-        seeds=seeds,
-        first_seed=first_seed,
-        strength=own,
-        compare=compare,
-        steps=steps,
-        guidance=guidance,
-        handover=handover,
-        out=out,
-        overwrite=overwrite,
-    )
-    say(f"wrote {out}" if prompt_file is None else f"wrote {len(texts)} grids to {out}")
+    with progress_bars() as bars:
+        for place, text in places.items():
+            generate(
+                opened,
+                text,
+                target=target,
+                seeds=seeds,
+                first_seed=first_seed,
+                strength=own,
+                compare=compare,
+                steps=steps,
+                guidance=guidance,
+                handover=handover,
+                out=place,
+                overwrite=overwrite,
+                progress=bars if len(places) == 1 else prefixed(bars, place.stem),
+            )
+    say(f"wrote {out}" if prompt_file is None else f"wrote {len(places)} grids to {out}")
+
+
+def _files(out: Path, texts: Sequence[str], *, one: bool, overwrite: bool) -> dict[Path, str]:
+    """`out` itself, or a file in it for each text; RunError when it would replace something."""
+    from spf.loading import refuse_existing
+
+    if one:
+        places = {out: texts[0]}
+    elif out.is_file() or out.suffix.lower() == ".png":
+        raise RunError(f"'{out}' names a file, and --prompt-file makes several; give --out a folder")
+    else:
+        places = {out / f"{number:03d}-{_slug(text)}.png": text for number, text in enumerate(texts, 1)}
+    for place in places:
+        refuse_existing(place, overwrite)
+    return places
+
+
+def _slug(text: str) -> str:
+    """The first words of a text as a part of a file name."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower().encode("ascii", "ignore").decode()).strip("-")
+    return words[:40].strip("-") or "prompt"
 
 
 def asked_texts(prompts: Sequence[str], file: Path | None) -> list[str]:

@@ -1,6 +1,5 @@
 """The command line run in-process, a small data folder and a plugin file."""
 
-import json
 import shutil
 import signal
 from collections.abc import Iterator
@@ -9,8 +8,8 @@ from typing import Any
 
 import pytest
 from benchmarks import Finished, small_settings
+from hats import write_hats
 from installing import PLUGIN_FILES
-from PIL import Image
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,14 +27,7 @@ def plugin_file() -> Path:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four rows, all on the target "wearing a hat"."""
-    folder = tmp_path_factory.mktemp("data")
-    texts = ["an old man", "a young woman with red hair", "a man in the park", "a young man"]
-    rows = []
-    for number, text in enumerate(texts):
-        Image.new("RGB", (40, 32), (60 * number, 90, 120)).save(folder / f"{number}.png")
-        rows.append({"file_name": f"{number}.png", "base_text": text, "target_text": "wearing a hat"})
-    (folder / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    return folder
+    return write_hats(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")

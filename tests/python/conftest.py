@@ -8,24 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from PIL import Image
+from hats import write_hats
 
 if TYPE_CHECKING:
     import spf
-
-TEXTS = ("an old man", "a young woman with red hair", "a man in the park", "a young man")
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four rows, all on the target "wearing a hat"."""
-    folder = tmp_path_factory.mktemp("data")
-    rows = []
-    for number, text in enumerate(TEXTS):
-        Image.new("RGB", (40, 32), (60 * number, 90, 120)).save(folder / f"{number}.png")
-        rows.append({"file_name": f"{number}.png", "base_text": text, "target_text": "wearing a hat"})
-    (folder / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    return folder
+    return write_hats(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")

@@ -81,19 +81,20 @@ def test_sample_writes_the_picture_of_the_command(
     assert grid._repr_png_().startswith(b"\x89PNG")
 
 
-def test_several_prompts_give_a_grid_each_as_with_a_prompt_file(
+def test_each_prompt_of_a_prompt_file_has_the_grid_of_the_function(
     spf: Spf, run: spf_python.Run, tmp_path: Path
 ) -> None:
     prompts = ["an old man", "a young woman"]
     (tmp_path / "prompts.txt").write_text("\n".join(prompts), encoding="utf-8")
     more = ("--prompt-file", tmp_path / "prompts.txt", "--out", tmp_path / "theirs", "--seeds", 1)
     assert spf("sample", run.path, *more, "--device", "cpu").code == 0
+    theirs = sorted((tmp_path / "theirs").iterdir())
+    assert [file.name for file in theirs] == ["001-an-old-man.png", "002-a-young-woman.png"]
     opened = spf_python.open_run(run.path, device="cpu")
-    grids = spf_python.sample(opened, prompts, seeds=1, out=tmp_path / "ours", progress=False)
-    assert [grid.facts["prompt"] for grid in grids] == prompts
-    ours, theirs = sorted((tmp_path / "ours").iterdir()), sorted((tmp_path / "theirs").iterdir())
-    assert [file.name for file in ours] == [file.name for file in theirs]
-    assert [file.read_bytes() for file in ours] == [file.read_bytes() for file in theirs]
+    for prompt, file in zip(prompts, theirs, strict=True):
+        grid = spf_python.sample(opened, prompt, seeds=1, out=tmp_path / "ours.png", overwrite=True)
+        assert grid.facts["prompt"] == prompt
+        assert (tmp_path / "ours.png").read_bytes() == file.read_bytes()
 
 
 def test_combined_runs_sample_as_the_command_combines_them(
@@ -219,6 +220,52 @@ def test_a_mistake_raises_one_line_and_writes_nothing(
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("seeds", 0, "seeds=0: give a whole number from 1"),
+        ("seeds", 2.5, "seeds=2.5: give a whole number"),
+        ("first_seed", -1, "first_seed=-1: give a whole number from 0"),
+        ("strength", -0.5, "strength=-0.5: give a number from 0 on"),
+        ("strength", float("nan"), "strength=nan: give a number from 0 on"),
+        ("steps", 0, "sample.steps"),
+        ("handover", 5, "sample.handover"),
+        ("guidance", True, "sample.guidance"),
+    ],
+)
+def test_a_number_out_of_range_is_one_line_as_on_the_command_line(
+    run: spf_python.Run, tmp_path: Path, option: str, value: float, words: str
+) -> None:
+    given: dict[str, Any] = {option: value}
+    with pytest.raises(ConfigError) as raised:
+        spf_python.sample(run, "an old man", out=tmp_path / "a.png", progress=False, **given)
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("seeds", 0, "seeds=0"),
+        ("keep", -1, "keep=-1"),
+        ("split", "train", "choose test or dev"),
+        ("prompts", [], "the list is empty"),
+        ("prompts", 0, "--prompts 0: give a number from 1"),
+        ("strengths", [9.0], "--strengths 9"),
+        ("target", "hatt", "Did you mean 'hat'?"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_made_is_one_line(
+    run: spf_python.Run, tmp_path: Path, option: str, value: object, words: str
+) -> None:
+    given: dict[str, Any] = {"suite": "portraits", "target": "hat", "prompts": 1, option: value}
+    with pytest.raises(ConfigError) as raised:
+        spf_python.evaluate(run, tmp_path / "out", progress=False, **given)
+    assert words in str(raised.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_is_no_run_is_refused(data: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from spf_core.plugins import LossConfig
 run = spf.train("photos", backbone="mini")
 reveal_type(run)
 reveal_type(spf.sample(run, "a man"))
-reveal_type(spf.sample(run, ["a man", "a woman"]))
+reveal_type([spf.sample(run, prompt) for prompt in ("a man", "a woman")])
 reveal_type(spf.evaluate(run, Path("out")).results)
 reveal_type(spf.export(run, "hat.safetensors").table)
 spf.train("photos", step=3)
