@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from spf_cli.options import (
 )
 from spf_core.errors import ConfigError, RunError
 from spf_core.utils.paths import expanded
+
+if TYPE_CHECKING:
+    from spf.runs import Run
 
 
 def _one_run(ctx: typer.Context, given: list[Path] | None) -> list[Path]:
@@ -112,18 +115,13 @@ def sample(
     The PNG's metadata holds texts, seeds, strength and run.
     """
     from spf.bars import prefixed, progress_bars
-    from spf.runs import open_run, open_runs
     from spf.sampling import sample as generate
     from spf_cli.render import say
 
     texts = asked_texts([] if prompt is None else [prompt], prompt_file)
     places = _files(out, texts, one=prompt_file is None, overwrite=overwrite)
     folders = chosen_runs(run[0] if run else None, runs or ())
-    at, files = strengths(strength, len(folders)), plugin or ()
-    if len(folders) == 1 and len(at) == 1:
-        opened, own = open_run(folders[0], plugin=files, device=device), at[0]
-    else:
-        opened, own = open_runs(folders, at, plugin=files, device=device), 1.0
+    opened, own = _opened(folders, strengths(strength, len(folders)), plugin or (), device)
     with progress_bars() as bars:
         for place, text in places.items():
             generate(
@@ -142,6 +140,17 @@ def sample(
                 progress=bars if len(places) == 1 else prefixed(bars, place.stem),
             )
     say(f"wrote {out}" if prompt_file is None else f"wrote {len(places)} grids to {out}")
+
+
+def _opened(
+    folders: Sequence[Path], at: Sequence[float], files: Sequence[Path], device: DeviceName
+) -> "tuple[Run, float]":
+    """The run, or several combined, and the strength to draw it at; combined runs hold their own."""
+    from spf.runs import open_run, open_runs
+
+    if len(folders) == 1 and len(at) == 1:
+        return open_run(folders[0], plugin=files, device=device), at[0]
+    return open_runs(folders, at, plugin=files, device=device), 1.0
 
 
 def _files(out: Path, texts: Sequence[str], *, one: bool, overwrite: bool) -> dict[Path, str]:
