@@ -4,13 +4,13 @@ JOBS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 
-.PHONY: help venv demo test test-slow test-notebooks test-real-size lint bench bench-gpu bench-presets bench-terms docs clean
+.PHONY: help venv demo test test-slow test-faults test-real-size lint bench bench-gpu bench-presets bench-terms docs clean
 
 help:
 	@echo "make demo    learn 'sunglasses' from 60 biased portraits, report in demo/"
 	@echo "make test    run the tests"
-	@echo "make test-slow    start and kill several processes, kill trainings in every stage, give 5,000 malformed inputs to every reader, walk the page 'Twenty photos on SDXL'"
-	@echo "make test-notebooks    run the notebooks, and each block of the guide 'From Python', with few steps"
+	@echo "make test-slow    run the slow tests: notebooks, wheels, new packages, recorded bits, several processes"
+	@echo "make test-faults    kill trainings in every stage, and give 5,000 malformed inputs to every reader"
 	@echo "make test-real-size    two steps of Stable Diffusion 1.5 and SDXL at their real size, random weights"
 	@echo "make lint    ruff, mypy, import-linter, codespell"
 	@echo "make bench   time and memory of a training step, also beside diffusers' own"
@@ -29,11 +29,10 @@ test: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-slow: .venv/.installed-docs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/slow/kills.py tests/slow/stages.py tests/slow/malformed.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(JOBS) --dist loadfile
 
-test-notebooks: venv
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(JOBS) tests/python/test_notebooks.py tests/python/test_guide.py
+test-faults: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -s tests/faults/kills.py tests/faults/stages.py tests/faults/malformed.py
 
 test-real-size: venv
 	$(BIN)/python -m pytest -s tests/real_size/real_size.py

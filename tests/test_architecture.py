@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -23,10 +24,8 @@ SOURCES = sorted(
     for root in ("spf_core", "plugins", "cli", "tests", "docs/examples")
     for file in (ROOT / root).rglob("*.py")
 )
+TEXTS = {file: file.read_text(encoding="utf-8") for file in SOURCES}
 PACKAGES = [file for file in SOURCES if not file.is_relative_to(ROOT / "tests")]
-FOLDERS = sorted(
-    folder for folder in (ROOT / "spf_core").rglob("*") if folder.is_dir() and list(folder.glob("*.py"))
-)
 APP = "from spf_cli.app import build_app; build_app()"
 HEAVY = ("torch", "diffusers", "transformers", "peft", "accelerate", "matplotlib", "scipy", "PIL", "numpy")
 CONFIGS = {name: entry.config for name, entry in load_plugins().entries.items()}
@@ -47,52 +46,51 @@ def test_no_module_imports_itself_over_others() -> None:
     TopologicalSorter(imports).prepare()  # raises CycleError, which names the modules
 
 
-@pytest.mark.parametrize("file", SOURCES, ids=relative)
-def test_a_file_tells_one_story(file: Path) -> None:
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= 420
+def test_a_file_tells_one_story() -> None:
+    assert [relative(file) for file, text in TEXTS.items() if len(text.splitlines()) > 420] == []
 
 
-@pytest.mark.parametrize("file", PACKAGES, ids=relative)
-def test_a_function_has_at_most_60_lines_besides_its_docstring(file: Path) -> None:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    documented = {node.name: len((ast.get_docstring(node) or "").splitlines()) for node in functions}
-    lines = {node.name: (node.end_lineno or 0) - node.lineno for node in functions}
-    long = [name for name, count in lines.items() if count - documented[name] >= 60]
+def test_a_function_has_at_most_60_lines_besides_its_docstring() -> None:
+    long = []
+    for file in PACKAGES:
+        for node in ast.walk(ast.parse(TEXTS[file])):
+            if isinstance(node, ast.FunctionDef):
+                documented = len((ast.get_docstring(node) or "").splitlines())
+                if (node.end_lineno or 0) - node.lineno - documented >= 60:
+                    long.append(f"{relative(file)}: {node.name}")
     assert long == []
 
 
-@pytest.mark.parametrize("file", PACKAGES, ids=relative)
-def test_nothing_that_is_read_can_run_code(file: Path) -> None:
-    text = file.read_text(encoding="utf-8").replace("allow_pickle=False", "")
-    text = re.sub(r"torch\.load\([^()]*, weights_only=True\)", "", text)
-    assert not re.search(r"torch\.load\(|pickle|yaml\.(unsafe_|full_)?load\(", text)
+def test_nothing_that_is_read_can_run_code() -> None:
+    safe = re.compile(r"allow_pickle=False|torch\.load\([^()]*, weights_only=True\)")
+    runs = re.compile(r"torch\.load\(|pickle|yaml\.(unsafe_|full_)?load\(")
+    assert [relative(file) for file in PACKAGES if runs.search(safe.sub("", TEXTS[file]))] == []
 
 
 def test_private_names_of_torch_stand_in_two_files_that_say_why() -> None:
     private = re.compile(r"\btorch(\.\w+)*\._[a-zA-Z]|^\s*from torch\S* import .*\b_[a-z]", re.MULTILINE)
-    found = {relative(file) for file in PACKAGES if private.search(file.read_text(encoding="utf-8"))}
+    found = {relative(file) for file in PACKAGES if private.search(TEXTS[file])}
     assert found == {"spf_core/utils/fake_tensors.py", "spf_core/utils/distributed.py"}
 
 
-@pytest.mark.parametrize("file", [file for file in SOURCES if file not in PACKAGES], ids=relative)
-def test_no_test_imports_a_conftest(file: Path) -> None:
+def test_no_test_imports_a_conftest() -> None:
     """Several folders have one: the import finds whichever pytest read last in this process."""
-    assert not re.search(r"^\s*(from|import) conftest\b", file.read_text(encoding="utf-8"), re.MULTILINE)
+    imports = re.compile(r"^\s*(from|import) conftest\b", re.MULTILINE)
+    assert [relative(file) for file, text in TEXTS.items() if imports.search(text)] == []
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=relative)
-def test_a_folder_of_the_engine_is_read_at_a_glance(folder: Path) -> None:
-    assert len([file for file in folder.glob("*.py") if file.name != "__init__.py"]) <= 16
+def test_a_folder_of_the_engine_is_read_at_a_glance() -> None:
+    counts = Counter(file.parent for file in (ROOT / "spf_core").rglob("*.py") if file.name != "__init__.py")
+    assert [relative(folder) for folder, count in counts.items() if count > 16] == []
 
 
 def test_nothing_lies_flat_at_the_top_of_the_engine() -> None:
     assert {file.name for file in (ROOT / "spf_core").glob("*.py")} == {"__init__.py", "errors.py"}
 
 
-def strings(file: Path) -> Iterator[str]:
+def strings(code: str) -> Iterator[str]:
     """Every text in a file's code; docstrings are not."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = ast.parse(code)
     bodies = [
         node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
     ]
@@ -102,16 +100,20 @@ def strings(file: Path) -> Iterator[str]:
             yield node.value
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "spf_core").rglob("*.py")), ids=relative)
-def test_the_engine_names_no_component(file: Path) -> None:
+def test_the_engine_names_no_component() -> None:
     """Names without a hyphen are ordinary words too, such as `mask`, and are left to the reader's eye."""
     plain = ("optimizer", "tracker")  # whose names are no ordinary words
     names = {name for name, config in CONFIGS.items() if "-" in name or config.kind in plain}
     names -= {"cross-attention"}
-    named = {
-        name for text in strings(file) for name in names if re.search(rf"(?<![\w-]){name}(?![\w-])", text)
+    named = re.compile(rf"(?<![\w-])({'|'.join(sorted(names))})(?![\w-])")
+    found = {
+        f"{relative(file)}: {match[1]}"
+        for file in PACKAGES
+        if file.is_relative_to(ROOT / "spf_core")
+        for text in strings(TEXTS[file])
+        for match in named.finditer(text)
     }
-    assert named == set()
+    assert found == set()
 
 
 def test_imports_point_down_only() -> None:
@@ -149,15 +151,13 @@ def test_a_user_study_needs_no_torch(module: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", sorted(CONFIGS))
-def test_a_component_says_in_one_line_what_it_is(name: str) -> None:
-    summary = (vars(CONFIGS[name]).get("__doc__") or "").partition("\n")[0]
-    assert re.fullmatch(r"[A-Z].{10,110}\.", summary), summary
+def test_a_component_says_in_one_line_what_it_is() -> None:
+    summaries = {name: (vars(each).get("__doc__") or "").partition("\n")[0] for name, each in CONFIGS.items()}
+    assert {k: v for k, v in summaries.items() if not re.fullmatch(r"[A-Z].{10,110}\.", v)} == {}
 
 
-@pytest.mark.parametrize("name", sorted(CONFIGS))
-def test_a_component_has_a_kebab_case_name(name: str) -> None:
-    assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name)
+def test_a_component_has_a_kebab_case_name() -> None:
+    assert [name for name in CONFIGS if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name)] == []
 
 
 def options() -> Iterator[tuple[str, type[Component] | type[Section], str]]:
@@ -168,13 +168,12 @@ def options() -> Iterator[tuple[str, type[Component] | type[Section], str]]:
             yield from ((name, field.annotation, option) for option in field.annotation.model_fields)
 
 
-@pytest.mark.parametrize(
-    ("config", "option"),
-    [pytest.param(config, option, id=f"{name}.{option}") for name, config, option in options()],
-)
-def test_an_option_is_described(config: type[Component] | type[Section], option: str) -> None:
-    description = config.model_fields[option].description or ""
-    assert len(description.split()) >= 2, f"{config.__name__}.{option}: '{description}'"
+def test_an_option_is_described() -> None:
+    described = {
+        f"{name}.{option}": config.model_fields[option].description or ""
+        for name, config, option in options()
+    }
+    assert {option: text for option, text in described.items() if len(text.split()) < 2} == {}
 
 
 def requirements() -> Iterator[str]:

@@ -57,6 +57,7 @@ def begun(plugins: Plugins, tiny: Path, data: Path, run: Path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_two_processes_with_other_hash_seeds_write_the_same_files(
     plugins: Plugins, tiny_folder: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def pixels(backbone: StableDiffusion, lora: Adapter, *, handover: float, plain: 
     return torch.stack([torch.from_numpy(np.array(each)).float() for each in drawn])
 
 
+@pytest.mark.slow
 def test_plain_sampling_comes_closer_to_sampling_with_the_handover(
     tiny_backbone: StableDiffusion, tuned: Adapter
 ) -> None:

@@ -19,6 +19,7 @@ from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints, read_safetensors
 from spf_core.training.loop import train
 from spf_core.training.run_log import read_metrics
 
+pytestmark = pytest.mark.slow
 WORKER = Path(__file__).with_name("distributed_worker.py")
 FAST = ("train.batch_size=2", "checkpoint.every=2", "sample.every=0", "sample.steps=2")
 CASES = {
@@ -143,7 +144,6 @@ def test_the_main_process_alone_writes(both: Path) -> None:
     assert any("adapter.safetensors" in line for line in written)
 
 
-@pytest.mark.slow
 def test_under_accelerate_a_fault_of_one_process_ends_all_with_one_line(
     both: Path, tiny_folder: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Malformed input ends in a line: a sample of what `make test-slow` tries, and the kinds found there."""
+"""Malformed input ends in a line: a sample of what `make test-faults` tries, and the kinds found there."""
 
 import json
 import os
@@ -30,6 +30,7 @@ VALUES = st.recursive(
 LINE = '{"step": 1, "loss": 0.5, "terms": {"a": {"weighted": 0.5}}, "seconds": 1.0, "peak_memory_mib": 9.5}'
 
 
+@pytest.mark.slow
 def test_a_sample_of_malformed_inputs_ends_in_a_line(tmp_path_factory: pytest.TempPathFactory) -> None:
     with machine_of_its_own(tmp_path_factory.mktemp("machine")):
         specimens = cheap_specimens(tmp_path_factory.mktemp("specimens"))

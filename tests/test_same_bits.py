@@ -21,7 +21,6 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from safetensors.numpy import load_file
 
 from spf_core.testing.tiny_models import random_folder, tiny_pipeline, tiny_xl_pipeline
 
+pytestmark = pytest.mark.slow
 RECORDED = Path(__file__).with_name("same_bits.json")
 LIBRARIES = (
     *("torch", "diffusers", "transformers", "peft", "accelerate", "tokenizers"),
@@ -144,7 +144,6 @@ CASES: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     },
 }
 NAMES = [f"{backbone}/{case}" for backbone, cases in CASES.items() for case in cases]
-USUAL = ["mini/lora", "sd15/lora", "sd15/spf", "sd15/spf-paper", "sdxl/spf-paper"]  # `make test-slow` has all
 
 
 def versions() -> dict[str, str]:
@@ -243,15 +242,13 @@ def write_photos(folder: Path) -> None:
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
 
 
-def commands(backbone: str, folder: Path, names: Sequence[str]) -> list[list[str]]:
+def commands(backbone: str, folder: Path) -> list[list[str]]:
     """Arguments of `spf` for the cases of a backbone; only `mini` trains on portraits, and its own texts."""
     data, listed = folder / ("portraits" if backbone == "mini" else "photos"), list[list[str]]()
     base = {} if backbone == "mini" else {"backbone.path": folder / backbone, **PUBLISHED}
     if backbone == "mini":
         listed.append(["data", "portraits", "--target", "hat", "--count", "2", "--out", str(data)])
     for case, (preset, settings) in CASES[backbone].items():
-        if f"{backbone}/{case}" not in names:
-            continue
         run = folder / "runs" / backbone / case
         assignments = [f"{key}={value}" for key, value in (COMMON | base | settings).items()]
         chosen = [part for each in assignments for part in ("--set", each)]
@@ -263,7 +260,7 @@ def commands(backbone: str, folder: Path, names: Sequence[str]) -> list[list[str
     return listed
 
 
-def computed(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+def computed(folder: Path) -> dict[str, Any]:
     """What the cases compute now: one process for each backbone, all at once."""
     write_photos(folder / "photos")
     random_folder(tiny_pipeline, folder / "sd15")
@@ -281,7 +278,7 @@ def computed(folder: Path, names: Sequence[str]) -> dict[str, Any]:
             text=True,
         )
         assert process.stdin
-        process.stdin.write(json.dumps(commands(backbone, folder, names)))
+        process.stdin.write(json.dumps(commands(backbone, folder)))
         process.stdin.close()
         running.append((backbone, process, said))
     for backbone, process, said in running:
@@ -293,7 +290,7 @@ def computed(folder: Path, names: Sequence[str]) -> dict[str, Any]:
         "versions": versions(),
         "used": {each: json.loads((folder / f"{each}.json").read_text()) for each in CASES},
         "inputs": {each: hash_of_folder(folder / each) for each in ("photos", "portraits", "sd15", "sdxl")},
-        "cases": {name: found_in(runs / name, runs / f"{name}.png") for name in names},
+        "cases": {name: found_in(runs / name, runs / f"{name}.png") for name in NAMES},
     }
 
 
@@ -302,8 +299,8 @@ def recorded() -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(scope="module", params=["usual", pytest.param("all", marks=pytest.mark.slow)])
-def now(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def now(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the cases compute now; skipped where other libraries computed what was recorded."""
     before, installed = recorded()["versions"], versions()
     others = [
@@ -311,7 +308,7 @@ def now(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     ]
     if others:
         pytest.skip(f"the bits were recorded with {'; '.join(others)}")
-    return computed(tmp_path_factory.mktemp("bits"), USUAL if request.param == "usual" else NAMES)
+    return computed(tmp_path_factory.mktemp("bits"))
 
 
 def test_the_inputs_are_those_that_were_recorded(now: dict[str, Any]) -> None:
@@ -339,7 +336,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help=f"write {RECORDED.name}")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = json.dumps(computed(Path(folder), NAMES), indent=1, sort_keys=True) + "\n"
+        found = json.dumps(computed(Path(folder)), indent=1, sort_keys=True) + "\n"
     if arguments.record:
         RECORDED.write_text(found, encoding="utf-8")
     else:

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 NAME, PACKAGE = "listed-captions", "spf-listed-captions"
 
 

@@ -370,6 +370,7 @@ def site(spf: Spf, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_installed_packages_train_resume_and_stand_in_the_run_s_record(
     site: Path, tiny_folder: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from spf_core import __version__
 
+pytestmark = pytest.mark.slow
 PACKAGES = ("spf", "spf_core", "spf_plugins", "spf_lab", "spf_portraits", "spf_photos", "spf_cli")
 ROOTS = (ROOT, ROOT / "plugins", ROOT / "cli")
 
@@ -133,7 +134,6 @@ def test_mini_trains_with_both_packages(clean: Environment, tmp_path: Path) -> N
     assert 0 < lines[1]["map_mean"] < 1
 
 
-@pytest.mark.slow
 def test_the_demo_runs_from_an_empty_folder(clean: Environment) -> None:
     short = ("--set", "sample.steps=2", "--set", "calibration.enabled=false")
     clean.spf("demo", "--steps", 2, "--prompts", 1, *short)
@@ -141,12 +141,10 @@ def test_the_demo_runs_from_an_empty_folder(clean: Environment) -> None:
     assert "embedded portraits" in page
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["edge-alignment", "otsu-region", "change-outside"])
 def test_the_components_pass_all_checks(clean: Environment, name: str) -> None:
     assert "failed" not in clean.spf("plugins", "check", name)
 
 
-@pytest.mark.slow
 def test_all_tests_of_the_packages_pass(clean: Environment, tmp_path: Path) -> None:
     run_tests(clean, tmp_path)

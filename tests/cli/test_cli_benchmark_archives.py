@@ -10,6 +10,8 @@ import pytest
 from benchmarks import CELLS, Finished, cell_lines, change_record, report, times, write
 from pages import Page
 
+pytestmark = pytest.mark.slow
+
 MADE = (
     "results.json",
     "results.md",

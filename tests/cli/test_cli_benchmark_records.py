@@ -22,6 +22,8 @@ from pages import Page
 
 from spf_lab.benchmark import grids
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(spf, settings, cache: None, tmp_path_factory: pytest.TempPathFactory) -> Finished:

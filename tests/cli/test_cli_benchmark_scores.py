@@ -9,6 +9,8 @@ from benchmarks import Finished, finish, report, times, write
 from installing import PLUGIN_FILES
 from pages import Page
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = PLUGIN_FILES / "brightness.py"
 
 

@@ -19,6 +19,8 @@ from spf_core.runs.checkpoint import ADAPTER_FILE, read_safetensors
 from spf_core.runs.run import file_hash
 from spf_portraits.suite import PortraitsSuite
 
+pytestmark = pytest.mark.slow
+
 SUMMARIES = (
     "average_effect", "forgetting", "backward_transfer", "rec_growth", "spi_growth",
     "final_spi", "final_hit", "final_rec", "final_base_leak",

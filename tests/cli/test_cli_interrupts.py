@@ -56,6 +56,7 @@ def test_signals_without_end_while_a_command_starts(number: signal.Signals) -> N
     assert done.stderr.startswith("error: interrupted; ")
 
 
+@pytest.mark.slow
 def test_signals_without_end_while_a_run_trains_save_and_say_how_to_continue(
     spf, data: Path, tiny: list[str], tmp_path: Path
 ) -> None:

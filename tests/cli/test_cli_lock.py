@@ -15,6 +15,8 @@ import pytest
 from spf_core.runs.checkpoint import ADAPTER_FILE
 from spf_core.runs.file_locks import claimed, holder
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = ("--steps", 100_000, "--set", "checkpoint.every=1", "--set", "sample.every=0", "--preset", "lora")
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from spf_core.runs.checkpoint import ADAPTER_FILE, checkpoints
 
+pytestmark = pytest.mark.slow
+
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)

@@ -93,6 +93,7 @@ def test_trajectories_are_kept_for_the_next_run(
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_a_run_draws_for_as_many_texts_as_the_limit_allows_and_says_and_saves_the_number(
     spf, data: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""`make test-slow`: training killed at random moments and while it saves, then resumed: the same bits.
+"""`make test-faults`: training killed at random moments and while it saves, then resumed: the same bits.
 
 Not part of `make test`: every kill starts a new process. SPF_KILLS is their number, SPF_KILL_SEED the seed.
 """

@@ -1,4 +1,4 @@
-"""`make test-slow`: a run killed in each stage and resumed ends with the same bits as one left alone."""
+"""`make test-faults`: a run killed in each stage and resumed ends with the same bits as one left alone."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`make test-slow`: thousands of malformed inputs to every reader; each command ends with 0 or 2 and a line.
+"""`make test-faults`: thousands of malformed inputs to every reader; commands end with 0 or 2 and one line.
 
 Not part of `make test`, which tries a few of them. SPF_FUZZ_COUNT is their number, SPF_FUZZ_SEED the seed;
 SPF_FUZZ_ONLY=17,42 makes these inputs again and leaves their folders.
