@@ -19,6 +19,7 @@ from spf_cli.options import (
     Trigger,
     at_home,
     backbone_options,
+    chosen_reader,
     dataset_options,
     is_of,
     show_help,
@@ -107,19 +108,9 @@ def _reader(
     data: str, plugins: "Plugins", files: Sequence[Path], assignments: Sequence[str]
 ) -> "DataReaderConfig | None":
     """The reader that `--set` or `--plugin` chooses, or else the first that recognises the data."""
-    from spf_core.config.loading import parse_component
-    from spf_core.config.merging import merge, parse_assignment
-    from spf_core.plugins.configs import DataReaderConfig
     from spf_core.plugins.readers import reader_for, readers_of
 
-    given, readers = set(map(str, files)), plugins.of_kind("data-reader")
-    in_files = [name for name, entry in readers.items() if entry.provider in given]
-    raw: dict[str, Any] = {"reader": in_files[-1]} if in_files else {}
-    for assignment in assignments:
-        raw = merge(raw, parse_assignment(assignment))
-    if raw.get("reader") is not None:
-        chosen = parse_component(plugins, "data-reader", raw["reader"], "reader")
-        assert isinstance(chosen, DataReaderConfig), "of that kind"
+    if chosen := chosen_reader(plugins, files, assignments):
         return chosen
     try:
         return reader_for(data, readers_of(plugins))

@@ -21,6 +21,8 @@ from spf_core.utils.validation import explain
 
 if TYPE_CHECKING:
     from spf_core.config.sections import DatasetSection
+    from spf_core.plugins.configs import DataReaderConfig
+    from spf_core.plugins.discovery import Plugins
 
 CONFIGURATION = "Configuration"
 OUTPUT = "Output"
@@ -246,6 +248,26 @@ def dataset_options(
         return DatasetSection.model_validate(raw["dataset"])
     except ValidationError as error:
         raise ConfigError(explain(error, "dataset", DatasetSection)) from None
+
+
+def chosen_reader(
+    plugins: "Plugins", files: Sequence[Path], assignments: Sequence[str]
+) -> "DataReaderConfig | None":
+    """The data reader that `--set reader=NAME` or a plugin file chooses; None where neither does."""
+    from spf_core.config.loading import parse_component
+    from spf_core.config.merging import merge, parse_assignment
+    from spf_core.plugins.configs import DataReaderConfig
+
+    given, readers = set(map(str, files)), plugins.of_kind("data-reader")
+    in_files = [name for name, entry in readers.items() if entry.provider in given]
+    raw: dict[str, Any] = {"reader": in_files[-1]} if in_files else {}
+    for assignment in assignments:
+        raw = merge(raw, parse_assignment(assignment))
+    if raw.get("reader") is None:
+        return None
+    chosen = parse_component(plugins, "data-reader", raw["reader"], "reader")
+    assert isinstance(chosen, DataReaderConfig), "of that kind"
+    return chosen
 
 
 def backbone_options(backbone: str | None, assignments: Sequence[str]) -> dict[str, Any]:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from spf_cli.options import Assignments, readable
+from spf_cli.options import (
+    Assignments,
+    PluginFiles,
+    chosen_reader,
+    dataset_options,
+    is_of,
+    readable,
+)
 from spf_core.errors import ConfigError, DataError, printable
 
 if TYPE_CHECKING:
@@ -53,21 +60,26 @@ def prepare(
         ),
     ] = None,
     assignments: Assignments = None,
+    plugin: PluginFiles = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show every caption.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write without confirmation.")] = False,
 ) -> None:
     """Split captions into base and target texts, and write metadata.jsonl.
 
-    Captions are .txt or .caption files beside the images, or the column text of a metadata.jsonl or
-    metadata.csv. The command first shows the rows that it will write. It never changes images or caption
-    files.
+    Captions are .txt or .caption files beside the images, the column text of a metadata.jsonl or
+    metadata.csv, or what a data reader finds. --set accepts settings of `dataset` and `reader`. The command
+    first shows the rows that it will write. It never changes images or caption files.
     """
-    from spf_cli.options import dataset_options
+    from spf.loading import load_plugins
     from spf_cli.render import say
     from spf_core.data.prepare import find_captions, make_plan, write_plan
 
     rule = _rule(trigger, phrase, interactive, target)
-    captions, faults = find_captions(folder, dataset_options(None, assignments or ()))
+    of_reader = [each for each in assignments or () if is_of("reader", each)]
+    others = [each for each in assignments or () if each not in of_reader]
+    section = dataset_options(None, others, "settings of dataset and reader")
+    reader = chosen_reader(load_plugins(plugin or ()), plugin or (), of_reader)
+    captions, faults = find_captions(folder, section, reader)
     plan = make_plan(captions, faults, rule)
     limit = None if show_all else SHOWN
     if plan.splits:

@@ -13,6 +13,7 @@ from spf_core.data.source import captions_of
 from spf_core.data.subjects import loses_subject
 from spf_core.data.tables import JSONL
 from spf_core.errors import ConfigError, DataError, short
+from spf_core.plugins.configs import DataReaderConfig
 from spf_core.utils.atomic import atomic_write_text
 
 Rule = Callable[[Caption], Texts]
@@ -41,16 +42,18 @@ class Plan:
     left: Sequence[tuple[str, str]]
 
 
-def find_captions(folder: Path, options: DatasetSection) -> tuple[list[Caption], list[tuple[str, str]]]:
+def find_captions(
+    folder: Path, options: DatasetSection, reader: DataReaderConfig | None = None
+) -> tuple[list[Caption], list[tuple[str, str]]]:
     """The folder's captions, and the files without one, with the reason.
 
-    The first reader whose layout has captions, and that recognises the folder, reads them. DataError when the
-    folder holds none, or is prepared already.
+    The chosen reader reads them, or else the first that recognises the folder and whose layout has captions.
+    DataError when the folder holds none, or is prepared already.
     """
     if not folder.is_dir():
         raise DataError(f"data folder '{folder}' does not exist; give a folder of images")
     found, faults = list[Caption](), list[tuple[str, str]]()
-    for place, read in captions_of(str(folder), options):
+    for place, read in captions_of(str(folder), options, reader):
         try:
             found.append(read())
         except DataError as error:

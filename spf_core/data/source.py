@@ -150,9 +150,18 @@ def source_of(data: str, reader: DataReaderConfig | None) -> Source | None:
     return Source(data, reader)
 
 
-def captions_of(data: str, options: DatasetSection) -> Iterator[tuple[str, Callable[[], Caption]]]:
-    """The captions of the first reader that recognises the source and whose layout has some."""
-    if found := reader_for(data, installed_readers(), having="captions"):
+def captions_of(
+    data: str, options: DatasetSection, reader: DataReaderConfig | None = None
+) -> Iterator[tuple[str, Callable[[], Caption]]]:
+    """The captions of the chosen reader, or the first that recognises the source and whose layout has some.
+
+    DataError where the chosen reader does not recognise the source, or reads no captions.
+    """
+    if reader is not None and _having_captions(built_reader(reader)) is None:
+        raise DataError(f"{label(reader)} reads no captions; leave out `reader`, and spf asks all")
+    if reader is not None and (source := source_of(data, reader)):
+        yield from source.captions(options)
+    elif found := reader_for(data, installed_readers(), having="captions"):
         yield from Source(data, found).captions(options)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from installing import PLUGIN_FILES
 from PIL import Image
 
 from spf_core.data import read_folder
@@ -218,6 +219,19 @@ def test_what_cannot_be_done_is_one_line(
     spf, folder: Path, args: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     assert spf("data", "prepare", folder, *args, "--yes").fails_with(*words)
+    assert not (folder / "metadata.jsonl").exists()
+
+
+def test_a_reader_in_a_plugin_file_finds_the_captions(spf, folder: Path) -> None:
+    (folder / "0.shout").write_text("A YOUNG MAN, WEARING A HAT", encoding="utf-8")
+    shouted = ("--plugin", PLUGIN_FILES / "shouted.py")
+    assert spf("data", "prepare", folder, *HAT, "--yes", *shouted).code == 0
+    assert [row["base_text"] for row in written(folder)] == ["a young man"]
+
+
+def test_a_reader_without_captions_is_refused(spf, folder: Path) -> None:
+    wrong = spf("data", "prepare", folder, *HAT, "--yes", "--set", "reader=hf-dataset")
+    assert wrong.fails_with("reads no captions", "leave out `reader`")
     assert not (folder / "metadata.jsonl").exists()
 
 
