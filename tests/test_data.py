@@ -112,6 +112,11 @@ def test_a_bad_row_names_file_line_and_fault(tmp_path: Path, row: Any, words: st
     assert "\n" not in message
 
 
+def test_of_a_folder_that_is_the_problem_the_check_would_list_nothing_else(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"does not exist; give a folder of images$"):
+        read_folder(tmp_path / "gone")
+
+
 def test_a_problem_names_the_check_as_it_must_be_written_here(tmp_path: Path) -> None:
     folder = tmp_path / "my photos"
     folder.mkdir()

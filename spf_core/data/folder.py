@@ -62,6 +62,8 @@ def read_folder(
     """
     report = FolderReport()
     for problem in _scan(str(data), options, reader, report):
+        if (of_folder := _folder_problem(Path(data))) and problem.startswith(of_folder):
+            raise DataError(problem)  # the only one, with a way out of its own
         trigger = [] if options.trigger is None else ["--trigger", options.trigger]
         chosen = [] if reader is None else ["--set", f"reader={reader.name}"]
         check = shlex.join(["spf", "data", "check", str(data), *trigger, *chosen])
@@ -189,7 +191,7 @@ def _hint(folder: Path) -> str:
 def _folder_problem(path: Path) -> str | None:
     if not path.exists():
         start = "" if path.is_absolute() else f"; a relative path starts in '{Path.cwd()}'"
-        return f"data folder '{path}' does not exist{start}"
+        return f"data folder '{path}' does not exist{start}; give a folder of images"
     if not path.is_dir():
         return f"'{path}' is not a folder; give the folder that holds {JSONL} and the images"
     if not visible(path):

@@ -179,7 +179,7 @@ def test_check_prints_one_json_object_and_nothing_else(spf, tmp_path: Path) -> N
 def test_problems_are_in_the_json_too_and_the_exit_code_is_two(spf, tmp_path: Path) -> None:
     checked = spf("data", "check", tmp_path / "gone", "--json")
     assert (checked.code, checked.err) == (2, "")
-    problem = f"data folder '{tmp_path / 'gone'}' does not exist"
+    problem = f"data folder '{tmp_path / 'gone'}' does not exist; give a folder of images"
     assert json.loads(checked.out) == {"rows": [], "problems": [problem], "warnings": []}
 
 
