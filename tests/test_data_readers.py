@@ -99,7 +99,7 @@ def stops(error: BaseException) -> Callable[[Path], Row]:
         (stops(ValueError("bad line")), "its reader failed: ValueError: bad line"),
         (stops(SystemExit(3)), "its reader failed: SystemExit: 3"),
         (stops(DataError("has no text; write one")), "has no text; write one"),
-        (lambda folder: {"image": "0.png"}, "returns {'image': '0.png'}; return spf_core.data.row.Row"),
+        (lambda folder: {"image": "0.png"}, "returns {'image': '0.png'}; return a spf_core.data.Row"),
         (lambda folder: Row(folder / "1.png", "a man", "a hat"), "1.png' does not exist"),
         (lambda folder: Row(folder.parent / "outside.png", "a", "b"), "lies outside the data folder"),
         (lambda folder: Row(folder / ".." / "outside.png", "a", "b"), "lies outside the data folder"),
@@ -252,3 +252,25 @@ def test_captions_of_a_reader_are_prepared(folder: Path, monkeypatch: pytest.Mon
     assert [each.text for each in found] == ["a man, wearing a hat"]
     assert place == f"{TABLE}:2"
     assert "returns None" in reason
+
+
+@pytest.mark.parametrize(
+    ("caption", "words"),
+    [
+        (Caption(Path("0.png"), "a man", {}), "a Caption has the image"),  # type: ignore[arg-type]
+        (Caption("0.png", "a man", None), "has the values None; give a mapping"),  # type: ignore[arg-type]
+        (Caption("/0.png", "a man", {}), "name one of the data folder, relative to it"),
+        (Caption("7.png", "a man", {}), "name one of the data folder, relative to it"),
+    ],
+)
+def test_a_caption_that_cannot_be_written_is_left_out_with_its_reader(
+    folder: Path, caption: Caption, words: str
+) -> None:
+    def captions(self: Any, data: str, options: DatasetSection) -> Iterator[Any]:
+        yield f"{TABLE}:1", lambda: caption
+
+    _, mine = installed(of(good), captions=captions)
+    found, ((_, reason),) = find_captions(folder, DatasetSection(), mine)
+    assert not found
+    assert words in reason
+    assert reason.endswith("(data-reader 'mine' of plugin 'my-package' 1.2)"), reason

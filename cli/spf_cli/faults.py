@@ -98,7 +98,9 @@ def fault_of_user(error: BaseException) -> str | None:
         return (
             f"the package '{error.name}' cannot be imported ({reason}); install it again, then see spf doctor"
         )
-    return None
+    from spf_core.plugins.containment import failed_plugin
+
+    return failed_plugin(error)
 
 
 def _fault_of_memory(error: RuntimeError) -> str | None:

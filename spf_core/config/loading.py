@@ -181,7 +181,8 @@ def parse_component(plugins: Plugins, kind: str, value: Any, place: str) -> Comp
     options = {"name": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
     name = options.pop("name", None)
     if not isinstance(name, str):
-        raise ConfigError(f"{place}: expected the name of a {kind}, got {quoted(value)}")
+        way_out = f"; add {place}.name=NAME" if isinstance(value, Mapping) else ""
+        raise ConfigError(f"{place}: expected the name of a {kind}, got {quoted(value)}{way_out}")
     config = plugins.get(name, kind)
     return contained(
         lambda: _validated(config, options, place),

@@ -1,6 +1,6 @@
 """A source of training rows, opened with its reader; those of others are contained and checked."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _END = object()
+_YIELDED = {Reading: "spf_core.data.Reading objects", tuple: "tuples of a place and a function that reads it"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Source:
         while (each := self._call(lambda: next(found, _END))) is not _END:
             if not isinstance(each, kind):
                 raise DataError(
-                    f"{self.data}: its reader yields {quoted(each)}{self.by}; yield {kind.__name__}s"
+                    f"{self.data}: its reader yields {quoted(each)}{self.by}; yield {_YIELDED[kind]}"
                 )
             yield each
 
@@ -97,7 +98,26 @@ class Source:
         return row
 
     def _caption(self, read: Callable[[], Any]) -> Caption:
-        return self._read(read, Caption)
+        """The caption of a reader of others, of an image of the data; its DataError names the reader."""
+        try:
+            caption = self._read(read, Caption)
+            if not isinstance(caption.file_name, str) or not isinstance(caption.text, str):
+                raise DataError(
+                    f"a Caption has the image {quoted(caption.file_name)} and the text "
+                    f"{quoted(caption.text)}; give two texts"
+                )
+            if not isinstance(caption.values, Mapping):
+                raise DataError(f"a Caption has the values {quoted(caption.values)}; give a mapping, as {{}}")
+            file = Path(self.data) / caption.file_name
+            if Path(caption.file_name).is_absolute() or not file.is_file():
+                raise DataError(
+                    f"a Caption has the image {quoted(caption.file_name)}; name one of the data folder, "
+                    "relative to it"
+                )
+            self._refuse_elsewhere(file)
+        except DataError as error:
+            raise DataError(f"{error}{self.by}") from error
+        return caption
 
     def _read(self, read: Callable[[], Any], kind: type[T]) -> T:
         """What a reader of others reads in one place; DataError where it raises anything, or another kind."""
@@ -106,7 +126,7 @@ class Source:
         except SpfError as error:
             raise DataError(str(error)) from error
         if not isinstance(found, kind):
-            raise DataError(f"its reader returns {quoted(found)}; return {kind.__module__}.{kind.__name__}")
+            raise DataError(f"its reader returns {quoted(found)}; return a spf_core.data.{kind.__name__}")
         return found
 
     def _refuse_elsewhere(self, file: Path) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from spf_core import interfaces
-from spf_core.errors import ConfigError, PluginError, SpfError
+from spf_core.errors import ConfigError, PluginError, SpfError, quoted
 from spf_core.plugins.configs import PROTOCOL_OF, AdapterConfig, Component, label
 from spf_core.plugins.constructing import constructed, package_of, refuse_lacking
 from spf_core.plugins.containment import reason_of
@@ -68,6 +68,20 @@ def attach(config: AdapterConfig, adapter: interfaces.Adapter, backbone: interfa
         raise ConfigError(
             f"{label(config)} finds nothing to train on this backbone; choose other options or another"
         )
+    if config.provided_by:
+        with named(config, "cannot be used"):
+            _refuse_unusable(adapter)
+
+
+def _refuse_unusable(adapter: interfaces.Adapter) -> None:
+    """PluginError for what `disabled` or `parameters` returns, before spf relies on it."""
+    import torch
+
+    if not hasattr(adapter.disabled(), "__enter__"):
+        raise PluginError("disabled() returns no context manager; decorate it with contextlib.contextmanager")
+    for parameter in adapter.parameters():
+        if not isinstance(parameter, torch.nn.Parameter):
+            raise PluginError(f"parameters() yields {quoted(parameter)}; yield torch.nn.Parameters")
 
 
 @contextmanager

@@ -23,6 +23,9 @@ SECONDS = 30.0  # in which a plugin must have been imported and registered
 _AGAIN = 1.0  # seconds between attempts to stop it after that
 _REASON = 300  # characters of what an error says
 T = TypeVar("T")
+_called: dict[
+    str, str
+] = {}  # how messages call the plugin of others whose modules have this top-level package
 
 
 class _Overdue(BaseException):
@@ -90,6 +93,24 @@ def place_of(error: BaseException, package: str) -> str:
         if package and _package_of(frame) == package
     ]
     return places[-1] if places else ""
+
+
+def is_of_plugin(package: str, called: str) -> None:
+    """Remember that the modules of a package are those of a plugin that is no part of spf."""
+    _called[package] = called
+
+
+def failed_plugin(error: BaseException) -> str | None:
+    """`PLUGIN failed: reason` where the error came through a plugin of others; None where it did not.
+
+    It is for objects that spf calls without a net, such as a layer that an adapter has put into the model.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for package in map(_package_of, reversed(frames)):
+        if package in _called:
+            way_out = "mend it there, report it to its provider, or leave it out"
+            return f"{_called[package]} failed: {reason_of(error, package)}; {way_out}"
+    return None
 
 
 def _package_of(frame: FrameType) -> str:

@@ -19,7 +19,7 @@ from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, ne
 from spf_core.plugins import hookspecs
 from spf_core.plugins.checks import check_config, describe, summary_of
 from spf_core.plugins.configs import KINDS, Component
-from spf_core.plugins.containment import SECONDS, contained, reason_of
+from spf_core.plugins.containment import SECONDS, contained, is_of_plugin, reason_of
 from spf_core.plugins.imports import failing_once, import_file, imported, module_of
 from spf_core.plugins.modules import Module, manager_of
 from spf_core.plugins.providers import OWN, Provider, State, refuse_other_spf
@@ -88,7 +88,13 @@ class Plugins:
         return entry.config
 
     def _no_plugin(self, name: str, among: Iterable[str] | None) -> ConfigError:
-        """The error for a name of no kind: it lists those of the kind of the nearest name."""
+        """The error for a name of no kind: its plugin is skipped, or there are others of the nearest kind."""
+        for provider in self.providers:
+            if provider.name == name and provider.state != "loaded":
+                why = "it failed:" if provider.state == "failed" else "it is disabled"
+                return ConfigError(
+                    f"plugin '{short(name)}' is not used, as {why} {provider.reason}; see spf plugins list"
+                )
         kinds = [kind for kind in KINDS if among is None or kind in among]
         kind_of = {each: entry.config.kind for each, entry in self.entries.items()}
         known = [each for each, kind in kind_of.items() if kind in kinds]
@@ -185,6 +191,8 @@ class _Source:
         return contained(self._module, seconds=None if self.own else SECONDS, package=self.package)
 
     def _module(self) -> Module:
+        if not self.own:
+            is_of_plugin(self.package, str(self))
         return Module(imported(self.load, self.package), self.provider, self.package, self.own)
 
     def loaded(self) -> tuple[Module, list[Entry]]:

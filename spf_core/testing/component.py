@@ -74,7 +74,7 @@ def _verdict(name: str, check: Check, subject: Subject) -> Verdict:
         return Verdict(name, "not applicable", str(reason))
     except (SpfError, AssertionError) as error:
         return Verdict(name, "failed", " ".join(str(error).split()) or "an assertion without a message")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Verdict(name, "failed", reason_of(error, type(subject.config).__module__.partition(".")[0]))
     return Verdict(name, "passed")
 

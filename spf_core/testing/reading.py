@@ -9,13 +9,14 @@ from typing import Any
 
 from spf_core.config.sections import DatasetSection
 from spf_core.data import METADATA, Reading, Row, check_folder
+from spf_core.data.source import Source
 from spf_core.errors import DataError, Unavailable, quoted
 from spf_core.interfaces import DataReader
 from spf_core.plugins.configs import DataReaderConfig
 from spf_core.plugins.containment import reason_of
 from spf_core.plugins.readers import readers_of
 from spf_core.testing.states import tiny_data
-from spf_core.testing.subject import Check, Failure, Subject
+from spf_core.testing.subject import Check, Failure, NotApplicable, Subject
 
 OPTIONS = DatasetSection(trigger="wearing a hat")
 _SAMPLE, _LEAST = "sample", 2
@@ -29,6 +30,7 @@ def sample_of(subject: Subject) -> str:
     folder = subject.folder / _SAMPLE
     marker = subject.folder / "sample.txt"
     if not marker.is_file():
+        shutil.rmtree(folder, ignore_errors=True)  # of a sample that failed in another check
         folder.mkdir()
         data = subject.config.sample(folder)
         if not isinstance(data, str) or not Path(data).is_relative_to(folder) or not Path(data).exists():
@@ -125,6 +127,18 @@ def tells_of_damage(subject: Subject) -> None:
             )
 
 
+def reads_captions(subject: Subject) -> None:
+    """Where the reader has captions, each of its sample is a text with an image of the sample."""
+    assert isinstance(subject.config, DataReaderConfig), "of that kind"
+    if not hasattr(subject.build(), "captions"):
+        raise NotApplicable("it has no captions(), which is optional")
+    for place, read in Source(sample_of(subject), subject.config).captions(OPTIONS):
+        try:
+            read()
+        except DataError as error:
+            raise Failure(f"captions(), {place}: {error}") from None
+
+
 def _refuse_other_errors(reader: DataReader, data: str, where: str, subject: Subject) -> None:
     asked = "recognises()"
     try:
@@ -192,6 +206,7 @@ READERS: tuple[tuple[str, Check], ...] = (
     ("recognises its sample, and nothing else", recognises_its_own),
     ("reads every row and file of its sample", reads_its_sample),
     ("reads the same rows in the same order", reads_alike),
+    ("reads captions, where it has them", reads_captions),
     ("writes nothing into the source", writes_nothing),
     ("tells of damage with a DataError and a place", tells_of_damage),
 )

@@ -72,10 +72,11 @@ def explain(error: ValidationError, place: str, model: type[BaseModel]) -> str:
         known = f"Options: {', '.join(fields)}" if fields else "It has no options"
         return f"{where}unknown option '{short(key)}'.{did_you_mean(key, fields)} {known}"
     if first["type"] == "missing":
-        return f"{where}is required"
+        return f"{where}is required; give it a value"
     if first["type"] == "value_error":
         return f"{where}{short(str(first['ctx']['error']), _FINDING)}"
-    return f"{where}{short(first['msg'], _FINDING)} (got {quoted(first['input'])})"
+    way_out = "; write a list, as in [a, b]" if first["type"] in ("tuple_type", "list_type") else ""
+    return f"{where}{short(first['msg'], _FINDING)} (got {quoted(first['input'])}){way_out}"
 
 
 def _types(annotation: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from installing import PLUGIN_FILES
 
 from spf_cli.render import FOLDED, show, table
 from spf_core.plugins.configs import KINDS
@@ -104,3 +106,29 @@ def test_words_stay_whole_in_every_table(width: int, rows: list[tuple[str, ...]]
     room = width - 12
     words = {word for row in rows for cell in row for word in cell.split() if len(word) <= min(room, FOLDED)}
     assert words <= set(out.getvalue().split())
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("layer", ("faulty.py' failed: ZeroDivisionError: no layers. See faulty.py, line", "report it")),
+        ("disabled", ("'faulty'", "cannot be used: disabled() returns no context manager; decorate it")),
+        ("parameters", ("'faulty'", "parameters() yields 'weight'; yield torch.nn.Parameters")),
+    ],
+)
+def test_an_adapter_of_others_that_fails_is_named(
+    spf, tmp_path: Path, data: Path, tiny: list[str], fault: str, words: tuple[str, ...]
+) -> None:
+    chosen = ("--plugin", PLUGIN_FILES / "faulty.py", "--set", f"adapter.fault={fault}")
+    arguments = ("--data", data, "--out", tmp_path / "run", "--preset", "lora", "--steps", 2, *tiny)
+    failed = spf("train", *arguments, *chosen)
+    assert failed.code == 2
+    assert all(word in failed.err.splitlines()[-1] for word in ("error: ", *words)), failed.err
+
+
+def test_a_component_whose_plugin_is_skipped_says_why(spf, install: Callable[..., None]) -> None:
+    install("mine", "raise ValueError('out of order')")
+    failed = spf("plugins", "show", "mine")
+    assert failed.code == 2
+    assert "plugin 'mine' is not used, as it failed: " in failed.err.splitlines()[-1]
+    assert "out of order" in failed.err.splitlines()[-1]

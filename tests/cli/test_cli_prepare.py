@@ -223,6 +223,7 @@ def test_what_cannot_be_done_is_one_line(
 
 
 def test_a_reader_in_a_plugin_file_finds_the_captions(spf, folder: Path) -> None:
+    Image.new("RGB", (32, 32)).save(folder / "0.png")
     (folder / "0.shout").write_text("A YOUNG MAN, WEARING A HAT", encoding="utf-8")
     shouted = ("--plugin", PLUGIN_FILES / "shouted.py")
     assert spf("data", "prepare", folder, *HAT, "--yes", *shouted).code == 0

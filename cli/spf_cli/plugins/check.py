@@ -69,7 +69,7 @@ def check_plugin(
         if count:
             failed.append(f"{subject.kind} '{name}' fails {count} of its checks")
     if failed:
-        raise PluginError(f"{'; '.join(failed)}. The table names the way out of each")
+        raise PluginError(f"{'; '.join(failed)}. The table says what is wrong with each")
 
 
 def _found(component: str, files: list[Path]) -> "tuple[Plugins, list[str]]":
@@ -91,6 +91,7 @@ def _found(component: str, files: list[Path]) -> "tuple[Plugins, list[str]]":
 def _subject(plugins: "Plugins", name: str, backbone: str, assignments: list[str]) -> "Subject":
     """The component with its options, and the settings of its run."""
     from spf_core.config.merging import merge, parse_assignment
+    from spf_core.errors import ConfigError
     from spf_core.testing.subject import subject_of, with_options
 
     config = plugins.get(name)
@@ -100,6 +101,10 @@ def _subject(plugins: "Plugins", name: str, backbone: str, assignments: list[str
         given = parse_assignment(assignment)
         own = next(iter(given)) in config.model_fields
         options, settings = (merge(options, given), settings) if own else (options, merge(settings, given))
+    required = [each for each, field in config.model_fields.items() if field.is_required()]
+    if lacking := [each for each in required if each not in options]:
+        given = " ".join(f"--set {each}=VALUE" for each in lacking)
+        raise ConfigError(f"{config.kind} '{name}' has no default for {', '.join(lacking)}; add {given}")
     component = with_options(config, options) if options else config
     return subject_of(component, plugins, backbone, settings)  # type: ignore[arg-type]
 
