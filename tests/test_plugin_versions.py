@@ -184,6 +184,63 @@ def test_list_tells_where_components_are_loaded_and_the_commands_fail(
     assert "commands failed: spf_register_commands of plugin 'half-package' failed: ValueError" in listed
 
 
+COMMANDS_ALONE = b"[spf.commands]\nof-commands = of_commands\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (
+            "@hookimpl\ndef spf_register_commands(app):\n    app.command('train')(print)",
+            "there is a command 'train'",
+        ),
+        (
+            "@hookimpl\ndef spf_register_commands(app):\n    app.command()(data)\ndef data(): pass",
+            "a command 'data'",
+        ),
+        (
+            "def spf_register_commands(app): pass",
+            "its hook spf_register_commands lacks the decorator @hookimpl",
+        ),
+        (
+            "@hookimpl\ndef spf_register_command(app): pass",
+            "it has no function spf_register_commands; write one",
+        ),
+    ],
+)
+def test_commands_that_cannot_be_added_are_skipped_with_the_reason(
+    install: Callable[..., None], spf: Spf, source: str, reason: str
+) -> None:
+    install(
+        "of-commands", f"from spf_core.plugins import hookimpl\n\n{source}\n", entry_points=COMMANDS_ALONE
+    )
+    helped = spf("train", "--help")
+    assert helped.code == 0
+    assert "Train an adapter on one attribute" in helped.out
+    assert "plugin 'of-commands' is skipped" in helped.err
+    assert reason in helped.err
+
+
+def test_a_command_of_others_that_fails_is_named(install: Callable[..., None], spf: Spf) -> None:
+    source = "def spf_register_commands(app):\n    app.command('peek')(peek)\ndef peek(): 1 / 0\n"
+    install(
+        "of-commands",
+        f"from spf_core.plugins import hookimpl\n@hookimpl\n{source}",
+        entry_points=COMMANDS_ALONE,
+    )
+    failed = (
+        "plugin 'of-commands' 1.2 failed: ZeroDivisionError: division by zero. See of_commands.py, line 5"
+    )
+    assert spf("peek").fails_with(failed)
+
+
+def test_a_hook_without_its_decorator_is_not_left_out_in_silence(
+    install: Callable[..., None], spf: Spf
+) -> None:
+    install("bare", f"{SOURCE.format(trace='/dev/null')}\ndef spf_after_step(fit): pass\n")
+    assert "its hook spf_after_step lacks the decorator @hookimpl; add it" in spf("plugins", "list").out
+
+
 @pytest.fixture
 def file(tmp_path: Path, trace: Path) -> Path:
     """A plugin file, to be given a range."""

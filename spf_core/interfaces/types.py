@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from spf_core.errors import quoted
 from spf_core.utils.prompts import Prompt
 
 
@@ -197,3 +198,14 @@ class Column:
     failed: Mapping[int, str] = field(default_factory=dict)
     note: str = ""
     """What a reader of the number must know about these pairs."""
+
+    def __post_init__(self) -> None:
+        if self.better not in ("higher", "lower"):
+            raise ValueError(f"better is {quoted(self.better)}; write 'higher' or 'lower'")
+
+
+def columns_of(found: object) -> dict[str, Column]:
+    """What a score returned; TypeError for anything else than a mapping from names to Columns."""
+    if not isinstance(found, Mapping) or not all(isinstance(each, Column) for each in found.values()):
+        raise TypeError(f"it returns {quoted(found)}; return a mapping from names to Columns")
+    return dict(found)

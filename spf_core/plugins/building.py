@@ -56,7 +56,7 @@ def attach(config: AdapterConfig, adapter: interfaces.Adapter, backbone: interfa
         )
     try:
         adapter.attach(backbone)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not config.provided_by:
             raise
         reason = str(error) if isinstance(error, SpfError) else reason_of(error, package_of(config))

@@ -21,7 +21,7 @@ from spf_core.plugins.checks import check_config, describe, summary_of
 from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.containment import SECONDS, contained, is_of_plugin, reason_of
 from spf_core.plugins.imports import failing_once, import_file, imported, module_of
-from spf_core.plugins.modules import Module, manager_of
+from spf_core.plugins.modules import Module, manager_of, undecorated_hooks
 from spf_core.plugins.providers import OWN, Provider, State, refuse_other_spf
 
 GROUP = "spf"
@@ -193,7 +193,10 @@ class _Source:
     def _module(self) -> Module:
         if not self.own:
             is_of_plugin(self.package, str(self))
-        return Module(imported(self.load, self.package), self.provider, self.package, self.own)
+        module = imported(self.load, self.package)
+        if bare := undecorated_hooks(module):
+            raise PluginError(f"its hook {bare[0]} lacks the decorator @hookimpl; add it")
+        return Module(module, self.provider, self.package, self.own)
 
     def loaded(self) -> tuple[Module, list[Entry]]:
         """Import the plugin and describe what it registers. PluginError of one line for whatever it does."""
@@ -290,7 +293,23 @@ def add_commands(app: Any) -> tuple[list[Provider], list[Broken]]:
 
 
 def _add_commands_of(source: _Source, app: Any) -> None:
-    source.module().call("spf_register_commands", {"app": app})
+    """PluginError, and nothing is added, where the plugin has no commands or takes the name of another."""
+    module, hook = source.module(), "spf_register_commands"
+    if hook not in vars(module.module):
+        raise PluginError(f"it has no function {hook}; write one, with the decorator @hookimpl")
+    commands, groups = list(app.registered_commands), list(app.registered_groups)
+    module.call(hook, {"app": app})
+    known = {_name_of(each) for each in (*commands, *groups)}
+    added = [*app.registered_commands[len(commands) :], *app.registered_groups[len(groups) :]]
+    if taken := [name for name in map(_name_of, added) if name in known]:
+        app.registered_commands[:], app.registered_groups[:] = commands, groups
+        raise PluginError(f"there is a command '{taken[0]}' already; give that of the plugin another name")
+
+
+def _name_of(command: Any) -> str:
+    """How a command or a group of commands is called, as typer names it."""
+    own = command.name or getattr(getattr(command, "typer_instance", None), "info", command).name
+    return str(own or command.callback.__name__.lower().replace("_", "-"))
 
 
 def broken_of(providers: Iterable[Provider]) -> list[Broken]:

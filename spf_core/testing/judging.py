@@ -14,7 +14,7 @@ from torch import Tensor
 from spf_core.errors import Unavailable
 from spf_core.export.run import Request, export
 from spf_core.interfaces import AnyTarget, NeedsModel, Quadruples, Region, Suite, UnseenPrompt
-from spf_core.interfaces.types import Column
+from spf_core.interfaces.types import Column, columns_of
 from spf_core.plugins.configs import ExporterConfig, SuiteConfig
 from spf_core.testing.subject import Check, Failure, NotApplicable, Subject, as_json
 from spf_core.testing.tiny_suite import TinySuite
@@ -116,7 +116,7 @@ def _score(subject: Subject) -> Any:
 
 def _columns(subject: Subject, score: Any) -> dict[str, Column]:
     try:
-        return dict(score(quadruples(), TinySuite(), subject.new_backbone()))
+        return columns_of(score(quadruples(), TinySuite(), subject.new_backbone()))
     except Unavailable as error:
         raise NotApplicable(str(error)) from None
 

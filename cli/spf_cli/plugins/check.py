@@ -103,8 +103,8 @@ def _subject(plugins: "Plugins", name: str, backbone: str, assignments: list[str
         options, settings = (merge(options, given), settings) if own else (options, merge(settings, given))
     required = [each for each, field in config.model_fields.items() if field.is_required()]
     if lacking := [each for each in required if each not in options]:
-        given = " ".join(f"--set {each}=VALUE" for each in lacking)
-        raise ConfigError(f"{config.kind} '{name}' has no default for {', '.join(lacking)}; add {given}")
+        ways = " ".join(f"--set {each}=VALUE" for each in lacking)
+        raise ConfigError(f"{config.kind} '{name}' has no default for {', '.join(lacking)}; add {ways}")
     component = with_options(config, options) if options else config
     return subject_of(component, plugins, backbone, settings)  # type: ignore[arg-type]
 

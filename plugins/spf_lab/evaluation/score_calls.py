@@ -8,6 +8,7 @@ import torch
 
 from spf_core.errors import SpfError, Unavailable
 from spf_core.interfaces import Backbone, Column, Quadruples, Score, Suite
+from spf_core.interfaces.types import columns_of
 from spf_core.utils.private import without_places
 
 
@@ -31,11 +32,11 @@ def call_score(score: Score, pairs: Quadruples, suite: Suite, backbone: Backbone
     """The score's columns over all pairs; those it fails on are traced, named and left out."""
     everything = range(len(pairs.a))
     try:
-        return dict(score(pairs, suite, backbone))
+        return columns_of(score(pairs, suite, backbone))
     except Unavailable:
         raise
-    except Exception:
-        faults = _faults(lambda places: score(at_pairs(pairs, places), suite, backbone), everything)
+    except (Exception, SystemExit):
+        faults = _faults(lambda at: columns_of(score(at_pairs(pairs, at), suite, backbone)), everything)
     usable = [place for place in everything if place not in faults]
     if not usable:
         raise Unavailable(f"it failed on every pair: {next(iter(faults.values()))}")
@@ -48,7 +49,7 @@ def _faults(call: Callable[[Sequence[int]], object], places: Sequence[int]) -> d
     try:
         call(places)
         return {}
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if len(places) == 1:
             return {places[0]: one_line(error)}
     middle = len(places) // 2
