@@ -5,7 +5,9 @@ So every command of the page runs as it is written, and no network is used.
 """
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -57,11 +59,16 @@ def _portrait(size: tuple[int, int], random: np.random.Generator) -> Image.Image
 
 def write_hub(folder: Path) -> None:
     """The cache of the hub's client (`HF_HUB_CACHE`): SDXL and the CLIP that measures for spf, both tiny."""
-    pipeline = random_folder(tiny_xl_pipeline, _snapshot(folder, SDXL))
+    pipeline = write_repository(folder, SDXL, tiny_xl_pipeline)
     clip = _snapshot(folder, CLIP)
     shutil.move(pipeline / "clip", clip)
     for file in (pipeline / "tokenizer").iterdir():
         shutil.copy(file, clip)
+
+
+def write_repository(folder: Path, repository: str, pipeline: Callable[[Any, Any], Any]) -> Path:
+    """A model in the cache of the hub's client; its folder."""
+    return random_folder(pipeline, _snapshot(folder, repository))
 
 
 def _snapshot(folder: Path, repository: str) -> Path:
