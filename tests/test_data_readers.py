@@ -274,3 +274,9 @@ def test_a_caption_that_cannot_be_written_is_left_out_with_its_reader(
     assert not found
     assert words in reason
     assert reason.endswith("(data-reader 'mine' of plugin 'my-package' 1.2)"), reason
+
+
+def test_a_reader_that_finds_no_captions_is_named(folder: Path) -> None:
+    _, mine = installed(of(good), captions=lambda self, data, options: iter(()))
+    with pytest.raises(DataError, match=r"my-package' 1\.2 finds no captions in .* --set reader=NAME"):
+        find_captions(folder, DatasetSection(), mine)

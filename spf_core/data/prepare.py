@@ -13,7 +13,8 @@ from spf_core.data.source import captions_of
 from spf_core.data.subjects import loses_subject
 from spf_core.data.tables import JSONL
 from spf_core.errors import ConfigError, DataError, short
-from spf_core.plugins.configs import DataReaderConfig
+from spf_core.plugins.configs import DataReaderConfig, label
+from spf_core.plugins.readers import installed_readers, reader_for
 from spf_core.utils.atomic import atomic_write_text
 
 Rule = Callable[[Caption], Texts]
@@ -59,6 +60,11 @@ def find_captions(
         except DataError as error:
             faults.append((place, str(error)))
     if not found and not faults:
+        chosen = reader or reader_for(str(folder), installed_readers())
+        if chosen and chosen.provided_by:
+            raise DataError(
+                f"{label(chosen)} finds no captions in '{folder}'; choose another with --set reader=NAME"
+            )
         raise DataError(f"'{folder}' has no captions; write NAME.txt beside each image")
     return found, faults
 

@@ -197,6 +197,8 @@ class Contracts:
             if config.kind in ("backbone", "reference") and not config.provided_by:
                 raise  # a fault of spf
             reason = reason_of(error, config.__module__.partition(".")[0])
+            if "'NoneType' object" in reason:
+                reason += ". What `needs` of the config class does not name is None here"
             raise PluginError(
                 f"{config.kind} '{config.name}' failed in the step: {reason}. "
                 f"Leave it out, or report it to its provider, {config.provided_by or 'spf'}"

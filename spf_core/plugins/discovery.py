@@ -90,10 +90,10 @@ class Plugins:
     def _no_plugin(self, name: str, among: Iterable[str] | None) -> ConfigError:
         """The error for a name of no kind: its plugin is skipped, or there are others of the nearest kind."""
         for provider in self.providers:
-            if provider.name == name and provider.state != "loaded":
+            if provider.name in (name, f"spf-{name}") and provider.state != "loaded":
                 why = "it failed:" if provider.state == "failed" else "it is disabled"
                 return ConfigError(
-                    f"plugin '{short(name)}' is not used, as {why} {provider.reason}; see spf plugins list"
+                    f"plugin '{provider.name}' is not used, as {why} {provider.reason}; see spf plugins list"
                 )
         kinds = [kind for kind in KINDS if among is None or kind in among]
         kind_of = {each: entry.config.kind for each, entry in self.entries.items()}
