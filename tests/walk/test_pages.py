@@ -42,6 +42,7 @@ LEFT_OUT = {
     "torchrun ": "it needs several GPUs; test_distributed.py has two processes on a CPU",
     "accelerate ": "it needs several GPUs; test_sharding.py has two processes on a CPU",
     "spf push": "it uploads to the hub",
+    "spf export --check": "it knows the layers of the published models; test_export_check.py has their names",
 }
 ELSEWHERE = {  # the same command takes a minute, and runs on one page
     "spf benchmark docs/results/portraits.yaml --out docs/results/portraits": "docs/guides/benchmark.md",
