@@ -23,9 +23,8 @@ SECONDS = 30.0  # in which a plugin must have been imported and registered
 _AGAIN = 1.0  # seconds between attempts to stop it after that
 _REASON = 300  # characters of what an error says
 T = TypeVar("T")
-_called: dict[
-    str, str
-] = {}  # how messages call the plugin of others whose modules have this top-level package
+# How messages call each plugin that is no part of spf, by the top-level package of its modules.
+_called: dict[str, str] = {}
 
 
 class _Overdue(BaseException):
@@ -95,7 +94,7 @@ def place_of(error: BaseException, package: str) -> str:
     return places[-1] if places else ""
 
 
-def is_of_plugin(package: str, called: str) -> None:
+def remember_plugin(package: str, called: str) -> None:
     """Remember that the modules of a package are those of a plugin that is no part of spf."""
     _called[package] = called
 

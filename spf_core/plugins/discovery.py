@@ -19,7 +19,7 @@ from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, ne
 from spf_core.plugins import hookspecs
 from spf_core.plugins.checks import check_config, describe, summary_of
 from spf_core.plugins.configs import KINDS, Component
-from spf_core.plugins.containment import SECONDS, contained, is_of_plugin, reason_of
+from spf_core.plugins.containment import SECONDS, contained, reason_of, remember_plugin
 from spf_core.plugins.imports import failing_once, import_file, imported, module_of
 from spf_core.plugins.modules import Module, manager_of, undecorated_hooks
 from spf_core.plugins.providers import OWN, Provider, State, refuse_other_spf
@@ -192,7 +192,7 @@ class _Source:
 
     def _module(self) -> Module:
         if not self.own:
-            is_of_plugin(self.package, str(self))
+            remember_plugin(self.package, str(self))
         module = imported(self.load, self.package)
         if bare := undecorated_hooks(module):
             raise PluginError(f"its hook {bare[0]} lacks the decorator @hookimpl; add it")
@@ -298,12 +298,15 @@ def _add_commands_of(source: _Source, app: Any) -> None:
     if hook not in vars(module.module):
         raise PluginError(f"it has no function {hook}; write one, with the decorator @hookimpl")
     commands, groups = list(app.registered_commands), list(app.registered_groups)
-    module.call(hook, {"app": app})
-    known = {_name_of(each) for each in (*commands, *groups)}
-    added = [*app.registered_commands[len(commands) :], *app.registered_groups[len(groups) :]]
-    if taken := [name for name in map(_name_of, added) if name in known]:
+    try:
+        module.call(hook, {"app": app})
+        known = {_name_of(each) for each in (*commands, *groups)}
+        added = [*app.registered_commands[len(commands) :], *app.registered_groups[len(groups) :]]
+        if taken := [name for name in map(_name_of, added) if name in known]:
+            raise PluginError(f"there is a command '{taken[0]}' already; give the plugin's another name")
+    except PluginError:
         app.registered_commands[:], app.registered_groups[:] = commands, groups
-        raise PluginError(f"there is a command '{taken[0]}' already; give that of the plugin another name")
+        raise
 
 
 def _name_of(command: Any) -> str:
