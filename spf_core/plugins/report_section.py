@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from spf_core.errors import quoted
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
@@ -40,6 +42,9 @@ class Table(Block):
             if len(row) != len(self.head):
                 cells = f"{len(row)} cells, not {len(self.head)}"
                 raise ValueError(f"a row of table '{self.caption}' has {cells}")
+            for cell in row:
+                if not isinstance(cell, str):
+                    raise ValueError(f"a cell of table '{self.caption}' is {quoted(cell)}; write a text")
 
 
 @dataclass(frozen=True)

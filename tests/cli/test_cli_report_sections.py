@@ -119,6 +119,11 @@ def raises(error: BaseException) -> NoReturn:
         (lambda: one("<p>mine</p>"), "holds '<p>mine</p>', no block; use Paragraph, Facts, Table"),
         (lambda: one(Paragraph(7)), "AttributeError"),  # type: ignore[arg-type]
         (lambda: one(Table("of stones", ("stone",), [("quartz", "7")])), "has 2 cells, not 1"),
+        (
+            lambda: one(Table("of stones", ("stone",), [(7,)])),
+            "a cell of table 'of stones' is 7; write a text",
+        ),  # type: ignore[list-item]
+        (lambda: [ReportSection("stones", "Stones", Paragraph("many"))], "give a list of them"),  # type: ignore[arg-type]
         (lambda: one(Tiles([Picture(Image.new("RGB", (8, 8)), " ")])), "needs an alt text"),
         (lambda: one(name="My Section"), "section 'My Section' has no name in kebab case"),
         (lambda: one(name="training"), "a section 'training' already; choose another name"),

@@ -1,7 +1,7 @@
 """Sections of a run's page that plugins bring: their blocks as HTML."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,10 @@ def _checked(given: Any) -> ReportSection:
     if given.before not in PLACES:
         wrong = f"section '{given.name}' has before={quoted(given.before)}"
         raise PluginError(f"{wrong}; use {', '.join(PLACES)}")
+    if not isinstance(given.blocks, Sequence):
+        raise PluginError(
+            f"section '{given.name}' has the blocks {quoted(given.blocks)}; give a list of them"
+        )
     for block in given.blocks:
         if not isinstance(block, BLOCKS):
             kinds = ", ".join(each.__name__ for each in BLOCKS)
