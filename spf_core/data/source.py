@@ -98,25 +98,27 @@ class Source:
         return row
 
     def _caption(self, read: Callable[[], Any]) -> Caption:
-        """The caption of a reader of others, of an image of the data; its DataError names the reader."""
         try:
-            caption = self._read(read, Caption)
-            if not isinstance(caption.file_name, str) or not isinstance(caption.text, str):
-                raise DataError(
-                    f"a Caption has the image {quoted(caption.file_name)} and the text "
-                    f"{quoted(caption.text)}; give two texts"
-                )
-            if not isinstance(caption.values, Mapping):
-                raise DataError(f"a Caption has the values {quoted(caption.values)}; give a mapping, as {{}}")
-            file = Path(self.data) / caption.file_name
-            if Path(caption.file_name).is_absolute() or not file.is_file():
-                raise DataError(
-                    f"a Caption has the image {quoted(caption.file_name)}; name one of the data folder, "
-                    "relative to it"
-                )
-            self._refuse_elsewhere(file)
+            return self.checked(self._read(read, Caption))
         except DataError as error:
             raise DataError(f"{error}{self.by}") from error
+
+    def checked(self, caption: Caption) -> Caption:
+        """The caption, if it has two texts and an image of the data; DataError if not."""
+        if not isinstance(caption.file_name, str) or not isinstance(caption.text, str):
+            raise DataError(
+                f"a Caption has the image {quoted(caption.file_name)} and the text {quoted(caption.text)}; "
+                "give two texts"
+            )
+        if not isinstance(caption.values, Mapping):
+            raise DataError(f"a Caption has the values {quoted(caption.values)}; give a mapping, as {{}}")
+        file = Path(self.data) / caption.file_name
+        if Path(caption.file_name).is_absolute() or not file.is_file():
+            raise DataError(
+                f"a Caption has the image {quoted(caption.file_name)}; name one of the data folder, "
+                "relative to it"
+            )
+        self._refuse_elsewhere(file)
         return caption
 
     def _read(self, read: Callable[[], Any], kind: type[T]) -> T:

@@ -5,13 +5,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from spf_core.config.sections import DatasetSection
-from spf_core.data import METADATA, Reading, Row, check_folder
+from spf_core.data import METADATA, Caption, Reading, Row, check_folder
 from spf_core.data.source import Source
 from spf_core.errors import DataError, Unavailable, quoted
-from spf_core.interfaces import DataReader
+from spf_core.interfaces import DataReader, HasCaptions
 from spf_core.plugins.configs import DataReaderConfig
 from spf_core.plugins.containment import reason_of
 from spf_core.plugins.readers import readers_of
@@ -132,9 +132,16 @@ def reads_captions(subject: Subject) -> None:
     assert isinstance(subject.config, DataReaderConfig), "of that kind"
     if not hasattr(subject.build(), "captions"):
         raise NotApplicable("it has no captions(), which is optional")
-    for place, read in Source(sample_of(subject), subject.config).captions(OPTIONS):
+    source, reader = Source(sample_of(subject), subject.config), cast(HasCaptions, subject.build())
+    for place, read in reader.captions(source.data, OPTIONS):
         try:
-            read()
+            caption = read()
+        except DataError:  # such as that a row has both texts already
+            continue
+        try:
+            if not isinstance(caption, Caption):
+                raise DataError(f"returns {quoted(caption)}; return a spf_core.data.Caption")
+            source.checked(caption)
         except DataError as error:
             raise Failure(f"captions(), {place}: {error}") from None
 
