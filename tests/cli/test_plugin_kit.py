@@ -251,6 +251,39 @@ def test_what_cannot_be_checked_is_one_line(spf: Spf, given: str, words: tuple[s
     assert spf("plugins", "check", given).fails_with(*words)
 
 
+REQUIRED = """
+from spf_core.plugins import LossConfig, hookimpl
+from pydantic import Field
+
+class Lacking(LossConfig):
+    \"\"\"A loss with an option that has no default.\"\"\"
+    name = "lacking"
+    rank: int = Field(description="how many")
+
+    def build(self):
+        return lambda state: state.response.pred_BCHW.square().mean() * self.rank
+
+@hookimpl
+def spf_register(register):
+    register(Lacking)
+"""
+
+
+def test_an_option_without_a_default_is_asked_for(spf: Spf, tmp_path: Path) -> None:
+    file = tmp_path / "lacking.py"
+    file.write_text(REQUIRED, encoding="utf-8")
+    asked = spf("plugins", "check", file, "--quick")
+    assert asked.fails_with("loss 'lacking' has no default for rank; add --set rank=VALUE")
+    assert spf("plugins", "check", file, "--quick", "--set", "rank=2").code == 0
+
+
+def test_a_backbone_is_checked_on_the_tiny_folder(
+    spf: Spf, packages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert spf("plugins", "check", packages / "backbone", "--quick").code == 0
+
+
 @pytest.mark.parametrize("kind", WITHOUT_CONTRACT)
 def test_a_package_of_hooks_or_commands_has_no_contract(
     spf: Spf, packages: Path, monkeypatch: pytest.MonkeyPatch, kind: str

@@ -101,8 +101,9 @@ def _subject(plugins: "Plugins", name: str, backbone: str, assignments: list[str
         given = parse_assignment(assignment)
         own = next(iter(given)) in config.model_fields
         options, settings = (merge(options, given), settings) if own else (options, merge(settings, given))
-    required = [each for each, field in config.model_fields.items() if field.is_required()]
-    if lacking := [each for each in required if each not in options]:
+    tiny = {"path"} if config.kind == "backbone" else set[str]()  # which the tiny model's folder fills
+    required = {each for each, field in config.model_fields.items() if field.is_required()}
+    if lacking := sorted(required - options.keys() - tiny):
         ways = " ".join(f"--set {each}=VALUE" for each in lacking)
         raise ConfigError(f"{config.kind} '{name}' has no default for {', '.join(lacking)}; add {ways}")
     component = with_options(config, options) if options else config
