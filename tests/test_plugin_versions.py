@@ -200,7 +200,7 @@ COMMANDS_ALONE = b"[spf.commands]\nof-commands = of_commands\n"
         ),
         (
             "def spf_register_commands(app): pass",
-            "its hook spf_register_commands lacks the decorator @hookimpl",
+            "its 'spf_register_commands' lacks the decorator; write",
         ),
         (
             "@hookimpl\ndef spf_register_command(app): pass",
@@ -238,7 +238,7 @@ def test_a_hook_without_its_decorator_is_not_left_out_in_silence(
     install: Callable[..., None], spf: Spf
 ) -> None:
     install("bare", f"{SOURCE.format(trace='/dev/null')}\ndef spf_after_step(fit): pass\n")
-    assert "its hook spf_after_step lacks the decorator @hookimpl; add it" in spf("plugins", "list").out
+    assert "its 'spf_after_step' lacks the decorator; write" in spf("plugins", "list").out
 
 
 @pytest.fixture

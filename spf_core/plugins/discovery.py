@@ -21,7 +21,7 @@ from spf_core.plugins.checks import check_config, describe, summary_of
 from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.containment import SECONDS, contained, reason_of, remember_plugin
 from spf_core.plugins.imports import failing_once, import_file, imported, module_of
-from spf_core.plugins.modules import Module, manager_of, undecorated_hooks
+from spf_core.plugins.modules import Module, manager_of
 from spf_core.plugins.providers import OWN, Provider, State, refuse_other_spf
 
 GROUP = "spf"
@@ -193,10 +193,7 @@ class _Source:
     def _module(self) -> Module:
         if not self.own:
             remember_plugin(self.package, str(self))
-        module = imported(self.load, self.package)
-        if bare := undecorated_hooks(module):
-            raise PluginError(f"its hook {bare[0]} lacks the decorator @hookimpl; add it")
-        return Module(module, self.provider, self.package, self.own)
+        return Module(imported(self.load, self.package), self.provider, self.package, self.own)
 
     def loaded(self) -> tuple[Module, list[Entry]]:
         """Import the plugin and describe what it registers. PluginError of one line for whatever it does."""
@@ -297,6 +294,7 @@ def _add_commands_of(source: _Source, app: Any) -> None:
     module, hook = source.module(), "spf_register_commands"
     if hook not in vars(module.module):
         raise PluginError(f"it has no function {hook}; write one, with the decorator @hookimpl")
+    _check_hooks(module.module, source.provider)
     commands, groups = list(app.registered_commands), list(app.registered_groups)
     try:
         module.call(hook, {"app": app})

@@ -99,5 +99,7 @@ def hooks_of(module: Any) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(module).items()
-        if hasattr(value, "spf_impl") or name.startswith("spf_register")
+        if hasattr(value, "spf_impl")
+        or name.startswith("spf_register")
+        or (name in HOOKS and callable(value))
     }

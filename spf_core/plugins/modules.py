@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import FunctionType
 from typing import Any
 
 import pluggy
@@ -42,16 +41,6 @@ class Module:
         what = f"{hook} of plugin '{short(self.provider)}' failed"
         sooner = "compute it in a command, and show here what that wrote"
         return contained(run, what=what, seconds=seconds, sooner=sooner, package=self.package)
-
-
-def undecorated_hooks(module: Any) -> list[str]:
-    """Functions that the module defines with the name of a hook, and that are none without `hookimpl`."""
-    marker = f"{hookspecs.hookimpl.project_name}_impl"
-    return [
-        name
-        for name in hookspecs.HOOKS
-        if isinstance(found := vars(module).get(name), FunctionType) and not hasattr(found, marker)
-    ]
 
 
 def manager_of(module: Any, provider: str) -> pluggy.PluginManager:
