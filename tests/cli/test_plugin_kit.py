@@ -278,10 +278,11 @@ def test_an_option_without_a_default_is_asked_for(spf: Spf, tmp_path: Path) -> N
 
 
 def test_a_backbone_is_checked_on_the_tiny_folder(
-    spf: Spf, packages: Path, monkeypatch: pytest.MonkeyPatch
+    spf: Spf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    assert spf("plugins", "check", packages / "backbone", "--quick").code == 0
+    folder = written(spf, tmp_path, "backbone", "of-my-own")
+    assert spf("plugins", "check", folder, "--quick").code == 0
 
 
 @pytest.mark.parametrize("kind", WITHOUT_CONTRACT)
