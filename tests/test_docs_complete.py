@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import spf_core.errors
 from docs.generators.commands import all_commands
 from docs.generators.messages import error_names, messages
 from docs.generators.parts import parts
+from spf_cli.plugins.kinds import NEW_KINDS
 from spf_core import __version__
 from spf_core.config.run_config import RunConfig
 from spf_core.config.sections import Section
@@ -70,6 +72,16 @@ def test_every_component_and_each_of_its_options_is_in_the_reference() -> None:
     for name, entry in load_plugins().entries.items():
         section = under(name, page)
         assert all(f"<code>{option}" in section for option in entry.config.model_fields)
+
+
+@pytest.mark.parametrize("kind", NEW_KINDS)
+def test_a_package_of_every_kind_is_shown(kind: str) -> None:
+    section = under(kind, whole(DOCS / "reference" / "packages.md"))
+    blocks = re.findall(r"^    ```python\n(.*?)^    ```", section, re.MULTILINE | re.DOTALL)
+    files = [textwrap.dedent(block) for block in blocks]
+    assert len(files) >= 2
+    assert all(ast.get_docstring(ast.parse(file)) for file in files)
+    assert "@hookimpl" in section
 
 
 def test_every_setting_of_a_configuration_is_in_the_reference() -> None:

@@ -145,6 +145,20 @@ def test_an_option_of_every_loss_keeps_its_type_and_range(install: Install, decl
     skipped(f"option '{declared.partition(':')[0]}' of 'mine' is ")
 
 
+@pytest.mark.parametrize(
+    ("declared", "reason"),
+    [
+        ("share: float = Field(2.0, le=1)", "option 'share' of 'mine' is 2.0 by default, which its own type"),
+        ("mode: Literal['a', 'b'] = 'c'", "(Input should be 'a' or 'b'); give it a default"),
+        ("path: Annotated[int, Field(gt=0)] | None = 0", "option 'path' of 'mine' is 0 by default"),
+    ],
+)
+def test_a_default_is_one_that_a_user_may_set(install: Install, declared: str, reason: str) -> None:
+    imports = "from typing import Annotated, Literal\nfrom pydantic import Field\n"
+    install("bad-package", imports + GOOD.replace('name = "mine"\n', f'name = "mine"\n    {declared}\n'))
+    skipped(reason)
+
+
 @pytest.mark.parametrize("place", ["at import", "in the hook", "in a loop"])
 def test_a_plugin_that_never_ends_is_skipped_after_a_while(
     install: Install, monkeypatch: pytest.MonkeyPatch, place: str

@@ -93,6 +93,15 @@ def test_a_hook_without_its_decorator_is_refused(install: Install) -> None:
     assert "'spf_register' lacks the decorator" in broken.reason
 
 
+def test_a_hook_with_a_parameter_that_spf_does_not_give_is_refused(install: Install) -> None:
+    hook = "@hookimpl\ndef spf_after_step(fit, state, default=1, **more): pass\n"
+    install("asks-too-much", f"from spf_core.plugins import hookimpl\n{hook}")
+    (broken,) = load_plugins().broken
+    assert broken.reason == (
+        "its 'spf_after_step' has a parameter 'state', which spf does not give it. It may have: fit"
+    )
+
+
 def test_a_duplicate_name_is_refused_naming_both_providers(install: Install) -> None:
     install("a-package", GOOD)
     install("b-package", GOOD)

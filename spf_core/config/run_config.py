@@ -29,12 +29,14 @@ from spf_core.plugins.configs import (
     ControlMapConfig,
     DataReaderConfig,
     LossConfig,
+    Need,
     OptimizerConfig,
     PromptEditorConfig,
     ReferenceConfig,
     ResponseConfig,
     RewardConfig,
     TermConfig,
+    label,
 )
 from spf_core.plugins.discovery import Plugins
 from spf_core.utils.paths import HubPath, UserPath
@@ -90,6 +92,14 @@ class RunConfig(Section):
             needs |= {"class_images"}
         return needs
 
+    def _who_reads(self, *needs: Need) -> str:
+        """The first term with a weight, or else the control map, that declares one of the needs."""
+        active: list[TermConfig | ControlMapConfig] = [
+            each for each in self.terms.values() if each.weight > 0
+        ]
+        parts = [*active, self.control_map] if self.control_map else active
+        return next(label(part) for part in parts if part.needs & set(needs))
+
     @property
     def draws_images(self) -> bool:
         """Whether the base model draws before training: images, redrawn ones, or states of its sampling."""
@@ -130,24 +140,26 @@ class RunConfig(Section):
     def _complete(self, info: ValidationInfo) -> "RunConfig":
         if self.needs & {"reference", "original"} and self.reference is None:
             raise ValueError(
-                "a term compares with the reference path, but `reference` is empty; "
-                f"set it to one of {_choices(info, 'reference')}"
+                f"{self._who_reads('reference', 'original', 'map')} needs the reference path, but "
+                f"`reference` is empty; set it to one of {_choices(info, 'reference')}"
             )
         if self.reference and self.reference.recorded_states:
             _refuse_texts_without_states(self.reference.name, self.train)
         if "reward" in self.needs and self.reward is None:
             raise ValueError(
-                f"a term follows a reward, but `reward` is empty; set it to one of {_choices(info, 'reward')}"
+                f"{self._who_reads('reward')} follows a reward, but `reward` is empty; "
+                f"set it to one of {_choices(info, 'reward')}"
             )
         if "counterfactuals" in self.needs and not self.counterfactuals.enabled:
             raise ValueError(
-                "a term or the control map reads counterfactuals; set counterfactuals.enabled to true"
+                f"{self._who_reads('counterfactuals')} reads counterfactuals; "
+                "set counterfactuals.enabled to true"
             )
         if self.dataset.buckets and self.train.release:
             raise ValueError("dataset.buckets does not go with train.release; leave one of them out")
         if "map" in self.needs and self.control_map is None:
             raise ValueError(
-                "a term reads the control map, but `control_map` is empty; "
+                f"{self._who_reads('map')} reads the control map, but `control_map` is empty; "
                 f"set it to one of {_choices(info, 'control-map')}"
             )
         return self

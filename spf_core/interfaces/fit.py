@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Fit(Protocol):
-    """What a hook may read while a run trains; nothing of it may be changed but the adapter's weights."""
+    """What a hook may read while a run trains. It can set nothing; only the adapter's weights may change."""
 
     config: "RunConfig"
     run: Path
@@ -39,4 +39,7 @@ class Fit(Protocol):
         """Within the context the adapter has the weights that the run would end with now."""
 
     def track(self, numbers: Mapping[str, Any], images: Mapping[str, Image]) -> None:
-        """Give numbers and pictures of this step to the run's trackers, such as TensorBoard."""
+        """Give numbers and pictures of this step to the run's trackers, such as TensorBoard.
+
+        TypeError for a value that is no number, and for a picture that is none of PIL.
+        """

@@ -1,13 +1,16 @@
-"""What a config class of a plugin must be before spf takes it. Torch-free."""
+"""What the hooks and the config classes of a plugin must be before spf takes them. Torch-free."""
 
 import inspect
 import json
+import logging
 import re
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from spf_core.errors import PluginError, did_you_mean, quoted
+from spf_core.plugins import hookspecs
 from spf_core.plugins.configs import (
     KINDS,
     Component,
@@ -18,7 +21,45 @@ from spf_core.plugins.configs import (
 )
 
 NEEDS = get_args(Need)
+_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # *args and **kwargs
+_log = logging.getLogger("spf")
 _KEBAB_CASE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+def check_hooks(module: Any, provider: str) -> None:
+    """Refuse a module without a hook that spf calls; warn of unknown ones beside those that it knows."""
+    found = hookspecs.hooks_of(module)
+    for name, hook in found.items():
+        if name in hookspecs.HOOKS and not hasattr(hook, "spf_impl"):
+            raise PluginError(f"its '{name}' lacks the decorator; write @spf_core.plugins.hookimpl above it")
+        if name in hookspecs.HOOKS:
+            _check_parameters(name, hook)
+    known, listing = [name for name in found if name in hookspecs.HOOKS], ", ".join(hookspecs.HOOKS)
+    for name in found.keys() - set(known):
+        what = f"it defines the unknown hook '{name}'.{_hint(name)}"
+        if not known:
+            raise PluginError(f"{what} Hooks: {listing}")
+        _log.warning("plugin '%s': %s It is left out", provider, what)
+    if not known:
+        raise PluginError(f"it has no hook, so it registers nothing. Hooks: {listing}")
+
+
+def _check_parameters(name: str, hook: Any) -> None:
+    """Refuse a hook with a parameter that spf does not give it."""
+    given = list(inspect.signature(getattr(hookspecs, name)).parameters)
+    for each in inspect.signature(hook).parameters.values():
+        if each.name not in given and each.default is each.empty and each.kind not in _ANY_NUMBER:
+            raise PluginError(
+                f"its '{name}' has a parameter '{each.name}', which spf does not give it."
+                f"{did_you_mean(each.name, given)} It may have: {', '.join(given)}"
+            )
+
+
+def _hint(hook: str) -> str:
+    """What to write in place of an unknown hook; one hook registers components of every kind."""
+    if hook.startswith("spf_register_"):
+        return " Write spf_register(register), and call register(MyConfig) for each component."
+    return did_you_mean(hook, hookspecs.HOOKS)
 
 
 def check_config(config: Any, provider: str) -> type[Component]:
@@ -58,6 +99,9 @@ def describe(config: type[Component]) -> str:
         if not field.is_required():
             str(field.get_default(call_default_factory=True, validated_data={}))
     json.dumps(config.model_json_schema())
+    for option, field in config.model_fields.items():
+        if not field.is_required() and field.default_factory is None:
+            _check_default(config.name, option, field)
     return summary_of(config)
 
 
@@ -83,6 +127,18 @@ def _check_inherited(name: str, config: type[Component], base: type[Component]) 
                     f"option '{option}' of '{name}' is {quoted(now.default)} by default, "
                     "which it may not be; give it a default that a user may set"
                 ) from None
+
+
+def _check_default(name: str, option: str, field: FieldInfo) -> None:
+    """The default passes the type and the range of its option; validators run with a user's values alone."""
+    try:
+        kind: Any = Annotated[field.annotation, Field(), *field.metadata]
+        TypeAdapter(kind).validate_python(field.default)
+    except ValidationError as error:
+        raise PluginError(
+            f"option '{option}' of '{name}' is {quoted(field.default)} by default, which its own type or "
+            f"range refuses ({error.errors()[0]['msg']}); give it a default that a user may set"
+        ) from None
 
 
 def _check_needs(name: str, needs: Any) -> None:

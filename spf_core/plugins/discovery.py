@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from spf_core.errors import ConfigError, PluginError, SpfError, did_you_mean, nearest, quoted, short, unknown
-from spf_core.plugins import hookspecs
-from spf_core.plugins.checks import check_config, describe, summary_of
+from spf_core.plugins.checks import check_config, check_hooks, describe, summary_of
 from spf_core.plugins.configs import KINDS, Component
 from spf_core.plugins.containment import SECONDS, contained, reason_of, remember_plugin
 from spf_core.plugins.imports import failing_once, import_file, imported, module_of
@@ -294,7 +293,7 @@ def _add_commands_of(source: _Source, app: Any) -> None:
     module, hook = source.module(), "spf_register_commands"
     if hook not in vars(module.module):
         raise PluginError(f"it has no function {hook}; write one, with the decorator @hookimpl")
-    _check_hooks(module.module, source.provider)
+    check_hooks(module.module, source.provider)
     commands, groups = list(app.registered_commands), list(app.registered_groups)
     try:
         module.call(hook, {"app": app})
@@ -369,7 +368,7 @@ def _package_of(point: EntryPoint) -> str:
 
 def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
     """Every config class that the module registers, checked."""
-    _check_hooks(module, provider)
+    check_hooks(module, provider)
     manager = manager_of(module, provider)
     given: list[Any] = []
 
@@ -390,26 +389,3 @@ def _registered(module: Any, provider: str) -> Iterator[type[Component]]:
             raise PluginError(f"it registers '{checked.name}' twice; give one of them another name")
         names.add(checked.name)
         yield checked
-
-
-def _check_hooks(module: Any, provider: str) -> None:
-    """Refuse a module without a hook that spf calls; warn of unknown ones beside those that it knows."""
-    found = hookspecs.hooks_of(module)
-    for name, hook in found.items():
-        if name in hookspecs.HOOKS and not hasattr(hook, "spf_impl"):
-            raise PluginError(f"its '{name}' lacks the decorator; write @spf_core.plugins.hookimpl above it")
-    known, listing = [name for name in found if name in hookspecs.HOOKS], ", ".join(hookspecs.HOOKS)
-    for name in found.keys() - set(known):
-        what = f"it defines the unknown hook '{name}'.{_hint(name)}"
-        if not known:
-            raise PluginError(f"{what} Hooks: {listing}")
-        _log.warning("plugin '%s': %s It is left out", provider, what)
-    if not known:
-        raise PluginError(f"it has no hook, so it registers nothing. Hooks: {listing}")
-
-
-def _hint(hook: str) -> str:
-    """What to write in place of an unknown hook; one hook registers components of every kind."""
-    if hook.startswith("spf_register_"):
-        return " Write spf_register(register), and call register(MyConfig) for each component."
-    return did_you_mean(hook, hookspecs.HOOKS)

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from spf_core.errors import ConfigError, SpfError, Unavailable
 from spf_core.plugins.configs import (
+    PROTOCOL_OF,
     AdapterConfig,
     BackboneConfig,
     Component,
@@ -23,7 +24,8 @@ from spf_core.plugins.configs import (
     SuiteConfig,
     TrackerConfig,
 )
-from spf_core.plugins.containment import reason_of
+from spf_core.plugins.constructing import package_of
+from spf_core.plugins.containment import place_of, reason_of
 from spf_core.plugins.discovery import Plugins
 from spf_core.testing import general, judging, models, optimizers, reading, steps, trackers
 from spf_core.testing.subject import Check, NotApplicable, Subject, Verdict, subject_of
@@ -75,8 +77,18 @@ def _verdict(name: str, check: Check, subject: Subject) -> Verdict:
     except (SpfError, AssertionError) as error:
         return Verdict(name, "failed", " ".join(str(error).split()) or "an assertion without a message")
     except (Exception, SystemExit) as error:
-        return Verdict(name, "failed", reason_of(error, type(subject.config).__module__.partition(".")[0]))
+        return Verdict(name, "failed", _reason(error, subject))
     return Verdict(name, "passed")
+
+
+def _reason(error: BaseException, subject: Subject) -> str:
+    """What the error says and its place; without a place in the component, what to compare that with."""
+    package = package_of(subject.config)
+    reason = reason_of(error, package)
+    if place_of(error, package) or subject.kind not in PROTOCOL_OF:
+        return reason
+    protocol = f"spf_core.interfaces.{PROTOCOL_OF[subject.kind]}"
+    return f"{reason}; compare its methods, their parameters and what they return with {protocol}"
 
 
 def check_component(

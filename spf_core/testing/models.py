@@ -177,6 +177,7 @@ def edits_embeddings(subject: Subject) -> None:
 
 def _attached(subject: Subject) -> tuple[Backbone, Adapter]:
     backbone, adapter = subject.new_backbone(), subject.build()
+    backbone.denoiser.requires_grad_(True)  # to freeze it is the adapter's work
     _attach(subject, adapter, backbone)
     return backbone, adapter
 

@@ -1,9 +1,6 @@
 """Checks of what a step calls: loss terms, response enhancements, control maps, references and rewards."""
 
-import random
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +18,7 @@ from spf_core.dual_path.contracts import (
 from spf_core.interfaces import RecordsStates, StepState
 from spf_core.interfaces.types import Capture, PathOutput
 from spf_core.testing.subject import Check, Failure, NotApplicable, Subject
-from spf_core.testing.watching import Reads, watched
+from spf_core.testing.watching import Reads, other_chance, watched
 
 _SLOTS = {"control-map": CONTROL_MAP, "reference": REFERENCE, "reward": REWARD}
 
@@ -93,9 +90,9 @@ def _is_about_state(error: ContractError) -> bool:
 
 def leaves_chance(subject: Subject) -> None:
     """The global random states of torch, `random` and numpy are what they were."""
-    before = random_states(torch.device("cpu"))
     try:
-        with _kept_chance():
+        with other_chance():
+            before = random_states(torch.device("cpu"))
             _ask_quietly(subject)
             changed = [
                 name for name, state in random_states(torch.device("cpu")).items() if state != before[name]
@@ -125,22 +122,9 @@ def _asked(subject: Subject, state: StepState) -> Tensor:
     except ContractError as error:
         if not (_is_about_state(error) or "random state" in str(error)):
             raise
-        with _kept_chance():
+        with other_chance():
             found = part(state)
     return found
-
-
-@contextmanager
-def _kept_chance() -> Iterator[None]:
-    numpy = sys.modules.get("numpy")
-    kept = torch.get_rng_state(), random.getstate(), numpy.random.get_state() if numpy else None
-    try:
-        yield
-    finally:
-        torch.set_rng_state(kept[0])
-        random.setstate(kept[1])
-        if numpy:
-            numpy.random.set_state(kept[2])
 
 
 def repeats_itself(subject: Subject) -> None:

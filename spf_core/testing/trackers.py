@@ -8,6 +8,7 @@ from PIL import Image
 from spf_core.dual_path.contracts import random_states
 from spf_core.interfaces import Tracker
 from spf_core.testing.subject import Check, Failure, Subject
+from spf_core.testing.watching import other_chance
 from spf_core.training.trackers import make_accelerator, settings_of
 
 CPU = torch.device("cpu")
@@ -52,9 +53,10 @@ def goes_on(subject: Subject) -> None:
 
 def leaves_chance(subject: Subject) -> None:
     """The global random states of torch, `random` and numpy are what they were."""
-    before = random_states(CPU)
-    listens(subject)
-    changed = [name for name, state in random_states(CPU).items() if state != before[name]]
+    with other_chance():
+        before = random_states(CPU)
+        listens(subject)
+        changed = [name for name, state in random_states(CPU).items() if state != before[name]]
     if changed:
         raise Failure(
             f"it changes the global random state of {', '.join(changed)}; draw from a generator of its own"

@@ -1,11 +1,13 @@
-"""Which of the things that a component must declare in `needs` it really reads in a step."""
+"""What a component does unseen: which needs it reads in a step, and whether it touches global chance."""
 
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from spf_core.interfaces import Predictions, StepState, TextName
@@ -91,3 +93,24 @@ class _WatchedPredictions:
     def _note(self, text: TextName) -> None:
         if text == "target":
             self._reads.note("target_text")
+
+
+@contextmanager
+def other_chance() -> Iterator[None]:
+    """Global random states that nothing has met before, which are put back in the end.
+
+    A component that seeds them to a number of its own would leave the states of its last call as they are.
+    """
+    numpy = sys.modules.get("numpy")
+    kept = torch.get_rng_state(), random.getstate(), numpy.random.get_state() if numpy else None
+    torch.seed()
+    random.seed()
+    if numpy:
+        numpy.random.seed()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(kept[0])
+        random.setstate(kept[1])
+        if numpy:
+            numpy.random.set_state(kept[2])

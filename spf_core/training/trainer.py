@@ -18,7 +18,7 @@ from spf_core.data import Row
 from spf_core.dual_path.parts import build_parts
 from spf_core.dual_path.step import dual_path_step
 from spf_core.dual_path.texts import text_parameters
-from spf_core.errors import RunError
+from spf_core.errors import RunError, quoted
 from spf_core.export.facts import weights_metadata
 from spf_core.interfaces import Adapter, AllocatesRank, Backbone, StepState
 from spf_core.interfaces.types import LossReport
@@ -188,8 +188,12 @@ class Trainer:
 
     def track(self, numbers: Mapping[str, Any], images: Mapping[str, Image]) -> None:
         """Give numbers and pictures of this step to the run's trackers, where it has some."""
+        values = {name: _number(name, value) for name, value in numbers.items()}
+        for name, image in images.items():
+            if not isinstance(image, Image):
+                raise TypeError(f"track() gets {quoted(image)} as picture '{name}'; give a picture of PIL")
         if self.trackers:
-            self.trackers.log(self.step, numbers)
+            self.trackers.log(self.step, values)
             self.trackers.pictures(self.step, images)
 
     def train_step(self) -> dict[str, Any]:
@@ -296,3 +300,10 @@ class Trainer:
             "peak_memory_mib": peak_memory_mib(self.backbone.device),
             **({"event": event} if event else {}),
         }
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float("text" if isinstance(value, str) else value)
+    except (TypeError, ValueError, RuntimeError):  # the last by a tensor of several values
+        raise TypeError(f"track() gets {quoted(value)} as '{name}'; give a number") from None

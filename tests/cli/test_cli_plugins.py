@@ -132,3 +132,48 @@ def test_a_component_whose_plugin_is_skipped_says_why(spf, install: Callable[...
     assert failed.code == 2
     assert "plugin 'mine' is not used, as it failed: " in failed.err.splitlines()[-1]
     assert "out of order" in failed.err.splitlines()[-1]
+
+
+def test_a_plugin_without_components_is_shown(spf, install: Callable[..., None]) -> None:
+    install("mine", "from spf_core.plugins import hookimpl\n@hookimpl\ndef spf_after_step(fit): pass\n")
+    shown = spf("plugins", "show", "mine").out
+    for row in ("package +mine 1.2", "plugin mine +loaded", "components +none", "hooks +spf_after_step"):
+        assert re.search(rf"(?m)^{row} *$", shown), shown
+
+
+HOOK = """
+from spf_core.plugins import hookimpl
+
+@hookimpl
+def spf_after_step(fit):
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("fit.step = 2", ("fit.step cannot be set", "mine.py, line 6")),
+        ("fit.rows", ("Fit has no 'rows'; it has adapter, averaged,", "mine.py, line 6")),
+        ("fit.track({'sharpness': 'high'}, {})", ("track() gets 'high' as 'sharpness'; give a number",)),
+        ("fit.track({}, {'grid': 3})", ("track() gets 3 as picture 'grid'; give a picture of PIL",)),
+    ],
+)
+def test_a_hook_reads_a_run_and_sets_nothing_of_it(
+    spf, tmp_path: Path, data: Path, tiny: list[str], line: str, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "mine.py").write_text(HOOK.format(line))
+    arguments = ("--data", data, "--out", tmp_path / "run", "--preset", "lora", "--steps", 3, *tiny)
+    failed = spf("train", *arguments, "--plugin", tmp_path / "mine.py")
+    assert failed.code == 2
+    assert all(word in failed.err.splitlines()[-1] for word in ("spf_after_step of plugin", *words)), (
+        failed.err
+    )
+
+
+def test_a_term_that_lacks_its_path_is_named(spf, tmp_path: Path, data: Path, tiny: list[str]) -> None:
+    arguments = ("--data", data, "--out", tmp_path / "run", "--preset", "lora", *tiny)
+    refused = spf("train", *arguments, "--set", "losses.output-alignment.weight=1")
+    assert refused.fails_with("loss 'output-alignment' needs the reference path, but `reference` is empty")
+    without_map = ("--set", "losses.output-alignment.weight=1", "--set", "reference=adapter-off")
+    assert spf("train", *arguments, *without_map).fails_with("loss 'output-alignment' reads the control map")

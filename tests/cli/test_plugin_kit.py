@@ -293,3 +293,85 @@ def test_a_package_of_hooks_or_commands_has_no_contract(
     assert spf("plugins", "check", packages / kind).fails_with(
         "registers no component", "run the package's tests"
     )
+
+
+CARELESS = """
+import random
+from typing import Any
+
+import torch  # not for a real plugin: its import is a fault of its own
+
+from spf_core.plugins import AdapterConfig, LossConfig, TrackerConfig, hookimpl
+
+
+class Seeding(LossConfig):
+    \"\"\"Seeds the global generator to the same number in every step.\"\"\"
+
+    name = "seeding"
+
+    def build(self):
+        def term(state):
+            torch.manual_seed(0)
+            return state.response.pred_BCHW.square().mean()
+
+        return term
+
+
+class Diary(TrackerConfig):
+    \"\"\"Seeds the global generator when it starts, and lacks a parameter of pictures().\"\"\"
+
+    name = "diary"
+
+    def build(self):
+        class Tracker:
+            def start(self, run, settings, step): random.seed(0)
+            def log(self, step, numbers): pass
+            def pictures(self, pictures): pass
+            def finish(self): pass
+
+        return Tracker()
+
+
+class Thawed(AdapterConfig):
+    \"\"\"Trains the cross-attention, and leaves the rest as it found it.\"\"\"
+
+    name = "thawed"
+
+    def build(self):
+        from spf_plugins.adapters.weights import Weights
+
+        class Adapter(Weights):
+            def attach(self, backbone: Any) -> None:
+                found = {each: each.requires_grad for each in backbone.denoiser.parameters()}
+                super().attach(backbone)
+                for each, before in found.items():
+                    each.requires_grad_(each.requires_grad or before)
+
+        return Adapter(cross=True)
+
+
+@hookimpl
+def spf_register(register):
+    register(Seeding)
+    register(Diary)
+    register(Thawed)
+"""
+
+
+def test_what_a_tiny_model_could_hide_is_found(spf: Spf, tmp_path: Path) -> None:
+    file = tmp_path / "careless.py"
+    file.write_text(CARELESS, encoding="utf-8")
+
+    def checked(name: str) -> tuple[dict[str, str], str]:
+        done = spf("plugins", "check", name, "--plugin", file, "--quick")
+        return verdicts(done), " ".join(done.out.split())
+
+    assert checked("seeding")[0]["leaves the global random states alone"] == "failed"
+    found, said = checked("diary")
+    assert found["takes settings, numbers and pictures, and finishes"] == "failed"
+    assert (
+        "compare its methods, their parameters and what they return with spf_core.interfaces.Tracker" in said
+    )
+    found, said = checked("thawed")
+    assert found["trains its parameters and freezes the rest"] == "failed"
+    assert "of the denoiser is trained, and parameters() lacks it" in said

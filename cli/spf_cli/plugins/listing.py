@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from spf_core.plugins.configs import Component
+    from spf_core.plugins.discovery import Plugins
     from spf_core.plugins.providers import Provider
 
 WITH_PROVIDER = 100  # columns of a terminal
@@ -43,6 +44,7 @@ def list_plugins(ctx: typer.Context, plugin: PluginFiles = None) -> None:
 
 
 def show_plugin(
+    ctx: typer.Context,
     name: Annotated[
         str,
         typer.Argument(
@@ -53,11 +55,21 @@ def show_plugin(
     ],
     plugin: PluginFiles = None,
 ) -> None:
-    """Show what a component is, needs and returns, who provides it, and its options."""
+    """Show what a component is, needs and returns, who provides it, and its options.
+
+    For a plugin or package it shows its state, its components and its hooks.
+    """
     from spf.loading import load_plugins
     from spf_cli.render import show, table
+    from spf_core.plugins.discovery import COMMANDS
 
     plugins = load_plugins(plugin or ())
+    providers = [
+        each for each in (*plugins.providers, *ctx.meta[COMMANDS]) if name in (each.name, each.package)
+    ]
+    if name not in plugins.entries and any(each.state == "loaded" for each in providers):
+        show(table(name, ("", ""), list(_brought(plugins, providers, ctx.meta[COMMANDS]))))
+        return
     config = plugins.get(name)
     entry = plugins.entries[name]
     rows = [("kind", config.kind), ("summary", entry.summary)]
@@ -66,13 +78,7 @@ def show_plugin(
     if hasattr(config, "needs"):
         rows.append(("needs", ", ".join(sorted(config.needs)) or "nothing"))
     rows.append(("provider", f"{entry.provider} {entry.version}"))
-    provider = next(each for each in plugins.providers if each.name == entry.provider)
-    if provider.package:
-        rows.append(("package", f"{provider.package} {provider.version}"))
-    if provider.made_for and not provider.own:
-        rows.append(("made for", f"spf{provider.made_for}"))
-    if homepage := provider.homepage:
-        rows.append(("homepage", homepage))
+    rows += _package(next(each for each in plugins.providers if each.name == entry.provider))
     show(table(name, ("", ""), [*rows, *_weights(config)]), "")
     if issubclass(config, PresetConfig):
         from spf_core.utils.yaml_text import dump_yaml
@@ -82,6 +88,36 @@ def show_plugin(
         show(table("", ("option", "type", "default", "range", "description"), list(option_rows(config))))
     else:
         typer.echo("no options")
+
+
+def _package(provider: "Provider") -> "Iterator[tuple[str, str]]":
+    """The package that a plugin comes from, and what its metadata says."""
+    if provider.package:
+        yield "package", f"{provider.package} {provider.version}"
+    if provider.made_for and not provider.own:
+        yield "made for", f"spf{provider.made_for}"
+    if provider.homepage:
+        yield "homepage", provider.homepage
+
+
+def _brought(
+    plugins: "Plugins", providers: "Sequence[Provider]", commands: "Sequence[Provider]"
+) -> "Iterator[tuple[str, str]]":
+    """What plugins of one name or package bring, and whether spf uses it."""
+    from spf_core.plugins.hookspecs import HOOKS
+
+    yield from _package(providers[0])
+    for each in providers:
+        state = f"{each.state}: {each.reason}" if each.reason else each.state
+        if each in commands:
+            yield f"commands of {each.name}", state
+            continue
+        yield f"plugin {each.name}", state
+        names = [name for name, entry in plugins.entries.items() if entry.provider == each.name]
+        modules = [vars(module.module) for module in plugins.modules if module.provider == each.name]
+        hooks = [hook for hook in HOOKS if any(hook in module for module in modules)]
+        yield "components", ", ".join(names) or "none"
+        yield "hooks", ", ".join(hooks) or "none"
 
 
 def _states(

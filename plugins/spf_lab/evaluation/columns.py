@@ -84,7 +84,7 @@ def compute_scores(
                 columns[f"{name}-{key}" if key else name] = _summary(roles, draws, quads)
             models[name] = dict(score.provenance)
         except Exception as error:
-            columns[name] = Scored({}, not_available=one_line(error))
+            columns[name] = Scored({}, not_available=one_line(error, config))
     progress("scores", len(scores), len(scores))
     return ScoreTable(columns, models)
 

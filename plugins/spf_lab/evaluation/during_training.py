@@ -64,7 +64,7 @@ def watch_purity(fit: Fit) -> None:
             write_safetensors(fit.run / PUREST_FILE, fit.adapter.state_dict(), fit.metadata())
     lines = [*earlier, {"step": step, **values}]
     atomic_write_text(fit.run / PURITY_FILE, "".join(f"{json.dumps(line)}\n" for line in lines))
-    fit.track({f"purity/{name}": value for name, value in values.items()}, {})
+    fit.track({f"purity/{name}": value for name, value in values.items() if value is not None}, {})
 
 
 def _evaluate(fit: Fit) -> dict[str, float | None]:

@@ -9,6 +9,7 @@ import torch
 from spf_core.errors import SpfError, Unavailable
 from spf_core.interfaces import Backbone, Column, Quadruples, Score, Suite
 from spf_core.interfaces.types import columns_of
+from spf_core.plugins.containment import place_of
 from spf_core.utils.private import without_places
 
 
@@ -36,7 +37,9 @@ def call_score(score: Score, pairs: Quadruples, suite: Suite, backbone: Backbone
     except Unavailable:
         raise
     except (Exception, SystemExit):
-        faults = _faults(lambda at: columns_of(score(at_pairs(pairs, at), suite, backbone)), everything)
+        faults = _faults(
+            lambda at: columns_of(score(at_pairs(pairs, at), suite, backbone)), everything, score
+        )
     usable = [place for place in everything if place not in faults]
     if not usable:
         raise Unavailable(f"it failed on every pair: {next(iter(faults.values()))}")
@@ -44,16 +47,16 @@ def call_score(score: Score, pairs: Quadruples, suite: Suite, backbone: Backbone
     return {key: _spread(column, usable, faults) for key, column in found.items()}
 
 
-def _faults(call: Callable[[Sequence[int]], object], places: Sequence[int]) -> dict[int, str]:
+def _faults(call: Callable[[Sequence[int]], object], places: Sequence[int], score: Score) -> dict[int, str]:
     """The pairs that a call fails on, by halving; place -> reason."""
     try:
         call(places)
         return {}
     except (Exception, SystemExit) as error:
         if len(places) == 1:
-            return {places[0]: one_line(error)}
+            return {places[0]: one_line(error, score)}
     middle = len(places) // 2
-    return _faults(call, places[:middle]) | _faults(call, places[middle:])
+    return _faults(call, places[:middle], score) | _faults(call, places[middle:], score)
 
 
 def _spread(column: Column, usable: Sequence[int], faults: Mapping[int, str]) -> Column:
@@ -72,7 +75,12 @@ def _spread(column: Column, usable: Sequence[int], faults: Mapping[int, str]) ->
     return replace(column, values_N=values_N, statistic=statistic, failed={**failed, **faults})
 
 
-def one_line(error: BaseException) -> str:
-    """One line without places, as results are passed on; the kind of the error too, unless it is ours."""
+def one_line(error: BaseException, score: object = None) -> str:
+    """One line without folders, as results are passed on; of an error that is not ours, its kind and place.
+
+    The place is the last line of the package of `score` that the error came through.
+    """
     message = without_places(" ".join(str(error).split()))[:300] or "no message"
-    return message if isinstance(error, SpfError) else f"{type(error).__name__}: {message}"
+    if isinstance(error, SpfError):
+        return message
+    return f"{type(error).__name__}: {message}{place_of(error, type(score).__module__.partition('.')[0])}"

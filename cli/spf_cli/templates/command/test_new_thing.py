@@ -1,5 +1,7 @@
 """The command says what it should, and what is wrong."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,9 @@ def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     """The error names the folder and the way out."""
     with pytest.raises(RunError, match="is no run folder"):
         invoke("new-thing", str(tmp_path))
+
+
+def test_importing_it_imports_no_torch() -> None:
+    """Every `spf --help` imports this module."""
+    code = f"import sys, {spf_register_commands.__module__}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,5 +1,7 @@
 """The hooks note what they should while a run trains, and show it on its page."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,3 +42,9 @@ def test_the_page_shows_the_first_and_the_last_step(tmp_path: Path) -> None:
 def test_a_run_that_trained_without_the_package_has_no_section(tmp_path: Path) -> None:
     """Nothing was noted, so there is nothing to show."""
     assert spf_report_sections(tmp_path) == []
+
+
+def test_importing_them_imports_no_torch() -> None:
+    """Every start of spf imports this module."""
+    code = f"import sys, {spf_after_step.__module__}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
