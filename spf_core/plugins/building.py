@@ -1,7 +1,7 @@
 """From a component's config to the object that it configures, checked against the protocol of its kind."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,22 +27,28 @@ def built(config: Component | type[Component]) -> Any:
 def _conforming(config: Component | type[Component], part: Any) -> Any:
     protocol = PROTOCOLS[config.kind]
     refuse_lacking(config, part, protocol.__name__, _members(protocol))
-    if "__call__" in vars(protocol):
-        _check_arguments(config, part, list(inspect.signature(protocol.__call__).parameters)[1:])
+    for name, method in vars(protocol).items():
+        if inspect.isfunction(method) and (name == "__call__" or not name.startswith("_")):
+            called = part if name == "__call__" else getattr(part, name)
+            what = "what" if name == "__call__" else f"{name}() of what"
+            _check_arguments(f"{what} build() of {label(config)} returns", called, method)
     return part
 
 
-def _check_arguments(config: Component | type[Component], part: Any, arguments: list[str]) -> None:
+def _check_arguments(what: str, called: Any, method: Callable[..., Any]) -> None:
+    """PluginError where it cannot be called as spf calls the `method` of the protocol."""
+    parameters = list(inspect.signature(method).parameters.values())[1:]
+    by_name = {each.name: each for each in parameters if each.kind is each.KEYWORD_ONLY}
     try:
-        signature = inspect.signature(part)
+        signature = inspect.signature(called)
     except ValueError:  # of a builtin, which has none
         return
     try:
-        signature.bind(*arguments)
+        signature.bind(*(each for each in parameters if each.name not in by_name), **by_name)
     except TypeError as error:
+        shown = ", ".join(f"{each.name}=" if each.name in by_name else each.name for each in parameters)
         raise PluginError(
-            f"what build() of {label(config)} returns cannot be called with ({', '.join(arguments)}): "
-            f"{error}; give it these parameters"
+            f"{what} cannot be called with ({shown}): {error}; give it these parameters"
         ) from None
 
 

@@ -317,19 +317,32 @@ class Seeding(LossConfig):
         return term
 
 
+class Tracker:
+    def start(self, run, settings, step): random.seed(0)
+    def log(self, step, numbers): pass
+    def pictures(self, step, pictures): pass
+    def finish(self): pass
+
+
 class Diary(TrackerConfig):
-    \"\"\"Seeds the global generator when it starts, and lacks a parameter of pictures().\"\"\"
+    \"\"\"Seeds the global generator when it starts.\"\"\"
 
     name = "diary"
 
     def build(self):
-        class Tracker:
-            def start(self, run, settings, step): random.seed(0)
-            def log(self, step, numbers): pass
-            def pictures(self, pictures): pass
-            def finish(self): pass
-
         return Tracker()
+
+
+class Album(TrackerConfig):
+    \"\"\"Lacks a parameter of pictures().\"\"\"
+
+    name = "album"
+
+    def build(self):
+        class Narrow(Tracker):
+            def pictures(self, pictures): pass
+
+        return Narrow()
 
 
 class Thawed(AdapterConfig):
@@ -347,6 +360,9 @@ class Thawed(AdapterConfig):
                 for each, before in found.items():
                     each.requires_grad_(each.requires_grad or before)
 
+            def state_dict(self) -> Any:
+                return list(super().state_dict().values())
+
         return Adapter(cross=True)
 
 
@@ -354,6 +370,7 @@ class Thawed(AdapterConfig):
 def spf_register(register):
     register(Seeding)
     register(Diary)
+    register(Album)
     register(Thawed)
 """
 
@@ -366,12 +383,12 @@ def test_what_a_tiny_model_could_hide_is_found(spf: Spf, tmp_path: Path) -> None
         done = spf("plugins", "check", name, "--plugin", file, "--quick")
         return verdicts(done), " ".join(done.out.split())
 
-    assert checked("seeding")[0]["leaves the global random states alone"] == "failed"
-    found, said = checked("diary")
-    assert found["takes settings, numbers and pictures, and finishes"] == "failed"
-    assert (
-        "compare its methods, their parameters and what they return with spf_core.interfaces.Tracker" in said
-    )
+    for name in ("seeding", "diary"):
+        assert checked(name)[0]["leaves the global random states alone"] == "failed"
+    said = checked("album")[1]
+    assert "pictures() of what build() of tracker 'album'" in said
+    assert "returns cannot be called with (step, pictures): too many positional arguments" in said
     found, said = checked("thawed")
     assert found["trains its parameters and freezes the rest"] == "failed"
     assert "of the denoiser is trained, and parameters() lacks it" in said
+    assert "their parameters and what they return with spf_core.interfaces.Adapter" in said
