@@ -335,7 +335,7 @@ def test_a_reward_that_is_none_is_named(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda output: output.pred_BCHW, "return a spf_core.interfaces.types.PathOutput"),
+        (lambda output: output.pred_BCHW, "return a spf_core.interfaces.PathOutput"),
         (lambda output: type(output)(output.pred_BCHW[:1]), "predict the shape of z_t, here [4, 4, 8, 8]"),
         (lambda output: type(output)(output.pred_BCHW.clone().requires_grad_()), "predicts with gradient"),
         (lambda output: 1 / 0, "failed in the step: ZeroDivisionError"),

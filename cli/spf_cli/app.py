@@ -14,6 +14,7 @@ from spf_cli.doctor import command as doctor
 from spf_cli.faults import INTERRUPTED, tolerant_streams
 from spf_cli.options import at_home, runs_in_a_group, show_help
 from spf_core.errors import ConfigError
+from spf_core.plugins.containment import forget_used
 from spf_core.plugins.discovery import COMMANDS, add_commands, warn_of
 from spf_core.plugins.imports import failing_once
 from spf_core.plugins.providers import Provider
@@ -104,6 +105,7 @@ def _add_root(app: typer.Typer, providers: Sequence[Provider]) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     tolerant_streams()
+    forget_used()
     logging.getLogger("spf").handlers = [_Notes()]
     logging.getLogger("spf").setLevel(logging.INFO)
     with failing_once():

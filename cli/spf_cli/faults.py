@@ -67,8 +67,23 @@ def end(error: BaseException) -> NoReturn:
         if (message := fault_of_user(error)) is not None:
             say(message)
             sys.exit(USER_FAULT)
+    if used := _components_of_others():
+        say(
+            f"{_described(error)}, in spf's own code, with {used} in use. It may have returned something "
+            f"wrong: try spf plugins check NAME. If that passes, spf has a bug. {_where(_log(whole))}"
+        )
+        sys.exit(USER_FAULT)
     say(f"spf has a bug: {_described(error)}. {_where(_log(whole))}")
     sys.exit(OWN_FAULT)
+
+
+def _components_of_others() -> str:
+    """The components of others' plugins that this process has built, as a list; empty without any."""
+    with suppress(Exception):
+        from spf_core.plugins.containment import used_components
+
+        return ", ".join(used_components()[:3])
+    return ""
 
 
 def _interrupt(error: BaseException) -> BaseException | None:

@@ -86,12 +86,12 @@ class Contracts:
         self, name: str, run: Callable[[], PathOutput], like_BCHW: Tensor, *, frozen: bool
     ) -> PathOutput:
         """What a backbone or a `frozen` reference path predicts."""
+        called, foreign = label(self._parts[name]), bool(self._parts[name].provided_by)
+        first = frozen and foreign and name not in self._known and has_values(like_BCHW)
+        kept, chance = (like_BCHW.clone(), random_states(like_BCHW.device)) if first else (like_BCHW, {})
         output = self.call(name, run)
-        called = label(self._parts[name])
         if not isinstance(output, PathOutput):
-            raise ContractError(
-                f"{called} returns {quoted(output)}; return a spf_core.interfaces.types.PathOutput"
-            )
+            raise ContractError(f"{called} returns {quoted(output)}; return a spf_core.interfaces.PathOutput")
         pred = output.pred_BCHW
         if not isinstance(pred, Tensor) or pred.shape != like_BCHW.shape:
             found = list(pred.shape) if isinstance(pred, Tensor) else quoted(pred)
@@ -101,6 +101,17 @@ class Contracts:
         _check_kind(called, pred, like_BCHW)
         if frozen and pred.requires_grad:
             raise ContractError(f"{called} predicts with gradient; compute it under torch.no_grad()")
+        if first:
+            self._known.add(name)
+            if not torch.equal(kept, like_BCHW):
+                raise ContractError(f"{called} changes z_t in place, which both paths read; change a copy")
+            if bool(kept.isfinite().all()) and not bool(pred.isfinite().all()):
+                raise ContractError(f"{called} predicts NaN or infinity; look for a division by 0")
+            if changed := [each for each, at in random_states(pred.device).items() if at != chance[each]]:
+                raise ContractError(
+                    f"{called} changes the global random state of {changed[0]}, so the run is not "
+                    "reproducible; draw with a generator of its own"
+                )
         return output
 
     def reward(self, reward: Reward) -> Reward:

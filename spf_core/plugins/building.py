@@ -1,16 +1,15 @@
 """From a component's config to the object that it configures, checked against the protocol of its kind."""
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from spf_core import interfaces
 from spf_core.errors import ConfigError, PluginError, SpfError, quoted
+from spf_core.plugins.answers import guarded, named
 from spf_core.plugins.configs import PROTOCOL_OF, AdapterConfig, Component, label
 from spf_core.plugins.constructing import constructed, package_of, refuse_lacking
 from spf_core.plugins.containment import reason_of
-from spf_core.utils.devices import is_out_of_memory
 
 PROTOCOLS: dict[str, type] = {kind: getattr(interfaces, name) for kind, name in PROTOCOL_OF.items()}
 
@@ -32,7 +31,7 @@ def _conforming(config: Component | type[Component], part: Any) -> Any:
             called = part if name == "__call__" else getattr(part, name)
             what = "what" if name == "__call__" else f"{name}() of what"
             _check_arguments(f"{what} build() of {label(config)} returns", called, method)
-    return part
+    return guarded(config, part)
 
 
 def _check_arguments(what: str, called: Any, method: Callable[..., Any]) -> None:
@@ -88,23 +87,6 @@ def _refuse_unusable(adapter: interfaces.Adapter) -> None:
     for parameter in adapter.parameters():
         if not isinstance(parameter, torch.nn.Parameter):
             raise PluginError(f"parameters() yields {quoted(parameter)}; yield torch.nn.Parameters")
-
-
-@contextmanager
-def named(config: Component, what: str) -> Iterator[None]:
-    """PluginError `NAME what: reason` for what a plugin's object raises in the context.
-
-    Ctrl-C, memory that runs out, and faults of spf's own components pass.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if not config.provided_by or isinstance(error, KeyboardInterrupt) or is_out_of_memory(error):
-            raise
-        if isinstance(error, SpfError) and config.provided_by in str(error):
-            raise
-        reason = str(error) if isinstance(error, SpfError) else reason_of(error, package_of(config))
-        raise PluginError(f"{label(config)} {what}: {reason}") from error
 
 
 def _members(protocol: type) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from spf_core.errors import PluginError, SpfError, Unavailable
 from spf_core.plugins.configs import Component, label
-from spf_core.plugins.containment import contained
+from spf_core.plugins.containment import contained, remember_used
 
 
 def constructed(config: Component | type[Component], check: Callable[[Any], Any]) -> Any:
@@ -17,6 +17,7 @@ def constructed(config: Component | type[Component], check: Callable[[Any], Any]
     """
     if not config.provided_by:
         return check(_build(config))
+    remember_used(label(config))
     what = f"{label(config)} cannot be built"
     try:
         return contained(lambda: check(_build(config)), what=what, package=package_of(config))

@@ -25,6 +25,8 @@ _REASON = 300  # characters of what an error says
 T = TypeVar("T")
 # How messages call each plugin that is no part of spf, by the top-level package of its modules.
 _called: dict[str, str] = {}
+# How messages call the components of such plugins that were built.
+_used: dict[str, None] = {}
 
 
 class _Overdue(BaseException):
@@ -110,6 +112,21 @@ def failed_plugin(error: BaseException) -> str | None:
             way_out = "mend it there, report it to its provider, or leave it out"
             return f"{_called[package]} failed: {reason_of(error, package)}; {way_out}"
     return None
+
+
+def remember_used(called: str) -> None:
+    """Remember that a component of a plugin that is no part of spf was built in this process."""
+    _used[called] = None
+
+
+def forget_used() -> None:
+    """Forget them, as a command begins: a process may run several."""
+    _used.clear()
+
+
+def used_components() -> list[str]:
+    """How messages call the components of plugins that were built in this process."""
+    return list(_used)
 
 
 def _package_of(frame: FrameType) -> str:

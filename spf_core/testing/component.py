@@ -39,7 +39,7 @@ OF_KIND: dict[str, tuple[tuple[str, Check], ...]] = {
     "control-map": (*steps.MAP, *_TRAINING),
     "response": (*steps.TERM, *_TRAINING),
     "loss": (*steps.TERM, *_TRAINING),
-    "reward": steps.REWARDS,
+    "reward": (*steps.REWARDS, *_TRAINING),
     "optimizer": (*optimizers.OPTIMIZERS, *_TRAINING),
     "tracker": (*trackers.TRACKERS, *_TRAINING),
     "prompt-editor": (*models.EDITORS, *_TRAINING),

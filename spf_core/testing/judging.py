@@ -201,6 +201,12 @@ def judges(subject: Subject) -> None:
         if not fits or found.device.type != "cpu":
             shape = [size or "any" for size in wanted]
             raise Failure(f"{name} returns shape {list(found.shape)}; return {shape} on the CPU")
+    for judge in ("target_probability", "segment", "identity", "patch_features"):
+        more = (target,) if judge == "target_probability" else ()
+        first, again = (getattr(suite, judge)(list(images), *more) for _ in range(2))
+        if not torch.equal(first.nan_to_num(), again.nan_to_num()):
+            raise Failure(f"{judge}() differs between two calls; draw nothing, or seed what you draw")
+    suite.allowed_parts(target), suite.allowed_attributes(target), suite.changes_identity(target)
     tau = shapes["target_probability"][0]
     if not bool(((tau >= 0) & (tau <= 1)).all()):
         raise Failure(f"target_probability returns {tau.tolist()}; return probabilities")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from spf_core.dual_path.contracts import random_states
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter, Backbone
 from spf_core.plugins.building import attach
@@ -12,11 +13,36 @@ from spf_core.plugins.configs import AdapterConfig
 from spf_core.testing.conformance import PROMPT, check_attention_sites, check_noise_process, predicted
 from spf_core.testing.states import PROMPTS
 from spf_core.testing.subject import Check, Failure, NotApplicable, Subject
+from spf_core.testing.watching import other_chance
 
 
 def noise_fits(subject: Subject) -> None:
     """The formulas of the noise process lead back to the image, also by sampling."""
     check_noise_process(subject.new_backbone().noise)
+
+
+def samples_as_it_trains(subject: Subject) -> None:
+    """The pipeline's scheduler has the noise process that training has."""
+    backbone = subject.new_backbone()
+    process, scheduler = backbone.noise, backbone.pipeline().scheduler
+    if not hasattr(scheduler, "add_noise"):
+        raise NotApplicable("its scheduler adds no noise to pictures")
+    shape = backbone.latent_shape(backbone.image_size, backbone.image_size)
+    clean, noise = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0))
+    t_B = torch.cat([process.at(level, 1) for level in (0.1, 0.5, 0.8)])
+    if not torch.allclose(
+        process.noised(clean, noise, t_B), scheduler.add_noise(clean, noise, t_B), atol=1e-3
+    ):
+        raise Failure(
+            "pipeline() has a scheduler that adds other noise than `noise` does, so images are drawn with "
+            "another schedule than was trained; make both of one scheduler"
+        )
+    trained_on_v = getattr(process, "trained_on_v", None)
+    if trained_on_v is not None and trained_on_v != (scheduler.config.prediction_type == "v_prediction"):
+        raise Failure(
+            f"pipeline() has a scheduler for {scheduler.config.prediction_type}, which is not what `noise` "
+            "says; make both of one scheduler"
+        )
 
 
 def sites_record(subject: Subject) -> None:
@@ -53,6 +79,18 @@ def encodes_and_decodes(subject: Subject) -> None:
             )
     if not torch.equal(latents, backbone.encode_images(pixels).detach()):
         raise Failure("encode_images draws; return the posterior's mean")
+
+
+def reads_texts(subject: Subject) -> None:
+    """A text's row is the same alone and among others, and the target's words change it."""
+    backbone, prompts = subject.new_backbone(), list(PROMPTS[:2])
+    together = backbone.encode_prompts(prompts, with_target=True)
+    alone = backbone.encode_prompts(prompts[1:], with_target=True)
+    if not torch.allclose(together.embeds_BLD[1:], alone.embeds_BLD, atol=1e-4):
+        raise Failure("encode_prompts gives a text another row among others; keep the order of the prompts")
+    base = backbone.encode_prompts(prompts, with_target=False)
+    if torch.allclose(together.embeds_BLD, base.embeds_BLD, atol=1e-6):
+        raise Failure("encode_prompts encodes the same with and without the target; read its words, too")
 
 
 def base_is_frozen(subject: Subject) -> None:
@@ -162,8 +200,14 @@ def edits_embeddings(subject: Subject) -> None:
     backbone, editor = subject.new_backbone(), subject.build()
     texts = [prompt.complete_text for prompt in PROMPTS[:2]]
     plain = backbone.encode_prompts([*PROMPTS[:2]], with_target=True).embeds_BLD
-    with torch.no_grad():
+    weights = {name: each.clone() for name, each in backbone.denoiser.state_dict().items()}
+    with torch.no_grad(), other_chance():
+        before = random_states(torch.device("cpu"))
         found, again, alone = editor(backbone, texts), editor(backbone, texts), editor(backbone, texts[:1])
+        if random_states(torch.device("cpu")) != before:
+            raise Failure("it changes the global random state; draw from a generator of its own")
+    if any(not torch.equal(each, weights[name]) for name, each in backbone.denoiser.state_dict().items()):
+        raise Failure("it changes the weights of the denoiser; edit the embeddings alone")
     if not isinstance(found, Tensor) or found.shape != plain.shape:
         shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise Failure(f"it returns {shape}; return B L D as encode_prompts does, here {list(plain.shape)}")
@@ -200,6 +244,8 @@ def _move(adapter: Adapter) -> None:
 BACKBONES: tuple[tuple[str, Check], ...] = (
     ("encodes and decodes in the shapes of its protocol", encodes_and_decodes),
     ("noise process leads back to the image", noise_fits),
+    ("samples with the noise that it trains with", samples_as_it_trains),
+    ("reads each text, and the target's words", reads_texts),
     ("attention sites record and change nothing", sites_record),
     ("predicts the same every time", base_is_frozen),
 )

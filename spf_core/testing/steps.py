@@ -101,9 +101,16 @@ def leaves_chance(subject: Subject) -> None:
         raise Failure(str(error)) from None
     if changed:
         raise Failure(
-            f"it draws from the global random state of {changed[0]}, so runs are not reproducible; draw with "
-            "generator=state.generator"
+            f"it draws from the global random state of {changed[0]}, or seeds it, so runs are not "
+            f"reproducible; draw with {_generator(subject)}"
         )
+
+
+def _generator(subject: Subject) -> str:
+    """What the component draws with; a reference path and a reward get no state of a step."""
+    return (
+        "a generator of its own" if subject.kind in ("reference", "reward") else "generator=state.generator"
+    )
 
 
 def _ask_quietly(subject: Subject) -> None:
@@ -132,8 +139,8 @@ def repeats_itself(subject: Subject) -> None:
     first, second = (_value(subject, _built(subject), _state(subject)) for _ in range(2))
     if not torch.equal(first.nan_to_num(), second.nan_to_num()):  # NaN differs from itself
         raise Failure(
-            "two calls with the same state and generator differ; draw with generator=state.generator, and "
-            "keep nothing in module or class variables"
+            f"two calls with the same state and generator differ; draw with {_generator(subject)}, and keep "
+            "nothing in module or class variables"
         )
 
 
@@ -247,7 +254,10 @@ def follows_the_pixels(subject: Subject) -> None:
 
 def is_the_original(subject: Subject) -> None:
     """A reference path predicts what the model predicts with the adapter off, and leaves it on."""
-    state, part = _state(subject), _path(subject)
+    state, part = (
+        _state(subject, subject.state()),
+        _path(subject),
+    )  # of its own: the path may leave it changed
     noised, text = state.noised, state.reference_text
     with torch.no_grad():
         tuned = state.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, text).pred_BCHW

@@ -92,6 +92,13 @@ class Subject:
             given = {"response": {**self._active_options, "name": self.config.name}}
         elif self.kind in slots:
             given = {slots[self.kind]: self.options}
+        elif self.kind == "reward":
+            losses = self.plugins.of_kind("loss")
+            reads = next(
+                name for name, each in losses.items() if "reward" in getattr(each.config, "needs", ())
+            )
+            always = {"weight": 1.0, "start": 0.0, "stop": 1.0}
+            given = {"reward": self.options, "losses": {**self._other_losses, reads: always}}
         elif self.kind == "tracker":
             given = {"train": {"trackers": [self.options]}}
         elif self.kind == "preset":

@@ -11,7 +11,8 @@ from diffusers.optimization import get_scheduler
 from torch import Tensor, nn
 
 from spf_core.errors import PluginError, quoted
-from spf_core.plugins.building import built, named
+from spf_core.plugins.answers import named
+from spf_core.plugins.building import built
 from spf_core.plugins.configs import OptimizerConfig, label
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from spf_core.dual_path.parts import Parts
 from spf_core.errors import RunError
 from spf_core.interfaces import AllocatesRank, Backbone, Stateful
-from spf_core.plugins.building import named
+from spf_core.plugins.answers import named
 from spf_core.plugins.configs import OptimizerConfig
 from spf_core.runs.checkpoint import (
     ADAPTER_FILE,

@@ -22,7 +22,8 @@ from spf_core.errors import RunError, quoted
 from spf_core.export.facts import weights_metadata
 from spf_core.interfaces import Adapter, AllocatesRank, Backbone, StepState
 from spf_core.interfaces.types import LossReport
-from spf_core.plugins.building import attach, built, named
+from spf_core.plugins.answers import named
+from spf_core.plugins.building import attach, built
 from spf_core.plugins.discovery import Plugins
 from spf_core.preparation.rows import prepare, viewed_rows
 from spf_core.runs.cache import count_saved_time

@@ -72,10 +72,11 @@ class StableDiffusion:
         self._folders = folder, clip_folder or folder / "clip"
         self.dtype = dtype
         parts = loading.load_parts(self.layout, *self._folders, variant, dtype, settings)
-        self._parts, self._index = parts.named, parts.index
+        self.scheduler = self.make_scheduler(parts.named["scheduler"])
+        self._parts, self._index = {**parts.named, "scheduler": self.scheduler}, parts.index
         self.denoiser, self.vae = self._parts[self.layout.denoiser], self._parts["vae"]
         self.text_encoder, self.tokenizer = self._parts["text_encoder"], self._parts["tokenizer"]
-        self.scheduler, self.clip = self._parts["scheduler"], parts.clip
+        self.clip = parts.clip
         self.noise = self._noise_process()
         self.device = torch.device("cpu")
         self.quantized: Quantize = "none"
@@ -90,6 +91,13 @@ class StableDiffusion:
         self.clip_size: int = parts.clip.config.vision_config.image_size
         self._mean_311 = torch.tensor(parts.image_mean).view(3, 1, 1)
         self._std_311 = torch.tensor(parts.image_std).view(3, 1, 1)
+
+    def make_scheduler(self, loaded: Any) -> Any:
+        """The scheduler to train and to sample with, from that of the folder: as it is.
+
+        A subclass may return another; `noise` and the pipeline both follow it.
+        """
+        return loaded
 
     def to(self, device: torch.device) -> None:
         """Move every part to `device`, where the denoiser is quantised if it is to be."""

@@ -23,7 +23,7 @@ from spf_core.config.sections import DistillationSection, SampleSection
 from spf_core.errors import NonFiniteError
 from spf_core.interfaces import Adapter, Backbone
 from spf_core.interfaces.types import Conditioning, choose, index
-from spf_core.plugins.building import named
+from spf_core.plugins.answers import named
 from spf_core.plugins.configs import OptimizerConfig
 from spf_core.preparation.caption_augmentation import recombined
 from spf_core.training.optimizers import make_optimizer, make_schedule

@@ -8,7 +8,7 @@ from torch import Tensor
 from spf_core.config.run_config import RunConfig
 from spf_core.dual_path.texts import text_parameters
 from spf_core.interfaces import Adapter, Backbone
-from spf_core.plugins.building import named
+from spf_core.plugins.answers import named
 from spf_core.plugins.configs import OptimizerConfig
 from spf_core.training.resources.memory_estimate import MemoryEstimate, estimate_memory
 from spf_core.training.resources.preparation_estimate import PreparationEstimate, estimate_preparation_memory

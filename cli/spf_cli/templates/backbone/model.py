@@ -5,9 +5,8 @@ how for a UNet and for a transformer. `spf_core.helpers` has the attention sites
 """
 
 from pathlib import Path
+from typing import Any
 
-from spf_core.interfaces import NoiseProcess
-from spf_plugins.backbones.noise_processes import DDPMNoise
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 
@@ -17,6 +16,9 @@ class NewThingModel(StableDiffusion):
     def __init__(self, folder: str, clip: str | None) -> None:
         super().__init__(Path(folder), Path(clip) if clip else None)
 
-    def _noise_process(self) -> NoiseProcess:
-        """How images become noise: here the schedule of the pipeline's own scheduler."""
-        return DDPMNoise(self.scheduler)
+    def make_scheduler(self, loaded: Any) -> Any:
+        """The scheduler to train and to sample with: that of the folder, with SD 1.5's own spacing of noise.
+
+        Another `prediction_type`, such as "v_prediction", goes here, too.
+        """
+        return type(loaded).from_config(loaded.config, beta_schedule="scaled_linear")
