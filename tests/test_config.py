@@ -369,3 +369,14 @@ def test_settings_that_an_earlier_version_saved_are_read_under_the_new_names(plu
     assert now.reference is not None
     assert now.reference.model_dump() == {"name": "bank", "states": 4}
     assert now.dataset.cache
+
+
+def test_a_chosen_component_that_no_term_reads_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    plugins = load_plugins()
+    load_run_config(plugins, preset="lora", chosen=["clip-reward"])
+    assert "no term of preset 'lora' reads the reward 'clip-reward', so it changes nothing" in caplog.text
+    assert caplog.text.rstrip().endswith("add a loss that does, such as --plugin reward-feedback")
+    caplog.clear()
+    load_run_config(plugins, preset="lora", chosen=["clip-reward", "reward-feedback"])
+    load_run_config(plugins, preset="spf-paper", chosen=["sfcm-v2", "frozen-copy"])
+    assert not caplog.text

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from docs.generators.checks import checks_of_kinds
 from docs.generators.commands import command_pages
 from docs.generators.components import component_lists, configuration, presets_in_full
 from docs.generators.formulas import code_beside_formulas
@@ -23,6 +24,7 @@ def parts() -> dict[str, str]:
         "error-classes": error_classes(ROOT),
         "messages": messages_by_room(ROOT),
         "preset-costs": preset_costs(ROOT / "docs" / "results" / "portraits" / "results.json"),
+        "checks": checks_of_kinds(),
         "packages-of-kinds": packages_of_kinds(),
         "spf-edge-loss": example_package(ROOT / "docs" / "examples" / "spf-edge-loss"),
         "spf-otsu-region": example_package(ROOT / "docs" / "examples" / "spf-otsu-region"),

@@ -1,5 +1,6 @@
 """From preset, file, flags and `--set` to a validated run configuration: what wins over what. Torch-free."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
@@ -28,6 +29,13 @@ from spf_core.utils.yaml_text import read_yaml
 
 SELECTABLE = (*SLOTS.values(), "loss", "preset")  # kinds that a run may name
 _SLOT_OF_KIND = {kind: slot for slot, kind in SLOTS.items()}
+# What terms declare that they need of such a component; without one that does, the component changes nothing.
+_READ_BY_TERMS = {
+    "reward": frozenset({"reward"}),
+    "reference": frozenset({"reference", "original"}),
+    "control-map": frozenset({"map"}),
+}
+_log = logging.getLogger("spf")
 # What a flag such as --quick makes of the settings of preset and backbone: settings to merge over them.
 Layer = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -61,12 +69,34 @@ def load_run_config(
     for layer in below:
         base = merge(base, layer(base))
     try:
-        return _with_reader(resolve(reduce(merge, layers, base), plugins), plugins)
+        config = _with_reader(resolve(reduce(merge, layers, base), plugins), plugins)
+        _warn_of_unread(config, chosen, plugins)
+        return config
     except ConfigError:
         if not _is_broken_by(from_file, base, layers[1:], plugins):
             raise
         with read_from(file):
             raise
+
+
+def _warn_of_unread(config: RunConfig, chosen: Sequence[str], plugins: Plugins) -> None:
+    """A warning for each chosen component that no term of the run reads."""
+    for name in chosen:
+        kind = plugins.get(name).kind
+        needs = _READ_BY_TERMS.get(kind, frozenset())
+        if needs and not config.needs & needs:
+            losses = plugins.of_kind("loss")
+            readers = [
+                each for each, entry in losses.items() if needs & getattr(entry.config, "needs", needs)
+            ]
+            _log.warning(
+                "no term of preset '%s' reads the %s '%s', so it changes nothing; add a loss that does, "
+                "such as --plugin %s",
+                config.preset,
+                kind,
+                name,
+                " or --plugin ".join(readers[:3]),
+            )
 
 
 def _with_reader(config: RunConfig, plugins: Plugins) -> RunConfig:

@@ -128,7 +128,11 @@ class Plugins:
             if taken is not None:
                 both = f"'{name}' is provided by both '{taken.provider}' and '{entry.provider}'"
                 own = not taken.config.provided_by
-                raise PluginError(f"{both}, and spf's own keep their names; choose another" if own else both)
+                raise PluginError(
+                    f"{both}, and spf's own keep their names; choose another"
+                    if own
+                    else f"{both}; rename one of them"
+                )
             found[name] = entry
         self.entries = found
 
