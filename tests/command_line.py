@@ -1,6 +1,7 @@
 """The command line run in-process."""
 
 import io
+import re
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -36,3 +37,9 @@ def run_spf(*args: object) -> Outcome:
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stopped:
         main([str(arg) for arg in args])
     return Outcome(int(stopped.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def verdicts(outcome: Outcome) -> dict[str, str]:
+    """The verdict of each check in a table of `spf plugins check`."""
+    found = re.findall(r"^(\S.*?) {2,}(passed|failed|not applicable)\b", outcome.out, re.MULTILINE)
+    return dict(found)

@@ -9,12 +9,13 @@ import torch
 from command_line import Spf
 from PIL import Image
 
-from spf_core.errors import PluginError
-from spf_core.interfaces import Prompt, Region, TrainingFacts, UnseenPrompt
+from spf_core.errors import ConfigError, PluginError
+from spf_core.interfaces import Prompt, PuritySet, Region, TrainingFacts, UnseenPrompt
 from spf_core.plugins.building import built
 from spf_core.plugins.configs import BackboneConfig, SuiteConfig
 from spf_core.plugins.discovery import load_plugins
 from spf_core.testing import TinySuite, tiny_folder
+from spf_lab.evaluation.metrics import purity_metrics
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 IMAGES = [Image.new("RGB", (8, 6), colour) for colour in ("white", "black")]
@@ -93,6 +94,27 @@ def test_a_wrong_answer_names_suite_method_and_way_out(method: str, answer: obje
     message = str(caught.value)
     assert message.startswith(f"{NAMED}")
     assert words in message
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "words"),
+    [
+        ("label", None, "its `label` is None"),
+        ("targets", ["hat"], "its `targets` are ['hat']; give a tuple of names"),
+        ("attributes", ("background",), "its `attributes` are ('background',)"),
+        ("purity", ("appearance",), "give a spf_core.interfaces.PuritySet"),
+    ],
+)
+def test_what_a_suite_says_of_itself_is_checked(fact: str, value: object, words: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        world({fact: value})
+    assert words in str(caught.value)
+    assert "suite 'mine' of plugin 'my-package' 1.2" in str(caught.value)
+
+
+def test_a_metric_that_a_suite_asks_for_and_nobody_has_is_named() -> None:
+    with pytest.raises(ConfigError, match="set 'mine-1' of tiny: no metric named 'looks'"):
+        purity_metrics(load_plugins(), world({"purity": PuritySet("mine-1", ("looks",))}))
 
 
 def test_a_method_that_raises_is_named_with_its_place() -> None:

@@ -335,20 +335,29 @@ def test_a_reward_that_is_none_is_named(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda output: output.pred_BCHW, "return a spf_core.interfaces.PathOutput"),
-        (lambda output: type(output)(output.pred_BCHW[:1]), "predict the shape of z_t, here [4, 4, 8, 8]"),
-        (lambda output: type(output)(output.pred_BCHW.clone().requires_grad_()), "predicts with gradient"),
-        (lambda output: 1 / 0, "failed in the step: ZeroDivisionError"),
+        (lambda output, z_t: output.pred_BCHW, "return a spf_core.interfaces.PathOutput"),
+        (
+            lambda output, z_t: type(output)(output.pred_BCHW[:1]),
+            "predict the shape of z_t, here [4, 4, 8, 8]",
+        ),
+        (
+            lambda output, z_t: type(output)(output.pred_BCHW.clone().requires_grad_()),
+            "predicts with gradient",
+        ),
+        (lambda output, z_t: 1 / 0, "failed in the step: ZeroDivisionError"),
+        (lambda output, z_t: (z_t.mul_(2), output)[1], "changes z_t in place, which both paths read"),
+        (lambda output, z_t: type(output)(output.pred_BCHW * torch.nan), "predicts NaN or infinity"),
+        (lambda output, z_t: (torch.rand(1), output)[1], "changes the global random state of torch"),
     ],
 )
 def test_a_reference_path_that_breaks_its_contract_is_named(
-    tiny_folder: Path, tiny_backbone: Any, answer: Part, words: str
+    tiny_folder: Path, tiny_backbone: Any, answer: Callable[..., Any], words: str
 ) -> None:
     class Path_:  # noqa: N801
         def run(self, backbone: Any, adapter: Any, noised: Any, base: Any, capture: Any) -> Any:
             with torch.no_grad():
                 output = backbone.predict(noised.z_t_BCHW, noised.timesteps_B, base, capture)
-            return answer(output)
+            return answer(output, noised.z_t_BCHW)
 
     parts = parts_of(with_plugin(ReferenceConfig, Path_()), tiny_folder, tiny_backbone, preset="spf-paper")
     message = fault_of(lambda: run(parts), PluginError)

@@ -40,8 +40,10 @@ def guarded(config: Component | type[Component], part: T) -> T:
         for name, check in checks.items()
         if inspect.isfunction(getattr(kind, name, None))
     }
-    if config.kind == "suite":  # those for one target and with a model are suites, too
-        for name in ("for_target", "with_model"):
+    if config.kind == "suite":
+        with named(config, "cannot be used"):
+            _check_facts(part)
+        for name in ("for_target", "with_model"):  # they return suites, too
             if inspect.isfunction(method := getattr(kind, name, None)):
                 methods[name] = _also_guarded(config, method)
     # A subclass, as a copy of the object must have the methods, too, and `isinstance` looks at the class.
@@ -116,6 +118,23 @@ def _probabilities(found: Tensor, what: str) -> None:
         raise PluginError(
             f"{what} are from {float(found.min()):.3g} to {float(found.max()):.3g}; return probabilities "
             "in [0, 1]"
+        )
+
+
+def _check_facts(suite: Any) -> None:
+    """PluginError for what a suite says of itself, where that is not what the protocol describes."""
+    if not isinstance(suite.label, str) or not suite.label:
+        raise PluginError(f"its `label` is {quoted(suite.label)}; give the name of its numbers")
+    if not isinstance(suite.targets, tuple) or not all(isinstance(each, str) for each in suite.targets):
+        raise PluginError(f"its `targets` are {quoted(suite.targets)}; give a tuple of names")
+    if not isinstance(suite.attributes, Mapping):
+        raise PluginError(
+            f"its `attributes` are {quoted(suite.attributes)}; give the values of each by its name"
+        )
+    if not isinstance(suite.purity, interfaces.PuritySet) or not isinstance(suite.purity.metrics, tuple):
+        raise PluginError(
+            f"its `purity` is {quoted(suite.purity)}; give a spf_core.interfaces.PuritySet with a tuple of "
+            "metrics"
         )
 
 

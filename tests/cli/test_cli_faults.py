@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from spf_core.config.run_config import RunConfig
+from spf_core.plugins.containment import remember_used
 
 SPF = [sys.executable, "-m", "spf_cli"]
 
@@ -64,6 +65,24 @@ def test_a_fault_of_spf_is_one_line_with_the_log_and_exit_code_3(
     content = log.read_text(encoding="utf-8")
     assert "Traceback" in content
     assert "torch 2" in content
+
+
+def test_a_fault_with_a_component_of_others_in_use_names_it(
+    spf, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*args: object, **options: object) -> str:
+        remember_used("suite 'mine' of plugin 'my-package' 1.2")
+        raise TypeError("'NoneType' object is not iterable")
+
+    failing_with(TypeError(), monkeypatch, tmp_path)
+    monkeypatch.setattr(RunConfig, "dump", fail)
+    ended = spf("config", "show")
+    assert ended.fails_with(
+        "TypeError: 'NoneType' object is not iterable, in spf's own code",
+        "with suite 'mine' of plugin 'my-package' 1.2 in use",
+        "try spf plugins check NAME",
+        str(only_log(tmp_path)),
+    )
 
 
 def test_where_no_log_can_be_written_the_line_says_how_to_see_the_details(

@@ -94,8 +94,8 @@ def test_results_are_compared_within_one_set_alone() -> None:
 
 
 def test_a_metric_of_the_set_that_is_not_installed_is_named(plugins: Plugins) -> None:
-    suite = SimpleNamespace(purity=PuritySet("theirs", ("appearance", "gaze")))
-    with pytest.raises(ConfigError, match="no metric named 'gaze'"):
+    suite = SimpleNamespace(label="theirs", purity=PuritySet("theirs-1", ("appearance", "gaze")))
+    with pytest.raises(ConfigError, match="set 'theirs-1' of theirs: no metric named 'gaze'"):
         purity_metrics(plugins, suite)
 
 

@@ -105,7 +105,8 @@ def _subject(plugins: "Plugins", name: str, backbone: str, assignments: list[str
     required = {each for each, field in config.model_fields.items() if field.is_required()}
     if lacking := sorted(required - options.keys() - tiny):
         ways = " ".join(f"--set {each}=VALUE" for each in lacking)
-        raise ConfigError(f"{config.kind} '{name}' has no default for {', '.join(lacking)}; add {ways}")
+        but = ", as the tiny model fills `path` alone" if tiny else ""
+        raise ConfigError(f"{config.kind} '{name}' has no default for {', '.join(lacking)}; add {ways}{but}")
     component = with_options(config, options) if options else config
     return subject_of(component, plugins, backbone, settings)  # type: ignore[arg-type]
 

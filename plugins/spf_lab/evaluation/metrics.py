@@ -62,7 +62,10 @@ def purity_metrics(plugins: Plugins, suite: Suite, assignments: Sequence[str] = 
 
     ConfigError for a metric of the set that is not installed, and for options of a metric outside it.
     """
-    wanted = suite.purity
+    wanted, known = suite.purity, plugins.of_kind("metric")
+    for name in wanted.metrics:
+        if name not in known:
+            raise ConfigError(f"set '{wanted.name}' of {suite.label}: {unknown('metric', name, known)}")
     options: dict[str, dict[str, Any]] = {name: {} for name in sorted(wanted.metrics)}
     for assignment in assignments:
         ((name, values),) = parse_assignment(assignment).items()
