@@ -19,6 +19,7 @@ from spf_lab.evaluation.metrics import purity_metrics
 from spf_plugins.backbones.stable_diffusion import StableDiffusion
 
 IMAGES = [Image.new("RGB", (8, 6), colour) for colour in ("white", "black")]
+ONE = TinySuite()
 NAMED = "suite 'mine' of plugin 'my-package' 1.2 fails in "
 
 
@@ -94,6 +95,21 @@ def test_a_wrong_answer_names_suite_method_and_way_out(method: str, answer: obje
     message = str(caught.value)
     assert message.startswith(f"{NAMED}")
     assert words in message
+
+
+def test_a_suite_that_is_given_twice_is_the_same() -> None:
+    class Shared(SuiteConfig):
+        """A world of somebody else, of which there is one."""
+
+        name = "shared"
+
+        def build(self) -> Any:
+            return ONE
+
+    load_plugins().add(Shared, "my-package", "1.2")
+    first, again = built(Shared), built(Shared)
+    assert first is again is ONE
+    assert len(type(ONE).__mro__) == len(TinySuite.__mro__) + 1
 
 
 @pytest.mark.parametrize(

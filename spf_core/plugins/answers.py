@@ -8,8 +8,9 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import torch
 from PIL.Image import Image
@@ -23,6 +24,7 @@ from spf_core.plugins.containment import reason_of
 from spf_core.utils.devices import is_out_of_memory
 
 T = TypeVar("T")
+_guarded = WeakSet[type]()  # an object that is built or chosen twice is guarded once
 Check = Callable[[Any, Any, Mapping[str, Any]], None]  # of the answer, the component and the call's arguments
 
 
@@ -31,10 +33,10 @@ def guarded(config: Component | type[Component], part: T) -> T:
 
     PluginError of one line names the component for what a method raises, and for what it returns wrongly.
     """
-    checks = _CHECKS.get(config.kind, {})
-    if not config.provided_by or not checks:
+    checks, kind = _CHECKS.get(config.kind, {}), type(part)
+    if not config.provided_by or not checks or kind in _guarded:
         return part
-    protocol, kind = getattr(interfaces, config.kind.capitalize()), type(part)
+    protocol = getattr(interfaces, config.kind.capitalize())
     methods = {
         name: _checked(config, inspect.signature(getattr(protocol, name)), getattr(kind, name), check)
         for name, check in checks.items()
@@ -48,7 +50,9 @@ def guarded(config: Component | type[Component], part: T) -> T:
                 methods[name] = _also_guarded(config, method)
     # A subclass, as a copy of the object must have the methods, too, and `isinstance` looks at the class.
     changed = type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, **methods})
-    object.__setattr__(part, "__class__", changed)
+    with suppress(TypeError):  # of a class in C, whose objects keep it
+        object.__setattr__(part, "__class__", changed)
+        _guarded.add(changed)
     return part
 
 
