@@ -212,7 +212,9 @@ def python_blocks() -> list[Any]:
 
 def names_in(module: str) -> set[str]:
     """What a module of spf defines or imports, read without importing it."""
-    place = (ROOT / "cli" if module == "spf" else ROOT).joinpath(*module.split("."))
+    first = module.partition(".")[0]
+    root = next(folder for folder in (ROOT, ROOT / "cli", ROOT / "plugins") if (folder / first).is_dir())
+    place = root.joinpath(*module.split("."))
     file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -163,12 +163,8 @@ def _attribute_probabilities(found: object, suite: Any, given: Mapping[str, Any]
 
 
 def _segment(found: object, suite: Any, given: Mapping[str, Any]) -> None:
-    _tensor(found, _size(given["images"]), "the parts of each pixel", kind="whole numbers")
-
-
-def _size(images: Sequence[Image]) -> list[int | None]:
-    """N, height and width of pictures, which are alike."""
-    return [len(images), images[0].height, images[0].width] if images else [0, None, None]
+    # A parser has a resolution of its own, which need not be that of the pictures.
+    _tensor(found, [len(given["images"]), None, None], "the parts of each position", kind="whole numbers")
 
 
 def _identity(found: object, suite: Any, given: Mapping[str, Any]) -> None:
@@ -186,7 +182,7 @@ def _region(found: object, suite: Any, given: Mapping[str, Any]) -> None:
     if not isinstance(found, interfaces.Region):
         raise PluginError(f"it returns {quoted(found)}; return a spf_core.interfaces.Region")
     for name in ("outside_NHW", "layout_NHW"):
-        _tensor(getattr(found, name), _size(given["a"]), name, kind="booleans")
+        _tensor(getattr(found, name), [len(given["a"]), None, None], name, kind="booleans")
 
 
 def _allowed_parts(found: object, suite: Any, given: Mapping[str, Any]) -> None:
@@ -234,7 +230,9 @@ def _write_training_set(found: object, suite: Any, given: Mapping[str, Any]) -> 
         raise PluginError("it writes no metadata.jsonl; write one with a line for each image")
     rows = [line for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
     if len(rows) != given["count"]:
-        raise PluginError(f"it writes {len(rows)} rows, not the {given['count']} that were asked for")
+        raise PluginError(
+            f"it writes {len(rows)} rows, and {given['count']} were asked for; write one for each"
+        )
 
 
 def refuse_unknown_facts(suite: Any, target: str, bias: Mapping[str, str]) -> None:

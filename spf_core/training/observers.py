@@ -1,6 +1,5 @@
 """What looks on between steps: trackers, checkpoints, sample grids, and the hooks of plugins."""
 
-import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -8,12 +7,10 @@ from typing import Any
 from PIL.Image import Image
 
 from spf_core.errors import NonFiniteError
-from spf_core.interfaces import Fit
 from spf_core.training.samples import save_samples
 from spf_core.training.trainer import Trainer
 
 Observer = Callable[[Trainer, dict[str, Any]], None]
-_OF_FIT = sorted({*inspect.get_annotations(Fit), *(name for name in vars(Fit) if not name.startswith("_"))})
 _log = logging.getLogger("spf")
 
 
@@ -64,25 +61,4 @@ def _pictures(trainer: Trainer) -> dict[str, Image]:
 
 def call_hooks(trainer: Trainer, line: dict[str, Any]) -> None:
     """Call `spf_after_step` of every plugin."""
-    trainer.plugins.call("spf_after_step", fit=as_fit(trainer))
-
-
-def as_fit(trainer: Trainer) -> Fit:
-    """The trainer as hooks see it: they read the members of `Fit`, and set none of them."""
-    return _ReadOnly(trainer)
-
-
-class _ReadOnly:
-    def __init__(self, trainer: Trainer) -> None:
-        object.__setattr__(self, "_trainer", trainer)
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _OF_FIT:
-            raise AttributeError(f"Fit has no '{name}'; it has {', '.join(_OF_FIT)}")
-        return getattr(self._trainer, name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(
-            f"fit.{name} cannot be set: a hook reads the run, and may change its adapter's weights; set "
-            "options in the run's configuration"
-        )
+    trainer.plugins.call("spf_after_step", fit=trainer.as_fit)

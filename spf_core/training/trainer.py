@@ -1,13 +1,16 @@
 """What trains: the parts of a run, and one optimizer step."""
 
+import inspect
 import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import torch
 from PIL.Image import Image
@@ -20,7 +23,7 @@ from spf_core.dual_path.step import dual_path_step
 from spf_core.dual_path.texts import text_parameters
 from spf_core.errors import RunError, quoted
 from spf_core.export.facts import weights_metadata
-from spf_core.interfaces import Adapter, AllocatesRank, Backbone, StepState
+from spf_core.interfaces import Adapter, AllocatesRank, Backbone, Fit, StepState
 from spf_core.interfaces.types import LossReport
 from spf_core.plugins.answers import named
 from spf_core.plugins.building import attach, built
@@ -50,6 +53,7 @@ from spf_core.utils.interrupts import Interrupts
 from spf_core.utils.progress import Progress, announce
 from spf_core.utils.prompts import Prompt
 
+_OF_FIT = sorted({*inspect.get_annotations(Fit), *(name for name in vars(Fit) if not name.startswith("_"))})
 _log = logging.getLogger("spf")
 
 
@@ -177,6 +181,11 @@ class Trainer:
             rule = schedule_rule(self.config.optimizer, steps)
             self.event = f"extended from {before} to {steps} steps: {rule}"
         self.group.warn_of_other_count(found.metadata)
+
+    @cached_property
+    def as_fit(self) -> Fit:
+        """The trainer as hooks see it, always one object: they read the members of `Fit`, and set none."""
+        return _ReadOnlyFit(self)
 
     @property
     def prompts(self) -> Sequence[Prompt]:
@@ -308,3 +317,22 @@ def _number(name: str, value: Any) -> float:
         return float("text" if isinstance(value, str) else value)
     except (TypeError, ValueError, RuntimeError):  # the last by a tensor of several values
         raise TypeError(f"track() gets {quoted(value)} as '{name}'; give a number") from None
+
+
+class _ReadOnlyFit:
+    def __init__(self, trainer: Trainer) -> None:
+        object.__setattr__(self, "_trainer", ref(trainer))  # a cycle would keep the model after the run
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _OF_FIT:
+            raise AttributeError(f"Fit has no '{name}'; it has {', '.join(_OF_FIT)}")
+        trainer = self._trainer()
+        if trainer is None:
+            raise RuntimeError(f"fit.{name}: the run has ended; read it in a hook")
+        return getattr(trainer, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(
+            f"fit.{name} cannot be set: a hook reads the run, and may change its adapter's weights; set "
+            "options in the run's configuration"
+        )

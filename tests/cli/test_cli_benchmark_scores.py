@@ -45,11 +45,14 @@ def test_a_pair_that_a_score_fails_on_is_named_and_the_others_count(finished: Fi
     for row in report(finished.out)["targets"]["hat"]["presets"].values():
         found = row["scores"]["brightness"]
         assert found["pairs"] == 4, "two of three pairs, of two training seeds"
-        assert found["failed"] == {"0:0": "ValueError: too dark", "1:0": "ValueError: too dark"}
+        assert found["failed"].keys() == {"0:0", "1:0"}
+        assert all(
+            told.startswith("ValueError: too dark. See brightness.py") for told in found["failed"].values()
+        )
         assert found["ci"][0] <= found["value"] <= found["ci"][1]
         assert 0 < found["value"] < 255 / 2, "with its option"
     page = (finished.out / "scores-hat.md").read_text(encoding="utf-8")
-    assert "lora failed on 2 of 6 pairs (pair 0:0: ValueError: too dark)" in page
+    assert "lora failed on 2 of 6 pairs (pair 0:0: ValueError: too dark. See brightness.py" in page
 
 
 def test_the_page_shows_them_too(spf, finished: Finished, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from spf_core.plugins.building import built
 from spf_core.runs.run import HANDOVER, trained_weights
 from spf_core.sampling.handover import calibrate_handover
 from spf_core.training.finish.distillation import distil_handover
-from spf_core.training.observers import as_fit
 from spf_core.training.trainer import Trainer
 
 _log = logging.getLogger("spf")
@@ -29,7 +28,7 @@ def finish(trainer: Trainer) -> None:
             trainer.adapter.state_dict()
         return
     config, run, metadata = trainer.config, trainer.run, trainer.metadata()
-    trainer.plugins.call("spf_after_fit", fit=as_fit(trainer), metadata=metadata)
+    trainer.plugins.call("spf_after_fit", fit=trainer.as_fit, metadata=metadata)
     metadata = {str(name): str(value) for name, value in metadata.items()}  # the file holds texts alone
     if config.calibration.enabled:
         editor = built(config.editor) if config.editor else None
@@ -62,7 +61,7 @@ def finish(trainer: Trainer) -> None:
         metadata[HANDOVER] = "1.0"  # sampled plainly from now on
     metadata |= _recommended(run, trainer.adapter)
     write_weights(run, trainer.adapter, trainer.backbone, config, metadata)
-    trainer.plugins.call("spf_after_run", fit=as_fit(trainer))
+    trainer.plugins.call("spf_after_run", fit=trainer.as_fit)
 
 
 def _recommended(run: Path, adapter: Adapter) -> dict[str, str]:
