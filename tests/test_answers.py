@@ -12,7 +12,7 @@ from PIL import Image
 from spf_core.errors import ConfigError, PluginError
 from spf_core.interfaces import Prompt, PuritySet, Region, TrainingFacts, UnseenPrompt
 from spf_core.plugins.building import built
-from spf_core.plugins.configs import BackboneConfig, SuiteConfig
+from spf_core.plugins.configs import BackboneConfig, PromptEditorConfig, SuiteConfig
 from spf_core.plugins.discovery import load_plugins
 from spf_core.testing import TinySuite, tiny_folder
 from spf_lab.evaluation.metrics import purity_metrics
@@ -163,6 +163,25 @@ def test_the_texts_of_a_backbone_have_a_row_each() -> None:
         model.encode_prompts([Prompt("a man", "a hat")] * 2, with_target=True)
     with pytest.raises(PluginError, match=r"fails in embed_images\(\): it returns None for 2 of"):
         model.embed_images(torch.zeros(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize("answer", [None, torch.ones(1, 77, 8), torch.ones(2, 8)])
+def test_the_embeddings_of_a_prompt_editor_have_a_row_for_each_text(answer: object) -> None:
+    class Editor:
+        def __call__(self, backbone: object, texts: object) -> object:
+            return answer
+
+    class Mine(PromptEditorConfig):
+        """An editor of somebody else."""
+
+        name = "mine"
+
+        def build(self) -> Any:
+            return Editor()
+
+    load_plugins().add(Mine, "my-package", "1.2")
+    with pytest.raises(PluginError, match=r"1.2 fails in __call__\(\): it returns .* for 2 of `texts`"):
+        built(Mine)(None, ["a man", "a woman"])
 
 
 SUITE = """

@@ -241,32 +241,23 @@ def _writer(suite: str, plugins: "Plugins") -> Callable[..., None]:
     ) -> None:
         from spf.loading import refuse_filled
         from spf_core.config.loading import parse_component
+        from spf_core.config.merging import options_by_name
         from spf_core.plugins.answers import refuse_unknown_facts
         from spf_core.plugins.building import built
         from spf_core.utils.atomic import emptied_on_failure
 
         refuse_filled(out, "choose another --out")
         settings = parse_bias(bias)
-        world = built(parse_component(plugins, "suite", _suite_options(suite, assignments or ()), suite))
+        options = options_by_name(assignments or ())
+        if others := sorted(options.keys() - {suite}):
+            raise ConfigError(f"--set {short(others[0])}: expected {suite}.OPTION=VALUE")
+        world = built(parse_component(plugins, "suite", {"name": suite, **options.get(suite, {})}, suite))
         refuse_unknown_facts(world, target, settings)
         with emptied_on_failure(out):
             world.write_training_set(out, target=target, count=count, bias=settings, seed=seed, size=size)
         say(f"wrote {count} images of '{target}' to {out}")
 
     return write
-
-
-def _suite_options(suite: str, assignments: Sequence[str]) -> dict[str, Any]:
-    """Name and options of the suite; ConfigError for a setting of anything else."""
-    from spf_core.config.merging import merge, parse_assignment
-
-    options: dict[str, Any] = {"name": suite}
-    for assignment in assignments:
-        given = parse_assignment(assignment).get(suite)
-        if not isinstance(given, dict):
-            raise ConfigError(f"--set {short(assignment)}: expected {suite}.OPTION=VALUE")
-        options = merge(options, given)
-    return options
 
 
 def parse_bias(text: str) -> dict[str, str]:

@@ -69,8 +69,8 @@ def end(error: BaseException) -> NoReturn:
             sys.exit(USER_FAULT)
     if used := _components_of_others():
         say(
-            f"{_described(error)}, in spf's own code, with {used} in use. It may have returned something "
-            f"wrong: try spf plugins check NAME. If that passes, spf has a bug. {_where(_log(whole))}"
+            f"{_described(error)}, in spf's own code, after it used {used}. What that returned may be wrong: "
+            f"try spf plugins check NAME. If the check passes, spf has a bug. {_where(_log(whole))}"
         )
         sys.exit(USER_FAULT)
     say(f"spf has a bug: {_described(error)}. {_where(_log(whole))}")

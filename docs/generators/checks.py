@@ -18,7 +18,7 @@ def checks_of_kinds() -> str:
         trains = training[0] in checks
         parts.append(f"#### {kind} {{ #checks-{kind} }}")
         parts.append(_table(own) if own else "")
-        parts.append("The two checks that train follow." if trains else "No check trains.")
+        parts.append("The two checks under *training* follow these." if trains else "None of them trains.")
     parts += ["#### training { #checks-training }", _table(training)]
     return "\n\n".join(part for part in parts if part) + "\n"
 

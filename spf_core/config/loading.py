@@ -87,7 +87,7 @@ def _warn_of_unread(config: RunConfig, chosen: Sequence[str], plugins: Plugins) 
         if needs and not config.needs & needs:
             losses = plugins.of_kind("loss")
             readers = [
-                each for each, entry in losses.items() if needs & getattr(entry.config, "needs", needs)
+                each for each, entry in losses.items() if needs & getattr(entry.config, "needs", frozenset())
             ]
             _log.warning(
                 "no term of preset '%s' reads the %s '%s', so it changes nothing; add a loss that does, "

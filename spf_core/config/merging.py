@@ -1,6 +1,6 @@
 """Raw settings before validation: `a.b=c` assignments, and how one layer overrides another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spf_core.errors import ConfigError, short
@@ -47,6 +47,17 @@ def nested(path: str, value: Any, place: str) -> dict[str, Any]:
         value = {key: value}
     result: dict[str, Any] = value
     return result
+
+
+def options_by_name(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The options of components by the components' names, from NAME.OPTION=VALUE; ConfigError for others."""
+    found: dict[str, Any] = {}
+    for assignment in assignments:
+        parsed = parse_assignment(assignment)
+        if not all(isinstance(values, Mapping) for values in parsed.values()):
+            raise ConfigError(f"--set {short(assignment)}: expected {next(iter(parsed))}.OPTION=VALUE")
+        found = merge(found, parsed)
+    return found
 
 
 def merge(raw: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:

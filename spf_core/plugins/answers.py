@@ -18,7 +18,7 @@ from torch import Tensor
 
 from spf_core import interfaces
 from spf_core.errors import PluginError, SpfError, quoted, unknown
-from spf_core.plugins.configs import Component, label
+from spf_core.plugins.configs import PROTOCOL_OF, Component, label
 from spf_core.plugins.constructing import package_of
 from spf_core.plugins.containment import reason_of
 from spf_core.utils.devices import is_out_of_memory
@@ -36,7 +36,7 @@ def guarded(config: Component | type[Component], part: T) -> T:
     checks, kind = _CHECKS.get(config.kind, {}), type(part)
     if not config.provided_by or not checks or kind in _guarded:
         return part
-    protocol = getattr(interfaces, config.kind.capitalize())
+    protocol = getattr(interfaces, PROTOCOL_OF[config.kind])
     methods = {
         name: _checked(config, inspect.signature(getattr(protocol, name)), getattr(kind, name), check)
         for name, check in checks.items()
@@ -291,4 +291,5 @@ _CHECKS: Mapping[str, Mapping[str, Check]] = {
         "embed_images": _rows_of("images_B3HW", 2, "embeddings, B D"),
         "embed_texts": _rows_of("texts", 2, "embeddings, B D"),
     },
+    "prompt-editor": {"__call__": _rows_of("texts", 3, "embeddings, B L D, as encode_prompts does")},
 }

@@ -14,7 +14,7 @@ from PIL.Image import new as new_image
 from torch import Tensor
 
 from spf_core.config.sections import SampleSection
-from spf_core.errors import ConfigError, NonFiniteError, PluginError, RunError, quoted
+from spf_core.errors import ConfigError, NonFiniteError, RunError
 from spf_core.interfaces import Adapter, Backbone, PromptEditor
 from spf_core.interfaces.types import Conditioning, index
 from spf_core.utils.atomic import atomic_file
@@ -100,20 +100,6 @@ def refuse_more_steps(backbone: Backbone, options: SampleSection) -> None:
         )
 
 
-def _edited(
-    editor: PromptEditor, backbone: Backbone, texts: Sequence[str], plain_BLD: torch.Tensor
-) -> torch.Tensor:
-    """The editor's embeddings of the texts; PluginError where they are not as those of the backbone."""
-    found = editor(backbone, texts)
-    if not isinstance(found, torch.Tensor) or found.shape != plain_BLD.shape:
-        shape = list(found.shape) if isinstance(found, torch.Tensor) else quoted(found)
-        raise PluginError(
-            f"the prompt editor {type(editor).__name__} of {type(editor).__module__} returns {shape} for "
-            f"{len(texts)} texts; return B L D as encode_prompts does, {list(plain_BLD.shape)}"
-        )
-    return found
-
-
 def _sample_batch(
     backbone: Backbone,
     texts: Sequence[str],
@@ -130,7 +116,7 @@ def _sample_batch(
         pairs = zip(texts, before_handover.texts, strict=True)
         against, _ = _encode(backbone, [_target_alone(*pair) for pair in pairs])
     if editor is not None:
-        wanted = replace(wanted, embeds_BLD=_edited(editor, backbone, texts, wanted.embeds_BLD))
+        wanted = replace(wanted, embeds_BLD=editor(backbone, texts))
     width, height = size or (backbone.image_size, backbone.image_size)
     shape = backbone.latent_shape(height, width)
     first, nothing, callback = wanted, empty, None

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from spf_core.dual_path.contracts import random_states
 from spf_core.errors import RunError
 from spf_core.interfaces import Adapter, Backbone
 from spf_core.plugins.building import attach
@@ -201,10 +200,9 @@ def edits_embeddings(subject: Subject) -> None:
     texts = [prompt.complete_text for prompt in PROMPTS[:2]]
     plain = backbone.encode_prompts([*PROMPTS[:2]], with_target=True).embeds_BLD
     weights = {name: each.clone() for name, each in backbone.denoiser.state_dict().items()}
-    with torch.no_grad(), other_chance():
-        before = random_states(torch.device("cpu"))
+    with torch.no_grad(), other_chance() as changed_states:
         found, again, alone = editor(backbone, texts), editor(backbone, texts), editor(backbone, texts[:1])
-        if random_states(torch.device("cpu")) != before:
+        if changed_states():
             raise Failure("it changes the global random state; draw from a generator of its own")
     if any(not torch.equal(each, weights[name]) for name, each in backbone.denoiser.state_dict().items()):
         raise Failure("it changes the weights of the denoiser; edit the embeddings alone")

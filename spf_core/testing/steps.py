@@ -13,7 +13,6 @@ from spf_core.dual_path.contracts import (
     REWARD,
     ContractError,
     Contracts,
-    random_states,
 )
 from spf_core.interfaces import RecordsStates, StepState
 from spf_core.interfaces.types import Capture, PathOutput
@@ -91,12 +90,9 @@ def _is_about_state(error: ContractError) -> bool:
 def leaves_chance(subject: Subject) -> None:
     """The global random states of torch, `random` and numpy are what they were."""
     try:
-        with other_chance():
-            before = random_states(torch.device("cpu"))
+        with other_chance() as changed_states:
             _ask_quietly(subject)
-            changed = [
-                name for name, state in random_states(torch.device("cpu")).items() if state != before[name]
-            ]
+            changed = changed_states()
     except ContractError as error:
         raise Failure(str(error)) from None
     if changed:

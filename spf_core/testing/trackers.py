@@ -2,16 +2,12 @@
 
 from pathlib import Path
 
-import torch
 from PIL import Image
 
-from spf_core.dual_path.contracts import random_states
 from spf_core.interfaces import Tracker
 from spf_core.testing.subject import Check, Failure, Subject
-from spf_core.testing.watching import other_chance
+from spf_core.testing.watching import CPU, other_chance
 from spf_core.training.trackers import make_accelerator, settings_of
-
-CPU = torch.device("cpu")
 
 
 def listens(subject: Subject) -> None:
@@ -53,10 +49,9 @@ def goes_on(subject: Subject) -> None:
 
 def leaves_chance(subject: Subject) -> None:
     """The global random states of torch, `random` and numpy are what they were."""
-    with other_chance():
-        before = random_states(CPU)
+    with other_chance() as changed_states:
         listens(subject)
-        changed = [name for name, state in random_states(CPU).items() if state != before[name]]
+        changed = changed_states()
     if changed:
         raise Failure(
             f"it changes the global random state of {', '.join(changed)}; draw from a generator of its own"

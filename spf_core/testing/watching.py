@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spf_core.dual_path.contracts import random_states
 from spf_core.interfaces import Predictions, StepState, TextName
 from spf_core.interfaces.types import Batch, Conditioning, PathOutput
 from spf_core.testing.states import OF_BATCH
 
+CPU = torch.device("cpu")
 _OF_STATE = {"reference": "reference", "map_B1HW": "map", "reward": "reward"}
 _OF_OUTPUT = {"attention": "attention", "queries": "queries", "hidden": "queries"}
 _BATCH = {name: need for need, names in OF_BATCH.items() for name in names}
@@ -96,10 +98,11 @@ class _WatchedPredictions:
 
 
 @contextmanager
-def other_chance() -> Iterator[None]:
-    """Global random states that nothing has met before, which are put back in the end.
+def other_chance() -> Iterator[Callable[[], list[str]]]:
+    """Global random states that nothing has met before; they are put back in the end.
 
     A component that seeds them to a number of its own would leave the states of its last call as they are.
+    Yields a function that names the libraries whose state has changed since.
     """
     numpy = sys.modules.get("numpy")
     kept = torch.get_rng_state(), random.getstate(), numpy.random.get_state() if numpy else None
@@ -107,8 +110,9 @@ def other_chance() -> Iterator[None]:
     random.seed()
     if numpy:
         numpy.random.seed()
+    before = random_states(CPU)
     try:
-        yield
+        yield lambda: [name for name, state in random_states(CPU).items() if state != before.get(name, state)]
     finally:
         torch.set_rng_state(kept[0])
         random.setstate(kept[1])

@@ -79,7 +79,7 @@ def test_a_fault_with_a_component_of_others_in_use_names_it(
     ended = spf("config", "show")
     assert ended.fails_with(
         "TypeError: 'NoneType' object is not iterable, in spf's own code",
-        "with suite 'mine' of plugin 'my-package' 1.2 in use",
+        "after it used suite 'mine' of plugin 'my-package' 1.2. What that returned may be wrong",
         "try spf plugins check NAME",
         str(only_log(tmp_path)),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spf_core.config.loading import parse_component
-from spf_core.config.merging import merge, parse_assignment
+from spf_core.config.merging import options_by_name, parse_assignment
 from spf_core.config.sections import DatasetSection
 from spf_core.data import Row, readable_rows
 from spf_core.errors import ConfigError, PluginError, short, unknown
@@ -132,7 +132,7 @@ def _choose(
 
 
 def _worlds(plugins: Plugins, name: str | None, options: Sequence[str]) -> dict[str, _World]:
-    given = _options(options)
+    given = options_by_name(options)
     if name is not None:
         chosen = plugins.get(name, "suite")
         return {name: _World(_built(plugins, name, given.get(name, {})), _backbones(chosen))}
@@ -152,17 +152,6 @@ def _built(plugins: Plugins, name: str, options: Mapping[str, Any]) -> Suite:
 
 def _backbones(config: Any) -> tuple[str, ...]:
     return tuple(config.backbones)
-
-
-def _options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Options by suite."""
-    found: dict[str, Any] = {}
-    for assignment in assignments:
-        parsed = parse_assignment(assignment)
-        if not all(isinstance(values, Mapping) for values in parsed.values()):
-            raise ConfigError(f"--set {short(assignment)}: expected {next(iter(parsed))}.OPTION=VALUE")
-        found = merge(found, parsed)
-    return found
 
 
 def _refuse_unused(assignments: Sequence[str], name: str) -> None:
