@@ -250,10 +250,8 @@ def follows_the_pixels(subject: Subject) -> None:
 
 def is_the_original(subject: Subject) -> None:
     """A reference path predicts what the model predicts with the adapter off, and leaves it on."""
-    state, part = (
-        _state(subject, subject.state()),
-        _path(subject),
-    )  # of its own: the path may leave it changed
+    state, part = _state(subject, subject.state()), _path(subject)
+    state.adapter.scale(1.0)  # the path has run for this state already, and may have left it off
     noised, text = state.noised, state.reference_text
     with torch.no_grad():
         tuned = state.backbone.predict(noised.z_t_BCHW, noised.timesteps_B, text).pred_BCHW

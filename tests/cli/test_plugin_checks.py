@@ -89,7 +89,8 @@ from typing import Any
 
 import torch  # not for a real plugin: its import is a fault of its own
 
-from spf_core.plugins import AdapterConfig, LossConfig, TrackerConfig, hookimpl
+from spf_core.plugins import AdapterConfig, LossConfig, PromptEditorConfig, ReferenceConfig, TrackerConfig
+from spf_core.plugins import hookimpl
 
 
 class Seeding(LossConfig):
@@ -154,8 +155,40 @@ class Thawed(AdapterConfig):
         return Adapter(cross=True)
 
 
+class Dimmed(ReferenceConfig):
+    \"\"\"Leaves the adapter at strength 0.\"\"\"
+
+    name = "dimmed"
+
+    def build(self):
+        class Path:
+            @torch.no_grad()
+            def run(self, backbone, adapter, noised, base, capture):
+                adapter.scale(0.0)
+                return backbone.predict(noised.z_t_BCHW, noised.timesteps_B, base, capture)
+
+        return Path()
+
+
+class Spoiling(PromptEditorConfig):
+    \"\"\"Changes a weight of the denoiser.\"\"\"
+
+    name = "spoiling"
+
+    def build(self):
+        def edit(backbone, texts):
+            from spf_core.interfaces import Prompt
+
+            next(backbone.denoiser.parameters()).data.add_(1e-3)
+            return backbone.encode_prompts([Prompt(text) for text in texts], with_target=False).embeds_BLD
+
+        return edit
+
+
 @hookimpl
 def spf_register(register):
+    register(Dimmed)
+    register(Spoiling)
     register(Seeding)
     register(Diary)
     register(Album)
@@ -173,6 +206,12 @@ def test_what_a_tiny_model_could_hide_is_found(spf: Spf, tmp_path: Path) -> None
 
     for name in ("seeding", "diary"):
         assert checked(name)[0]["leaves the global random states alone"] == "failed"
+    found, said = checked("dimmed")
+    assert found["predicts what the original model predicts"] == "failed"
+    assert "after it has run, the adapter is off or changed; put it back" in said
+    found, said = checked("spoiling")
+    assert found["returns the embeddings of each text"] == "failed"
+    assert "it changes the weights of the denoiser; edit the embeddings alone" in said
     said = checked("album")[1]
     assert "pictures() of what build() of tracker 'album'" in said
     assert "returns cannot be called with (step, pictures): too many positional arguments" in said
