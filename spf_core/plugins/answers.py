@@ -49,8 +49,8 @@ def guarded(config: Component | type[Component], part: T) -> T:
             if inspect.isfunction(method := getattr(kind, name, None)):
                 methods[name] = _also_guarded(config, method)
     # A subclass, as a copy of the object must have the methods, too, and `isinstance` looks at the class.
-    changed = type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, **methods})
-    with suppress(TypeError):  # of a class in C, whose objects keep it
+    with suppress(TypeError):  # of a function, or a class in C, whose objects keep it
+        changed = type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__, **methods})
         object.__setattr__(part, "__class__", changed)
         _guarded.add(changed)
     return part
